@@ -1,0 +1,6 @@
+//go:build tools
+
+// Package influxd pins the InfluxDB server that the tests run against; build.sh makes it.
+package influxd
+
+import _ "github.com/influxdata/influxdb/v2/cmd/influxd"

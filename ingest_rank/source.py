@@ -1,0 +1,16 @@
+"""Which sources fill the volume rank."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from lib.schema import VOLUME_RANK
+from lib.service import find_source
+from lib.settings import Settings
+from lib.source import SourceFile
+
+HERE = Path(__file__).parent
+
+
+def plan(settings: Settings) -> Sequence[Sequence[SourceFile]]:
+    """The rank sources, in the order they are tried."""
+    return [[find_source(HERE, name).filling(VOLUME_RANK) for name in settings.rank_source]]

@@ -1,0 +1,28 @@
+"""Time as a collaborator: everything that needs the present is handed a `Clock`."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+Clock = Callable[[], datetime]
+"""Returns the present as an aware UTC datetime."""
+
+
+def utc_now() -> datetime:
+    """The present, from the machine's clock."""
+    return datetime.now(UTC)
+
+
+def slot(at: datetime, interval: timedelta) -> datetime:
+    """The newest multiple of `interval` since the epoch that is not after `at`: the tick `at` belongs to."""
+    seconds = interval.total_seconds()
+    return from_epoch(at.timestamp() // seconds * seconds)
+
+
+def from_epoch(seconds: float) -> datetime:
+    """The UTC datetime of an epoch second."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def isoformat(at: datetime) -> str:
+    """RFC 3339 in UTC with a `Z`, without a fraction when there is none."""
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -1,0 +1,78 @@
+"""What can go wrong, by what the caller should do about it.
+
+TopcoinsError
+├── Unavailable           wait (`retry_after`, where it is known) and try again
+│   ├── SourceUnavailable
+│   └── StoreUnavailable
+├── Malformed             give up this reading; the next one may be well
+│   ├── SourceMalformed
+│   ├── SnapshotRefused
+│   └── StoreMalformed
+└── Rejected              a person must change something: a setting, a key, a request
+    ├── SettingsRejected
+    ├── SourceRejected
+    └── StoreRejected
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+
+class TopcoinsError(Exception):
+    """Every error this project raises on purpose; its text says what was asked and what came back."""
+
+
+class Unavailable(TopcoinsError):
+    """The other side is away or busy: wait, then try again."""
+
+    def __init__(self, message: str, *, retry_after: timedelta | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class SourceUnavailable(Unavailable):
+    """The upstream can't answer now. `again` tells whether trying within this tick may help."""
+
+    def __init__(self, message: str, *, retry_after: timedelta | None = None, again: bool = False) -> None:
+        super().__init__(message, retry_after=retry_after)
+        self.again = again
+
+
+class StoreUnavailable(Unavailable):
+    """The store can't answer or take a write now."""
+
+
+class Malformed(TopcoinsError):
+    """What came back can't be used: give up this reading."""
+
+
+class SourceMalformed(Malformed):
+    """The upstream's answer has not the shape its source file describes."""
+
+
+class SnapshotRefused(Malformed):
+    """The gate took no snapshot from this tick's rows; the counted rejects say why."""
+
+    def __init__(self, message: str, *, rejected: Mapping[str, int] | None = None) -> None:
+        super().__init__(message)
+        self.rejected = dict(rejected or {})
+
+
+class StoreMalformed(Malformed):
+    """The store holds, or answered, something that is not ours."""
+
+
+class Rejected(TopcoinsError):
+    """Trying again changes nothing: a person has to."""
+
+
+class SettingsRejected(Rejected):
+    """A setting, a source file or a command line is wrong; the text names the field and a valid example."""
+
+
+class SourceRejected(Rejected):
+    """The upstream refuses our key, plan or request."""
+
+
+class StoreRejected(Rejected):
+    """The store refuses our token, bucket or query."""

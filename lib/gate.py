@@ -1,0 +1,124 @@
+"""The gate between source and store: rows in, an accepted snapshot and counted rejects out."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import polars as pl
+
+from lib import schema
+from lib.errors import SnapshotRefused
+from lib.schema import ID, PRICE, TIER, VOLUME_RANK, Series
+from lib.snapshot import Marker, Snapshot, pack_ids
+from lib.source.extract import Reading
+
+VOLUME = "volume_usd"
+LONGEST_TEXT = 256
+_REASON = "_reason"
+_PLACE = "_place"
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Judges readings. `interval` is the distance to the next expected tick, for the marker."""
+
+    interval: timedelta
+
+    def admit(
+        self,
+        reading: Reading,
+        tick: datetime,
+        *,
+        before: Snapshot | None = None,
+        asked: int = 0,
+        backfilled: bool = False,
+    ) -> tuple[Snapshot, Mapping[str, int]]:
+        """The snapshot of a reading and its rejects by reason; SnapshotRefused when it can't be trusted whole.
+
+        A row is rejected when its id, price or volume is no such thing; the same id twice keeps the highest
+        volume. `before` is the series' last snapshot: under half of its assets (or of the `asked`, should that
+        be fewer) is no snapshot.
+        """
+        rejected = Counter(reading.rejected)
+        judged = _with_volume(reading.rows).with_columns(_reason(reading.series).alias(_REASON))
+        rejected.update(dict(judged.filter(pl.col(_REASON).is_not_null())[_REASON].value_counts().iter_rows()))
+        sound = judged.filter(pl.col(_REASON).is_null())
+        placed = sound.sort([VOLUME, ID], descending=[True, False], nulls_last=True).unique(
+            ID, keep="first", maintain_order=True
+        )
+        self._refuse_partial(reading, len(placed), rejected, before, asked)
+        rows = _finished(placed, reading.series)
+        marker = Marker(
+            series=reading.series.name,
+            source=reading.source,
+            tick=tick,
+            assets=len(rows),
+            rejected=rejected.total(),
+            duplicates=len(sound) - len(placed),
+            duration=reading.duration,
+            observed_at=reading.observed_at,
+            credits=reading.credits,
+            interval=self.interval,
+            unchanged=before is not None and before.rows.equals(rows),
+            backfilled=backfilled,
+            ids=pack_ids(rows[ID]),
+        )
+        return Snapshot(reading.series, marker, rows), dict(rejected)
+
+    @staticmethod
+    def _refuse_partial(
+        reading: Reading, kept: int, rejected: Counter[str], before: Snapshot | None, asked: int
+    ) -> None:
+        reasons = ", ".join(f"{count} x {reason}" for reason, count in rejected.most_common(3))
+        told = f"{reading.source}: {kept} of {reading.records} {reading.series.name} rows are sound"
+        told += f" ({reasons})" if reasons else ""
+        if not kept:
+            raise SnapshotRefused(f"{told}: nothing is left", rejected=rejected)
+        usual = min(before.marker.assets, asked or before.marker.assets) if before else 0
+        if kept * 2 < usual:
+            raise SnapshotRefused(f"{told}: under half of the {usual} expected", rejected=rejected)
+
+
+def _with_volume(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows if VOLUME in rows.columns else rows.with_columns(pl.lit(None, pl.Float64).alias(VOLUME))
+
+
+def _reason(series: Series) -> pl.Expr:
+    """The first reason to reject a row, null for a sound one."""
+    id_, volume = pl.col(ID), pl.col(VOLUME)
+    reasons = [
+        (id_.is_null(), f"{ID} is missing or not a whole number"),
+        (id_ <= 0, f"{ID} is not above 0"),
+        (id_ > schema.LARGEST_ID, f"{ID} is above {schema.LARGEST_ID}"),
+        (~volume.is_finite(), f"{VOLUME} is not finite"),
+        (volume < 0, f"{VOLUME} is below 0"),
+    ]
+    if series == VOLUME_RANK:
+        reasons.append((volume.is_null(), f"{VOLUME} is missing or not a number"))
+    elif series == PRICE:
+        usd = pl.col("usd")
+        reasons += [
+            (usd.is_null(), "usd is missing or not a number"),
+            (~usd.is_finite(), "usd is not finite"),
+            (usd <= 0, "usd is not above 0"),
+        ]
+    else:
+        reasons += [(~pl.col(name).is_finite(), f"{name} is not finite") for name in series.fields]
+        reasons.append((pl.all_horizontal(pl.col(series.fields).is_null()), "every value is missing"))
+    reasons += [
+        (pl.col(tag).str.len_chars() > LONGEST_TEXT, f"{tag} is over {LONGEST_TEXT} characters") for tag in series.tags
+    ]
+    return pl.coalesce(pl.when(wrong).then(pl.lit(reason)) for wrong, reason in reasons)
+
+
+def _finished(placed: pl.DataFrame, series: Series) -> pl.DataFrame:
+    """Rows in the series' columns, by id: their place by volume gives the tier, and the rank where it is one."""
+    rows = placed.with_row_index(_PLACE, offset=1).with_columns(schema.tier_of(pl.col(_PLACE)).alias(TIER))
+    if series == VOLUME_RANK:
+        rows = rows.with_columns(pl.col(_PLACE).cast(pl.Float64).alias("rank"))
+    if "updated_at" in rows.columns:
+        updated = pl.col("updated_at")
+        rows = rows.with_columns(pl.when(updated.is_finite()).then(updated).alias("updated_at"))
+    absent = [pl.lit(None, kind).alias(name) for name, kind in series.columns.items() if name not in rows.columns]
+    return rows.with_columns(absent).select(*series.columns).sort(ID)

@@ -1,0 +1,107 @@
+"""One tick of one series: source, gate, store."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import structlog
+
+from lib.clock import Clock
+from lib.errors import SourceRejected, SourceUnavailable, TopcoinsError
+from lib.gate import Gate
+from lib.schema import Series
+from lib.snapshot import Snapshot
+from lib.source import Reading, Source
+from lib.store import Store
+
+log = structlog.get_logger()
+
+
+class Ingest:
+    """Fills one series: asks its sources in order, admits the first sound answer, writes it."""
+
+    def __init__(
+        self, sources: Sequence[Source], *, store: Store, clock: Clock, assets: int, interval: timedelta
+    ) -> None:
+        self._sources = sources
+        self._store = store
+        self._clock = clock
+        self._assets = assets
+        self.interval = sources[0].interval(interval)
+        self._gate = Gate(self.interval)
+        self._before: Snapshot | None = None
+        self._failed = 0
+        self._used = sources[0].name
+
+    @property
+    def series(self) -> Series:
+        """What is filled."""
+        return self._sources[0].series
+
+    async def tick(self, slot: datetime, *, backfilled: bool = False) -> Snapshot | None:
+        """Fetch, judge and keep the snapshot of a slot. None when there is none: the log tells why.
+
+        An outage is logged at its start and at its end, with the number of ticks it took.
+        """
+        try:
+            snapshot = await self._snapshot(slot, backfilled)
+            await self._store.write(snapshot)
+        except TopcoinsError as exc:
+            self._failed += 1
+            say = log.error if self._failed == 1 else log.debug
+            say("tick failed", series=self.series.name, tick=slot, why=str(exc), kind=type(exc).__name__)
+            return None
+        if self._failed:
+            log.warning("ticks succeed again", series=self.series.name, tick=slot, failed=self._failed)
+            self._failed = 0
+        self._before = snapshot
+        return snapshot
+
+    async def _snapshot(self, slot: datetime, backfilled: bool) -> Snapshot:
+        before = self._before or await self._stored_before(slot)
+        failures: list[TopcoinsError] = []
+        for source in self._sources:
+            try:
+                reading = await source.read(self._assets, self.interval)
+                snapshot = self._admitted(reading, slot, before, backfilled)
+            except TopcoinsError as exc:
+                failures.append(exc)
+                continue
+            self._tell_change(source.name, failures)
+            return snapshot
+        raise failures[0] if len(failures) == 1 else _all(failures)
+
+    def _admitted(self, reading: Reading, slot: datetime, before: Snapshot | None, backfilled: bool) -> Snapshot:
+        snapshot, rejected = self._gate.admit(reading, slot, before=before, asked=self._assets, backfilled=backfilled)
+        marker = snapshot.marker
+        log.info(
+            "tick",
+            series=marker.series,
+            tick=slot,
+            source=marker.source,
+            assets=marker.assets,
+            rejected=rejected,
+            duplicates=marker.duplicates,
+            duration_s=round(marker.duration.total_seconds(), 3),
+            credits=marker.credits,
+            unchanged=marker.unchanged,
+        )
+        return snapshot
+
+    def _tell_change(self, name: str, failures: Sequence[TopcoinsError]) -> None:
+        if name != self._used:
+            why = [str(failure) for failure in failures]
+            log.warning("source changed", series=self.series.name, before=self._used, now=name, why=why)
+        self._used = name
+
+    async def _stored_before(self, slot: datetime) -> Snapshot | None:
+        """The last snapshot of an earlier run: what was seen before a restart still counts."""
+        marker = await self._store.nearest(self.series.name, slot - timedelta(seconds=1))
+        if marker is None:
+            return None
+        return Snapshot(self.series, marker, await self._store.rows(self.series, marker.tick))
+
+
+def _all(failures: Sequence[TopcoinsError]) -> TopcoinsError:
+    said = "; then ".join(str(failure) for failure in failures)
+    kind = SourceRejected if all(isinstance(failure, SourceRejected) for failure in failures) else SourceUnavailable
+    return kind(f"every source failed: {said}")

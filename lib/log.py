@@ -1,0 +1,71 @@
+"""Logs: events with fields, one per unit of work; pretty on a terminal, JSON otherwise; no secret in any.
+
+Everything that logs through the standard library (uvicorn, APScheduler, httpx) comes out the same way.
+"""
+
+import logging
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+import structlog
+from pydantic import SecretStr
+
+from lib.settings import Settings
+
+HIDDEN = "***"
+_LOUD = ("httpx", "httpcore", "apscheduler", "stamina", "asyncio", "aiohttp", "uvicorn.access")
+"""Libraries that tell every step at INFO, httpx with whole URLs: theirs start at WARNING."""
+
+
+def configure(settings: Settings) -> None:
+    """Send this process's log where the settings say. Called once, by each `__main__`."""
+    out = settings.log_file.open("a", encoding="utf-8") if settings.log_file else sys.stdout
+    pretty = settings.log_format == "console" or (settings.log_format == "auto" and out.isatty())
+    redact = Redaction(settings.secrets)
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    ending: list[Any] = [redact, structlog.dev.ConsoleRenderer(colors=out.isatty())]
+    if not pretty:
+        ending = [structlog.processors.format_exc_info, redact, structlog.processors.JSONRenderer()]
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *ending],
+    )
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(formatter)
+    logging.basicConfig(handlers=[handler], level=settings.log_level.upper(), force=True)
+    for name in _LOUD:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(settings.log_level.upper())),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+    )
+
+
+class Redaction:
+    """A structlog processor that hides every secret, wherever in an event it stands."""
+
+    def __init__(self, secrets: Iterable[SecretStr]) -> None:
+        self._secrets = [text for secret in secrets if (text := secret.get_secret_value())]
+
+    def __call__(self, logger: object, method: str, event: Any) -> Any:
+        """The event without secrets."""
+        return {name: self._hidden(value) for name, value in event.items()}
+
+    def _hidden(self, value: Any) -> Any:
+        if isinstance(value, bool | int | float) or value is None:
+            return value
+        if isinstance(value, dict):
+            return {name: self._hidden(inner) for name, inner in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._hidden(inner) for inner in value]
+        text = str(value)
+        for secret in self._secrets:
+            text = text.replace(secret, HIDDEN)
+        return text

@@ -1,0 +1,90 @@
+"""Series, tags, fields and units: declared once, for both stores, the answer and the boards.
+
+A name keeps its type and unit for ever.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import polars as pl
+
+ID = "cmc_id"
+TIER = "tier"
+
+TIER_PLACES = (100, 250, 500, 1000, 2500)
+"""Tier n ends at this place by 24h volume in the asset's own source; the last tier is all the rest."""
+
+LARGEST_ID = 10_000_000
+"""CoinMarketCap's ids are below 50,000 in 2026; anything above this is no id of theirs."""
+
+NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+"""What a series, source or field may be called: safe as a column, a tag value and a measurement."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A named kind of reading per asset: text tags that identify, float fields that measure."""
+
+    name: str
+    tags: tuple[str, ...]
+    fields: tuple[str, ...]
+    units: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def columns(self) -> dict[str, pl.DataType]:
+        """The columns of this series' rows, in order."""
+        return {
+            ID: pl.Int64(),
+            **dict.fromkeys(self.tags, pl.String()),
+            TIER: pl.Int8(),
+            **dict.fromkeys(self.fields, pl.Float64()),
+        }
+
+    def empty(self) -> pl.DataFrame:
+        """No rows, with the right columns."""
+        return pl.DataFrame(schema=self.columns)
+
+
+PRICE = Series(
+    "price",
+    tags=("symbol", "name"),
+    fields=("usd", "updated_at"),
+    units={"usd": "US dollars per coin", "updated_at": "epoch seconds, the upstream's own time of the value"},
+)
+VOLUME_RANK = Series(
+    "volume_rank",
+    tags=(),
+    fields=("rank", "volume_usd"),
+    units={"rank": "dense place by 24h volume, 1 is the largest", "volume_usd": "US dollars in 24 h"},
+)
+OWN = {series.name: series for series in (PRICE, VOLUME_RANK)}
+"""The series topcoins itself stands on; a source file may add others."""
+
+MARKER = "snapshot"
+"""The measurement whose one point per series and tick says that the snapshot is complete."""
+
+MARKER_UNITS = {
+    "assets": "rows of the snapshot",
+    "rejected": "rows the gate rejected",
+    "duplicates": "rows left out because their id came twice",
+    "duration_s": "seconds from the first request to the last row",
+    "observed_at": "epoch seconds when the fetch began",
+    "credits": "credits the upstream charged",
+    "interval_s": "seconds to the next expected tick",
+    "unchanged": "1 when the upstream's values are those of the tick before",
+    "backfilled": "1 when written later than its time",
+}
+
+
+def tier_of(place: pl.Expr) -> pl.Expr:
+    """The tier of a 1-based place."""
+    tier = pl.lit(0, pl.Int8)
+    for n, last in enumerate(TIER_PLACES, 1):
+        tier = pl.when(place > last).then(pl.lit(n, pl.Int8)).otherwise(tier)
+    return tier
+
+
+def tiers_holding(places: int) -> int:
+    """The highest tier that must be read to hold the first `places` places."""
+    return sum(places > last for last in TIER_PLACES)

@@ -1,0 +1,98 @@
+"""What both ingestors do the same: settings in, polls running until told to stop."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import httpx
+import structlog
+
+from lib import log, settings
+from lib.clock import Clock, utc_now
+from lib.errors import SettingsRejected
+from lib.ingest import Ingest
+from lib.poll import Poll
+from lib.settings import Settings
+from lib.source import Source, SourceFile, read_source
+from lib.store import Store
+from lib.store.address import open_store
+
+Plan = Callable[[Settings], Sequence[Sequence[SourceFile]]]
+"""The series a service fills: for each, its sources in the order they are tried."""
+
+
+def find_source(folder: Path, name: str) -> SourceFile:
+    """The source file of this name beside a service, or at this path when it ends in .toml."""
+    path = Path(name) if name.endswith(".toml") else folder / f"{name}.toml"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in folder.glob("*.toml")))
+        raise SettingsRejected(f"source {name!r}: there is no file {path}; for example {known}, or /path/to/file.toml")
+    return read_source(path)
+
+
+def usable_sources(
+    files: Sequence[SourceFile], chosen: Settings, *, client: httpx.AsyncClient, clock: Clock
+) -> list[Source]:
+    """The sources that can be asked with the keys of the settings; SettingsRejected when there is none."""
+    sources = [
+        Source(
+            file,
+            client=client,
+            clock=clock,
+            key=chosen.api_keys.get(file.key.setting) if file.key else None,
+            url=chosen.source_urls.get(file.request.url_setting),
+        )
+        for file in files
+    ]
+    if usable := [source for source in sources if source.usable]:
+        return usable
+    wanted = ", ".join(f"{settings.PREFIX}{file.key.setting.upper()}" for file in files if file.key)
+    raise SettingsRejected(f"no source of {files[0].series} has its key; set {wanted}")
+
+
+def ingests(plan: Plan, chosen: Settings, *, client: httpx.AsyncClient, store: Store, clock: Clock) -> list[Ingest]:
+    """One ingest per series of the plan."""
+    return [
+        Ingest(
+            usable_sources(files, chosen, client=client, clock=clock),
+            store=store,
+            clock=clock,
+            assets=chosen.assets,
+            interval=chosen.interval,
+        )
+        for files in plan(chosen)
+    ]
+
+
+async def poll(service: str, plan: Plan, chosen: Settings, *, clock: Clock, stop: asyncio.Event) -> None:
+    """Fill the plan's series until `stop` is set; the running tick finishes."""
+    store = open_store(chosen, clock)
+    say = structlog.get_logger()
+    async with httpx.AsyncClient(headers={"user-agent": "topcoins"}) as client:
+        work = Poll(clock)
+        for ingest in ingests(plan, chosen, client=client, store=store, clock=clock):
+            work.add(ingest.series.name, ingest.tick, ingest.interval)
+            say.info("polling", service=service, series=ingest.series.name, interval_s=ingest.interval.total_seconds())
+        await work.run(stop)
+    await store.close()
+    say.info("stopped", service=service)
+
+
+def main(service: str, plan: Plan) -> None:
+    """A service's whole life: read the settings, run, end at SIGTERM or Ctrl-C. A wrong setting is one sentence."""
+    try:
+        chosen = settings.load(os.environ, service)
+        log.configure(chosen)
+        asyncio.run(_until_signalled(service, plan, chosen))
+    except SettingsRejected as exc:
+        sys.exit(f"{service}: {exc}")
+
+
+async def _until_signalled(service: str, plan: Plan, chosen: Settings) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await poll(service, plan, chosen, clock=utc_now, stop=stop)

@@ -1,0 +1,221 @@
+"""Settings: one TOML file under `TOPCOINS_…` environment variables, read once by each `__main__`.
+
+A table named after a service (`[query_api]`) holds for that service alone. Every secret can also come
+from a file named by `TOPCOINS_…_FILE`.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from datetime import timedelta
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ByteSize,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+)
+
+from lib.errors import SettingsRejected
+from lib.units import parse_duration
+
+PREFIX = "TOPCOINS_"
+SERVICES = ("ingest_price", "ingest_rank", "query_api")
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+_SECRETS = ("influx_token",)
+_OUTSIDE = ("config", "test_")
+"""Names after the prefix that are not settings: where the file is, and what only the tests read."""
+
+EXAMPLES = {
+    "store_url": "sqlite:///./data/topcoins.db or http://localhost:8086",
+    "price_source": "coinmarketcap",
+    "rank_source": "coindesk,coinmarketcap",
+    "extra_sources": "/etc/topcoins/market_cap.toml",
+    "assets": "1000",
+    "interval": "60s",
+    "max_skew": "60s",
+    "max_age": "10m",
+    "spool_limit": "1GiB",
+    "http_port": "6667",
+    "http_safe_port": "8667",
+    "log_level": "info",
+    "log_format": "json",
+    "log_file": "/var/log/topcoins.log",
+    "source_urls": "https://pro-api.coinmarketcap.com",
+}
+
+
+def _duration(value: object) -> object:
+    return parse_duration(value) if isinstance(value, str) else value
+
+
+def _positive(span: timedelta) -> timedelta:
+    if span <= timedelta():
+        raise ValueError("must be above 0")
+    return span
+
+
+def _whole_seconds(span: timedelta) -> timedelta:
+    if span.total_seconds() % 60 and 60 % span.total_seconds():
+        raise ValueError("must be whole minutes, or a part of a minute such as 30s")
+    return span
+
+
+def _listed(value: object) -> object:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def _safe_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be an http or https address")
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+        raise ValueError("must be https: only an address on loopback may be http, a key would be readable")
+    if parts.username or parts.password:
+        raise ValueError("must hold no user or password: a key goes into its own setting")
+    return url.rstrip("/")
+
+
+def _store_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme == "sqlite" and parts.path.strip("/"):
+        return url
+    if parts.scheme in ("http", "https") and parts.hostname and not parts.username:
+        return url.rstrip("/")
+    raise ValueError("must be sqlite:///FILE or http(s)://HOST:PORT")
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration), AfterValidator(_positive)]
+Interval = Annotated[Duration, AfterValidator(_whole_seconds)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+SourceUrl = Annotated[str, AfterValidator(_safe_url)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class Settings(BaseModel):
+    """Everything a service can be told, with its default; made by `load`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    store_url: Annotated[str, AfterValidator(_store_url)] = "sqlite:///./data/topcoins.db"
+    influx_org: str = "topcoins"
+    influx_bucket: str = "market"
+    influx_token: SecretStr | None = None
+    price_source: str = "coinmarketcap"
+    rank_source: Names = ("coindesk", "coinmarketcap")
+    extra_sources: Names = ()
+    api_keys: dict[str, SecretStr] = {}
+    source_urls: dict[str, SourceUrl] = {}
+    assets: Annotated[int, Field(ge=1, le=5000)] = 1000
+    interval: Interval = timedelta(seconds=60)
+    max_skew: Duration = timedelta(seconds=60)
+    max_age: Duration = timedelta(minutes=10)
+    spool_dir: Path = Path("data/spool")
+    spool_limit: ByteSize = ByteSize(2**30)
+    http_host: str = "127.0.0.1"
+    http_port: Port = 6667
+    http_safe_port: Port = 8667
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "console", "json"] = "auto"
+    log_file: Path | None = None
+
+    @property
+    def secrets(self) -> tuple[SecretStr, ...]:
+        """Every secret that is set, for the log's redaction."""
+        own = (self.influx_token,) if self.influx_token else ()
+        return (*own, *self.api_keys.values())
+
+
+def load(environ: Mapping[str, str], service: str | None = None) -> Settings:
+    """The settings of one service; SettingsRejected names the field, the value and a valid example."""
+    found = _from_file(environ.get(PREFIX + "CONFIG"), service)
+    found |= _from_environment(environ)
+    _refuse_unknown(found)
+    open_names = [name for name in found if name not in Settings.model_fields]
+    tables = {
+        "api_keys": {name: found.pop(name) for name in open_names if name.endswith("_api_key")},
+        "source_urls": {name: found.pop(name) for name in open_names if name.endswith("_url")},
+    }
+    try:
+        return Settings.model_validate(found | tables)
+    except ValidationError as exc:
+        raise SettingsRejected(_sentence(exc, found | tables)) from None
+
+
+def _from_file(path: str | None, service: str | None) -> dict[str, object]:
+    if not path:
+        return {}
+    try:
+        table = tomllib.loads(Path(path).read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
+        raise SettingsRejected(f"{PREFIX}CONFIG: {path} can't be read: {exc}") from exc
+    own: dict[str, object] = {}
+    for name in SERVICES:
+        part = table.pop(name, {})
+        if not isinstance(part, dict):
+            raise SettingsRejected(f"{path}: {name} must be a table, such as [{name}]")
+        if name == service:
+            own = part
+        else:
+            _refuse_unknown(part)
+    return {**table, **own}
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for variable, value in environ.items():
+        name = variable.removeprefix(PREFIX).lower()
+        if not variable.startswith(PREFIX) or name.startswith(_OUTSIDE):
+            continue
+        if name.endswith("_file") and _secret(name.removesuffix("_file")):
+            found[name.removesuffix("_file")] = _file_secret(variable, value)
+        elif value or not _secret(name):  # an empty secret is one that is not set: compose passes those
+            found[name] = value
+    return found
+
+
+def _secret(name: str) -> bool:
+    return name in _SECRETS or name.endswith("_api_key")
+
+
+def _file_secret(variable: str, path: str) -> str:
+    try:
+        secret = Path(path).read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise SettingsRejected(f"{variable}: the secret's file {path} can't be read: {exc}") from exc
+    if not secret:
+        raise SettingsRejected(f"{variable}: the secret's file {path} is empty")
+    return secret
+
+
+def _refuse_unknown(found: Mapping[str, object]) -> None:
+    known = [*Settings.model_fields, "cmc_api_key", "coindesk_api_key", "cmc_url", "coindesk_url"]
+    for name in found:
+        own = name in Settings.model_fields and name not in ("api_keys", "source_urls")
+        if own or name.endswith(("_api_key", "_url")):
+            continue
+        close = get_close_matches(name, known, n=1)
+        hint = f"; did you mean {close[0]}?" if close else f"; settings are {', '.join(known)}"
+        raise SettingsRejected(f"{name} is not a setting ({PREFIX}{name.upper()}){hint}")
+
+
+def _sentence(exc: ValidationError, found: Mapping[str, object]) -> str:
+    error = exc.errors(include_url=False)[0]
+    name, *inner = (str(part) for part in error["loc"])
+    value = found.get(name)
+    if isinstance(value, dict) and inner:
+        value = value.get(inner[0])
+    setting = inner[0] if name in ("api_keys", "source_urls") and inner else name
+    shown = "its value" if _secret(setting) else repr(value)
+    reason = error["msg"].removeprefix("Value error, ")
+    example = EXAMPLES.get(name)
+    ending = f"; for example {example}" if example and "for example" not in reason else ""
+    return f"{PREFIX}{setting.upper()} (or {setting} in the file): {shown}: {reason}{ending}"

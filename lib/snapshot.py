@@ -1,0 +1,65 @@
+"""What the gate lets through and what the stores keep: snapshots and their markers."""
+
+import base64
+import zlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+import polars as pl
+
+from lib import schema
+from lib.schema import Series
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """The point that says a snapshot is complete. Written last; readers trust nothing without it.
+
+    `ids` names the snapshot's members in a few bytes, so that two snapshots can be matched, and a row that
+    does not belong told, without reading either.
+    """
+
+    series: str
+    source: str
+    tick: datetime
+    assets: int
+    rejected: int
+    duplicates: int
+    duration: timedelta
+    observed_at: datetime
+    credits: float
+    interval: timedelta
+    unchanged: bool
+    backfilled: bool
+    ids: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All accepted rows of one series at one tick: a frame with the series' columns, sorted by `cmc_id`."""
+
+    series: Series
+    marker: Marker
+    rows: pl.DataFrame
+
+    @property
+    def tick(self) -> datetime:
+        """The instant the rows belong to."""
+        return self.marker.tick
+
+
+def pack_ids(ids: pl.Series) -> str:
+    """A set of ids as text: a compressed bitmap, under a byte for each asset of a full listing."""
+    if ids.is_empty():
+        return ""
+    bitmap = np.zeros(int(ids.to_numpy().max()) + 1, dtype=np.uint8)
+    bitmap[ids.to_numpy()] = 1
+    return base64.b64encode(zlib.compress(np.packbits(bitmap).tobytes())).decode("ascii")
+
+
+def unpack_ids(text: str) -> pl.Series:
+    """The ids `pack_ids` packed, ascending."""
+    packed = zlib.decompress(base64.b64decode(text)) if text else b""
+    members = np.flatnonzero(np.unpackbits(np.frombuffer(packed, dtype=np.uint8)))
+    return pl.Series(schema.ID, members, pl.Int64)

@@ -1,0 +1,10 @@
+"""One upstream list, described by a TOML file: where to ask, how to page, what to take.
+
+`model` is the file, `extract` takes rows out of an answer, `upstream` asks and pages.
+"""
+
+from lib.source.extract import Reading
+from lib.source.model import SourceFile, read_source
+from lib.source.upstream import Source
+
+__all__ = ["Reading", "Source", "SourceFile", "read_source"]

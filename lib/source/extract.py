@@ -1,0 +1,148 @@
+"""Rows out of an upstream's records, by the JMESPaths of its source file."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import jmespath
+import polars as pl
+from jmespath.exceptions import JMESPathError
+
+from lib import schema
+from lib.source.model import SourceFile
+
+Take = Callable[[Any], Any]
+NOT_AN_OBJECT = "record is not an object"
+UNREADABLE = "record can't be read"
+LARGEST_INT64 = 2**63
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one fetch brought: raw rows, not judged yet, and the records that gave no row, by reason."""
+
+    source: str
+    series: schema.Series
+    rows: pl.DataFrame
+    records: int
+    rejected: Mapping[str, int]
+    credits: float
+    observed_at: datetime
+    duration: timedelta
+
+
+def taker(expression: str) -> Take:
+    """A compiled JMESPath. A plain path such as `quote.USD.price` is walked directly: a tenth of the time."""
+    parsed = jmespath.compile(expression)
+    names = _plain(parsed.parsed)
+    if names is None:
+        search: Take = parsed.search
+        return search
+
+    def walk(value: Any) -> Any:
+        for name in names:
+            if not isinstance(value, dict):
+                return None
+            value = value.get(name)
+        return value
+
+    return walk
+
+
+def _plain(node: Mapping[str, Any]) -> list[str] | None:
+    if node["type"] == "field":
+        return [node["value"]]
+    if node["type"] != "subexpression":
+        return None
+    parts = [_plain(child) for child in node["children"]]
+    return None if any(part is None for part in parts) else [name for part in parts if part for name in part]
+
+
+class Extractor:
+    """Turns records into typed raw columns; what can't be read becomes null, which the gate judges."""
+
+    def __init__(self, source: SourceFile) -> None:
+        self._let = {name: taker(path) for name, path in source.records.let.items()}
+        self._where = {path: taker(path) for path in source.records.where}
+        self._fields = {name: taker(path) for name, path in source.fields.items()}
+        self._columns = {name: _column(name, source.values) for name in source.fields}
+
+    def rows(self, records: Sequence[Any]) -> tuple[pl.DataFrame, Counter[str]]:
+        """One row per record that is taken, and how many are not, by reason."""
+        rejected: Counter[str] = Counter()
+        columns: dict[str, list[Any]] = {name: [] for name in self._fields}
+        for record in records:
+            taken = self._take(record)
+            if isinstance(taken, str):
+                rejected[taken] += 1
+                continue
+            for name, value in taken.items():
+                columns[name].append(value)
+        frame = pl.DataFrame(
+            {name: pl.Series(name, values, self._columns[name][0]) for name, values in columns.items()}
+        )
+        return frame, rejected
+
+    def _take(self, record: Any) -> dict[str, Any] | str:
+        if not isinstance(record, dict):
+            return NOT_AN_OBJECT
+        try:
+            if self._let:
+                record = record | {name: take(record) for name, take in self._let.items()}
+            for path, test in self._where.items():
+                if not test(record):
+                    return f"left out by {path}"
+            return {name: self._columns[name][1](take(record)) for name, take in self._fields.items()}
+        except JMESPathError:
+            return UNREADABLE
+
+
+def _column(name: str, series: schema.Series) -> tuple[pl.DataType, Take]:
+    if name == schema.ID:
+        return pl.Int64(), integer
+    if name in series.tags:
+        return pl.String(), text
+    return pl.Float64(), number
+
+
+def integer(value: Any) -> int | None:
+    """A whole number, also as text; None for anything else. 0 and below stay, for the gate to name."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
+        return int(value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < LARGEST_INT64:
+        return value
+    return None
+
+
+def text(value: Any) -> str | None:
+    """Text without control characters or space around it; None when nothing is left."""
+    if not isinstance(value, str):
+        return None
+    if not value.isprintable():
+        value = "".join(char if char.isprintable() else " " for char in value)
+    return value.strip() or None
+
+
+def number(value: Any) -> float | None:
+    """A float from a number, a number as text, or an RFC 3339 time (as epoch seconds); None otherwise."""
+    if isinstance(value, float):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return None
+    try:
+        return float(value) if isinstance(value, int) or not _looks_like_time(value) else _epoch(value)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _looks_like_time(value: str) -> bool:
+    return len(value) > 9 and value[4:5] == "-" and value[7:8] == "-"
+
+
+def _epoch(value: str) -> float:
+    at = datetime.fromisoformat(value)
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()

@@ -1,0 +1,240 @@
+"""Asking an upstream: pages, retries, and what its errors mean. The only home of retrying."""
+
+import asyncio
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import httpx
+import jmespath
+import orjson
+import stamina
+from jmespath.exceptions import JMESPathError
+from pydantic import SecretStr
+
+from lib.clock import Clock, isoformat
+from lib.errors import SourceMalformed, SourceRejected, SourceUnavailable
+from lib.schema import Series
+from lib.source.extract import Extractor, Reading
+from lib.source.model import Action, SourceFile
+
+ATTEMPTS = 3
+REFUSED_REST = timedelta(hours=1)
+"""A refused key is tried again this rarely: a plan may be renewed without a new key."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    records: list[Any]
+    total: int | None
+    credits: float
+
+
+class Source:
+    """One upstream list that can be read. Knows when it must not be asked: see `resting`."""
+
+    def __init__(
+        self,
+        file: SourceFile,
+        *,
+        client: httpx.AsyncClient,
+        clock: Clock,
+        key: SecretStr | None = None,
+        url: str | None = None,
+    ) -> None:
+        self._file = file
+        self._client = client
+        self._clock = clock
+        self._key = key if file.key else None
+        path = file.request.path if self._key else file.request.keyless_path or file.request.path
+        self._url = (url or file.request.url) + path
+        self._extract = Extractor(file)
+        self._at = jmespath.compile(file.records.at)
+        self._rest: tuple[datetime, SourceUnavailable | SourceRejected] | None = None
+
+    @property
+    def name(self) -> str:
+        """The name that markers and answers give this source."""
+        return self._file.name
+
+    @property
+    def series(self) -> Series:
+        """What this source fills."""
+        return self._file.values
+
+    @property
+    def usable(self) -> bool:
+        """Whether it can be asked at all: it has its key, or a keyless base."""
+        return self._file.key is None or self._key is not None or self._file.request.keyless_path is not None
+
+    def interval(self, asked: timedelta) -> timedelta:
+        """The asked interval, stretched to what this source bears without a key."""
+        keyless = self._file.key is not None and self._key is None
+        return max(asked, self._file.pace.keyless) if keyless and not self._loopback else asked
+
+    @property
+    def _loopback(self) -> bool:
+        return httpx.URL(self._url).scheme == "http"  # settings take plain http for loopback alone
+
+    async def read(self, assets: int, within: timedelta) -> Reading:
+        """The first `assets` records, all pages of them; raises what `lib.errors` has for a source.
+
+        Retries, for errors that name themselves worth it, end at half of `within`; the whole ends at `within`.
+        """
+        began = self._clock()
+        if self._rest and began < self._rest[0]:
+            raise self._rest[1]
+        try:
+            async with asyncio.timeout(within.total_seconds()):
+                pages = await self._pages(assets, within / 2)
+        except TimeoutError as exc:
+            message = f"{self.name}: no full answer within {within.total_seconds():g} s"
+            raise SourceUnavailable(message) from exc
+        records = [record for page in pages for record in page.records][:assets]
+        rows, rejected = await asyncio.to_thread(self._extract.rows, records)
+        return Reading(
+            source=self.name,
+            series=self.series,
+            rows=rows,
+            records=len(records),
+            rejected=rejected,
+            credits=sum(page.credits for page in pages),
+            observed_at=began,
+            duration=self._clock() - began,
+        )
+
+    async def _pages(self, assets: int, budget: timedelta) -> list[_Page]:
+        paging = self._file.paging
+        pages: list[_Page] = []
+        got = 0
+        for number in range(paging.most_pages):
+            size = paging.size if paging.exact_size else min(paging.size, assets - got)
+            place = number if paging.by == "page" else got
+            page = await self._page({paging.parameter: paging.first + place, paging.size_parameter: size}, budget)
+            pages.append(page)
+            got += len(page.records)
+            if got >= assets or (page.total is not None and got >= page.total):
+                return pages
+            if len(page.records) < size:
+                self._refuse_missing(page, got)
+                return pages
+        raise SourceMalformed(
+            f"{self.name}: {got} of {assets} records after {paging.most_pages} pages, the most its file allows"
+        )
+
+    def _refuse_missing(self, page: _Page, got: int) -> None:
+        if page.total is not None:
+            raise SourceMalformed(f"{self.name}: a page is missing: {got} records came, {page.total} are announced")
+
+    async def _page(self, place: Mapping[str, int], budget: timedelta) -> _Page:
+        def worth_it(exc: Exception) -> bool:
+            return isinstance(exc, SourceUnavailable) and exc.again
+
+        async for attempt in stamina.retry_context(on=worth_it, attempts=ATTEMPTS, timeout=budget):
+            with attempt:
+                return await self._ask(place)
+        raise AssertionError("stamina ends by a return or a raise")  # pragma: no cover
+
+    async def _ask(self, place: Mapping[str, int]) -> _Page:
+        request = self._file.request
+        asked = f"{self.name}: GET {httpx.URL(self._url).path} {_query(place)}"
+        try:
+            async with self._client.stream(
+                "GET",
+                self._url,
+                params={**request.params, **place},
+                headers={**request.headers, **self._key_header()},
+                timeout=request.timeout.total_seconds(),
+                follow_redirects=False,  # a key must not follow to another host
+            ) as response:
+                body = await self._body(response, asked)
+        except httpx.TimeoutException as exc:
+            raise SourceUnavailable(f"{asked}: no answer in time ({type(exc).__name__})", again=True) from exc
+        except (httpx.HTTPError, zlib.error) as exc:
+            raise SourceUnavailable(f"{asked}: {type(exc).__name__}: {self._safe(str(exc))}", again=True) from exc
+        return self._judge(response, body, asked)
+
+    def _key_header(self) -> dict[str, str]:
+        key = self._file.key
+        return {key.header: key.value.format(key=self._key.get_secret_value())} if key and self._key else {}
+
+    async def _body(self, response: httpx.Response, asked: str) -> bytes:
+        most = self._file.request.largest_answer
+        body = bytearray()
+        async for chunk in response.aiter_bytes():
+            body += chunk
+            if len(body) > most:
+                raise SourceMalformed(f"{asked}: the answer is larger than {most} bytes")
+        return bytes(body)
+
+    def _judge(self, response: httpx.Response, body: bytes, asked: str) -> _Page:
+        status = response.status_code
+        try:
+            answer = orjson.loads(body)
+        except orjson.JSONDecodeError as exc:
+            if response.is_success:
+                raise SourceMalformed(f"{asked}: HTTP {status}, but the body is not JSON: {exc}") from exc
+            answer = None
+        code, message = self._error(answer)
+        if code is not None or not response.is_success:
+            wait = _retry_after(response)
+            raise self._translated(self._file.errors.action(code, status), status, code, message, asked, wait)
+        records = self._found(self._file.records.at, answer)
+        if not isinstance(records, list):
+            raise SourceMalformed(f"{asked}: no list of records at {self._file.records.at}")
+        total = self._count(self._file.paging.total, answer)
+        return _Page(records, None if total is None else int(total), self._count(self._file.cost, answer) or 0.0)
+
+    def _error(self, answer: Any) -> tuple[str | None, str]:
+        errors = self._file.errors
+        code = self._found(errors.code, answer)
+        if code is None or str(code) in errors.fine:
+            return None, ""
+        return str(code)[:64], str(self._found(errors.message, answer) or "")[:300]
+
+    def _translated(
+        self, action: Action, status: int, code: str | None, message: str, asked: str, wait: timedelta | None
+    ) -> SourceUnavailable | SourceRejected:
+        said = f"{asked}: HTTP {status}" + (f", code {code}" if code else "") + (f": {message}" if message else "")
+        said = self._safe(said)
+        now = self._clock()
+        if action == "retry":
+            return SourceUnavailable(said, retry_after=wait, again=wait is None)
+        if action == "next_tick":
+            if wait:
+                self._rest = (now + wait, SourceUnavailable(f"{said}; asked to wait {wait}", retry_after=wait))
+            return SourceUnavailable(said, retry_after=wait)
+        until = now + REFUSED_REST
+        if action == "reset":
+            midnight = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+            until = now + wait if wait else midnight
+        kind = SourceRejected if action == "stop" else SourceUnavailable
+        error = kind(f"{said}; not asked again before {isoformat(until.replace(microsecond=0))}")
+        self._rest = (until, error)
+        return error
+
+    def _safe(self, said: str) -> str:
+        """The text without our key, should the upstream echo it."""
+        return said.replace(self._key.get_secret_value(), "***") if self._key else said
+
+    @staticmethod
+    def _found(path: str, answer: Any) -> Any:
+        try:
+            return jmespath.search(path, answer)
+        except JMESPathError:
+            return None
+
+    def _count(self, path: str | None, answer: Any) -> float | None:
+        value = self._found(path, answer) if path else None
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _query(place: Mapping[str, int]) -> str:
+    return "&".join(f"{name}={value}" for name, value in place.items())
+
+
+def _retry_after(response: httpx.Response) -> timedelta | None:
+    value = response.headers.get("retry-after", "")
+    return timedelta(seconds=min(int(value), 86400)) if value.isascii() and value.isdigit() else None

@@ -1,0 +1,57 @@
+"""Where snapshots are kept. `Store` is what both stores promise; `tests/contract` holds them to it."""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Literal, Protocol
+
+import polars as pl
+
+from lib.schema import Series
+from lib.snapshot import Marker, Snapshot
+
+Resolution = Literal["1m", "1h"]
+"""Raw ticks, or the first tick of each hour, which outlives them."""
+
+
+class Store(Protocol):
+    """Keeps snapshots whole. Every method may raise StoreUnavailable, StoreRejected or StoreMalformed.
+
+    - A snapshot is visible only through its marker, and its marker only after all of its rows.
+    - Writing a snapshot twice leaves one.
+    - Rows come as the series' columns sorted by `cmc_id`; a missing tag or field is null, never 0.
+    - After `horizon` all ticks are kept; before it only the first of each hour (`resolution="1h"`).
+    """
+
+    async def write(self, snapshot: Snapshot) -> None:
+        """Keep a snapshot: its rows, then its marker. Returns only once the store has confirmed both."""
+
+    async def markers(
+        self, start: datetime, stop: datetime, *, series: str | None = None, resolution: Resolution = "1m"
+    ) -> list[Marker]:
+        """The markers with start <= tick <= stop, of one series or all, oldest first."""
+
+    async def nearest(self, series: str, at: datetime) -> Marker | None:
+        """The newest marker of a series not after `at`, however old."""
+
+    async def first(self, series: str) -> Marker | None:
+        """The oldest marker kept of a series."""
+
+    async def rows(
+        self,
+        series: Series,
+        tick: datetime,
+        *,
+        tiers: range | None = None,
+        ids: Collection[int] | None = None,
+        resolution: Resolution = "1m",
+    ) -> pl.DataFrame:
+        """The rows of one exact tick: all, those of some tiers, or those of some ids."""
+
+    def horizon(self) -> datetime:
+        """The instant before which only hourly snapshots are kept."""
+
+    async def ready(self) -> None:
+        """Ask a real question; raises when the store can't answer it."""
+
+    async def close(self) -> None:
+        """Let go of files and connections."""

@@ -1,0 +1,243 @@
+"""The embedded store: one SQLite file in WAL mode, shared by the three processes. The only home of SQL.
+
+One table per series, clustered by (tick, cmc_id), and one of markers. A snapshot is one transaction.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import fields
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import polars as pl
+
+from lib import schema
+from lib.clock import Clock, from_epoch
+from lib.errors import StoreMalformed, StoreRejected, StoreUnavailable
+from lib.schema import ID, TIER, Series
+from lib.snapshot import Marker, Snapshot
+from lib.store import Resolution
+
+T = TypeVar("T")
+
+RETENTION = timedelta(days=30)
+HOUR = 3600
+BUSY = timedelta(seconds=10)
+"""How long a writer waits for another process's transaction."""
+
+_TYPES = {pl.Int64: "INTEGER", pl.Int8: "INTEGER", pl.String: "TEXT", pl.Float64: "REAL"}
+_MARKER = tuple(field.name for field in fields(Marker))
+_MARKERS = f"""CREATE TABLE IF NOT EXISTS "{schema.MARKER}" (
+  series TEXT, source TEXT, tick INTEGER, assets INTEGER, rejected INTEGER, duplicates INTEGER, duration REAL,
+  observed_at REAL, credits REAL, interval REAL, unchanged INTEGER, backfilled INTEGER, ids TEXT,
+  PRIMARY KEY (series, tick)) WITHOUT ROWID"""
+
+
+class SqliteStore:
+    """A `Store` in one file. Connects at first use; its work is done in one thread, off the event loop."""
+
+    def __init__(self, path: Path, *, clock: Clock, retention: timedelta = RETENTION) -> None:
+        self._path = path
+        self._clock = clock
+        self._retention = retention
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
+        self._connected: _File | None = None
+
+    async def write(self, snapshot: Snapshot) -> None:
+        """See `Store.write`. Old ticks are let go of in the same transaction."""
+        await self._do(lambda file: file.write(snapshot, self.horizon()))
+
+    async def markers(
+        self, start: datetime, stop: datetime, *, series: str | None = None, resolution: Resolution = "1m"
+    ) -> list[Marker]:
+        """See `Store.markers`."""
+        names = "" if series is None else "series = ? AND "
+        found = await self._do(
+            lambda file: file.markers(
+                f"{names}tick BETWEEN ? AND ? ORDER BY tick, series",
+                *([series] if series else []),
+                start.timestamp(),
+                stop.timestamp(),
+            )
+        )
+        return list(_first_of_hours(found)) if resolution == "1h" else found
+
+    async def nearest(self, series: str, at: datetime) -> Marker | None:
+        """See `Store.nearest`."""
+        where = "series = ? AND tick <= ? ORDER BY tick DESC LIMIT 1"
+        return next(iter(await self._do(lambda file: file.markers(where, series, at.timestamp()))), None)
+
+    async def first(self, series: str) -> Marker | None:
+        """See `Store.first`."""
+        where = "series = ? ORDER BY tick LIMIT 1"
+        return next(iter(await self._do(lambda file: file.markers(where, series))), None)
+
+    async def rows(
+        self,
+        series: Series,
+        tick: datetime,
+        *,
+        tiers: range | None = None,
+        ids: Collection[int] | None = None,
+        resolution: Resolution = "1m",
+    ) -> pl.DataFrame:
+        """See `Store.rows`. Hourly ticks stay where they were written, so `resolution` changes nothing."""
+        return await self._do(lambda file: file.rows(series, tick, tiers, ids))
+
+    def horizon(self) -> datetime:
+        """See `Store.horizon`."""
+        return self._clock() - self._retention
+
+    async def ready(self) -> None:
+        """See `Store.ready`."""
+        await self._do(lambda file: file.markers("tick < 0"))
+
+    async def close(self) -> None:
+        """Close the file; its WAL is merged by the last process to do so."""
+        if self._connected:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._connected.close)
+        self._connected = None
+        self._thread.shutdown()
+
+    async def _do(self, work: Callable[["_File"], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._translated, work)
+
+    def _translated(self, work: Callable[["_File"], T]) -> T:
+        try:
+            if self._connected is None:
+                self._connected = _File(_connect(self._path))
+            return work(self._connected)
+        except sqlite3.OperationalError as exc:
+            raise StoreUnavailable(f"store {self._path}: {exc}") from exc
+        except OSError as exc:
+            raise StoreRejected(f"store {self._path}: {exc}") from exc
+        except sqlite3.Error as exc:
+            raise StoreMalformed(f"store {self._path}: {exc}") from exc
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(
+        path, timeout=BUSY.total_seconds(), isolation_level=None, check_same_thread=False, cached_statements=64
+    )
+    connection.execute("PRAGMA journal_mode = WAL")
+    # NORMAL would let the newest commits go at a power cut; a confirmed snapshot must stay.
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(_MARKERS)
+    return connection
+
+
+class _File:
+    """One connection, the tables it has seen, and up to where it has let old ticks go."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+        self.known: set[str] = set()
+        self.forgotten: dict[str, int] = {}
+
+    def close(self) -> None:
+        self.connection.close()
+
+    def write(self, snapshot: Snapshot, horizon: datetime) -> None:
+        series, tick = snapshot.series, _tick(snapshot.tick)
+        places = ", ".join("?" * (1 + len(series.columns)))
+        with self._transaction():
+            self._create(series)
+            self.connection.execute(f'DELETE FROM "{series.name}" WHERE tick = ?', (tick,))
+            self.connection.executemany(
+                f'INSERT INTO "{series.name}" VALUES ({places})', ((tick, *row) for row in snapshot.rows.iter_rows())
+            )
+            values = [_plain(getattr(snapshot.marker, name)) for name in _MARKER]
+            self.connection.execute(
+                f'INSERT OR REPLACE INTO "{schema.MARKER}" VALUES ({", ".join("?" * len(values))})', values
+            )
+            self._forget(series, _tick(horizon))
+
+    def markers(self, where: str, *values: object) -> list[Marker]:
+        found = self.connection.execute(f'SELECT {", ".join(_MARKER)} FROM "{schema.MARKER}" WHERE {where}', values)
+        return [_marker(row) for row in found]
+
+    def rows(self, series: Series, tick: datetime, tiers: range | None, ids: Collection[int] | None) -> pl.DataFrame:
+        if not self._exists(series):
+            return series.empty()
+        where, values = ["tick = ?"], [_tick(tick)]
+        if tiers is not None:
+            where.append(f"{TIER} >= ? AND {TIER} < ?")
+            values += [tiers.start, tiers.stop]
+        if ids is not None:
+            where.append(f"{ID} IN ({', '.join(str(int(id_)) for id_ in ids)})")
+        found = self.connection.execute(
+            f'SELECT {", ".join(series.columns)} FROM "{series.name}" WHERE {" AND ".join(where)} ORDER BY {ID}', values
+        ).fetchall()
+        return pl.DataFrame(found, schema=series.columns, orient="row")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self.connection.execute("ROLLBACK")
+            raise
+        self.connection.execute("COMMIT")
+
+    def _create(self, series: Series) -> None:
+        if series.name in self.known:
+            return
+        columns = ", ".join(f'"{name}" {_TYPES[type(kind)]}' for name, kind in series.columns.items())
+        self.connection.execute(
+            f'CREATE TABLE IF NOT EXISTS "{series.name}"'
+            f" (tick INTEGER, {columns}, PRIMARY KEY (tick, {ID})) WITHOUT ROWID"
+        )
+
+    def _exists(self, series: Series) -> bool:
+        if series.name not in self.known:
+            named = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
+            if self.connection.execute(named, (series.name,)).fetchone():
+                self.known.add(series.name)
+        return series.name in self.known
+
+    def _forget(self, series: Series, horizon: int) -> None:
+        """Of the ticks before the horizon keep the first of each hour."""
+        since = self.forgotten.get(series.name, 0)
+        old = f'FROM "{schema.MARKER}" WHERE series = ? AND tick >= ? AND tick < ?'
+        values = (series.name, since, horizon) * 2
+        gone = self.connection.execute(
+            f"SELECT tick {old} EXCEPT SELECT MIN(tick) {old} GROUP BY tick / {HOUR}", values
+        ).fetchall()
+        self.connection.executemany(f'DELETE FROM "{series.name}" WHERE tick = ?', gone)
+        self.connection.executemany(
+            f'DELETE FROM "{schema.MARKER}" WHERE series = ? AND tick = ?', ((series.name, tick) for (tick,) in gone)
+        )
+        self.forgotten[series.name] = horizon // HOUR * HOUR
+
+
+def _tick(at: datetime) -> int:
+    return int(at.timestamp())
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.timestamp()
+    return value.total_seconds() if isinstance(value, timedelta) else value
+
+
+def _marker(row: tuple[Any, ...]) -> Marker:
+    found = dict(zip(_MARKER, row, strict=True))
+    found |= {name: from_epoch(found[name]) for name in ("tick", "observed_at")}
+    found |= {name: timedelta(seconds=found[name]) for name in ("duration", "interval")}
+    found |= {name: bool(found[name]) for name in ("unchanged", "backfilled")}
+    return Marker(**found)
+
+
+def _first_of_hours(markers: list[Marker]) -> Iterator[Marker]:
+    seen = set()
+    for marker in markers:
+        hour = (marker.series, _tick(marker.tick) // HOUR)
+        if hour not in seen:
+            seen.add(hour)
+            yield marker

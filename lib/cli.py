@@ -1,1 +1,139 @@
-"""The `topcoins` command."""
+"""The `topcoins` command: each command a thin call. Answers go to stdout, everything else to stderr."""
+
+import os
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import httpx
+import typer
+from rich.console import Console
+
+from lib import settings
+from lib.errors import SettingsRejected, TopcoinsError
+from lib.settings import Settings
+from lib.units import parse_duration
+
+app = typer.Typer(
+    name="topcoins",
+    help="The top coins by 24h volume, with USD prices, as of any minute.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+console = Console(stderr=True)
+
+Assets = Annotated[int, typer.Option(min=1, max=5000, help="How many assets the market has.")]
+Seed = Annotated[int, typer.Option(help="Another seed is another market.")]
+
+
+@app.command()
+def demo(
+    assets: Assets = 500,
+    history: Annotated[str, typer.Option(help="How much history to fill.")] = "24h",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 6667,
+    safe_port: Annotated[int, typer.Option(min=1, max=65535, help="For browsers: they refuse 6667.")] = 8667,
+    data: Annotated[Path | None, typer.Option(help="Keep the data here; else it goes at the end.")] = None,
+    once: Annotated[bool, typer.Option("--once", help="Print the first list and exit.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="With --once: the list as JSON.")] = False,
+) -> None:
+    """Run everything on a simulated market: no key, no server, nothing real."""
+    from lib.demo import Demo
+
+    asked = Demo(assets, parse_duration(history), port, safe_port, data, once)
+    body = asked.run(console, os.environ)
+    if body:
+        _print_list(body, "json" if json else "table")
+
+
+@app.command()
+def up() -> None:
+    """Run both ingestors and the API with the real sources of the settings."""
+    from lib.demo import up as run
+
+    chosen = _settings()
+    run(console, os.environ, chosen.http_port, chosen.http_safe_port)
+
+
+@app.command()
+def top(
+    limit: Annotated[int, typer.Option(min=1, max=5000)] = 20,
+    datetime: Annotated[str | None, typer.Option(help="The instant, for example 2026-11-17T14:37Z or now-90m.")] = None,
+    format: Annotated[str, typer.Option(help="table, json or csv.")] = "table",
+    url: Annotated[str | None, typer.Option(help="The API to ask; else the one of the settings.")] = None,
+) -> None:
+    """Ask a running API for the top list."""
+    if format not in ("table", "json", "csv"):
+        raise SettingsRejected(f"--format {format}: must be table, json or csv; for example --format csv")
+    chosen = _settings()
+    asked = {"limit": str(limit), "format": "csv" if format == "csv" else "json"}
+    if datetime:
+        asked["datetime"] = datetime
+    address = url or f"http://{chosen.http_host}:{chosen.http_port}"
+    try:
+        response = httpx.get(f"{address}/v1/top", params=asked, trust_env=False, timeout=30)
+    except httpx.HTTPError as exc:
+        raise TopcoinsError(f"{address} does not answer ({exc}); start it with topcoins demo or topcoins up") from exc
+    if not response.is_success:
+        problem = response.json()
+        raise TopcoinsError(f"{problem['title']}: {problem['detail']}")
+    _print_list(response.content, format)
+
+
+@app.command()
+def doctor(json: Annotated[bool, typer.Option("--json", help="For machines.")] = False) -> None:
+    """Check settings, keys, credits, clock, store and disk; exit code 1 when something is wrong."""
+    from lib.doctor import examine, show
+
+    findings = examine(os.environ)
+    show(findings, as_json=json)
+    if not all(finding.well for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def simulate(
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 9667,
+    assets: Assets = 500,
+    seed: Seed = 1,
+    replay: Annotated[Path | None, typer.Option(help="A folder of recorded answers to serve instead.")] = None,
+    match: Annotated[str, typer.Option(help="Which of the folder's files.")] = "*",
+    faults: Annotated[Path | None, typer.Option(help="A fault script, TOML.")] = None,
+    events_at: Annotated[datetime | None, typer.Option(help="When an asset is renamed and another delisted.")] = None,
+    unlimited: Annotated[bool, typer.Option("--unlimited", help="No limits of requests and credits.")] = False,
+) -> None:
+    """Serve the upstream APIs on loopback, simulated or replayed."""
+    from lib.simulator.serve import serve
+
+    serve(
+        console, port, assets=assets, seed=seed, replay=replay, match=match, faults=faults, events_at=events_at,
+        unlimited=unlimited,
+    )  # fmt: skip
+
+
+def main() -> None:
+    """The command's entry: what goes wrong is one sentence on stderr and exit code 1."""
+    from lib.stack import Ended
+
+    try:
+        app()
+    except (TopcoinsError, Ended, ValueError) as exc:
+        sys.exit(f"topcoins: {exc}")
+
+
+def _settings() -> Settings:
+    return settings.load(os.environ)
+
+
+def _print_list(body: bytes, format: str) -> None:
+    from lib.table import top_table
+
+    if format == "table":
+        Console().print(top_table(body))
+    else:
+        sys.stdout.buffer.write(body if body.endswith(b"\n") else body + b"\n")
+
+
+if __name__ == "__main__":
+    main()

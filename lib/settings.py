@@ -4,6 +4,7 @@ A table named after a service (`[query_api]`) holds for that service alone. Ever
 from a file named by `TOPCOINS_…_FILE`.
 """
 
+import re
 import tomllib
 from collections.abc import Mapping
 from datetime import timedelta
@@ -29,10 +30,13 @@ from lib.units import parse_duration
 PREFIX = "TOPCOINS_"
 SERVICES = ("ingest_price", "ingest_rank", "query_api")
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_USER = re.compile(r"//[^/]*@")
 
 _SECRETS = ("influx_token",)
-_OUTSIDE = ("config", "test_")
-"""Names after the prefix that are not settings: where the file is, and what only the tests read."""
+_TABLES = ("api_keys", "source_urls")
+"""Filled from settings of their own, such as cmc_api_key and cmc_url."""
+_TESTS = "test_"
+"""What only the tests read begins with this, after the prefix."""
 
 EXAMPLES = {
     "store_url": "sqlite:///./data/topcoins.db or http://localhost:8086",
@@ -64,7 +68,8 @@ def _positive(span: timedelta) -> timedelta:
 
 
 def _whole_seconds(span: timedelta) -> timedelta:
-    if span.total_seconds() % 60 and 60 % span.total_seconds():
+    seconds = span.total_seconds()
+    if seconds % 1 or (seconds % 60 and 60 % seconds):
         raise ValueError("must be whole minutes, or a part of a minute such as 30s")
     return span
 
@@ -81,14 +86,24 @@ def _safe_url(url: str) -> str:
         raise ValueError("must be https: only an address on loopback may be http, a key would be readable")
     if parts.username or parts.password:
         raise ValueError("must hold no user or password: a key goes into its own setting")
+    if parts.query or parts.fragment or parts.port == 0:
+        raise ValueError("must end with the host, a port or a path")
     return url.rstrip("/")
+
+
+def _sendable(secret: SecretStr) -> SecretStr:
+    """Without space around it. Any other odd character would fail later, in an error that shows the header."""
+    value = secret.get_secret_value().strip()
+    if not value.isascii() or not value.isprintable() or " " in value:
+        raise ValueError("must be visible ASCII characters without a space between them")
+    return SecretStr(value)
 
 
 def _store_url(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme == "sqlite" and parts.path.strip("/"):
         return url
-    if parts.scheme in ("http", "https") and parts.hostname and not parts.username:
+    if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and "@" not in parts.netloc:
         return url.rstrip("/")
     raise ValueError("must be sqlite:///FILE or http(s)://HOST:PORT")
 
@@ -96,6 +111,7 @@ def _store_url(url: str) -> str:
 Duration = Annotated[timedelta, BeforeValidator(_duration), AfterValidator(_positive)]
 Interval = Annotated[Duration, AfterValidator(_whole_seconds)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+Secret = Annotated[SecretStr, AfterValidator(_sendable)]
 SourceUrl = Annotated[str, AfterValidator(_safe_url)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -108,11 +124,11 @@ class Settings(BaseModel):
     store_url: Annotated[str, AfterValidator(_store_url)] = "sqlite:///./data/topcoins.db"
     influx_org: str = "topcoins"
     influx_bucket: str = "market"
-    influx_token: SecretStr | None = None
+    influx_token: Secret | None = None
     price_source: str = "coinmarketcap"
-    rank_source: Names = ("coindesk", "coinmarketcap")
+    rank_source: Annotated[Names, Field(min_length=1)] = ("coindesk", "coinmarketcap")
     extra_sources: Names = ()
-    api_keys: dict[str, SecretStr] = {}
+    api_keys: dict[str, Secret] = {}
     source_urls: dict[str, SourceUrl] = {}
     assets: Annotated[int, Field(ge=1, le=5000)] = 1000
     interval: Interval = timedelta(seconds=60)
@@ -136,7 +152,8 @@ class Settings(BaseModel):
 
 def load(environ: Mapping[str, str], service: str | None = None) -> Settings:
     """The settings of one service; SettingsRejected names the field, the value and a valid example."""
-    found = _from_file(environ.get(PREFIX + "CONFIG"), service)
+    in_file = _from_file(environ.get(PREFIX + "CONFIG"), service)
+    found = {name: value for name, value in in_file.items() if not _unset(name, value)}
     found |= _from_environment(environ)
     _refuse_unknown(found)
     open_names = [name for name in found if name not in Settings.model_fields]
@@ -173,13 +190,19 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, object]:
     found: dict[str, object] = {}
     for variable, value in environ.items():
         name = variable.removeprefix(PREFIX).lower()
-        if not variable.startswith(PREFIX) or name.startswith(_OUTSIDE):
+        if not variable.startswith(PREFIX) or name == "config" or name.startswith(_TESTS):
             continue
         if name.endswith("_file") and _secret(name.removesuffix("_file")):
-            found[name.removesuffix("_file")] = _file_secret(variable, value)
-        elif value or not _secret(name):  # an empty secret is one that is not set: compose passes those
+            if value:
+                found[name.removesuffix("_file")] = _file_secret(variable, value)
+        elif not _unset(name, value):
             found[name] = value
     return found
+
+
+def _unset(name: str, value: object) -> bool:
+    """An empty secret is one that is not set: compose passes those."""
+    return _secret(name) and isinstance(value, str) and not value.strip()
 
 
 def _secret(name: str) -> bool:
@@ -197,10 +220,10 @@ def _file_secret(variable: str, path: str) -> str:
 
 
 def _refuse_unknown(found: Mapping[str, object]) -> None:
-    known = [*Settings.model_fields, "cmc_api_key", "coindesk_api_key", "cmc_url", "coindesk_url"]
+    own = [name for name in Settings.model_fields if name not in _TABLES]
+    known = [*own, "cmc_api_key", "coindesk_api_key", "cmc_url", "coindesk_url"]
     for name in found:
-        own = name in Settings.model_fields and name not in ("api_keys", "source_urls")
-        if own or name.endswith(("_api_key", "_url")):
+        if name in own or name.endswith(("_api_key", "_url")):
             continue
         close = get_close_matches(name, known, n=1)
         hint = f"; did you mean {close[0]}?" if close else f"; settings are {', '.join(known)}"
@@ -213,8 +236,8 @@ def _sentence(exc: ValidationError, found: Mapping[str, object]) -> str:
     value = found.get(name)
     if isinstance(value, dict) and inner:
         value = value.get(inner[0])
-    setting = inner[0] if name in ("api_keys", "source_urls") and inner else name
-    shown = "its value" if _secret(setting) else repr(value)
+    setting = inner[0] if name in _TABLES and inner else name
+    shown = "its value" if _secret(setting) else _USER.sub("//***@", repr(value))
     reason = error["msg"].removeprefix("Value error, ")
     example = EXAMPLES.get(name)
     ending = f"; for example {example}" if example and "for example" not in reason else ""

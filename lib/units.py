@@ -4,7 +4,7 @@ import re
 from datetime import timedelta
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_TERM = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)([smhdw])")
+_TERM = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)([smhdw])")
 _DURATION = re.compile(rf"(?:{_TERM.pattern})+")
 
 

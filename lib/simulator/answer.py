@@ -1,0 +1,20 @@
+"""What an upstream sends back, before it goes on the wire."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole HTTP answer. JSON unless `media` says otherwise."""
+
+    body: bytes
+    status: int = 200
+    media: str = "application/json; charset=utf-8"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def stamp(at: datetime) -> str:
+    """An instant as CoinMarketCap writes it: UTC with milliseconds and a `Z`."""
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

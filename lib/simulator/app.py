@@ -1,0 +1,118 @@
+"""Both vendors' APIs as one ASGI application, for a server on loopback or in process."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from datetime import datetime
+
+import httpx
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from lib.clock import Clock
+from lib.simulator import coindesk, coinmarketcap, refusals
+from lib.simulator.answer import Answer
+from lib.simulator.coindesk import CoinDesk
+from lib.simulator.coinmarketcap import CoinMarketCap
+from lib.simulator.faults import Fault, Script
+from lib.simulator.feed import MarketFeed
+from lib.simulator.market import Market
+from lib.simulator.refusals import Refusal
+from lib.simulator.replay import Replay
+from lib.simulator.sabotage import REPLACING, spoiled
+from lib.simulator.usage import Plan, Usage
+
+Sleep = Callable[[float], Awaitable[None]]
+Serve = Callable[[Request, datetime | None], Answer]
+
+_CHUNK = b" " * 65536
+
+
+def create_app(
+    upstream: Market | Replay,
+    clock: Clock,
+    *,
+    plan: Plan | None = None,
+    faults: Iterable[Fault] = (),
+    sleep: Sleep = asyncio.sleep,
+) -> Starlette:
+    """The APIs over a simulated market or recorded answers, with the faults of a script.
+
+    Usage is counted per key against `plan`, on `clock`.
+    """
+    feed = upstream if isinstance(upstream, Replay) else MarketFeed(upstream)
+    cmc = CoinMarketCap(feed, Usage(plan or Plan(), clock), clock)
+    desk = CoinDesk(feed, clock)
+    stage = _Stage(Script(faults), clock, sleep)
+
+    def listings(request: Request, frozen: datetime | None) -> Answer:
+        address = request.client.host if request.client else ""
+        return cmc.listings(request.url.path, request.query_params, request.headers, address, frozen)
+
+    def key_info(request: Request, frozen: datetime | None) -> Answer:
+        return cmc.key_info(request.headers)
+
+    def top_list(request: Request, frozen: datetime | None) -> Answer:
+        return desk.top_list(request.query_params, request.headers, frozen)
+
+    def unknown(request: Request, frozen: datetime | None) -> Answer:
+        not_found = Refusal(404, 404, "Not Found")
+        theirs = request.url.path.startswith("/asset/")
+        return refusals.coindesk(not_found) if theirs else refusals.coinmarketcap(not_found, clock())
+
+    served: dict[str, Serve] = {
+        **{base + path: listings for path in coinmarketcap.LISTINGS for base in ("", coinmarketcap.KEYLESS)},
+        coinmarketcap.KEY_INFO: key_info,
+        coindesk.TOP_LIST: top_list,
+        "/{path:path}": unknown,
+    }
+    return Starlette(routes=[Route(path, stage.endpoint(serve), methods=["GET"]) for path, serve in served.items()])
+
+
+class _Stage:
+    """Serves an answer with whatever the script has for this request."""
+
+    def __init__(self, script: Script, clock: Clock, sleep: Sleep) -> None:
+        self._script = script
+        self._clock = clock
+        self._sleep = sleep
+
+    def endpoint(self, serve: Serve) -> Callable[[Request], Awaitable[Response]]:
+        """A route's endpoint."""
+
+        async def respond(request: Request) -> Response:
+            faults = self._script.next(request.url.path)
+            for fault in faults:
+                if fault.kind == "delay":
+                    await self._sleep(fault.seconds)
+            # What never reaches the vendor's own code is not charged, and moves no replay on.
+            replaced = any(fault.kind in REPLACING for fault in faults)
+            answer = Answer(b"") if replaced else serve(request, self._script.frozen(faults, self._clock()))
+            for fault in faults:
+                answer = spoiled(answer, fault, request.url.path, self._clock())
+            return _response(answer, faults)
+
+        return respond
+
+
+def _response(answer: Answer, faults: Sequence[Fault]) -> Response:
+    headers = dict(answer.headers)
+    for fault in faults:
+        if fault.kind == "cut":
+            headers["content-length"] = str(len(answer.body))
+            return StreamingResponse(_cut(answer.body), answer.status, headers, answer.media)
+        if fault.kind == "huge":
+            return StreamingResponse(_blanks(fault.bytes), answer.status, headers, answer.media)
+    return Response(answer.body, answer.status, headers, answer.media)
+
+
+async def _cut(body: bytes) -> AsyncIterator[bytes]:
+    """Half of the body, then the end of the connection: a server closes it, a caller in process sees the error."""
+    yield body[: len(body) // 2]
+    raise httpx.RemoteProtocolError("peer closed connection without sending complete message body (simulated)")
+
+
+async def _blanks(size: int) -> AsyncIterator[bytes]:
+    for left in range(size, 0, -len(_CHUNK)):
+        yield _CHUNK[:left]

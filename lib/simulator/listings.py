@@ -1,0 +1,119 @@
+"""CoinMarketCap's list: what can be asked of it, and its records in v1's shape."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import numpy as np
+
+from lib.simulator.market import Listing
+
+RATES: Final[Mapping[str, tuple[int, float]]] = {
+    "USD": (2781, 1.0),
+    "EUR": (2790, 0.92),
+    "GBP": (2791, 0.79),
+    "JPY": (2797, 150.0),
+}
+"""Per currency: CoinMarketCap's id of it, and what one dollar is worth, for ever."""
+
+_TAKEN_BUT_IDLE = {"aux", "cryptocurrency_type", "tag"}
+
+
+class BadParameter(ValueError):
+    """A parameter the vendor would refuse; the text is the one it answers with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A checked request for a part of the list."""
+
+    start: int = 1
+    limit: int = 100
+    convert: str = "USD"
+    sort: str = "market_cap"
+    descending: bool = True
+
+    @classmethod
+    def of(cls, params: Mapping[str, str]) -> "Ask":
+        """The request these query parameters make; BadParameter when they make none."""
+        for name in params.keys() - {"start", "limit", "convert", "sort", "sort_dir"} - _TAKEN_BUT_IDLE:
+            raise BadParameter(f'"{name}" is not allowed')
+        return cls(
+            _whole(params, "start", 1, 10**6),
+            _whole(params, "limit", 100, 5000),
+            _one_of(params, "convert", "USD", tuple(RATES)),
+            _one_of(params, "sort", "market_cap", ("market_cap", "volume_24h")),
+            _one_of(params, "sort_dir", "desc", ("desc", "asc")) == "desc",
+        )
+
+
+def _whole(params: Mapping[str, str], name: str, default: int, most: int) -> int:
+    text = params.get(name, str(default))
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise BadParameter(f'"{name}" must be a number')
+    if not 1 <= int(text) <= most:
+        limit = "larger than or equal to 1" if int(text) < 1 else f"less than or equal to {most}"
+        raise BadParameter(f'"{name}" must be {limit}')
+    return int(text)
+
+
+def _one_of(params: Mapping[str, str], name: str, default: str, allowed: tuple[str, ...]) -> str:
+    text = params.get(name, default)
+    if text not in allowed:
+        raise BadParameter(f'"{name}" must be one of [{", ".join(allowed)}]')
+    return text
+
+
+def records(listing: Listing, ask: Ask) -> list[dict[str, Any]]:
+    """The asked part of a listing, in the asked order."""
+    by_cap = np.lexsort((listing.ids, -listing.market_cap))
+    rank = np.empty(len(by_cap), dtype=np.int64)
+    rank[by_cap] = np.arange(1, len(by_cap) + 1)
+    order = by_cap if ask.sort == "market_cap" else np.lexsort((listing.ids, -listing.volume_24h))
+    chosen = (order if ask.descending else order[::-1])[ask.start - 1 : ask.start - 1 + ask.limit]
+    rate = RATES[ask.convert][1]
+    columns = zip(
+        listing.ids[chosen].tolist(),
+        [listing.names[n] for n in chosen],
+        [listing.symbols[n] for n in chosen],
+        [listing.slugs[n] for n in chosen],
+        (listing.price[chosen] * rate).tolist(),
+        (listing.volume_24h[chosen] * rate).tolist(),
+        (listing.market_cap[chosen] * rate).tolist(),
+        listing.percent_change_24h[chosen].tolist(),
+        (listing.market_cap[chosen] / listing.price[chosen]).tolist(),
+        rank[chosen].tolist(),
+        _stamps(listing.last_updated[chosen].tolist()),
+        strict=True,
+    )
+    return [
+        {
+            "id": cmc_id,
+            "name": name,
+            "symbol": symbol,
+            "slug": slug,
+            "tags": [],
+            "max_supply": None,
+            "circulating_supply": supply,
+            "total_supply": supply,
+            "platform": None,
+            "cmc_rank": place,
+            "last_updated": updated,
+            "quote": {
+                ask.convert: {
+                    "price": price,
+                    "volume_24h": volume,
+                    "percent_change_24h": change,
+                    "market_cap": cap,
+                    "last_updated": updated,
+                }
+            },
+        }
+        for cmc_id, name, symbol, slug, price, volume, cap, change, supply, place, updated in columns
+    ]
+
+
+def _stamps(seconds: list[int]) -> list[str]:
+    texts = {s: datetime.fromtimestamp(s, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z") for s in set(seconds)}
+    return [texts[s] for s in seconds]

@@ -1,0 +1,87 @@
+"""The errors both vendors document, word for word, by name: `cmc-1008`, `coindesk-401`, `minapi-rate-limit`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import orjson
+
+from lib.simulator.answer import Answer, stamp
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A documented error: its HTTP status, the vendor's code, and its words."""
+
+    status: int
+    code: int
+    message: str
+
+
+# https://pro.coinmarketcap.com/api/documentation/guides/errors-and-rate-limits
+CMC: Final[Mapping[str, Refusal]] = {
+    "cmc-400": Refusal(400, 400, 'Invalid value for "id"'),
+    "cmc-1001": Refusal(401, 1001, "This API Key is invalid."),
+    "cmc-1002": Refusal(401, 1002, "API key missing."),
+    "cmc-1003": Refusal(402, 1003, "Your API Key must be activated. Please go to pro.coinmarketcap.com/account/plan."),
+    "cmc-1004": Refusal(402, 1004, "Your API Key's subscription plan has expired."),
+    "cmc-1005": Refusal(403, 1005, "An API Key is required for this call."),
+    "cmc-1006": Refusal(403, 1006, "Your API Key subscription plan doesn't support this endpoint."),
+    "cmc-1007": Refusal(403, 1007, "This API Key has been disabled. Please contact support."),
+    "cmc-1008": Refusal(
+        429, 1008, "You've exceeded your API Key's HTTP request rate limit. Rate limits reset every minute."
+    ),
+    "cmc-1009": Refusal(429, 1009, "You've exceeded your API Key's daily rate limit."),
+    "cmc-1010": Refusal(429, 1010, "You've exceeded your API Key's monthly rate limit."),
+    "cmc-1011": Refusal(429, 1011, "You've hit an IP rate limit."),
+    "cmc-500": Refusal(500, 500, "An internal server error occurred"),
+}
+
+COINDESK: Final[Mapping[str, Refusal]] = {
+    "coindesk-401": Refusal(
+        401, 2, "API key required, please refer to the documentation at https://developers.coindesk.com/"
+    ),
+    "coindesk-429": Refusal(429, 99, "You are over your rate limit please upgrade your account!"),
+    "coindesk-500": Refusal(500, 500, "Internal Server Error"),
+}
+
+# The old min-api answers its errors with HTTP 200.
+MINAPI: Final[Mapping[str, Refusal]] = {
+    "minapi-unknown-path": Refusal(200, 0, "Path does not exist"),
+    "minapi-parameter": Refusal(200, 2, "tsym is a required param."),
+    "minapi-rate-limit": Refusal(200, 99, "You are over your rate limit please upgrade your account!"),
+}
+
+NAMES: Final = (*CMC, *COINDESK, *MINAPI)
+
+
+def named(name: str, now: datetime) -> Answer:
+    """The answer of one of `NAMES`, as its vendor sends it at this instant."""
+    if name in CMC:
+        return coinmarketcap(CMC[name], now)
+    return coindesk(COINDESK[name]) if name in COINDESK else _minapi(MINAPI[name])
+
+
+def coinmarketcap(refusal: Refusal, now: datetime) -> Answer:
+    """CoinMarketCap's error envelope: a status and no data."""
+    status = {
+        "timestamp": stamp(now),
+        "error_code": refusal.code,
+        "error_message": refusal.message,
+        "elapsed": 0,
+        "credit_count": 0,
+    }
+    return Answer(orjson.dumps({"status": status}), refusal.status)
+
+
+def coindesk(refusal: Refusal) -> Answer:
+    """CoinDesk's error envelope: no data and an `Err` that says it twice."""
+    words: dict[str, Any] = {"type": refusal.code, "message": refusal.message}
+    err = {**words, "http_status_code": refusal.status, "frontend": words}
+    return Answer(orjson.dumps({"Data": {}, "Err": err}), refusal.status)
+
+
+def _minapi(refusal: Refusal) -> Answer:
+    body = {"Response": "Error", "Message": refusal.message, "HasWarning": False, "Type": refusal.code}
+    return Answer(orjson.dumps({**body, "RateLimit": {}, "Data": {}}), refusal.status)

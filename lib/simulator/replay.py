@@ -1,0 +1,125 @@
+"""Recorded answers of CoinMarketCap, served again in the order they were captured."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import orjson
+
+from lib.errors import SettingsRejected
+from lib.simulator.feed import Page, Record
+from lib.simulator.listings import Ask
+from lib.simulator.market import Listing, Oddities
+from lib.simulator.noise import Floats
+from lib.simulator.toplist import TopList
+
+FILES: Final = "cmc-listings-latest-*.json"
+
+_CAPTURED = re.compile(r"-(\d{8})(?:T(\d{4})Z)?\.json$")
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """One recorded list: its records as they came, and its status where that was kept."""
+
+    at: datetime
+    records: list[Record]
+    status: Mapping[str, Any]
+    top: TopList = field(repr=False)
+
+
+class Replay:
+    """Serves the captures of a folder; each request for a first page steps to the next, and stays at the last.
+
+    The CoinDesk list is synthetic: CoinMarketCap's assets and USD volumes in CoinDesk's shape. It steps by itself,
+    and is empty for a capture without USD quotes. `total_count` tells how many records a capture holds, not how
+    many there were: a client would wait for pages nobody recorded.
+    """
+
+    def __init__(self, folder: Path, match: str = "*") -> None:
+        files = [path for path in folder.glob(FILES) if fnmatchcase(path.name, match)]
+        self._captures = sorted((_capture(path) for path in files), key=lambda capture: capture.at)
+        self._steps: Counter[str] = Counter()
+        if not files:
+            raise SettingsRejected(
+                f"{folder} holds no recorded answers named {FILES} that match {match!r}; "
+                "a usable name is for example cmc-listings-latest-20-20240917T1600Z.json"
+            )
+
+    def listings(self, ask: Ask, at: datetime, *, hold: bool = False) -> Page:
+        """The asked part of the capture in turn, as recorded; sorted only when a sort by volume is asked for."""
+        capture = self._turn("listings " + ask.sort, first=ask.start == 1 and not hold)
+        records = capture.records
+        if ask.sort == "volume_24h":
+            records = sorted(records, key=_volume, reverse=True)
+        if not ask.descending:
+            records = records[::-1]
+        chosen = records[ask.start - 1 : ask.start - 1 + ask.limit]
+        return Page(chosen, len(records), {**capture.status, "total_count": len(records)})
+
+    def top_list(self, at: datetime, *, first: bool, hold: bool = False) -> TopList:
+        """The capture in turn as a CoinDesk list."""
+        return self._turn("top list", first=first and not hold).top
+
+    def _turn(self, reader: str, *, first: bool) -> Capture:
+        self._steps[reader] += first
+        return self._captures[min(max(self._steps[reader], 1), len(self._captures)) - 1]
+
+
+def _capture(path: Path) -> Capture:
+    at = _captured_at(path)
+    try:
+        answer = orjson.loads(path.read_bytes())
+        records = answer if isinstance(answer, list) else answer["data"]
+        status = {} if isinstance(answer, list) else answer["status"]
+        newest = max(record["last_updated"] for record in records)
+        top = TopList(_listing(at, records), Oddities())
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as exc:
+        raise SettingsRejected(
+            f"{path} is no recorded CoinMarketCap listing ({type(exc).__name__}: {exc}); remove it or narrow the match"
+        ) from exc
+    return Capture(at, records, {"timestamp": newest, **status}, top)
+
+
+def _captured_at(path: Path) -> datetime:
+    found = _CAPTURED.search(path.name)
+    try:
+        if not found:
+            raise ValueError("no date")
+        return datetime.strptime(found[1] + (found[2] or "0000"), "%Y%m%d%H%M").replace(tzinfo=UTC)
+    except ValueError as exc:
+        raise SettingsRejected(
+            f"{path} does not tell when it was captured; its name must end in -20240917T1600Z.json or -20240917.json"
+        ) from exc
+
+
+def _volume(record: Record) -> float:
+    return float(next(iter(record["quote"].values()))["volume_24h"] or 0)
+
+
+def _listing(at: datetime, records: list[Record]) -> Listing:
+    priced = [(record, record["quote"]["USD"]) for record in records if "USD" in record["quote"]]
+
+    def column(name: str) -> Floats:
+        return np.array([quote.get(name) or 0.0 for _, quote in priced], dtype=np.float64)
+
+    updated = [datetime.fromisoformat(quote["last_updated"]).timestamp() for _, quote in priced]
+    return Listing(
+        at=at,
+        ids=np.array([record["id"] for record, _ in priced], dtype=np.int64),
+        symbols=[record["symbol"] for record, _ in priced],
+        names=[record["name"] for record, _ in priced],
+        slugs=[record["slug"] for record, _ in priced],
+        price=column("price"),
+        volume_24h=column("volume_24h"),
+        venue_volume=column("volume_24h"),
+        market_cap=column("market_cap"),
+        percent_change_24h=column("percent_change_24h"),
+        last_updated=np.array(updated, dtype=np.int64),
+    )

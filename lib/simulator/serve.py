@@ -1,0 +1,44 @@
+"""The simulator as a server on loopback."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import uvicorn
+from rich.console import Console
+
+from lib.clock import utc_now
+from lib.simulator.app import create_app
+from lib.simulator.faults import load_faults
+from lib.simulator.market import Market
+from lib.simulator.replay import Replay
+from lib.simulator.usage import Plan
+
+
+def serve(
+    console: Console,
+    port: int,
+    *,
+    assets: int,
+    seed: int,
+    replay: Path | None,
+    match: str,
+    faults: Path | None,
+    events_at: datetime | None,
+    unlimited: bool,
+) -> None:
+    """Serve the upstream APIs on 127.0.0.1 until told to stop."""
+    events = {"events_at": events_at.replace(tzinfo=events_at.tzinfo or UTC)} if events_at else {}
+    upstream = Replay(replay, match) if replay else Market(seed, assets, **events)
+    app = create_app(
+        upstream,
+        utc_now,
+        plan=Plan.unlimited() if unlimited else None,
+        faults=load_faults(faults) if faults else (),
+    )
+    what = "recorded answers" if replay else f"a simulated market of {assets} assets"
+    console.print(f"Serving {what}; to use it, set:")
+    for name in ("CMC_URL", "COINDESK_URL"):
+        console.print(f"  TOPCOINS_{name}=http://127.0.0.1:{port}", highlight=False)
+    for name in ("CMC_API_KEY", "COINDESK_API_KEY"):
+        console.print(f"  TOPCOINS_{name}=demo", highlight=False)
+    uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", access_log=False, lifespan="off")

@@ -1,0 +1,69 @@
+"""CoinDesk's list: every entry by its 24h volume, with the oddities its data has."""
+
+from typing import Any, Final
+
+import numpy as np
+
+from lib.simulator.market import Listing, Oddities
+
+_TWIN_SHARE: Final = 0.37  # of the volume, for the second entry of the same asset
+_TWIN_IDS: Final = 50_000_000
+
+
+class TopList:
+    """One listing as CoinDesk orders it. Records are made page by page: most are never asked for."""
+
+    def __init__(self, listing: Listing, oddities: Oddities) -> None:
+        self.listing = listing
+        self._oddities = oddities
+        rows = np.arange(len(listing.ids))
+        twins = np.flatnonzero(np.isin(listing.ids, list(oddities.twins)))
+        self._row = np.concatenate([rows, twins])
+        self._twin = np.arange(len(self._row)) >= len(rows)
+        self._volume = listing.venue_volume[self._row] * np.where(self._twin, _TWIN_SHARE, 1.0)
+        # An asset's second entry has an id of its own, so that the order is the same every time.
+        self._id = listing.ids[self._row] + self._twin * _TWIN_IDS
+        self._order = np.lexsort((self._id, -self._volume))
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def page(self, number: int, size: int, *, descending: bool = True) -> list[dict[str, Any]]:
+        """The records of a 1-based page; none past the last."""
+        order = self._order if descending else self._order[::-1]
+        chosen = order[(number - 1) * size : number * size]
+        seen, rows = self.listing, self._row[chosen]
+        columns = zip(
+            range(1 + (number - 1) * size, 1 + number * size),
+            rows.tolist(),
+            seen.ids[rows].tolist(),
+            self._id[chosen].tolist(),
+            self._twin[chosen].tolist(),
+            seen.price[rows].tolist(),
+            seen.market_cap[rows].tolist(),
+            self._volume[chosen].tolist(),
+            seen.last_updated[rows].tolist(),
+            strict=False,  # the last page may be shorter
+        )
+        return [
+            {
+                "ID": entry,
+                "TYPE": "162",
+                "SYMBOL": seen.symbols[row],
+                "NAME": seen.names[row] + (" (bridged)" if twin else ""),
+                "ASSET_TYPE": "TOKEN" if twin else "BLOCKCHAIN",
+                "ASSET_ALTERNATIVE_IDS": self._alternatives(cmc_id, seen.slugs[row]),
+                "PRICE_USD": price,
+                "PRICE_USD_LAST_UPDATE_TS": updated,
+                "TOTAL_MKT_CAP_USD": cap,
+                "SPOT_MOVING_24_HOUR_QUOTE_VOLUME_USD": volume,
+                "TOPLIST_BASE_RANK": {"SPOT_MOVING_24_HOUR_QUOTE_VOLUME_USD": place},
+            }
+            for place, row, cmc_id, entry, twin, price, cap, volume, updated in columns
+        ]
+
+    def _alternatives(self, cmc_id: int, slug: str) -> list[dict[str, str]] | None:
+        if cmc_id in self._oddities.unlinked:
+            return None
+        cmc = [] if cmc_id in self._oddities.elsewhere else [{"NAME": "CMC", "ID": str(cmc_id)}]
+        return [*cmc, {"NAME": "CG", "ID": slug}]

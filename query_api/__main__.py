@@ -1,0 +1,77 @@
+"""`python -m query_api`."""
+
+import asyncio
+import os
+import socket
+import sys
+from collections import Counter
+from pathlib import Path
+
+import structlog
+import uvicorn
+
+from lib import log, settings
+from lib.clock import utc_now
+from lib.errors import SettingsRejected
+from lib.schema import OWN, Series
+from lib.settings import Settings
+from lib.source import read_source
+from lib.store.address import open_store
+from query_api.app import create_app
+from query_api.asof import COLUMNS
+
+DRAIN_S = 10
+
+
+def extras(chosen: Settings) -> list[Series]:
+    """The series of the extra sources, in the order of the setting."""
+    found = [read_source(Path(name)).values for name in chosen.extra_sources]
+    fields = Counter([*COLUMNS, *(name for series in found for name in series.fields)])
+    names = Counter([*OWN, *(series.name for series in found)])
+    for name, times in (fields + names).items():
+        if fields[name] > 1 or names[name] > 1:
+            raise SettingsRejected(f"extra_sources: {name} is the name of {times} things; give each its own")
+    return found
+
+
+def listening(chosen: Settings) -> list[socket.socket]:
+    """A socket for the port and one for the port that browsers do not refuse."""
+    sockets = []
+    for port in dict.fromkeys((chosen.http_port, chosen.http_safe_port)):
+        try:
+            sockets.append(socket.create_server((chosen.http_host, port), backlog=2048))
+        except OSError as exc:
+            raise SettingsRejected(
+                f"{chosen.http_host}:{port} can't be listened on: {exc.strerror}; set TOPCOINS_HTTP_PORT or"
+                " TOPCOINS_HTTP_SAFE_PORT to a free one, for example 16667"
+            ) from exc
+    return sockets
+
+
+async def serve(chosen: Settings) -> None:
+    """Answer until told to stop; running requests finish."""
+    store = open_store(chosen, utc_now)
+    app = create_app(store, clock=utc_now, max_skew=chosen.max_skew, max_age=chosen.max_age, extras=extras(chosen))
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=DRAIN_S, server_header=False,
+        proxy_headers=False,
+    )  # fmt: skip
+    sockets = listening(chosen)
+    at = [f"http://{name}:{port}" for name, port in (listener.getsockname()[:2] for listener in sockets)]
+    structlog.get_logger().info("answering", at=at)
+    await uvicorn.Server(config).serve(sockets=sockets)
+    await store.close()
+
+
+def main() -> None:
+    """The service's whole life. A wrong setting is one sentence."""
+    try:
+        chosen = settings.load(os.environ, "query_api")
+        log.configure(chosen)
+        asyncio.run(serve(chosen))
+    except SettingsRejected as exc:
+        sys.exit(f"query_api: {exc}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""What the top list's documents look like, for the OpenAPI document and for readers of it."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from query_api.problems import Problem
+
+
+class Sources(BaseModel):
+    """The source each side came from."""
+
+    price: str
+    rank: str
+
+
+class Assets(BaseModel):
+    """How many assets each snapshot holds, and how many are in both."""
+
+    price: int
+    rank: int
+    matched: int
+
+
+class Row(BaseModel):
+    """One asset. The fields of extra series follow, null where they have no value."""
+
+    model_config = ConfigDict(extra="allow")
+
+    rank: int
+    cmc_id: int
+    symbol: str | None
+    name: str | None
+    price_usd: float
+    volume_24h_usd: float
+    source_rank: int
+
+
+class TopAnswer(BaseModel):
+    """The top list as of `requested_at`: from the snapshots of `price_time` and `rank_time`, never later ones."""
+
+    model_config = ConfigDict(extra="allow")
+
+    requested_at: datetime
+    price_time: datetime
+    rank_time: datetime
+    price_age_s: float
+    rank_age_s: float
+    resolution: Literal["1m", "1h"]
+    sources: Sources
+    assets: Assets
+    limit: int
+    count: int
+    data: list[Row]
+
+
+def _problem(description: str) -> dict[str, object]:
+    schema = Problem.model_json_schema()
+    return {"description": description, "content": {"application/problem+json": {"schema": schema}}}
+
+
+_CSV = {"schema": {"type": "string"}, "example": "Rank,Symbol,Price USD\r\n1,BTC,92311.5\r\n"}
+TOP_RESPONSES: dict[int | str, dict[str, object]] = {
+    200: {"model": TopAnswer, "content": {"text/csv": _CSV}, "description": "The list, as JSON or CSV"},
+    304: {"description": "The caller's copy, named by If-None-Match, is still right"},
+    404: _problem("No snapshot for that instant, with the reason and the nearest one before"),
+    406: _problem("The Accept header allows neither JSON nor CSV"),
+    422: _problem("A parameter is wrong, unknown or given twice"),
+    503: _problem("The store is away; Retry-After tells when to ask again"),
+}
+STORE_RESPONSES: dict[int | str, dict[str, object]] = {422: TOP_RESPONSES[422], 503: TOP_RESPONSES[503]}

@@ -1,0 +1,59 @@
+"""The answer's bytes: JSON for programs, CSV for spreadsheets."""
+
+import csv
+import io
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+from lib.clock import isoformat
+from query_api.asof import COLUMNS
+from query_api.top import Top
+
+CSV_DEFAULT = ("rank", "symbol", "price_usd")
+_RUNS = ("=", "+", "-", "@", "\t", "\r")
+"""A spreadsheet runs a text cell that begins so. https://owasp.org/www-community/attacks/CSV_Injection"""
+
+
+def to_json(top: Top, limit: int) -> bytes:
+    """The whole answer; times end in `Z`."""
+    price, rank = top.pair.price, top.pair.rank
+    answer: dict[str, Any] = {
+        "requested_at": isoformat(top.at),
+        "price_time": isoformat(price.tick),
+        "rank_time": isoformat(rank.tick),
+        "price_age_s": (top.at - price.tick).total_seconds(),
+        "rank_age_s": (top.at - rank.tick).total_seconds(),
+        "resolution": top.resolution,
+        "sources": {"price": price.source, "rank": rank.source},
+        "assets": {"price": price.assets, "rank": rank.assets, "matched": top.matched},
+        "limit": limit,
+        "count": len(top.rows),
+    }
+    if top.extras:
+        answer["extras"] = {
+            extra.series.name: extra.marker
+            and {"time": isoformat(extra.marker.tick), "source": extra.marker.source, "assets": extra.marker.assets}
+            for extra in top.extras
+        }
+    return orjson.dumps(answer | {"data": top.rows.to_dicts()})
+
+
+def to_csv(top: Top, columns: Sequence[str]) -> bytes:
+    """RFC 4180 with CRLF: the named columns, numbers as plain decimals that read back as the same float."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow([COLUMNS.get(name, name) for name in columns])
+    writer.writerows([_cell(value) for value in row] for row in top.rows.select(columns).iter_rows())
+    return out.getvalue().encode("utf-8")
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return format(Decimal(repr(value)), "f")
+    text = str(value)
+    return f"'{text}" if text.startswith(_RUNS) and isinstance(value, str) else text

@@ -1,0 +1,52 @@
+"""The instant a caller means, in every form the API takes."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from lib.clock import from_epoch, isoformat
+from lib.units import parse_duration
+
+CLOCK_DIFFERENCE = timedelta(seconds=5)
+"""A caller's clock may be this far ahead of ours."""
+
+EXAMPLE = "2026-11-17T14:37:00Z"
+FORMS = f"write for example {EXAMPLE}, 2026-11-17T15:37:00+01:00, 2026-11-17, 1794926220 or now-90m"
+
+# A `+` that was not escaped in a URL arrives as a space, so a space may stand for one.
+_DATE_TIME = re.compile(
+    r"(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?)(?:([Zz])|([+\- ])(\d\d:\d\d))?)?", re.ASCII
+)
+_EPOCH = re.compile(r"\d{10}(?:\.\d{1,6})?", re.ASCII)
+_AGO = re.compile(r"now(?:-(.+))?")
+_MILLISECONDS = re.compile(r"\d{13}", re.ASCII)
+
+
+def parse_instant(text: str, now: datetime) -> datetime:
+    """RFC 3339, a date (its midnight), epoch seconds or `now-90m`, as an aware UTC datetime.
+
+    Without an offset it is UTC. ValueError says what is wrong, with valid examples; the future is refused.
+    """
+    try:
+        at = _parsed(text, now)
+    except OverflowError as exc:
+        raise ValueError(f"{text!r} is outside the calendar; {FORMS}") from exc
+    if at > now + CLOCK_DIFFERENCE:
+        raise ValueError(f"{text!r} is in the future: it is {isoformat(now.replace(microsecond=0))} here; {FORMS}")
+    return at
+
+
+def _parsed(text: str, now: datetime) -> datetime:
+    if ago := _AGO.fullmatch(text):
+        return now - parse_duration(ago[1]) if ago[1] else now
+    if _EPOCH.fullmatch(text):
+        return from_epoch(float(text))
+    if _MILLISECONDS.fullmatch(text):
+        raise ValueError(f"{text!r} looks like milliseconds; epoch seconds have 10 digits: {FORMS}")
+    if found := _DATE_TIME.fullmatch(text):
+        date, time, _zulu, sign, offset = found.groups()
+        zone = f"{'-' if sign == '-' else '+'}{offset}" if offset else "+00:00"
+        try:
+            return datetime.fromisoformat(f"{date}T{time or '00:00'}{zone}").astimezone(UTC)
+        except ValueError as exc:
+            raise ValueError(f"{text!r} is no instant: {exc}; {FORMS}") from exc
+    raise ValueError(f"{text!r} is no instant; {FORMS}")

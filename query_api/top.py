@@ -1,0 +1,155 @@
+"""The top list as of an instant: markers, the pair, then only the rows the answer needs."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import polars as pl
+
+from lib.clock import isoformat
+from lib.errors import StoreMalformed, TopcoinsError
+from lib.schema import ID, PRICE, TIER_PLACES, VOLUME_RANK, Series, tiers_holding
+from lib.snapshot import Marker, unpack_ids
+from lib.store import Resolution, Store
+from lib.units import format_duration
+from query_api.asof import Pair, join, nearest, newest_pair
+
+HOURLY_AGE = timedelta(hours=1)
+LAST_TIER = len(TIER_PLACES)
+
+
+class NoSnapshot(TopcoinsError):
+    """There is no pair for the instant. Carries the nearest pair before and the first one, where they exist."""
+
+    def __init__(self, message: str, *, before: Pair | None, first: datetime | None) -> None:
+        super().__init__(message)
+        self.before = before
+        self.first = first
+
+
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """A series joined as further columns; without a snapshot near the pair its values are null."""
+
+    series: Series
+    marker: Marker | None
+
+
+@dataclass(frozen=True, slots=True)
+class Top:
+    """The answer: when, from what, and the rows (`asof.COLUMNS`, then the extra series' fields)."""
+
+    at: datetime
+    pair: Pair
+    resolution: Resolution
+    matched: int
+    extras: tuple[Extra, ...]
+    rows: pl.DataFrame
+
+
+class TopLists:
+    """Answers from one store."""
+
+    def __init__(self, store: Store, *, max_skew: timedelta, extras: Sequence[Series] = ()) -> None:
+        self._store = store
+        self._max_skew = max_skew
+        self._extras = tuple(extras)
+
+    async def at(self, at: datetime, *, limit: int, max_age: timedelta) -> Top:
+        """The top `limit` as of `at`; NoSnapshot with the reason when there is no pair within `max_age`."""
+        pair, markers, resolution = await self._found(at, max_age)
+        rows, matched = await self._rows(pair, limit, resolution)
+        extras = tuple(self._extra(series, markers, pair) for series in self._extras)
+        for extra in extras:
+            rows = await self._with(extra, rows, resolution)
+        return Top(at, pair, resolution, matched, extras, rows)
+
+    async def _found(self, at: datetime, max_age: timedelta) -> tuple[Pair, list[Marker], Resolution]:
+        """The pair for an instant; past the raw retention the hourly snapshots answer."""
+        markers = await self._store.markers(at - max_age, at)
+        if pair := newest_pair(markers, at, max_skew=self._max_skew, max_age=max_age):
+            old = pair.price.tick < self._store.horizon()
+            return pair, markers, "1h" if old else "1m"
+        if at - max_age < self._store.horizon():
+            age = max(max_age, HOURLY_AGE)
+            markers = await self._store.markers(at - age, at, resolution="1h")
+            if pair := newest_pair(markers, at, max_skew=self._max_skew, max_age=age):
+                return pair, markers, "1h"
+        raise await self._none(at, max_age)
+
+    async def _none(self, at: datetime, max_age: timedelta) -> NoSnapshot:
+        first_price, first_rank, price, rank = await asyncio.gather(
+            self._store.first(PRICE.name),
+            self._store.first(VOLUME_RANK.name),
+            self._store.nearest(PRICE.name, at),
+            self._store.nearest(VOLUME_RANK.name, at),
+        )
+        if first_price is None or first_rank is None:
+            missing = [s.name for s, m in ((PRICE, first_price), (VOLUME_RANK, first_rank)) if m is None]
+            return NoSnapshot(f"nothing is stored yet of {' and '.join(missing)}", before=None, first=None)
+        first = max(first_price.tick, first_rank.tick)
+        if price is None or rank is None:
+            why = f"{isoformat(at)} is before the first snapshot, of {isoformat(first)}"
+            return NoSnapshot(why, before=None, first=first)
+        before = await self._pair_before(min(price.tick, rank.tick) + self._max_skew, at)
+        if before is None:
+            why = "price and rank ticks lie further apart than the skew allows"
+        else:
+            age = at - min(before.price.tick, before.rank.tick)
+            why = (
+                f"the nearest pair before lies {format_duration(age)} back, further than the"
+                f" {format_duration(max_age)} asked for: a gap, or nothing since"
+            )
+        return NoSnapshot(f"no snapshot for {isoformat(at)}: {why}", before=before, first=first)
+
+    async def _pair_before(self, newest: datetime, at: datetime) -> Pair | None:
+        upto, age = min(newest, at), HOURLY_AGE + self._max_skew
+        markers = await self._store.markers(upto - age, upto)
+        return newest_pair(markers, upto, max_skew=self._max_skew, max_age=age)
+
+    async def _rows(self, pair: Pair, limit: int, resolution: Resolution) -> tuple[pl.DataFrame, int]:
+        """The first `limit` matching rows, and how many match in all.
+
+        The markers tell which ids each side has, so only the tiers that hold the answer are read; prices whose
+        asset stands in a lower tier in the price source follow by id.
+        """
+        priced = unpack_ids(pair.price.ids)
+        matching = priced.filter(priced.is_in(unpack_ids(pair.rank.ids).implode()))
+        wanted = min(limit, len(matching))
+        start, stop = 0, tiers_holding(wanted) + 1
+        rank, price = VOLUME_RANK.empty(), PRICE.empty()
+        while True:
+            tiers = range(start, stop)
+            more = await asyncio.gather(
+                self._store.rows(VOLUME_RANK, pair.rank.tick, tiers=tiers, resolution=resolution),
+                self._store.rows(PRICE, pair.price.tick, tiers=tiers, resolution=resolution),
+            )
+            rank, price = pl.concat([rank, more[0]]), pl.concat([price, more[1]])
+            held = rank.filter(pl.col(ID).is_in(matching.implode()))
+            if len(held) >= wanted or stop > LAST_TIER:
+                break
+            start, stop = stop, stop + 1
+        first = held.sort("rank", ID).head(wanted)
+        missing = first.filter(~pl.col(ID).is_in(price[ID].implode()))[ID]
+        if len(missing):
+            rest = self._store.rows(PRICE, pair.price.tick, ids=missing.to_list(), resolution=resolution)
+            price = pl.concat([price, await rest])
+        rows = await asyncio.to_thread(join, price, first, wanted)
+        if len(rows) != wanted:
+            raise StoreMalformed(
+                f"the snapshots of {isoformat(pair.price.tick)} and {isoformat(pair.rank.tick)} hold {len(rows)}"
+                f" of the {wanted} rows their markers name"
+            )
+        return rows, len(matching)
+
+    def _extra(self, series: Series, markers: Sequence[Marker], pair: Pair) -> Extra:
+        own = [marker for marker in markers if marker.series == series.name]
+        return Extra(series, nearest(own, pair.price.tick, self._max_skew))
+
+    async def _with(self, extra: Extra, rows: pl.DataFrame, resolution: Resolution) -> pl.DataFrame:
+        values = extra.series.empty()
+        if extra.marker:
+            ids = rows[ID].to_list()
+            values = await self._store.rows(extra.series, extra.marker.tick, ids=ids, resolution=resolution)
+        return rows.join(values.drop("tier"), on=ID, how="left", maintain_order="left")

@@ -1,0 +1,63 @@
+"""Repeated questions of the same second answered from memory, before any routing."""
+
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from cachetools import LRUCache
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from lib.clock import Clock
+
+FRESH_UNTIL = "topcoins.fresh_until"
+"""The scope entry by which a route says how long its answer stays the same: an aware datetime."""
+
+LARGEST = 4 * 2**20
+ENTRIES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    messages: tuple[Message, ...]
+    until: datetime
+    route: Any
+
+
+class Warm:
+    """An ASGI middleware that keeps whole answers, for as long as their route says they stay the same."""
+
+    def __init__(self, app: ASGIApp, *, clock: Clock) -> None:
+        self._app = app
+        self._clock = clock
+        self._answers: MutableMapping[Any, _Answer] = LRUCache(ENTRIES)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer from memory, or pass on and remember."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        key = (scope["method"], scope["path"], scope["query_string"], _deciding_headers(scope))
+        kept = self._answers.get(key)
+        if kept and self._clock() < kept.until:
+            scope["route"] = kept.route
+            for message in kept.messages:
+                await send(message)
+            return
+        await self._pass_on(key, scope, receive, send)
+
+    async def _pass_on(self, key: object, scope: Scope, receive: Receive, send: Send) -> None:
+        messages: list[Message] = []
+
+        async def remember(message: Message) -> None:
+            messages.append(message)
+            await send(message)
+
+        await self._app(scope, receive, remember)
+        until = scope.get(FRESH_UNTIL)
+        if until and sum(len(message.get("body", b"")) for message in messages) <= LARGEST:
+            self._answers[key] = _Answer(tuple(messages), until, scope.get("route"))
+
+
+def _deciding_headers(scope: Scope) -> tuple[bytes, ...]:
+    return tuple(value for name, value in scope["headers"] if name in (b"accept", b"if-none-match"))

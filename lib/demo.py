@@ -14,6 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import httpx
+import orjson
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -64,7 +65,9 @@ class Demo:
         if self.once:
             return body
         tell_addresses(console, self.port, self.safe_port, now)
-        self._fill(stack, data, console, environ, events_at, now)
+        answer = orjson.loads(body)
+        first = min(datetime.fromisoformat(answer[name]) for name in ("price_time", "rank_time"))
+        self._fill(stack, data, console, environ, events_at, first)
         console.print("Ctrl-C ends it.")
         stack.wait()
         return b""
@@ -85,18 +88,25 @@ class Demo:
         return {PREFIX + name: value for name, value in settings.items()}
 
     def _fill(
-        self, stack: Stack, data: Path, console: Console, environ: Mapping[str, str], events_at: datetime, now: datetime
+        self,
+        stack: Stack,
+        data: Path,
+        console: Console,
+        environ: Mapping[str, str],
+        events_at: datetime,
+        first: datetime,
     ) -> None:
+        """Fill the history up to the first live tick, both series at once."""
         fills = [
             Fill(
                 source=Path(str(files(package) / name)),
-                store_url=f"sqlite:///{data / 'topcoins.db'}",
+                store=data / "topcoins.db",
                 log_file=data / "history.log",
                 assets=self.assets,
                 seed=self.seed,
                 events_at=events_at,
-                start=slot(now - self.history, INTERVAL),
-                stop=slot(now, INTERVAL),
+                start=slot(first - self.history, INTERVAL),
+                stop=first,
                 interval=INTERVAL,
             )
             for package, name in SOURCES

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 
 import polars as pl
 
@@ -42,11 +43,10 @@ class Gate:
         """
         rejected = Counter(reading.rejected)
         judged = _with_volume(reading.rows).with_columns(_reason(reading.series).alias(_REASON))
-        rejected.update(dict(judged.filter(pl.col(_REASON).is_not_null())[_REASON].value_counts().iter_rows()))
+        rejected.update(judged[_REASON].drop_nulls().to_list())
         sound = judged.filter(pl.col(_REASON).is_null())
-        placed = sound.sort([VOLUME, ID], descending=[True, False], nulls_last=True).unique(
-            ID, keep="first", maintain_order=True
-        )
+        by_volume = sound.sort([VOLUME, ID], descending=[True, False], nulls_last=True, maintain_order=True)
+        placed = by_volume.unique(ID, keep="first", maintain_order=True)
         self._refuse_partial(reading, len(placed), rejected, before, asked)
         rows = _finished(placed, reading.series)
         marker = Marker(
@@ -84,6 +84,7 @@ def _with_volume(rows: pl.DataFrame) -> pl.DataFrame:
     return rows if VOLUME in rows.columns else rows.with_columns(pl.lit(None, pl.Float64).alias(VOLUME))
 
 
+@cache
 def _reason(series: Series) -> pl.Expr:
     """The first reason to reject a row, null for a sound one."""
     id_, volume = pl.col(ID), pl.col(VOLUME)
@@ -114,11 +115,15 @@ def _reason(series: Series) -> pl.Expr:
 
 def _finished(placed: pl.DataFrame, series: Series) -> pl.DataFrame:
     """Rows in the series' columns, by id: their place by volume gives the tier, and the rank where it is one."""
-    rows = placed.with_row_index(_PLACE, offset=1).with_columns(schema.tier_of(pl.col(_PLACE)).alias(TIER))
+    place = pl.col(_PLACE)
+    made = {TIER: schema.tier_of(_PLACE)}
     if series == VOLUME_RANK:
-        rows = rows.with_columns(pl.col(_PLACE).cast(pl.Float64).alias("rank"))
-    if "updated_at" in rows.columns:
+        made["rank"] = place.cast(pl.Float64)
+    if "updated_at" in placed.columns:
         updated = pl.col("updated_at")
-        rows = rows.with_columns(pl.when(updated.is_finite()).then(updated).alias("updated_at"))
-    absent = [pl.lit(None, kind).alias(name) for name, kind in series.columns.items() if name not in rows.columns]
-    return rows.with_columns(absent).select(*series.columns).sort(ID)
+        made["updated_at"] = pl.when(updated.is_finite()).then(updated)
+    for name, kind in series.columns.items():
+        if name not in placed.columns and name not in made:
+            made[name] = pl.lit(None, kind)
+    rows = placed.lazy().with_row_index(_PLACE, offset=1).with_columns(**made)
+    return rows.select(*series.columns).sort(ID).collect()

@@ -6,11 +6,13 @@ Everything that logs through the standard library (uvicorn, APScheduler, httpx) 
 import logging
 import sys
 from collections.abc import Iterable
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO
 
 import structlog
 from pydantic import SecretStr
 
+from lib.errors import SettingsRejected
 from lib.settings import Settings
 
 HIDDEN = "***"
@@ -20,7 +22,7 @@ _LOUD = ("httpx", "httpcore", "apscheduler", "stamina", "asyncio", "aiohttp", "u
 
 def configure(settings: Settings) -> None:
     """Send this process's log where the settings say. Called once, by each `__main__`."""
-    out = settings.log_file.open("a", encoding="utf-8") if settings.log_file else sys.stdout
+    out = _opened(settings.log_file) if settings.log_file else sys.stdout
     pretty = settings.log_format == "console" or (settings.log_format == "auto" and out.isatty())
     redact = Redaction(settings.secrets)
     shared: list[Any] = [
@@ -29,9 +31,12 @@ def configure(settings: Settings) -> None:
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    ending: list[Any] = [redact, structlog.dev.ConsoleRenderer(colors=out.isatty())]
-    if not pretty:
-        ending = [structlog.processors.format_exc_info, redact, structlog.processors.JSONRenderer()]
+    # The renderer's own tracebacks come after redaction and show the values of variables: not for us.
+    renderer: Any = structlog.processors.JSONRenderer()
+    if pretty:
+        plain = structlog.dev.plain_traceback
+        renderer = structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=plain)
+    ending: list[Any] = [structlog.processors.format_exc_info, redact, renderer]
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *ending],
@@ -48,21 +53,30 @@ def configure(settings: Settings) -> None:
     )
 
 
+def _opened(path: Path) -> TextIO:
+    try:
+        return path.open("a", encoding="utf-8")
+    except OSError as exc:
+        message = f"TOPCOINS_LOG_FILE (or log_file in the file): {str(path)!r}: {exc.strerror}"
+        raise SettingsRejected(f"{message}; for example /var/log/topcoins.log") from exc
+
+
 class Redaction:
     """A structlog processor that hides every secret, wherever in an event it stands."""
 
     def __init__(self, secrets: Iterable[SecretStr]) -> None:
-        self._secrets = [text for secret in secrets if (text := secret.get_secret_value())]
+        told = {secret.get_secret_value() for secret in secrets} - {""}
+        self._secrets = sorted(told, key=len, reverse=True)  # one may begin with another
 
     def __call__(self, logger: object, method: str, event: Any) -> Any:
         """The event without secrets."""
-        return {name: self._hidden(value) for name, value in event.items()}
+        return self._hidden(dict(event))
 
     def _hidden(self, value: Any) -> Any:
         if isinstance(value, bool | int | float) or value is None:
             return value
         if isinstance(value, dict):
-            return {name: self._hidden(inner) for name, inner in value.items()}
+            return {self._hidden(name): self._hidden(inner) for name, inner in value.items()}
         if isinstance(value, list | tuple):
             return [self._hidden(inner) for inner in value]
         text = str(value)

@@ -71,24 +71,27 @@ class Poll:
         task = asyncio.current_task()
         assert task is not None
         self._running.add(task)
+        tick = self._slots[name]
         try:
-            await work(self._slots[name])
+            await work(tick)
         except Exception:
-            log.exception("tick crashed", job=name, tick=self._slots[name])
+            log.exception("tick crashed", job=name, tick=tick)
         finally:
             self._running.discard(task)
 
     def _submitted(self, event: JobSubmissionEvent) -> None:
-        at = event.scheduled_run_times[-1]
-        before = self._slots.get(event.job_id)
-        interval = self._intervals[event.job_id]
-        if before is not None and (missed := round((at - slot(before, interval)) / interval) - 1) > 0:
+        if missed := self._passed(event) - 1:
             self._count(event.job_id, missed, "ticks missed: nothing ran in their time")
-        self._slots[event.job_id] = at
 
     def _still_running(self, event: JobSubmissionEvent) -> None:
-        self._count(event.job_id, 1, "tick skipped: the one before still runs")
-        self._slots[event.job_id] = event.scheduled_run_times[-1]
+        self._count(event.job_id, self._passed(event), "tick skipped: the one before still runs")
+
+    def _passed(self, event: JobSubmissionEvent) -> int:
+        """How many slots came since the last event, that of this one included."""
+        at, interval = event.scheduled_run_times[-1], self._intervals[event.job_id]
+        before = self._slots.get(event.job_id, at)
+        self._slots[event.job_id] = at
+        return max(1, round((at - slot(before, interval)) / interval))
 
     def _count(self, name: str, ticks: int, why: str) -> None:
         self.skipped[name] += ticks

@@ -6,6 +6,7 @@ A name keeps its type and unit for ever.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 
 import polars as pl
 
@@ -29,7 +30,7 @@ class Series:
     name: str
     tags: tuple[str, ...]
     fields: tuple[str, ...]
-    units: Mapping[str, str] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def columns(self) -> dict[str, pl.DataType]:
@@ -77,11 +78,12 @@ MARKER_UNITS = {
 }
 
 
-def tier_of(place: pl.Expr) -> pl.Expr:
-    """The tier of a 1-based place."""
+@cache
+def tier_of(place: str) -> pl.Expr:
+    """The tier of a column of 1-based places."""
     tier = pl.lit(0, pl.Int8)
     for n, last in enumerate(TIER_PLACES, 1):
-        tier = pl.when(place > last).then(pl.lit(n, pl.Int8)).otherwise(tier)
+        tier = pl.when(pl.col(place) > last).then(pl.lit(n, pl.Int8)).otherwise(tier)
     return tier
 
 

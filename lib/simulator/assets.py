@@ -47,10 +47,12 @@ _ODD = (
 )
 
 
+PLAIN: Final = INVENTED + len(_ODD)
+"""Invented assets above this id have nothing odd by design; some are by their key."""
+
+
 def cast(seed: int, members: int) -> list[Asset]:
     """The first `members` of the market: at most four in five are real, the rest are invented."""
-    if members < 1:
-        raise ValueError(f"a market needs at least one asset, not {members}")
     with _KNOWN.open(encoding="utf-8", newline="") as file:
         known = [_known(row) for row in csv.DictReader(file)][: max(1, members * 4 // 5)]
     odd = list(_ODD[: members - len(known)])

@@ -97,14 +97,14 @@ def _status(now: datetime, cost: int) -> dict[str, Any]:
 
 
 def _v1(page: Page, now: datetime, cost: int) -> bytes:
-    status = {**_status(now, cost), "total_count": page.total, **page.status}
+    status = {**_status(now, cost), "total_count": page.total, **page.status, "credit_count": cost}
     return orjson.dumps({"status": status, "data": page.records})
 
 
 def _v3(page: Page, now: datetime, cost: int) -> bytes:
     """v3 has the quotes in a list, and tells no total."""
     data = [{**record, "quote": [_quote(*quote) for quote in record["quote"].items()]} for record in page.records]
-    status = {**_status(now, cost), "error_message": "", **page.status}
+    status = {**_status(now, cost), "error_message": "", **page.status, "credit_count": cost}
     status.pop("total_count", None)
     status.pop("notice", None)
     return orjson.dumps({"data": data, "status": status})

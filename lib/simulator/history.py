@@ -21,7 +21,7 @@ from lib.simulator.app import create_app
 from lib.simulator.market import Market
 from lib.simulator.usage import Plan
 from lib.source import Source, read_source
-from lib.store.address import open_store
+from lib.store.sqlite import SqliteStore
 
 BASE = "http://simulator"
 TOLD_EVERY = 10
@@ -31,7 +31,7 @@ class Fill(BaseModel):
     """What to fill: the ticks of one source with start <= tick < stop that are not stored yet."""
 
     source: Path
-    store_url: str
+    store: Path
     log_file: Path
     assets: int
     seed: int
@@ -48,11 +48,10 @@ async def fill(asked: Fill) -> None:
     def clock() -> datetime:
         return at
 
-    settings = Settings(store_url=asked.store_url, log_file=asked.log_file, log_level="warning")
-    log.configure(settings)
+    log.configure(Settings(log_file=asked.log_file, log_level="warning"))
     market = Market(asked.seed, asked.assets, events_at=asked.events_at)
     transport = httpx.ASGITransport(create_app(market, clock, plan=Plan.unlimited()))
-    store = open_store(settings, utc_now)
+    store = SqliteStore(asked.store, clock=utc_now, durable=False)
     async with httpx.AsyncClient(transport=transport) as client:
         source = Source(read_source(asked.source), client=client, clock=clock, key=SecretStr("demo"), url=BASE)
         ingest = Ingest([source], store=store, clock=clock, assets=asked.assets, interval=asked.interval)

@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lib.simulator import noise
-from lib.simulator.assets import DELISTED, INVENTED, LISTED, RENAMED, RENAMED_FROM, cast
+from lib.simulator.assets import DELISTED, LISTED, PLAIN, RENAMED, RENAMED_FROM, cast
 from lib.simulator.noise import Floats, Ids, Keys
 
 DELISTING_AFTER_RENAME: Final = timedelta(minutes=10)
 
 _HOURS = np.array([7.3, 45.0, 220.0, 1400.0, 9500.0])  # of each wave; every asset has them somewhat longer or shorter
 _PRICE_SWING = np.array([0.008, 0.02, 0.05, 0.12, 0.35])  # of each wave, as a logarithm
-_VOLUME_SWING = np.array([0.18, 0.2, 0.25, 0.2, 0.2])
+_VOLUME_SWING = np.array([0.09, 0.1, 0.13, 0.1, 0.08])
 _STABLE_SWING = 0.0015  # of the price's
 _STALE = 0.04  # this part of the invented assets is updated only every few minutes
 _WAVES, _MINUTE, _VOLUME_MINUTE, _PERIOD, _PHASE, _VENUE, _TWIN = range(1, 8)
@@ -57,7 +57,9 @@ class Market:
     def __init__(
         self, seed: int = 1, assets: int = 500, *, events_at: datetime = datetime(2026, 1, 1, tzinfo=UTC)
     ) -> None:
-        everyone = cast(seed, assets + 1)
+        if assets < 1:
+            raise ValueError(f"a market needs at least one asset, not {assets}")
+        everyone = cast(seed, assets + 1)  # one of them is not listed yet, or not any more
         self._ids = np.array([a.cmc_id for a in everyone], dtype=np.int64)
         self._texts = np.array([(a.symbol, a.name, a.slug) for a in everyone], dtype=object).T
         self._base = np.array([(a.price, a.volume_24h, a.supply) for a in everyone]).T
@@ -65,7 +67,7 @@ class Market:
         self._calm = np.where([a.stable for a in everyone], _STABLE_SWING, 1.0)
         self._price_waves = _Waves(self._keys, _WAVES, _PRICE_SWING)
         self._volume_waves = _Waves(self._keys, _WAVES + 100, _VOLUME_SWING)
-        invented = self._ids > INVENTED + 8
+        invented = self._ids > PLAIN
         stale = invented & (noise.uniform(self._keys, _PERIOD) < _STALE)
         self._period = np.where(stale, 2 + (noise.uniform(self._keys, _PHASE) * 58).astype(np.int64), 1)
         self._venue = np.exp(0.12 * noise.signed(self._keys, _VENUE)) * 0.8
@@ -96,7 +98,7 @@ class Market:
             slugs=slugs[there].tolist(),
             price=price[there],
             volume_24h=volume[there],
-            venue_volume=(volume * self._venue * (1 + 0.03 * noise.signed(self._keys, minute // 5)))[there],
+            venue_volume=(volume * self._venue * (1 + 0.01 * noise.signed(self._keys, minute // 5)))[there],
             market_cap=(price * self._base[2])[there],
             percent_change_24h=change[there],
             last_updated=updated[there] * 60,
@@ -108,7 +110,7 @@ class Market:
         return price
 
     def _volume(self, minute: int) -> Floats:
-        jitter = 0.004 * noise.signed(self._keys + np.uint64(minute), _VOLUME_MINUTE)
+        jitter = 0.001 * noise.signed(self._keys + np.uint64(minute), _VOLUME_MINUTE)
         volume: Floats = self._base[1] * np.exp(self._volume_waves.at(minute) + jitter)
         return volume
 

@@ -106,8 +106,8 @@ def _volume(record: Record) -> float:
 def _listing(at: datetime, records: list[Record]) -> Listing:
     priced = [(record, record["quote"]["USD"]) for record in records if "USD" in record["quote"]]
 
-    def column(name: str) -> Floats:
-        return np.array([quote.get(name) or 0.0 for _, quote in priced], dtype=np.float64)
+    def column(name: str) -> Floats:  # null becomes NaN, and NaN is written as null again
+        return np.array([quote.get(name) for _, quote in priced], dtype=np.float64)
 
     updated = [datetime.fromisoformat(quote["last_updated"]).timestamp() for _, quote in priced]
     return Listing(

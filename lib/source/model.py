@@ -1,6 +1,7 @@
 """What a source file may say. A broken one is refused with the file, the key and what was expected."""
 
 import tomllib
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 import jmespath
 from jmespath.exceptions import JMESPathError
+from jmespath.functions import Functions
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from lib import schema
@@ -18,19 +20,34 @@ from lib.settings import Duration, SourceUrl
 Action = Literal["retry", "next_tick", "reset", "stop"]
 """Try again within the tick; wait for the next one; wait for the quota's reset; stop until the key changes."""
 
+_TAKEN = (schema.MARKER, schema.TIER, "tick")
+
 
 def _jmespath(text: str) -> str:
     try:
-        jmespath.compile(text)
+        parsed = jmespath.compile(text).parsed
     except JMESPathError as exc:
         raise ValueError(f"{text!r} is not a JMESPath: {' '.join(str(exc).split())}") from exc
+    if unknown := sorted(_functions(parsed) - Functions.FUNCTION_TABLE.keys()):
+        raise ValueError(f"{text!r} is not a JMESPath: it has no function {unknown[0]}()")
     return text
+
+
+def _functions(node: Mapping[str, Any]) -> set[str]:
+    inner = [_functions(child) for child in node["children"] if isinstance(child, dict)]
+    return set().union({node["value"]} if node["type"] == "function_expression" else (), *inner)
 
 
 def _name(text: str) -> str:
     if not schema.NAME.fullmatch(text):
         raise ValueError(f"{text!r} is not a name; write lower-case letters, digits and _, such as market_cap")
     return text
+
+
+def _free(name: str) -> str:
+    if name in _TAKEN:
+        raise ValueError(f"{name!r} is a name the stores use themselves; write another, such as market_cap")
+    return name
 
 
 def _texts(value: object) -> object:
@@ -52,7 +69,7 @@ class Request(Part):
     """Where to ask. `url_setting` names the setting that may move `url` (a proxy, the simulator)."""
 
     url: SourceUrl
-    url_setting: Name
+    url_setting: Annotated[Name, Field(pattern=r"_url$")]
     path: Path_
     keyless_path: Path_ | None = None
     params: dict[str, str | int | float] = {}
@@ -64,7 +81,7 @@ class Request(Part):
 class Key(Part):
     """Which setting holds the key and which header carries it; `{key}` stands for it in `value`."""
 
-    setting: Name
+    setting: Annotated[Name, Field(pattern=r"_api_key$")]
     header: str
     value: Annotated[str, Field(pattern=r"\{key\}")] = "{key}"
 
@@ -117,13 +134,13 @@ class SourceFile(Part):
     """One source, as its file describes it."""
 
     name: Name
-    series: Name
+    series: Annotated[Name, AfterValidator(_free)]
     request: Request
     key: Key | None = None
     pace: Pace = Pace()
     paging: Paging
     records: Records
-    fields: dict[Name, Jmes]
+    fields: dict[Annotated[Name, AfterValidator(_free)], Jmes]
     units: dict[Name, str] = {}
     cost: Jmes | None = None
     errors: Errors

@@ -110,7 +110,9 @@ class Source:
         pages: list[_Page] = []
         got = 0
         for number in range(paging.most_pages):
-            size = paging.size if paging.exact_size else min(paging.size, assets - got)
+            size = paging.size
+            if not paging.exact_size:  # pages that are numbered must all be of one size
+                size = min(size, assets if paging.by == "page" else assets - got)
             place = number if paging.by == "page" else got
             page = await self._page({paging.parameter: paging.first + place, paging.size_parameter: size}, budget)
             pages.append(page)
@@ -158,7 +160,7 @@ class Source:
 
     def _key_header(self) -> dict[str, str]:
         key = self._file.key
-        return {key.header: key.value.format(key=self._key.get_secret_value())} if key and self._key else {}
+        return {key.header: key.value.replace("{key}", self._key.get_secret_value())} if key and self._key else {}
 
     async def _body(self, response: httpx.Response, asked: str) -> bytes:
         most = self._file.request.largest_answer
@@ -192,7 +194,8 @@ class Source:
         code = self._found(errors.code, answer)
         if code is None or str(code) in errors.fine:
             return None, ""
-        return str(code)[:64], str(self._found(errors.message, answer) or "")[:300]
+        # Our key goes before the text is cut: a part of it would not be known again.
+        return self._safe(str(code))[:64], self._safe(str(self._found(errors.message, answer) or ""))[:300]
 
     def _translated(
         self, action: Action, status: int, code: str | None, message: str, asked: str, wait: timedelta | None
@@ -200,9 +203,9 @@ class Source:
         said = f"{asked}: HTTP {status}" + (f", code {code}" if code else "") + (f": {message}" if message else "")
         said = self._safe(said)
         now = self._clock()
-        if action == "retry":
-            return SourceUnavailable(said, retry_after=wait, again=wait is None)
-        if action == "next_tick":
+        if action == "retry" and not wait:
+            return SourceUnavailable(said, again=True)
+        if action in ("retry", "next_tick"):
             if wait:
                 self._rest = (now + wait, SourceUnavailable(f"{said}; asked to wait {wait}", retry_after=wait))
             return SourceUnavailable(said, retry_after=wait)
@@ -223,7 +226,7 @@ class Source:
     def _found(path: str, answer: Any) -> Any:
         try:
             return jmespath.search(path, answer)
-        except JMESPathError:
+        except (JMESPathError, TypeError):  # max_by and its like compare text with numbers in plain Python
             return None
 
     def _count(self, path: str | None, answer: Any) -> float | None:

@@ -38,10 +38,14 @@ _MARKERS = f"""CREATE TABLE IF NOT EXISTS "{schema.MARKER}" (
 
 
 class SqliteStore:
-    """A `Store` in one file. Connects at first use; its work is done in one thread, off the event loop."""
+    """A `Store` in one file. Connects at first use; its work is done in one thread, off the event loop.
 
-    def __init__(self, path: Path, *, clock: Clock, retention: timedelta = RETENTION) -> None:
+    Without `durable` a power cut may take the newest snapshots: for those that can be made again.
+    """
+
+    def __init__(self, path: Path, *, clock: Clock, retention: timedelta = RETENTION, durable: bool = True) -> None:
         self._path = path
+        self._durable = durable
         self._clock = clock
         self._retention = retention
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
@@ -109,7 +113,7 @@ class SqliteStore:
     def _translated(self, work: Callable[["_File"], T]) -> T:
         try:
             if self._connected is None:
-                self._connected = _File(_connect(self._path))
+                self._connected = _File(_connect(self._path, self._durable))
             return work(self._connected)
         except sqlite3.OperationalError as exc:
             raise StoreUnavailable(f"store {self._path}: {exc}") from exc
@@ -119,14 +123,14 @@ class SqliteStore:
             raise StoreMalformed(f"store {self._path}: {exc}") from exc
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def _connect(path: Path, durable: bool) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(
         path, timeout=BUSY.total_seconds(), isolation_level=None, check_same_thread=False, cached_statements=64
     )
     connection.execute("PRAGMA journal_mode = WAL")
-    # NORMAL would let the newest commits go at a power cut; a confirmed snapshot must stay.
-    connection.execute("PRAGMA synchronous = FULL")
+    # NORMAL lets the newest commits go at a power cut; a confirmed snapshot must stay.
+    connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
     connection.execute(_MARKERS)
     return connection
 

@@ -1,0 +1,208 @@
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import orjson
+import pytest
+from pydantic import ValidationError
+
+from lib.errors import SettingsRejected
+from lib.simulator import Fault, Plan, load_faults
+from lib.simulator.refusals import NAMES
+from tests.unit.simulator.upstreams import NOON, Hands, Open
+
+V3 = "/v3/cryptocurrency/listings/latest"
+
+
+async def test_a_fault_falls_on_the_requests_it_names_and_no_other(simulate: Open):
+    caller = simulate(faults=[Fault(kind="error", preset="cmc-500", path="/v3/*", first=2, count=2)])
+    assert [(await caller.cmc(V3)).status_code for _ in range(4)] == [200, 500, 500, 200]
+    assert (await caller.desk()).status_code == 200
+
+
+async def test_each_path_is_counted_by_itself(simulate: Open):
+    caller = simulate(faults=[Fault(kind="error", status=503, first=2)])
+    codes = [(await caller.cmc()).status_code, (await caller.desk()).status_code, (await caller.desk()).status_code]
+    assert codes == [200, 200, 503]
+
+
+@pytest.mark.parametrize("preset", NAMES)
+async def test_every_documented_error_can_be_had_by_name(simulate: Open, preset: str):
+    response = await simulate(faults=[Fault(kind="error", preset=preset)]).cmc()
+    body, number = response.json(), preset.rpartition("-")[2]
+    code = body.get("status", {}).get("error_code") or body.get("Err", {}).get("http_status_code") or body["Message"]
+    assert str(code) == number or preset.startswith("minapi")
+    assert (response.status_code == 200) == preset.startswith("minapi")
+
+
+@pytest.mark.parametrize(
+    ("preset", "file"),
+    [
+        ("cmc-1002", "cmc-error-http401.json"),
+        ("cmc-1006", "cmc-error-http403.json"),
+        ("cmc-1008", "cmc-error-http429.json"),
+        ("cmc-400", "cmc-error-http400.json"),
+        ("cmc-500", "cmc-error-http500.json"),
+    ],
+)
+async def test_errors_say_what_the_vendor_says(simulate: Open, recorded: Path, preset: str, file: str):
+    theirs = orjson.loads((recorded / file).read_bytes())["status"]
+    response = await simulate(faults=[Fault(kind="error", preset=preset)]).cmc()
+    ours = response.json()["status"]
+    assert f"http{response.status_code}" in file
+    assert set(ours) == set(theirs)
+    assert [ours[name] for name in ("error_code", "error_message")] == [
+        theirs[name] for name in ("error_code", "error_message")
+    ]
+
+
+async def test_an_error_costs_nothing(simulate: Open):
+    caller = simulate(plan=Plan(requests_per_minute=1), faults=[Fault(kind="error", preset="cmc-500", path="/v3/*")])
+    assert (await caller.cmc(V3)).status_code == 500
+    assert (await caller.cmc(V3)).status_code == 200
+
+
+async def test_an_error_may_have_any_status_and_body_and_a_retry_after(simulate: Open):
+    fault = Fault(kind="error", status=429, body="slow down", retry_after=7)
+    response = await simulate(faults=[fault]).cmc()
+    assert (response.status_code, response.text, response.headers["retry-after"]) == (429, "slow down", "7")
+
+
+async def test_a_delay_waits_by_the_sleeper_it_was_given_and_answers(simulate: Open):
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    response = await simulate(faults=[Fault(kind="delay", seconds=40)], sleep=sleep).cmc()
+    assert slept == [40]
+    assert response.status_code == 200
+
+
+async def test_a_cut_answer_promises_all_and_ends_as_a_closed_connection(simulate: Open):
+    with pytest.raises(httpx.RemoteProtocolError, match="peer closed connection"):
+        await simulate(faults=[Fault(kind="cut")]).cmc()
+
+
+@pytest.mark.parametrize(("kind", "left"), [("half", 50), ("empty", 0)])
+async def test_a_list_loses_half_or_all_of_its_records_and_keeps_its_total(simulate: Open, kind, left: int):
+    caller = simulate(faults=[Fault(kind=kind)])
+    cmc, desk = (await caller.cmc()).json(), (await caller.desk(page_size=100)).json()["Data"]
+    assert len(cmc["data"]) == len(desk["LIST"]) == left
+    assert cmc["status"]["total_count"] == 250
+    assert desk["STATS"]["TOTAL_ASSETS"] > 200
+
+
+async def test_frozen_values_are_those_of_an_earlier_instant_under_a_clock_that_goes_on(simulate: Open, clock: Hands):
+    caller = simulate(faults=[Fault(kind="frozen", at=NOON - timedelta(hours=1), first=1, count=2)])
+    one = (await caller.cmc()).json()
+    clock.move(timedelta(minutes=1))
+    other, well = (await caller.cmc()).json(), (await caller.cmc()).json()
+    assert one["data"] == other["data"] != well["data"]
+    assert one["data"][0]["last_updated"] == "2026-03-04T10:59:00.000Z"
+    assert other["status"]["timestamp"] == "2026-03-04T12:01:07.000Z"
+
+
+async def test_frozen_without_an_instant_holds_the_one_it_began_at(simulate: Open, clock: Hands):
+    caller = simulate(faults=[Fault(kind="frozen", path="/asset/*", first=2, count=2)])
+    lists = []
+    for _ in range(4):
+        lists.append((await caller.desk()).json()["Data"]["LIST"])
+        clock.move(timedelta(minutes=1))
+    assert lists[0] != lists[1] == lists[2] != lists[3]
+
+
+async def test_garbage_is_a_page_of_html_that_says_ok(simulate: Open):
+    response = await simulate(faults=[Fault(kind="garbage")]).cmc()
+    assert response.status_code == 200
+    assert response.headers["content-type"].startswith("text/html")
+
+
+async def test_a_huge_answer_has_as_many_bytes_as_told(simulate: Open):
+    assert len((await simulate(faults=[Fault(kind="huge", bytes=200_001)]).cmc()).content) == 200_001
+
+
+async def test_a_redirect_points_to_another_host(simulate: Open):
+    response = await simulate(faults=[Fault(kind="redirect", to="https://other.example")]).cmc(V3)
+    assert (response.status_code, response.headers["location"]) == (302, "https://other.example" + V3)
+
+
+async def test_wrong_types_keep_the_keys_and_no_type(simulate: Open):
+    caller = simulate(faults=[Fault(kind="wrong_types")])
+    wrong, right = [(await caller.cmc()).json()["data"][0] for _ in range(2)]
+    assert wrong.keys() == right.keys()
+    for name in ("id", "symbol", "last_updated", "tags"):
+        assert type(wrong[name]) is not type(right[name])
+    assert isinstance(wrong["quote"]["USD"]["price"], str)
+
+
+async def test_two_faults_can_meet_one_request(simulate: Open, clock: Hands):
+    async def sleep(seconds: float) -> None:
+        clock.move(timedelta(seconds=seconds))
+
+    faults = [Fault(kind="delay", seconds=3), Fault(kind="half")]
+    body = (await simulate(faults=faults, sleep=sleep).cmc()).json()
+    assert len(body["data"]) == 50
+    assert body["status"]["timestamp"] == "2026-03-04T12:00:10.000Z"
+
+
+def test_a_script_reads_from_toml(tmp_path: Path):
+    script = tmp_path / "faults.toml"
+    script.write_text(
+        """
+        [[fault]]
+        path = "/asset/*"
+        first = 3
+        count = 2
+        kind = "error"
+        preset = "coindesk-429"
+        retry_after = 60
+
+        [[fault]]
+        kind = "frozen"
+        at = 2026-03-04T11:00:00
+        """
+    )
+    assert load_faults(script) == (
+        Fault(path="/asset/*", first=3, count=2, kind="error", preset="coindesk-429", retry_after=60),
+        Fault(kind="frozen", at=datetime(2026, 3, 4, 11, tzinfo=UTC)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ('kind = "earthquake"', "kind: .*'error', 'delay'"),
+        ('kind = "error"\npreset = "cmc-9999"', "preset: .*cmc-1001"),
+        ('kind = "error"', "needs a preset"),
+        ('kind = "error"\npreset = "cmc-500"\nstatus = 500', "not both"),
+        ('kind = "delay"', "needs seconds"),
+        ('kind = "half"\nseconds = 2', "takes no seconds"),
+        ('kind = "half"\nfirst = 0', "first: .*greater than or equal to 1"),
+        ('kind = "half"\ncount = "2"', "count: .*integer"),
+        ('kind = "half"\ncuont = 2', "cuont: Extra"),
+    ],
+)
+def test_a_broken_entry_is_told_by_file_number_and_what_was_expected(tmp_path: Path, entry: str, expected: str):
+    script = tmp_path / "faults.toml"
+    script.write_text(f'[[fault]]\nkind = "empty"\n\n[[fault]]\n{entry}\n')
+    with pytest.raises(SettingsRejected, match=rf"faults\.toml: fault 2: .*{expected}"):
+        load_faults(script)
+
+
+@pytest.mark.parametrize("text", ["[[fault]", "[fault]\nkind = 'half'", "faults = []", "", "[[fault]]\n[other]"])
+def test_a_file_that_is_no_script_is_told_by_its_name(tmp_path: Path, text: str):
+    script = tmp_path / "faults.toml"
+    script.write_text(text)
+    with pytest.raises(SettingsRejected, match=r"faults\.toml"):
+        load_faults(script)
+
+
+def test_a_script_that_is_not_there_is_told_by_its_name(tmp_path: Path):
+    with pytest.raises(SettingsRejected, match=r"gone\.toml"):
+        load_faults(tmp_path / "gone.toml")
+
+
+def test_a_fault_in_code_is_checked_like_one_in_a_file():
+    with pytest.raises(ValidationError, match="takes no"):
+        Fault(kind="cut", seconds=1)

@@ -1,0 +1,129 @@
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from lib.errors import SettingsRejected
+from lib.simulator import Fault, Replay
+from tests.unit.simulator.upstreams import NOON, Open
+
+V3 = "/v3/cryptocurrency/listings/latest"
+MARCH = "*-100-20240317T*"
+
+
+def capture(folder: Path, name: str) -> Any:
+    return orjson.loads((folder / f"cmc-listings-latest-{name}.json").read_bytes())
+
+
+async def test_a_capture_is_served_as_recorded_but_for_the_total(simulate: Open, recorded: Path):
+    original = capture(recorded, "100-20240317T1034Z")
+    served = (await simulate(Replay(recorded, "*20240317T1034Z*")).cmc()).json()
+    assert served["data"] == original["data"]
+    assert served["status"] == {**original["status"], "total_count": 100}
+
+
+async def test_first_pages_step_through_the_captures_and_stay_at_the_last(simulate: Open, recorded: Path):
+    caller = simulate(Replay(recorded, MARCH))
+    times = [(await caller.cmc()).json()["status"]["timestamp"] for _ in range(3)]
+    assert times == ["2024-03-17T10:34:34.793Z", "2024-03-17T12:03:03.388Z", "2024-03-17T12:03:03.388Z"]
+
+
+async def test_later_pages_come_from_the_capture_of_the_first(simulate: Open, recorded: Path):
+    caller = simulate(Replay(recorded, MARCH))
+    first, second = [(await caller.cmc(start=start, limit=60)).json()["data"] for start in (1, 61)]
+    assert first + second == capture(recorded, "100-20240317T1034Z")["data"]
+
+
+async def test_v3_gets_the_same_records_with_quotes_in_a_list(simulate: Open, recorded: Path):
+    body = (await simulate(Replay(recorded, MARCH)).cmc(V3)).json()
+    original = capture(recorded, "100-20240317T1034Z")["data"][0]
+    quote = {"id": 2781, "symbol": "USD", **original["quote"]["USD"]}
+    assert body["data"][0] == {**original, "quote": [quote]}
+    assert "total_count" not in body["status"]
+
+
+async def test_a_sort_by_volume_sorts_the_capture(simulate: Open, recorded: Path):
+    data = (await simulate(Replay(recorded, MARCH)).cmc(sort="volume_24h", limit=50)).json()["data"]
+    everything = capture(recorded, "100-20240317T1034Z")["data"]
+    volumes = sorted((record["quote"]["USD"]["volume_24h"] for record in everything), reverse=True)
+    assert [record["quote"]["USD"]["volume_24h"] for record in data] == volumes[:50]
+
+
+async def test_the_coindesk_list_is_made_of_the_same_capture(simulate: Open, recorded: Path):
+    body = (await simulate(Replay(recorded, MARCH)).desk(page_size=100)).json()["Data"]
+    original = {str(record["id"]): record for record in capture(recorded, "100-20240317T1034Z")["data"]}
+    assert body["STATS"]["TOTAL_ASSETS"] == len(body["LIST"]) == 100
+    for record in body["LIST"]:
+        twin = original[record["ASSET_ALTERNATIVE_IDS"][0]["ID"]]
+        assert record["SPOT_MOVING_24_HOUR_QUOTE_VOLUME_USD"] == twin["quote"]["USD"]["volume_24h"]
+        assert record["SYMBOL"] == twin["symbol"]
+
+
+async def test_both_vendors_step_alike(simulate: Open, recorded: Path):
+    caller = simulate(Replay(recorded, MARCH))
+    for name in ("100-20240317T1034Z", "100-20240317T1203Z"):
+        volume = (await caller.desk(page_size=100)).json()["Data"]["LIST"][0]["SPOT_MOVING_24_HOUR_QUOTE_VOLUME_USD"]
+        prices = (await caller.cmc()).json()["data"]
+        assert prices == capture(recorded, name)["data"]
+        assert volume == max(record["quote"]["USD"]["volume_24h"] for record in prices)
+
+
+async def test_a_capture_without_dollars_is_served_and_has_no_coindesk_list(simulate: Open, recorded: Path):
+    caller = simulate(Replay(recorded, "*-eur-*"))
+    quote = (await caller.cmc(V3)).json()["data"][0]["quote"]
+    assert [(entry["id"], entry["symbol"]) for entry in quote] == [(2790, "EUR")]
+    assert (await caller.desk()).json()["Data"]["LIST"] == []
+
+
+async def test_a_capture_of_the_data_alone_gets_the_time_of_its_newest_value(
+    simulate: Open, recorded: Path, tmp_path: Path
+):
+    records = capture(recorded, "100-20240317T1034Z")["data"]
+    (tmp_path / "cmc-listings-latest-dataonly-100-20240317.json").write_bytes(orjson.dumps(records))
+    status = (await simulate(Replay(tmp_path)).cmc()).json()["status"]
+    assert status["timestamp"] == max(record["last_updated"] for record in records)
+    assert status["error_code"] == 0
+
+
+async def test_a_volume_that_was_null_stays_null_and_comes_last(simulate: Open, recorded: Path, tmp_path: Path):
+    records = capture(recorded, "100-20240317T1034Z")["data"][:3]
+    records[0]["quote"]["USD"]["volume_24h"] = None
+    (tmp_path / "cmc-listings-latest-3-20240317.json").write_bytes(orjson.dumps(records))
+    last = (await simulate(Replay(tmp_path)).desk()).json()["Data"]["LIST"][-1]
+    assert last["SYMBOL"] == records[0]["symbol"]
+    assert last["SPOT_MOVING_24_HOUR_QUOTE_VOLUME_USD"] is None
+
+
+async def test_replayed_answers_cost_what_their_records_cost(simulate: Open, recorded: Path):
+    caller = simulate(Replay(recorded, MARCH))
+    keyed, keyless = await caller.cmc(), await caller.cmc("/public-api" + V3, key="")
+    assert [answer.json()["status"]["credit_count"] for answer in (keyed, keyless)] == [1, 0]
+
+
+async def test_frozen_values_hold_the_replay_where_it_is(simulate: Open, recorded: Path):
+    caller = simulate(Replay(recorded, MARCH), faults=[Fault(kind="frozen", first=2, count=2, at=NOON)])
+    times = [(await caller.cmc()).json()["status"]["timestamp"][11:16] for _ in range(4)]
+    assert times == ["10:34", "10:34", "10:34", "12:03"]
+
+
+@pytest.mark.parametrize("match", ["*", "*nothing*"])
+def test_a_folder_without_a_usable_capture_is_refused(tmp_path: Path, match: str):
+    (tmp_path / "notes.json").write_text("[]")
+    with pytest.raises(SettingsRejected, match="holds no recorded answers"):
+        Replay(tmp_path, match)
+
+
+@pytest.mark.parametrize("content", ["{", "{}", "[]", "[1]", '{"status": {}, "data": [{"id": 1}]}', "7"])
+def test_a_broken_capture_is_refused_by_its_name(tmp_path: Path, content: str):
+    path = tmp_path / "cmc-listings-latest-1-20240317T1034Z.json"
+    path.write_text(content)
+    with pytest.raises(SettingsRejected, match=path.name):
+        Replay(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["cmc-listings-latest-1.json", "cmc-listings-latest-1-20241399.json"])
+def test_a_capture_without_a_date_is_refused(tmp_path: Path, name: str):
+    (tmp_path / name).write_text("[]")
+    with pytest.raises(SettingsRejected, match="when it was captured"):
+        Replay(tmp_path)

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from lib import settings
+from lib.clock import utc_now
 from lib.errors import SettingsRejected, TopcoinsError
 from lib.settings import Settings
 from lib.units import parse_duration
@@ -84,10 +85,13 @@ def top(
 @app.command()
 def doctor(json: Annotated[bool, typer.Option("--json", help="For machines.")] = False) -> None:
     """Check settings, keys, credits, clock, store and disk; exit code 1 when something is wrong."""
-    from lib.doctor import examine, show
+    from lib.doctor import as_json, examine, show
 
-    findings = examine(os.environ)
-    show(findings, as_json=json)
+    findings = examine(os.environ, utc_now)
+    if json:
+        sys.stdout.buffer.write(as_json(findings) + b"\n")
+    else:
+        show(findings, Console())
     if not all(finding.well for finding in findings):
         raise typer.Exit(1)
 

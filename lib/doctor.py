@@ -1,1 +1,198 @@
-"""`topcoins doctor`."""
+"""`topcoins doctor`: is everything as it must be? Each finding says what was looked at and what was seen."""
+
+import asyncio
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from importlib.resources import files
+from pathlib import Path
+
+import httpx
+import orjson
+from rich.console import Console
+from rich.table import Table
+
+from lib import settings
+from lib.clock import Clock, isoformat
+from lib.errors import SettingsRejected, TopcoinsError
+from lib.forecast import sqlite_bytes_per_tick
+from lib.schema import OWN
+from lib.service import find_source
+from lib.settings import PREFIX, Settings
+from lib.source import Source
+from lib.store import Store
+from lib.store.address import SQLITE, open_store
+from lib.store.sqlite import RETENTION
+from lib.units import format_duration
+
+DAY = timedelta(days=1)
+CLOCK_TOLERANCE = timedelta(seconds=2)
+STALE_TICKS = 3
+GIB = 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at: well or not, and what was seen."""
+
+    what: str
+    well: bool
+    seen: str
+
+
+def examine(environ: Mapping[str, str], clock: Clock) -> list[Finding]:
+    """All findings. With broken settings that is the only one: nothing else can be looked at."""
+    try:
+        chosen = settings.load(environ)
+    except SettingsRejected as exc:
+        return [Finding("settings", False, str(exc))]
+    where = environ.get(f"{PREFIX}CONFIG", "the environment and the defaults")
+    return [Finding("settings", True, f"read from {where}"), *asyncio.run(_examine(chosen, clock))]
+
+
+def show(findings: Sequence[Finding], console: Console) -> None:
+    """The findings as a table for people."""
+    table = Table("", "looked at", "seen", show_lines=False, box=None)
+    for finding in findings:
+        mark = "[green]well[/]" if finding.well else "[bold red]wrong[/]"
+        table.add_row(mark, finding.what, finding.seen)
+    console.print(table)
+
+
+def as_json(findings: Sequence[Finding]) -> bytes:
+    """The findings for machines."""
+    return orjson.dumps([asdict(finding) for finding in findings])
+
+
+async def _examine(chosen: Settings, clock: Clock) -> list[Finding]:
+    store = open_store(chosen, clock)
+    embedded = chosen.store_url.startswith(SQLITE)
+    try:
+        async with httpx.AsyncClient(timeout=10) as client:
+            return [
+                *await _keys(chosen, client, store, clock),
+                await _store_answers(store),
+                *await _ticks(store, clock()),
+                *(_disk(chosen, await sqlite_bytes_per_tick(chosen.assets)) if embedded else []),
+            ]
+    finally:
+        await store.close()
+
+
+async def _keys(chosen: Settings, client: httpx.AsyncClient, store: Store, clock: Clock) -> list[Finding]:
+    """Each source: how it would be asked; for each key that tells, what is left and how long that lasts."""
+    named = [("ingest_price", chosen.price_source), *(("ingest_rank", name) for name in chosen.rank_source)]
+    found: list[Finding] = []
+    asked: set[str] = set()
+    for service, name in named:
+        what = f"{service}: {name}"
+        try:
+            file = find_source(Path(str(files(service))), name)
+        except SettingsRejected as exc:
+            found.append(Finding(what, False, str(exc)))
+            continue
+        setting = file.key.setting if file.key else ""
+        key = chosen.api_keys.get(setting)
+        source = Source(file, client=client, clock=clock, key=key, url=chosen.source_urls.get(file.request.url_setting))
+        found.append(_how_asked(what, source, setting, keyed=key is not None, chosen=chosen))
+        if key is not None and setting not in asked:
+            asked.add(setting)
+            found += await _credits(setting, source, store, clock)
+    for service in {service for service, _ in named}:
+        if not any(finding.well for finding in found if finding.what.startswith(service)):
+            found.append(Finding(service, False, "no source can be asked"))
+    return found
+
+
+def _how_asked(what: str, source: Source, setting: str, *, keyed: bool, chosen: Settings) -> Finding:
+    if not setting:
+        return Finding(what, True, "needs no key")
+    if keyed:
+        return Finding(what, True, f"asked with {PREFIX}{setting.upper()}, every {_every(source, chosen)}")
+    if source.usable:
+        return Finding(what, True, f"asked without a key, every {_every(source, chosen)}")
+    return Finding(what, True, f"left out: {PREFIX}{setting.upper()} is not set, and it has no keyless base")
+
+
+def _every(source: Source, chosen: Settings) -> str:
+    return format_duration(source.interval(chosen.interval))
+
+
+async def _credits(setting: str, source: Source, store: Store, clock: Clock) -> list[Finding]:
+    what = f"{PREFIX}{setting.upper()}"
+    began = clock()
+    try:
+        allowance = await source.allowance()
+    except TopcoinsError as exc:
+        return [Finding(what, False, str(exc))]
+    if allowance is None:
+        return [Finding(what, True, f"{source.name} does not tell what is left of it")]
+    found = [await _lasts(what, source.name, allowance.left, allowance.limit, allowance.resets_at, store, clock())]
+    if allowance.told_at:
+        told = allowance.told_at.astimezone(UTC)
+        off = max(began - told - timedelta(seconds=1), told - clock(), timedelta())
+        seen = f"within {CLOCK_TOLERANCE.total_seconds():g} s of {source.name}'s"
+        well = off <= CLOCK_TOLERANCE
+        found.append(Finding("clock", well, seen if well else f"{off.total_seconds():.0f} s off {source.name}'s"))
+    return found
+
+
+async def _lasts(
+    what: str, source: str, left: float, limit: float, resets_at: datetime | None, store: Store, now: datetime
+) -> Finding:
+    """Whether what is left lasts until the reset, at the rate the last day's answers were charged."""
+    seen = f"{left:,.0f} of {limit:,.0f} credits left"
+    try:
+        markers = [m for m in await store.markers(now - DAY, now) if m.source == source]
+    except TopcoinsError:
+        markers = []
+    used = sum(marker.credits for marker in markers)
+    if not markers or not used:
+        return Finding(what, left > 0, f"{seen}; nothing charged in the last day to reckon with")
+    since = max(now - markers[0].tick, timedelta(minutes=1))
+    empty = now + since * (left / used)
+    until = f"{seen}; at the last day's {used:,.0f} they last until {isoformat(empty.replace(microsecond=0))}"
+    return Finding(what, resets_at is None or empty >= resets_at, until)
+
+
+async def _store_answers(store: Store) -> Finding:
+    try:
+        await store.ready()
+    except TopcoinsError as exc:
+        return Finding("store", False, str(exc))
+    return Finding("store", True, "answers")
+
+
+async def _ticks(store: Store, now: datetime) -> list[Finding]:
+    found = []
+    for name in OWN:
+        try:
+            newest = await store.nearest(name, now)
+        except TopcoinsError:
+            return []  # the store's own finding says why
+        if newest is None:
+            found.append(Finding(f"ticks of {name}", True, "none stored yet"))
+            continue
+        age = now - newest.tick
+        seen = f"newest {format_duration(age)} old, {newest.assets} assets from {newest.source}"
+        found.append(Finding(f"ticks of {name}", age <= STALE_TICKS * newest.interval, seen))
+    return found
+
+
+def _disk(chosen: Settings, per_tick: float) -> list[Finding]:
+    """Whether the embedded store can be written, and whether its retention fits the disk."""
+    path = Path(chosen.store_url.removeprefix(SQLITE)).absolute()
+    folder = next(parent for parent in path.parents if parent.exists())
+    writable = os.access(path if path.exists() else folder, os.W_OK)
+    rights = Finding("store rights", writable, f"{path} can{'' if writable else ' not'} be written")
+    per_day = per_tick * (DAY / chosen.interval)
+    whole = per_day * (RETENTION / DAY)
+    held = path.stat().st_size if path.exists() else 0
+    free = shutil.disk_usage(folder).free
+    seen = (
+        f"{per_day / GIB:.2f} GiB a day for {chosen.assets} assets, {whole / GIB:.1f} GiB in"
+        f" {RETENTION.days} days; {held / GIB:.2f} GiB used, {free / GIB:.1f} GiB free"
+    )
+    return [rights, Finding("disk", whole - held <= free, seen)]

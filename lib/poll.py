@@ -88,7 +88,8 @@ class Poll:
 
     def _passed(self, event: JobSubmissionEvent) -> int:
         """How many slots came since the last event, that of this one included."""
-        at, interval = event.scheduled_run_times[-1], self._intervals[event.job_id]
+        at: datetime = event.scheduled_run_times[-1]
+        interval = self._intervals[event.job_id]
         before = self._slots.get(event.job_id, at)
         self._slots[event.job_id] = at
         return max(1, round((at - slot(before, interval)) / interval))

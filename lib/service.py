@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -54,7 +55,11 @@ def usable_sources(
 
 
 def ingests(plan: Plan, chosen: Settings, *, client: httpx.AsyncClient, store: Store, clock: Clock) -> list[Ingest]:
-    """One ingest per series of the plan."""
+    """One ingest per series of the plan; SettingsRejected when two would fill the same."""
+    planned = plan(chosen)
+    for name, times in Counter(files[0].series for files in planned).items():
+        if times > 1:
+            raise SettingsRejected(f"{times} sources fill {name}; an extra source is one of another series")
     return [
         Ingest(
             usable_sources(files, chosen, client=client, clock=clock),
@@ -63,7 +68,7 @@ def ingests(plan: Plan, chosen: Settings, *, client: httpx.AsyncClient, store: S
             assets=chosen.assets,
             interval=chosen.interval,
         )
-        for files in plan(chosen)
+        for files in planned
     ]
 
 

@@ -126,7 +126,10 @@ def _routes(
     app.get("/v1/status", responses=STORE_RESPONSES)(current_status)
     app.get("/healthz", responses={422: TOP_RESPONSES[422]})(healthz)
     app.get("/readyz", responses=STORE_RESPONSES)(readyz)
-    text: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, 422: TOP_RESPONSES[422]}
+    text: dict[int | str, dict[str, Any]] = {
+        200: {"content": {"text/plain": {"schema": {"type": "string"}}}},
+        422: TOP_RESPONSES[422],
+    }
     app.get("/metrics", response_class=Response, responses=text)(exposition)
     return app
 

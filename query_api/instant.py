@@ -14,11 +14,13 @@ FORMS = f"write for example {EXAMPLE}, 2026-11-17T15:37:00+01:00, 2026-11-17, 17
 
 # A `+` that was not escaped in a URL arrives as a space, so a space may stand for one.
 _DATE_TIME = re.compile(
-    r"(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?)(?:([Zz])|([+\- ])(\d\d:\d\d))?)?", re.ASCII
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
+    r"(?:[Tt ]((?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:\.[0-9]{1,9})?)?)"
+    r"(?:([Zz])|([+\- ])((?:[01][0-9]|2[0-3]):[0-5][0-9]))?)?"
 )
-_EPOCH = re.compile(r"\d{10}(?:\.\d{1,6})?", re.ASCII)
+_EPOCH = re.compile(r"[0-9]{10}(?:\.[0-9]{1,6})?")
 _AGO = re.compile(r"now(?:-(.+))?")
-_MILLISECONDS = re.compile(r"\d{13}", re.ASCII)
+_MILLISECONDS = re.compile(r"[0-9]{13}")
 
 
 def parse_instant(text: str, now: datetime) -> datetime:

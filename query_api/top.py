@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from lib.clock import isoformat
+from lib.clock import isoformat, slot
 from lib.errors import StoreMalformed, TopcoinsError
 from lib.schema import ID, PRICE, TIER_PLACES, VOLUME_RANK, Series, tiers_holding
 from lib.snapshot import Marker, unpack_ids
@@ -17,6 +17,8 @@ from query_api.asof import Pair, join, nearest, newest_pair
 
 HOURLY_AGE = timedelta(hours=1)
 LAST_TIER = len(TIER_PLACES)
+STEPS_BACK = 20
+"""How often the search for the nearest pair before a gap steps back; each step asks the store."""
 
 
 class NoSnapshot(TopcoinsError):
@@ -67,32 +69,30 @@ class TopLists:
 
     async def _found(self, at: datetime, max_age: timedelta) -> tuple[Pair, list[Marker], Resolution]:
         """The pair for an instant; past the raw retention the hourly snapshots answer."""
-        markers = await self._store.markers(at - max_age, at)
-        if pair := newest_pair(markers, at, max_skew=self._max_skew, max_age=max_age):
-            old = pair.price.tick < self._store.horizon()
-            return pair, markers, "1h" if old else "1m"
-        if at - max_age < self._store.horizon():
+        horizon = self._store.horizon()
+        if at >= horizon:
+            markers = await self._store.markers(max(at - max_age, horizon), at)
+            if pair := newest_pair(markers, at, max_skew=self._max_skew, max_age=max_age):
+                return pair, markers, "1m"
+        if at - max_age < horizon:
             age = max(max_age, HOURLY_AGE)
-            markers = await self._store.markers(at - age, at, resolution="1h")
+            markers = await self._store.markers(slot(at - age, HOURLY_AGE), at, resolution="1h")
             if pair := newest_pair(markers, at, max_skew=self._max_skew, max_age=age):
                 return pair, markers, "1h"
         raise await self._none(at, max_age)
 
     async def _none(self, at: datetime, max_age: timedelta) -> NoSnapshot:
-        first_price, first_rank, price, rank = await asyncio.gather(
-            self._store.first(PRICE.name),
-            self._store.first(VOLUME_RANK.name),
-            self._store.nearest(PRICE.name, at),
-            self._store.nearest(VOLUME_RANK.name, at),
+        first_price, first_rank = await asyncio.gather(
+            self._store.first(PRICE.name), self._store.first(VOLUME_RANK.name)
         )
         if first_price is None or first_rank is None:
             missing = [s.name for s, m in ((PRICE, first_price), (VOLUME_RANK, first_rank)) if m is None]
             return NoSnapshot(f"nothing is stored yet of {' and '.join(missing)}", before=None, first=None)
         first = max(first_price.tick, first_rank.tick)
-        if price is None or rank is None:
+        if at < first:
             why = f"{isoformat(at)} is before the first snapshot, of {isoformat(first)}"
             return NoSnapshot(why, before=None, first=first)
-        before = await self._pair_before(min(price.tick, rank.tick) + self._max_skew, at)
+        before = await self._pair_before(at)
         if before is None:
             why = "price and rank ticks lie further apart than the skew allows"
         else:
@@ -103,10 +103,20 @@ class TopLists:
             )
         return NoSnapshot(f"no snapshot for {isoformat(at)}: {why}", before=before, first=first)
 
-    async def _pair_before(self, newest: datetime, at: datetime) -> Pair | None:
-        upto, age = min(newest, at), HOURLY_AGE + self._max_skew
-        markers = await self._store.markers(upto - age, upto)
-        return newest_pair(markers, upto, max_skew=self._max_skew, max_age=age)
+    async def _pair_before(self, at: datetime) -> Pair | None:
+        """The newest pair however old, stepping back over ticks that have no counterpart."""
+        for _ in range(STEPS_BACK):
+            price, rank = await asyncio.gather(
+                self._store.nearest(PRICE.name, at), self._store.nearest(VOLUME_RANK.name, at)
+            )
+            if price is None or rank is None:
+                return None
+            if abs(price.tick - rank.tick) <= self._max_skew:
+                start, stop = price.tick - self._max_skew, min(price.tick + self._max_skew, at)
+                near = await self._store.markers(start, stop, series=VOLUME_RANK.name)
+                return Pair(price, nearest(near, price.tick, self._max_skew) or rank)
+            at = min(price.tick, rank.tick) + self._max_skew
+        return None
 
     async def _rows(self, pair: Pair, limit: int, resolution: Resolution) -> tuple[pl.DataFrame, int]:
         """The first `limit` matching rows, and how many match in all.
@@ -115,7 +125,8 @@ class TopLists:
         asset stands in a lower tier in the price source follow by id.
         """
         priced = unpack_ids(pair.price.ids)
-        matching = priced.filter(priced.is_in(unpack_ids(pair.rank.ids).implode()))
+        ranked = unpack_ids(pair.rank.ids)
+        matching = priced.filter(priced.is_in(ranked.implode()))
         wanted = min(limit, len(matching))
         start, stop = 0, tiers_holding(wanted) + 1
         rank, price = VOLUME_RANK.empty(), PRICE.empty()
@@ -130,16 +141,19 @@ class TopLists:
             if len(held) >= wanted or stop > LAST_TIER:
                 break
             start, stop = stop, stop + 1
+        # A missing row would let the ones below it move up unseen.
+        due = min([len(ranked), *TIER_PLACES[stop - 1 : stop]])
+        known = len(rank.filter(pl.col(ID).is_in(ranked.implode())))
         first = held.sort("rank", ID).head(wanted)
         missing = first.filter(~pl.col(ID).is_in(price[ID].implode()))[ID]
         if len(missing):
             rest = self._store.rows(PRICE, pair.price.tick, ids=missing.to_list(), resolution=resolution)
             price = pl.concat([price, await rest])
         rows = await asyncio.to_thread(join, price, first, wanted)
-        if len(rows) != wanted:
+        if known < due or len(rows) != wanted:
             raise StoreMalformed(
-                f"the snapshots of {isoformat(pair.price.tick)} and {isoformat(pair.rank.tick)} hold {len(rows)}"
-                f" of the {wanted} rows their markers name"
+                f"the snapshots of {isoformat(pair.price.tick)} and {isoformat(pair.rank.tick)} hold {known} of {due}"
+                f" ranks and {len(rows)} of the {wanted} rows their markers name"
             )
         return rows, len(matching)
 

@@ -59,5 +59,5 @@ class Warm:
             self._answers[key] = _Answer(tuple(messages), until, scope.get("route"))
 
 
-def _deciding_headers(scope: Scope) -> tuple[bytes, ...]:
-    return tuple(value for name, value in scope["headers"] if name in (b"accept", b"if-none-match"))
+def _deciding_headers(scope: Scope) -> tuple[tuple[bytes, bytes], ...]:
+    return tuple((name, value) for name, value in scope["headers"] if name in (b"accept", b"if-none-match"))

@@ -78,12 +78,22 @@ class Request(Part):
     largest_answer: Annotated[int, Field(gt=0)] = 64 * 2**20
 
 
+class Quota(Part):
+    """Where the upstream tells, free of charge, what is left of a key's credits."""
+
+    path: Path_
+    left: Jmes
+    limit: Jmes
+    resets_at: Jmes
+
+
 class Key(Part):
     """Which setting holds the key and which header carries it; `{key}` stands for it in `value`."""
 
     setting: Annotated[Name, Field(pattern=r"_api_key$")]
     header: str
     value: Annotated[str, Field(pattern=r"\{key\}")] = "{key}"
+    quota: Quota | None = None
 
 
 class Paging(Part):

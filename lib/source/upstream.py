@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
@@ -14,15 +15,25 @@ import stamina
 from jmespath.exceptions import JMESPathError
 from pydantic import SecretStr
 
-from lib.clock import Clock, isoformat
+from lib.clock import Clock, from_epoch, isoformat
 from lib.errors import SourceMalformed, SourceRejected, SourceUnavailable
 from lib.schema import Series
-from lib.source.extract import Extractor, Reading
+from lib.source.extract import Extractor, Reading, number
 from lib.source.model import Action, SourceFile
 
 ATTEMPTS = 3
 REFUSED_REST = timedelta(hours=1)
 """A refused key is tried again this rarely: a plan may be renewed without a new key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What is left of a key's credits, of how many, until when; and the upstream's clock as it said so."""
+
+    left: float
+    limit: float
+    resets_at: datetime | None
+    told_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +60,8 @@ class Source:
         self._clock = clock
         self._key = key if file.key else None
         path = file.request.path if self._key else file.request.keyless_path or file.request.path
-        self._url = (url or file.request.url) + path
+        self._base = url or file.request.url
+        self._url = self._base + path
         self._extract = Extractor(file)
         self._at = jmespath.compile(file.records.at)
         self._rest: tuple[datetime, SourceUnavailable | SourceRejected] | None = None
@@ -105,15 +117,28 @@ class Source:
             duration=self._clock() - began,
         )
 
+    async def allowance(self) -> Allowance | None:
+        """What is left of our key's credits, asked free of charge; None where the upstream does not tell."""
+        quota = self._file.key.quota if self._file.key and self._key else None
+        if quota is None:
+            return None
+        asked = f"{self.name}: GET {quota.path}"
+        response, body = await self._get(self._base + quota.path, {}, asked)
+        answer = self._judge(response, body, asked)
+        left, limit = self._count(quota.left, answer), self._count(quota.limit, answer)
+        if left is None or limit is None:
+            raise SourceMalformed(f"{asked}: no credits at {quota.left} and {quota.limit}")
+        return Allowance(left, limit, _time(self._found(quota.resets_at, answer)), _date(response))
+
     async def _pages(self, assets: int, budget: timedelta) -> list[_Page]:
         paging = self._file.paging
         pages: list[_Page] = []
         got = 0
-        for number in range(paging.most_pages):
+        for turn in range(paging.most_pages):
             size = paging.size
             if not paging.exact_size:  # pages that are numbered must all be of one size
                 size = min(size, assets if paging.by == "page" else assets - got)
-            place = number if paging.by == "page" else got
+            place = turn if paging.by == "page" else got
             page = await self._page({paging.parameter: paging.first + place, paging.size_parameter: size}, budget)
             pages.append(page)
             got += len(page.records)
@@ -140,23 +165,26 @@ class Source:
         raise AssertionError("stamina ends by a return or a raise")  # pragma: no cover
 
     async def _ask(self, place: Mapping[str, int]) -> _Page:
-        request = self._file.request
         asked = f"{self.name}: GET {httpx.URL(self._url).path} {_query(place)}"
+        response, body = await self._get(self._url, {**self._file.request.params, **place}, asked)
+        return self._page_of(self._judge(response, body, asked), asked)
+
+    async def _get(self, url: str, params: Mapping[str, str | int | float], asked: str) -> tuple[httpx.Response, bytes]:
+        request = self._file.request
         try:
             async with self._client.stream(
                 "GET",
-                self._url,
-                params={**request.params, **place},
+                url,
+                params=params,
                 headers={**request.headers, **self._key_header()},
                 timeout=request.timeout.total_seconds(),
                 follow_redirects=False,  # a key must not follow to another host
             ) as response:
-                body = await self._body(response, asked)
+                return response, await self._body(response, asked)
         except httpx.TimeoutException as exc:
             raise SourceUnavailable(f"{asked}: no answer in time ({type(exc).__name__})", again=True) from exc
         except (httpx.HTTPError, zlib.error) as exc:
             raise SourceUnavailable(f"{asked}: {type(exc).__name__}: {self._safe(str(exc))}", again=True) from exc
-        return self._judge(response, body, asked)
 
     def _key_header(self) -> dict[str, str]:
         key = self._file.key
@@ -171,7 +199,8 @@ class Source:
                 raise SourceMalformed(f"{asked}: the answer is larger than {most} bytes")
         return bytes(body)
 
-    def _judge(self, response: httpx.Response, body: bytes, asked: str) -> _Page:
+    def _judge(self, response: httpx.Response, body: bytes, asked: str) -> Any:
+        """The answer, when it is one: judged from its body and its status, an error in either is an error."""
         status = response.status_code
         try:
             answer = orjson.loads(body)
@@ -183,6 +212,9 @@ class Source:
         if code is not None or not response.is_success:
             wait = _retry_after(response)
             raise self._translated(self._file.errors.action(code, status), status, code, message, asked, wait)
+        return answer
+
+    def _page_of(self, answer: Any, asked: str) -> _Page:
         records = self._found(self._file.records.at, answer)
         if not isinstance(records, list):
             raise SourceMalformed(f"{asked}: no list of records at {self._file.records.at}")
@@ -241,3 +273,18 @@ def _query(place: Mapping[str, int]) -> str:
 def _retry_after(response: httpx.Response) -> timedelta | None:
     value = response.headers.get("retry-after", "")
     return timedelta(seconds=min(int(value), 86400)) if value.isascii() and value.isdigit() else None
+
+
+def _time(value: Any) -> datetime | None:
+    seconds = number(value)
+    try:
+        return None if seconds is None else from_epoch(seconds)
+    except (OverflowError, ValueError, OSError):  # past what a datetime can hold
+        return None
+
+
+def _date(response: httpx.Response) -> datetime | None:
+    try:
+        return parsedate_to_datetime(response.headers.get("date", ""))
+    except ValueError:
+        return None

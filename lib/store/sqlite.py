@@ -174,8 +174,9 @@ class _File:
             values += [tiers.start, tiers.stop]
         if ids is not None:
             where.append(f"{ID} IN ({', '.join(str(int(id_)) for id_ in ids)})")
+        names = ", ".join(f'"{name}"' for name in series.columns)
         found = self.connection.execute(
-            f'SELECT {", ".join(series.columns)} FROM "{series.name}" WHERE {" AND ".join(where)} ORDER BY {ID}', values
+            f'SELECT {names} FROM "{series.name}" WHERE {" AND ".join(where)} ORDER BY {ID}', values
         ).fetchall()
         return pl.DataFrame(found, schema=series.columns, orient="row")
 

@@ -1,0 +1,59 @@
+"""How much disk the archive takes: measured by writing a sample, not guessed."""
+
+import tempfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from lib.schema import ID, PRICE, VOLUME_RANK, Series
+from lib.snapshot import Marker, Snapshot, pack_ids
+from lib.store.sqlite import SqliteStore
+
+SAMPLE = 20
+START = datetime(2026, 1, 1, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+
+async def sqlite_bytes_per_tick(assets: int) -> float:
+    """What one tick of both series adds to the embedded store, from a sample written to a temporary file."""
+    with tempfile.TemporaryDirectory(prefix="topcoins-forecast-") as folder:
+        path = Path(folder) / "sample.db"
+        sizes = []
+        for ticks in (range(SAMPLE), range(SAMPLE, 2 * SAMPLE)):
+            store = SqliteStore(path, clock=lambda: START, durable=False)
+            for tick in ticks:
+                for series in (PRICE, VOLUME_RANK):
+                    await store.write(sample_snapshot(series, START + tick * MINUTE, assets))
+            await store.close()  # merges the log into the file
+            sizes.append(path.stat().st_size)
+        return (sizes[1] - sizes[0]) / SAMPLE
+
+
+def sample_snapshot(series: Series, tick: datetime, assets: int) -> Snapshot:
+    """A snapshot of made-up values as long as real ones."""
+    values = np.random.default_rng(int(tick.timestamp())).lognormal(size=assets)
+    ids = pl.Series(ID, range(1, assets + 1), pl.Int64)
+    columns = {
+        ID: ids,
+        **{tag: [f"{tag} {n}" for n in range(assets)] for tag in series.tags},
+        "tier": [0] * assets,
+        **dict.fromkeys(series.fields, values),
+    }
+    marker = Marker(
+        series=series.name,
+        source="sample",
+        tick=tick,
+        assets=assets,
+        rejected=0,
+        duplicates=0,
+        duration=MINUTE,
+        observed_at=tick,
+        credits=0.0,
+        interval=MINUTE,
+        unchanged=False,
+        backfilled=False,
+        ids=pack_ids(ids),
+    )
+    return Snapshot(series, marker, pl.DataFrame(columns, schema=series.columns))

@@ -1,0 +1,27 @@
+"""Benchmarks: `uv run python -m tests.bench [NAME …]`. Each prints ratios and figures of one run; none is a test."""
+
+import asyncio
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from tests.bench import answers, demo, ticks
+
+BENCHMARKS: dict[str, Callable[[Path], Awaitable[None]]] = {
+    "now": answers.now_against_a_bare_app,
+    "asof": answers.cold_instants,
+    "tick": ticks.one_tick_of_5000,
+    "demo": demo.a_day_of_history,
+}
+
+
+async def main() -> None:
+    for name in sys.argv[1:] or BENCHMARKS:
+        with tempfile.TemporaryDirectory(prefix="topcoins-bench-") as folder:
+            print(f"-- {name}")
+            await BENCHMARKS[name](Path(folder))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

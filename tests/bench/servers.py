@@ -1,0 +1,136 @@
+"""Servers to measure, as processes of their own, and the leanest client that can drive them."""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from importlib.resources import files
+from pathlib import Path
+
+from lib.clock import slot, utc_now
+from lib.demo import SOURCES, free_port
+from lib.simulator.history import Fill
+
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+MINUTE = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running process that listens."""
+
+    port: int
+    process: asyncio.subprocess.Process
+
+    def cpu_s(self) -> float:
+        """CPU seconds it has used."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+
+
+@asynccontextmanager
+async def server(arguments: Sequence[str], port: int, **settings: str) -> AsyncIterator[Server]:
+    """A Python process with these arguments, once it listens."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("TOPCOINS_")}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *arguments, env=environ | settings, stdout=asyncio.subprocess.DEVNULL
+    )
+    try:
+        await _listening(port)
+        yield Server(port, process)
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+@asynccontextmanager
+async def query_api(store: str, **settings: str) -> AsyncIterator[Server]:
+    """The API over a store."""
+    port = free_port()
+    settings = {
+        "TOPCOINS_STORE_URL": store,
+        "TOPCOINS_HTTP_PORT": str(port),
+        "TOPCOINS_HTTP_SAFE_PORT": str(free_port()),
+        **settings,
+    }
+    async with server(["-m", "query_api"], port, **settings) as running:
+        yield running
+
+
+async def _listening(port: int) -> None:
+    for _ in range(300):
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            await asyncio.sleep(0.05)
+        else:
+            writer.close()
+            return
+    raise RuntimeError(f"nothing listens on {port}")
+
+
+class Connection:
+    """One kept-alive connection; reads whole answers and checks that they are 200."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def to(cls, port: int) -> "Connection":
+        return cls(*await asyncio.open_connection("127.0.0.1", port, limit=2**24))
+
+    async def get(self, path: str) -> bytes:
+        self._writer.write(f"GET {path} HTTP/1.1\r\nhost: bench\r\n\r\n".encode())
+        head = await self._reader.readuntil(b"\r\n\r\n")
+        if b" 200 " not in head[:20]:
+            raise RuntimeError(f"{path}: {head!r}")
+        length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+        return await self._reader.readexactly(length)
+
+
+async def timed(connection: Connection, paths: Sequence[str]) -> list[float]:
+    """Seconds each answer took."""
+    took = []
+    for path in paths:
+        began = time.perf_counter()
+        await connection.get(path)
+        took.append(time.perf_counter() - began)
+    return took
+
+
+def median_ms(took: Sequence[float]) -> float:
+    """The median in milliseconds."""
+    return sorted(took)[len(took) // 2] * 1000
+
+
+async def fill_history(store: Path, *, assets: int, ticks: int) -> datetime:
+    """Simulated minutes up to now, through the ordinary ingest path; returns the last tick."""
+    stop = slot(utc_now(), MINUTE)
+    workers = [
+        await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "lib.simulator.history"),
+            Fill(
+                source=Path(str(files(package) / name)),
+                store=store,
+                log_file=store.with_suffix(".log"),
+                assets=assets,
+                seed=1,
+                events_at=stop - ticks // 2 * MINUTE,
+                start=stop - ticks * MINUTE,
+                stop=stop,
+                interval=MINUTE,
+            ).model_dump_json(),
+            stdout=asyncio.subprocess.DEVNULL,
+        )
+        for package, name in SOURCES
+    ]
+    for worker in workers:
+        if await worker.wait():
+            raise RuntimeError(f"the history was not filled: {store.with_suffix('.log').read_text()[-500:]}")
+    return stop - MINUTE

@@ -1,0 +1,157 @@
+"""Stand-ins for what the services are handed: a store, a clock, an upstream; all in memory."""
+
+import json
+from collections.abc import Callable, Collection
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import polars as pl
+
+from lib.clock import slot
+from lib.errors import TopcoinsError
+from lib.schema import ID, TIER, Series
+from lib.snapshot import Marker, Snapshot
+from lib.store import Resolution
+
+RECORDED = Path(__file__).parent / "recorded"
+NOON = datetime(2026, 8, 1, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+Answer = Callable[[httpx.Request], httpx.Response]
+
+
+def recorded(name: str) -> Any:
+    """The recorded answer of this file name, without its ending."""
+    return json.loads((RECORDED / f"{name}.json").read_text("utf-8"))
+
+
+class FakeClock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self, at: datetime = NOON) -> None:
+        self.now = at
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def move(self, **span: float) -> None:
+        """Forward by the arguments of a timedelta."""
+        self.now += timedelta(**span)
+
+
+class MemoryStore:
+    """A `Store` over a dict. While `failure` is set, every question raises it."""
+
+    def __init__(self, clock: Callable[[], datetime], *, retention: timedelta = timedelta(days=30)) -> None:
+        self.snapshots: dict[tuple[str, datetime], Snapshot] = {}
+        self.failure: TopcoinsError | None = None
+        self.closed = False
+        self._clock = clock
+        self._retention = retention
+
+    async def write(self, snapshot: Snapshot) -> None:
+        """See `Store.write`."""
+        await self.ready()
+        self.snapshots[snapshot.series.name, snapshot.tick] = snapshot
+        hours = set()
+        for name, tick in sorted(self.snapshots):
+            hour = (name, slot(tick, HOUR))
+            if tick < self.horizon() and hour in hours:
+                del self.snapshots[name, tick]
+            hours.add(hour)
+
+    async def markers(
+        self, start: datetime, stop: datetime, *, series: str | None = None, resolution: Resolution = "1m"
+    ) -> list[Marker]:
+        """See `Store.markers`."""
+        await self.ready()
+        found = sorted((m for m in self._markers(series) if start <= m.tick <= stop), key=lambda m: (m.tick, m.series))
+        if resolution == "1m":
+            return found
+        firsts: dict[tuple[str, datetime], Marker] = {}
+        for marker in found:
+            firsts.setdefault((marker.series, slot(marker.tick, HOUR)), marker)
+        return list(firsts.values())
+
+    async def nearest(self, series: str, at: datetime) -> Marker | None:
+        """See `Store.nearest`."""
+        await self.ready()
+        return max((m for m in self._markers(series) if m.tick <= at), key=lambda m: m.tick, default=None)
+
+    async def first(self, series: str) -> Marker | None:
+        """See `Store.first`."""
+        await self.ready()
+        return min(self._markers(series), key=lambda m: m.tick, default=None)
+
+    async def rows(
+        self,
+        series: Series,
+        tick: datetime,
+        *,
+        tiers: range | None = None,
+        ids: Collection[int] | None = None,
+        resolution: Resolution = "1m",
+    ) -> pl.DataFrame:
+        """See `Store.rows`."""
+        await self.ready()
+        found = self.snapshots.get((series.name, tick))
+        rows = found.rows if found else series.empty()
+        if tiers is not None:
+            rows = rows.filter(pl.col(TIER) >= tiers.start, pl.col(TIER) < tiers.stop)
+        return rows if ids is None else rows.filter(pl.col(ID).is_in(list(ids)))
+
+    def horizon(self) -> datetime:
+        """See `Store.horizon`."""
+        return self._clock() - self._retention
+
+    async def ready(self) -> None:
+        """See `Store.ready`."""
+        if self.failure:
+            raise self.failure
+
+    async def close(self) -> None:
+        """See `Store.close`."""
+        self.closed = True
+
+    def _markers(self, series: str | None) -> list[Marker]:
+        return [snapshot.marker for (name, _), snapshot in self.snapshots.items() if series in (None, name)]
+
+
+class Upstream:
+    """Gives its answers in turn, the last one for ever, and keeps what it was asked."""
+
+    def __init__(self, *answers: Answer) -> None:
+        self.asked: list[httpx.Request] = []
+        self.answers = list(answers)
+
+    @property
+    def client(self) -> httpx.AsyncClient:
+        """A client that talks to this upstream alone."""
+        return httpx.AsyncClient(transport=httpx.MockTransport(self._answer))
+
+    def queries(self, *names: str) -> list[tuple[int, ...]]:
+        """What each request asked in these whole-number parameters."""
+        return [tuple(int(request.url.params[name]) for name in names) for request in self.asked]
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
+        self.asked.append(request)
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        return answer(request)
+
+
+def says(body: Any, status: int = 200, **headers: str) -> Answer:
+    """An answer with this body: JSON, or raw bytes. `retry_after="5"` is the header `retry-after`."""
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return lambda request: httpx.Response(status, content=content, headers=named)
+
+
+def fails(failure: Exception) -> Answer:
+    """No answer, but this failure of the transport."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        raise failure
+
+    return answer

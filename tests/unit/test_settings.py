@@ -1,0 +1,329 @@
+"""Settings: what may be told, by whom, and what is said about a wrong one."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from lib.errors import SettingsRejected
+from lib.settings import EXAMPLES, SERVICES, Settings, load
+
+CANARY = "canary-5f3a9c1e"
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Writes a settings file and gives the environment that names it."""
+
+    def write(text, **environ):
+        path = tmp_path / "topcoins.toml"
+        path.write_text(text, "utf-8")
+        return {"TOPCOINS_CONFIG": str(path), **environ}
+
+    return write
+
+
+def refusal(environ: Mapping[str, str], service: str | None = None) -> str:
+    with pytest.raises(SettingsRejected) as refused:
+        load(environ, service)
+    return str(refused.value)
+
+
+def test_nothing_set_gives_the_defaults():
+    found = load({})
+    assert found == Settings()
+    assert (found.store_url, found.assets, found.interval) == (
+        "sqlite:///./data/topcoins.db",
+        1000,
+        timedelta(seconds=60),
+    )
+    assert (found.rank_source, found.price_source, found.extra_sources) == (
+        ("coindesk", "coinmarketcap"),
+        "coinmarketcap",
+        (),
+    )
+    assert (found.http_host, found.http_port, found.http_safe_port) == ("127.0.0.1", 6667, 8667)
+    assert (found.max_skew, found.max_age) == (timedelta(seconds=60), timedelta(minutes=10))
+    assert (found.spool_limit, found.spool_dir) == (2**30, Path("data/spool"))
+    assert found.secrets == ()
+
+
+def test_a_variable_of_another_program_is_not_ours():
+    assert load({"ASSETS": "7", "PATH": "/bin", "XTOPCOINS_ASSETS": "7"}) == Settings()
+
+
+def test_what_the_tests_read_is_no_setting():
+    assert load({"TOPCOINS_TEST_INFLUX_URL": "http://localhost:8086"}) == Settings()
+
+
+def test_a_setting_comes_from_the_file(file):
+    environ = file('assets = 250\ninterval = "2m"\nrank_source = ["coinmarketcap"]\nmax_age = 90\n')
+    found = load(environ)
+    assert (found.assets, found.interval, found.rank_source) == (250, timedelta(minutes=2), ("coinmarketcap",))
+    assert found.max_age == timedelta(seconds=90)
+
+
+def test_the_environment_wins_over_the_file_and_over_a_services_table(file):
+    environ = file("assets = 250\n[ingest_rank]\nassets = 300\n", TOPCOINS_ASSETS="400")
+    assert load(environ).assets == 400
+    assert load(environ, "ingest_rank").assets == 400
+
+
+def test_a_services_table_holds_for_that_service_alone(file):
+    environ = file('log_level = "warning"\n[query_api]\nlog_level = "debug"\n')
+    assert {name: load(environ, name).log_level for name in (*SERVICES, None)} == {
+        "ingest_price": "warning",
+        "ingest_rank": "warning",
+        "query_api": "debug",
+        None: "warning",
+    }
+
+
+def test_each_service_has_its_own_log_file(file):
+    environ = file('[ingest_price]\nlog_file = "/var/log/price.log"\n[ingest_rank]\nlog_file = "/var/log/rank.log"\n')
+    assert [load(environ, name).log_file for name in SERVICES] == [
+        Path("/var/log/price.log"),
+        Path("/var/log/rank.log"),
+        None,
+    ]
+
+
+def test_a_wrong_name_in_another_services_table_is_told_too(file):
+    assert "asets is not a setting" in refusal(file("[query_api]\nasets = 5\n"), "ingest_price")
+
+
+def test_a_service_that_is_no_table_is_refused(file):
+    assert "ingest_price must be a table, such as [ingest_price]" in refusal(file("ingest_price = 5\n"))
+
+
+@pytest.mark.parametrize("text", ["assets = ", "[query_api", "\x00"])
+def test_a_file_that_is_no_toml_is_refused_with_its_path(file, text):
+    environ = file(text)
+    assert refusal(environ).startswith(f"TOPCOINS_CONFIG: {environ['TOPCOINS_CONFIG']} can't be read: ")
+
+
+def test_a_file_that_is_not_there_is_refused_with_its_path(tmp_path):
+    assert f"TOPCOINS_CONFIG: {tmp_path / 'none.toml'} can't be read" in refusal(
+        {"TOPCOINS_CONFIG": str(tmp_path / "none.toml")}
+    )
+
+
+def test_an_empty_config_variable_is_no_file():
+    assert load({"TOPCOINS_CONFIG": ""}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "example"),
+    [
+        ("ASSETS", "0", "1000"),
+        ("ASSETS", "5001", "1000"),
+        ("ASSETS", "-1", "1000"),
+        ("ASSETS", "many", "1000"),
+        ("ASSETS", "", "1000"),
+        ("ASSETS", "10.5", "1000"),
+        ("INTERVAL", "60", "60s"),
+        ("INTERVAL", "0s", "60s"),
+        ("INTERVAL", "90s", "60s"),
+        ("INTERVAL", "45s", "60s"),
+        ("INTERVAL", "0.5s", "60s"),
+        ("INTERVAL", "7.5s", "60s"),
+        ("INTERVAL", "999999999w", "24h"),
+        ("MAX_SKEW", "soon", "60s"),
+        ("MAX_AGE", "0m", "10m"),
+        ("MAX_AGE", "-5m", "60s"),
+        ("HTTP_PORT", "0", "6667"),
+        ("HTTP_PORT", "65536", "6667"),
+        ("HTTP_SAFE_PORT", "http", "8667"),
+        ("LOG_LEVEL", "loud", "info"),
+        ("LOG_FORMAT", "xml", "json"),
+        ("SPOOL_LIMIT", "lots", "1GiB"),
+        ("SPOOL_LIMIT", "-1", "1GiB"),
+        ("RANK_SOURCE", "", "coindesk,coinmarketcap"),
+        ("RANK_SOURCE", " , ", "coindesk,coinmarketcap"),
+        ("STORE_URL", "topcoins.db", "sqlite:///./data/topcoins.db"),
+        ("STORE_URL", "sqlite://", "sqlite:///./data/topcoins.db"),
+        ("STORE_URL", "ftp://localhost:8086", "http://localhost:8086"),
+        ("STORE_URL", "http://", "http://localhost:8086"),
+        ("STORE_URL", "http://localhost:port", "http://localhost:8086"),
+        ("CMC_URL", "pro-api.coinmarketcap.com", "https://pro-api.coinmarketcap.com"),
+        ("CMC_URL", "ftp://localhost", "https://pro-api.coinmarketcap.com"),
+        ("CMC_URL", "https://", "https://pro-api.coinmarketcap.com"),
+        ("CMC_URL", "https://[::1", "https://pro-api.coinmarketcap.com"),
+        ("CMC_URL", "https://localhost:port", "https://pro-api.coinmarketcap.com"),
+        ("CMC_URL", "https://localhost:99999", "https://pro-api.coinmarketcap.com"),
+        ("CMC_URL", "https://localhost?key=1", "https://pro-api.coinmarketcap.com"),
+        ("COINDESK_URL", "http://data-api.coindesk.com", "https://pro-api.coinmarketcap.com"),
+    ],
+)
+def test_a_bad_value_is_one_sentence_with_its_name_the_value_and_a_valid_example(name, value, example):
+    said = refusal({f"TOPCOINS_{name}": value})
+    assert said.startswith(f"TOPCOINS_{name} (or {name.lower()} in the file): {value!r}: ")
+    assert f"for example {example}" in said or f"or {example}" in said
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ('assets = "many"', "ASSETS"),
+        ("assets = [1]", "ASSETS"),
+        ("interval = inf", "INTERVAL"),
+        ("interval = nan", "INTERVAL"),
+        ("interval = -60", "INTERVAL"),
+        ("interval = {}", "INTERVAL"),
+        ("extra_sources = 5", "EXTRA_SOURCES"),
+        ("extra_sources = [5]", "EXTRA_SOURCES"),
+        ("log_level = true", "LOG_LEVEL"),
+        ("cmc_url = 5", "CMC_URL"),
+        ("http_port = 2026-01-01", "HTTP_PORT"),
+    ],
+)
+def test_a_value_of_a_wrong_kind_in_the_file_is_one_sentence(file, line, name):
+    said = refusal(file(line + "\n"))
+    assert said.startswith(f"TOPCOINS_{name} ")
+    assert "; for example " in said
+    assert "\n" not in said
+
+
+def test_every_example_is_a_valid_value():
+    examples = {name: text.split(" or ")[0] for name, text in EXAMPLES.items() if name != "source_urls"}
+    assert load({f"TOPCOINS_{name.upper()}": text for name, text in examples.items()})
+    assert load({"TOPCOINS_CMC_URL": EXAMPLES["source_urls"]})
+
+
+@pytest.mark.parametrize("assets", [1, 5000])
+def test_assets_may_be_from_1_to_5000(assets):
+    assert load({"TOPCOINS_ASSETS": str(assets)}).assets == assets
+
+
+@pytest.mark.parametrize("interval", ["1s", "15s", "30s", "60s", "5m", "1h"])
+def test_an_interval_is_whole_minutes_or_a_part_of_one(interval):
+    assert load({"TOPCOINS_INTERVAL": interval})
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("ASSET", "assets"),
+        ("LOGLEVEL", "log_level"),
+        ("CMC_KEY", "cmc_api_key"),
+        ("HTTP_PROT", "http_port"),
+    ],
+)
+def test_an_unknown_name_is_refused_with_the_one_that_was_meant(name, meant):
+    said = refusal({f"TOPCOINS_{name}": "5"})
+    assert said.startswith(f"{name.lower()} is not a setting (TOPCOINS_{name})")
+    assert said.endswith(f"did you mean {meant}?")
+
+
+def test_a_name_that_begins_like_the_config_variable_is_not_taken_for_it():
+    assert "configs is not a setting" in refusal({"TOPCOINS_CONFIGS": "topcoins.toml"})
+
+
+def test_an_unknown_name_like_no_other_is_refused_with_all_there_are():
+    said = refusal({"TOPCOINS_XYZZY": "5"})
+    assert "settings are store_url, " in said
+    assert "assets" in said
+
+
+@pytest.mark.parametrize("table", ["api_keys", "source_urls"])
+def test_the_tables_of_source_settings_are_not_names_to_set(file, table):
+    said = refusal(file(f"[{table}]\ncmc = 'x'\n"))
+    assert said.startswith(f"{table} is not a setting")
+    assert f"mean {table}" not in said
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "127.0.0.1", "[::1]"])
+def test_a_source_on_loopback_may_be_http(host):
+    assert load({"TOPCOINS_CMC_URL": f"http://{host}:9000/"}).source_urls == {"cmc_url": f"http://{host}:9000"}
+
+
+@pytest.mark.parametrize(
+    "url", ["http://example.com", "http://localhost.example.com", "http://127.0.0.1.example.com", "http://10.0.0.1"]
+)
+def test_a_source_elsewhere_must_be_https(url):
+    assert "only an address on loopback may be http" in refusal({"TOPCOINS_CMC_URL": url})
+    assert load({"TOPCOINS_CMC_URL": url.replace("http:", "https:")})
+
+
+def test_a_new_provider_brings_its_own_key_and_url(file):
+    environ = file('acme_url = "https://api.acme.example"\n', TOPCOINS_ACME_API_KEY=CANARY)
+    found = load(environ)
+    assert found.source_urls == {"acme_url": "https://api.acme.example"}
+    assert found.api_keys["acme_api_key"].get_secret_value() == CANARY
+
+
+def test_a_secret_may_stand_in_a_file_of_its_own(tmp_path):
+    (tmp_path / "key").write_text(f" {CANARY}\n")
+    found = load(
+        {"TOPCOINS_CMC_API_KEY_FILE": str(tmp_path / "key"), "TOPCOINS_INFLUX_TOKEN_FILE": str(tmp_path / "key")}
+    )
+    assert [secret.get_secret_value() for secret in found.secrets] == [CANARY, CANARY]
+
+
+def test_a_secrets_file_wins_over_the_settings_file(file, tmp_path):
+    (tmp_path / "key").write_text(CANARY)
+    environ = file('cmc_api_key = "older"\n', TOPCOINS_CMC_API_KEY_FILE=str(tmp_path / "key"))
+    assert load(environ).api_keys["cmc_api_key"].get_secret_value() == CANARY
+
+
+@pytest.mark.parametrize(
+    ("content", "why"), [(None, "can't be read"), (b" \n", "is empty"), (b"\xff", "can't be read")]
+)
+def test_a_secrets_file_that_gives_no_secret_is_refused_with_its_path(tmp_path, content, why):
+    path = tmp_path / "key"
+    if content is not None:
+        path.write_bytes(content)
+    said = refusal({"TOPCOINS_CMC_API_KEY_FILE": str(path)})
+    assert said.startswith(f"TOPCOINS_CMC_API_KEY_FILE: the secret's file {path} {why}")
+
+
+@pytest.mark.parametrize("empty", ["", " ", "\n"])
+def test_an_empty_secret_is_one_that_is_not_set(file, empty):
+    environ = file(f"coindesk_api_key = {empty!r}\n".replace("'", '"'), TOPCOINS_CMC_API_KEY=empty)
+    environ |= {"TOPCOINS_INFLUX_TOKEN": empty, "TOPCOINS_ACME_API_KEY_FILE": ""}
+    assert load(environ) == Settings()
+
+
+def test_an_empty_secret_in_the_environment_leaves_the_files(file):
+    environ = file(f'cmc_api_key = "{CANARY}"\n', TOPCOINS_CMC_API_KEY="")
+    assert load(environ).api_keys["cmc_api_key"].get_secret_value() == CANARY
+
+
+def test_a_secret_loses_the_space_around_it():
+    assert load({"TOPCOINS_CMC_API_KEY": f" {CANARY}\r\n"}).api_keys["cmc_api_key"].get_secret_value() == CANARY
+
+
+@pytest.mark.parametrize("odd", ["a\nb", "a b", "ключ", "a\x7fb"])
+def test_a_secret_that_no_header_can_carry_is_refused_without_being_shown(odd):
+    for name in ("CMC_API_KEY", "INFLUX_TOKEN"):
+        said = refusal({f"TOPCOINS_{name}": f"{CANARY}{odd}"})
+        assert said.startswith(f"TOPCOINS_{name} ")
+        assert "must be visible ASCII" in said
+        assert CANARY not in said
+
+
+def test_a_secret_of_a_wrong_kind_is_not_shown(file):
+    said = refusal(file("cmc_api_key = 730184\n"))
+    assert said.startswith("TOPCOINS_CMC_API_KEY (or cmc_api_key in the file): its value: ")
+    assert "730184" not in said
+
+
+@pytest.mark.parametrize("name", ["CMC_URL", "STORE_URL"])
+@pytest.mark.parametrize("who", ["user:{}", ":{}", "{}", "user:a@{}"])
+def test_a_password_in_an_address_is_refused_without_being_shown(name, who):
+    said = refusal({f"TOPCOINS_{name}": f"https://{who.format(CANARY)}@localhost:9000"})
+    assert said.startswith(f"TOPCOINS_{name} ")
+    assert CANARY not in said
+
+
+def test_no_secret_shows_in_the_settings_printed():
+    found = load({"TOPCOINS_CMC_API_KEY": CANARY, "TOPCOINS_INFLUX_TOKEN": CANARY})
+    assert CANARY not in f"{found!r} {found} {found.model_dump()} {found.model_dump_json()}"
+    assert len(found.secrets) == 2
+
+
+def test_settings_do_not_change_once_read():
+    with pytest.raises(ValueError, match="frozen"):
+        load({}).assets = 5

@@ -1,0 +1,242 @@
+"""Source files: what they may say, and what is said about a broken one."""
+
+from pathlib import Path
+
+import pytest
+
+import ingest_price
+import ingest_rank
+from lib.errors import SettingsRejected
+from lib.schema import PRICE, VOLUME_RANK
+from lib.source import read_source
+
+SOUND = """
+name = "acme"
+series = "price"
+cost = "status.cost"
+
+[request]
+url = "https://api.acme.example"
+url_setting = "acme_url"
+path = "/list"
+
+[key]
+setting = "acme_api_key"
+header = "X-Key"
+
+[paging]
+by = "page"
+parameter = "page"
+size_parameter = "size"
+size = 100
+
+[records]
+at = "data"
+
+[fields]
+cmc_id = "id"
+symbol = "symbol"
+name = "name"
+usd = "usd"
+volume_usd = "volume"
+
+[errors]
+code = "error"
+message = "message"
+
+[errors.actions]
+"http 5xx" = "retry"
+"""
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "acme.toml"
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(SettingsRejected) as refused:
+        read_source(path)
+    return str(refused.value)
+
+
+def test_a_sound_file_loads_with_what_it_left_out(path):
+    path.write_text(SOUND)
+    source = read_source(path)
+    assert source.values is PRICE
+    assert (source.paging.first, source.paging.most_pages, source.paging.exact_size) == (1, 100, False)
+    assert (source.errors.fine, source.errors.otherwise) == (["0"], "next_tick")
+    assert source.request.timeout.total_seconds() == 20
+    assert source.key is not None
+    assert source.key.value == "{key}"
+
+
+@pytest.mark.parametrize(
+    ("line", "instead", "key", "expected"),
+    [
+        ('name = "acme"', "", "name", "Field required"),
+        ('name = "acme"', 'name = "Acme Corp"', "name", "write lower-case letters, digits and _"),
+        ('series = "price"', "", "series", "Field required"),
+        ('series = "price"', "series = 5", "series", "should be a valid string"),
+        ('series = "price"', 'series = "snapshot"', "series", "'snapshot' is a name the stores use themselves"),
+        ('series = "price"', 'series = "1st"', "series", "'1st' is not a name"),
+        ('cost = "status.cost"', 'cost = "status..cost"', "cost", "'status..cost' is not a JMESPath"),
+        ('cost = "status.cost"', 'prize = "status.cost"', "prize", "Extra inputs are not permitted"),
+        ("https://api.acme.example", "api.acme.example", "request.url", "must be an http or https address"),
+        ("https://api.acme.example", "http://api.acme.example", "request.url", "must be https"),
+        ("https://api.acme.example", "https://me:pass@acme.example", "request.url", "no user or password"),
+        ('url_setting = "acme_url"', "", "request.url_setting", "Field required"),
+        ('url_setting = "acme_url"', 'url_setting = "acme"', "request.url_setting", "_url"),
+        ('path = "/list"', 'path = "list"', "request.path", "^/"),
+        ('path = "/list"', 'path = "/list"\ntimeout = "soon"', "request.timeout", "'soon' is not a duration"),
+        ('path = "/list"', 'path = "/list"\ntimeout = "0s"', "request.timeout", "must be above 0"),
+        ('path = "/list"', 'path = "/list"\nlargest_answer = 0', "request.largest_answer", "greater than 0"),
+        ('path = "/list"', 'path = "/list"\nparams = { a = [1] }', "request.params.a.str", "valid string"),
+        ('path = "/list"', 'path = "/list"\nheaders = { a = 1 }', "request.headers.a", "valid string"),
+        ('path = "/list"', 'path = "/list"\nkeyless_path = "free"', "request.keyless_path", "^/"),
+        ('setting = "acme_api_key"', "", "key.setting", "Field required"),
+        ('setting = "acme_api_key"', 'setting = "acme_token"', "key.setting", "_api_key"),
+        ('header = "X-Key"', "", "key.header", "Field required"),
+        ('header = "X-Key"', 'header = "X-Key"\nvalue = "Apikey KEY"', "key.value", "key"),
+        (
+            'header = "X-Key"',
+            'header = "X-Key"\n[pace]\nkeyless = "often"',
+            "pace.keyless",
+            "'often' is not a duration",
+        ),
+        ('by = "page"', 'by = "cursor"', "paging.by", "'page' or 'offset'"),
+        ('parameter = "page"', "", "paging.parameter", "Field required"),
+        ('size_parameter = "size"', "", "paging.size_parameter", "Field required"),
+        ("size = 100", "size = 0", "paging.size", "greater than or equal to 1"),
+        ("size = 100", 'size = "all"', "paging.size", "valid integer"),
+        ("size = 100", "size = 100\nmost_pages = 0", "paging.most_pages", "greater than or equal to 1"),
+        ("size = 100", "size = 100\nmost_pages = 1001", "paging.most_pages", "less than or equal to 1000"),
+        ("size = 100", 'size = 100\ntotal = "a["', "paging.total", "is not a JMESPath"),
+        ('at = "data"', "", "records.at", "Field required"),
+        ('at = "data"', 'at = ""', "records.at", "'' is not a JMESPath"),
+        ('at = "data"', 'at = "data"\nwhere = ["a ="]', "records.where.0", "is not a JMESPath"),
+        ('at = "data"', 'at = "data"\nlet = { a = "]" }', "records.let.a", "is not a JMESPath"),
+        ('cmc_id = "id"', "", "fields", "a source of price must say where cmc_id is"),
+        ('usd = "usd"', "", "fields", "must say where usd is"),
+        ('symbol = "symbol"\nname = "name"', "", "fields", "must say where symbol, name is"),
+        ('usd = "usd"', 'usd = "usd["', "fields.usd", "'usd[' is not a JMESPath"),
+        ('usd = "usd"', 'usd = "lower(usd)"', "fields.usd", "it has no function lower()"),
+        ('usd = "usd"', 'usd = "a[?max(lower(b)) > `1`]"', "fields.usd", "it has no function lower()"),
+        ('usd = "usd"', "usd = 5", "fields.usd", "valid string"),
+        ('usd = "usd"', 'usd = "usd"\nUSD = "usd"', "fields.USD.[key]", "'USD' is not a name"),
+        (
+            'usd = "usd"',
+            'usd = "usd"\ntier = "tier"',
+            "fields.tier.[key]",
+            "'tier' is a name the stores use themselves",
+        ),
+        ('usd = "usd"', 'usd = "usd"\ntick = "at"', "fields.tick.[key]", "'tick' is a name the stores use themselves"),
+        ('code = "error"', "", "errors.code", "Field required"),
+        ('message = "message"', "", "errors.message", "Field required"),
+        ('"http 5xx" = "retry"', '"http 5xx" = "again"', "errors.actions.http 5xx", "'retry', 'next_tick', 'reset'"),
+        ('message = "message"', 'message = "message"\nfine = "0"', "errors.fine", "valid list"),
+        ('message = "message"', 'message = "message"\notherwise = 1', "errors.otherwise", "'retry', 'next_tick'"),
+    ],
+)
+def test_a_broken_file_names_itself_the_key_and_what_was_expected(path, line, instead, key, expected):
+    assert SOUND.count(line) == 1 or line in ('parameter = "page"', "size = 100", 'name = "acme"')
+    path.write_text(SOUND.replace(line, instead, 1))
+    said = refusal(path)
+    assert said.startswith(f"source file {path}: ")
+    assert f"{key}: " in said
+    assert expected in said
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize("table", ["request", "paging", "records", "fields", "errors"])
+def test_a_missing_table_is_named(path, table):
+    start = SOUND.index(f"[{table}]")
+    end = next((SOUND.index(f"[{name}]", start) for name in ("key", "paging", "records", "fields", "errors")
+                if f"[{name}]" in SOUND[start + 1 :]), len(SOUND))  # fmt: skip
+    text = SOUND[:start] + (SOUND[end:] if table != "errors" else "")
+    path.write_text(text)
+    assert f"{table}: Field required" in refusal(path)
+
+
+def test_several_faults_are_told_together(path):
+    path.write_text(SOUND.replace('by = "page"', 'by = "cursor"').replace('code = "error"', ""))
+    said = refusal(path)
+    assert "paging.by: " in said
+    assert "errors.code: " in said
+
+
+@pytest.mark.parametrize("content", [b"name = ", b"\xff\xfe", b"[a]\n[a]\n"])
+def test_a_file_that_is_no_toml_is_refused_with_its_path(path, content):
+    path.write_bytes(content)
+    assert refusal(path).startswith(f"source file {path} can't be read: ")
+
+
+def test_a_file_that_is_not_there_is_refused_with_its_path(path):
+    assert refusal(path).startswith(f"source file {path} can't be read: ")
+
+
+def test_a_third_series_must_measure_something(path):
+    text = SOUND.replace('series = "price"', 'series = "market_cap"')
+    for line in ('symbol = "symbol"', 'name = "name"', 'usd = "usd"'):
+        text = text.replace(line, "")
+    path.write_text(text)
+    assert "nothing to measure; name a field beside cmc_id and volume_usd" in refusal(path)
+
+
+def test_a_third_series_has_the_fields_and_units_of_its_file(path):
+    text = SOUND.replace('series = "price"', 'series = "market_cap"')
+    for line in ('symbol = "symbol"', 'name = "name"'):
+        text = text.replace(line, "")
+    path.write_text(text + '\n[units]\nusd = "US dollars"\n')
+    series = read_source(path).values
+    assert (series.name, series.tags, series.fields) == ("market_cap", (), ("usd",))
+    assert series.units == {"usd": "US dollars"}
+
+
+def test_a_source_of_another_series_is_refused_where_a_series_is_wanted(path):
+    path.write_text(SOUND)
+    with pytest.raises(SettingsRejected, match="source acme fills price; a source of volume_rank is wanted"):
+        read_source(path).filling(VOLUME_RANK)
+
+
+def test_number_codes_are_the_same_as_text_codes(path):
+    path.write_text(SOUND.replace('message = "message"', 'message = "message"\nfine = [0, "ok"]'))
+    assert read_source(path).errors.fine == ["0", "ok"]
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "action"),
+    [("7", 500, "stop"), ("8", 500, "reset"), ("8", 503, "retry"), (None, 404, "next_tick"), ("404", 404, "next_tick")],
+)
+def test_the_code_decides_then_the_status_then_its_class_then_the_rest(path, code, status, action):
+    path.write_text(SOUND + '"7" = "stop"\n"http 500" = "reset"\n')
+    assert read_source(path).errors.action(code, status) == action
+
+
+def shipped() -> list[Path]:
+    folders = [Path(package.__file__).parent for package in (ingest_price, ingest_rank) if package.__file__]
+    return [file for folder in folders for file in sorted(folder.glob("*.toml"))]
+
+
+def test_sources_are_shipped():
+    assert [f"{file.parent.name}/{file.name}" for file in shipped()] == [
+        "ingest_price/coinmarketcap.toml",
+        "ingest_rank/coindesk.toml",
+        "ingest_rank/coinmarketcap.toml",
+    ]
+
+
+@pytest.mark.parametrize("file", shipped(), ids=lambda file: f"{file.parent.name}-{file.stem}")
+def test_a_shipped_source_loads_and_asks_over_https_with_its_key_in_a_header(file):
+    source = read_source(file)
+    assert source.name == file.stem
+    assert source.values is (PRICE if file.parent.name == "ingest_price" else VOLUME_RANK)
+    assert source.request.url.startswith("https://")
+    assert source.key is not None
+    assert not any("key" in name.lower() for name in source.request.params)
+
+
+def test_both_sources_of_coinmarketcap_treat_its_errors_alike():
+    price, _, rank = map(read_source, shipped())
+    assert price.errors == rank.errors
+    assert (price.request, price.paging, price.key) == (rank.request, rank.paging, rank.key)

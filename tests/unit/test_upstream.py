@@ -1,0 +1,572 @@
+"""Asking an upstream: pages, retries, what its errors mean, and where the key goes."""
+
+import asyncio
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+import ingest_price
+import ingest_rank
+from lib.errors import SourceMalformed, SourceRejected, SourceUnavailable, TopcoinsError
+from lib.source import Source, SourceFile, read_source
+from tests.fakes import NOON, FakeClock, Upstream, fails, recorded, says
+
+CMC = read_source(Path(ingest_price.__path__[0]) / "coinmarketcap.toml")
+COINDESK = read_source(Path(ingest_rank.__path__[0]) / "coindesk.toml")
+FILES = {"cmc": CMC, "coindesk": COINDESK}
+
+KEY = "canary-5f3a9c1e"
+MINUTE = timedelta(minutes=1)
+
+
+def made(file: SourceFile, upstream: Upstream, *, clock=None, key: str | None = KEY, url: str | None = None) -> Source:
+    secret = SecretStr(key) if key else None
+    return Source(file, client=upstream.client, clock=clock or FakeClock(), key=secret, url=url)
+
+
+def paged(file: SourceFile, **paging) -> SourceFile:
+    return file.model_copy(update={"paging": file.paging.model_copy(update=paging)})
+
+
+def asking(file: SourceFile, **request) -> SourceFile:
+    return file.model_copy(update={"request": file.request.model_copy(update=request)})
+
+
+def listing(*ids: int, **status: Any) -> dict[str, Any]:
+    records = [{"id": id_, "quote": {"USD": {"price": 1.0, "volume_24h": 2.0}}} for id_ in ids]
+    return {"data": records, "status": {"error_code": 0, "credit_count": 1, **status}}
+
+
+def top_list(*ids: int, total: int | None = None) -> dict[str, Any]:
+    records = [
+        {"ASSET_ALTERNATIVE_IDS": [{"NAME": "CMC", "ID": str(id_)}], "SPOT_MOVING_24_HOUR_QUOTE_VOLUME_USD": 9.0}
+        for id_ in ids
+    ]
+    return {"Data": {"STATS": {"TOTAL_ASSETS": total} if total is not None else {}, "LIST": records}, "Err": {}}
+
+
+def market(total: int) -> Upstream:
+    """An upstream of this many assets that answers the page it is asked for, in either way of paging."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked = {name: int(value) for name, value in request.url.params.items() if value.isdigit()}
+        if "page" in asked:
+            first = (asked["page"] - 1) * asked["page_size"] + 1
+            body = top_list(*range(first, min(first + asked["page_size"], total + 1)), total=total)
+        else:
+            body = listing(*range(asked["start"], min(asked["start"] + asked["limit"], total + 1)))
+        return httpx.Response(200, json=body)
+
+    return Upstream(answer)
+
+
+async def ids(source: Source, assets: int) -> list[int]:
+    return (await source.read(assets, MINUTE)).rows["cmc_id"].to_list()
+
+
+async def failure(source: Source, assets: int = 10) -> TopcoinsError:
+    with pytest.raises(TopcoinsError) as failed:
+        await source.read(assets, MINUTE)
+    return failed.value
+
+
+# Pages
+
+
+async def test_pages_by_offset_go_on_where_the_last_one_ended():
+    upstream = market(1000)
+    assert await ids(made(paged(CMC, size=100), upstream), 250) == list(range(1, 251))
+    assert upstream.queries("start", "limit") == [(1, 100), (101, 100), (201, 50)]
+
+
+async def test_pages_of_an_exact_size_are_asked_whole():
+    upstream = market(1000)
+    assert await ids(made(COINDESK, upstream), 250) == list(range(1, 251))
+    assert upstream.queries("page", "page_size") == [(1, 100), (2, 100), (3, 100)]
+
+
+async def test_numbered_pages_keep_one_size_to_the_last():
+    upstream = market(1000)
+    assert await ids(made(paged(COINDESK, exact_size=False), upstream), 250) == list(range(1, 251))
+    assert upstream.queries("page", "page_size") == [(1, 100), (2, 100), (3, 100)]
+
+
+async def test_one_page_asks_for_no_more_than_is_wanted():
+    upstream = market(5000)
+    assert await ids(made(CMC, upstream), 7) == list(range(1, 8))
+    assert upstream.queries("start", "limit") == [(1, 7)]
+
+
+async def test_a_list_shorter_than_asked_is_taken_whole():
+    upstream = market(130)
+    assert await ids(made(COINDESK, upstream), 500) == list(range(1, 131))
+    assert upstream.queries("page") == [(1,), (2,)]
+
+
+@given(st.sampled_from([CMC, COINDESK]), st.integers(1, 30), st.integers(1, 12), st.integers(0, 40), st.booleans())
+@settings(deadline=None, max_examples=60)
+def test_however_paged_the_first_assets_come_once_each_in_order(file, assets, size, total, exact):
+    source = made(paged(file, size=size, exact_size=exact), market(total))
+    assert asyncio.run(ids(source, assets)) == list(range(1, min(assets, total) + 1))
+
+
+async def test_an_upstream_that_sends_more_than_asked_gives_no_more_than_asked():
+    assert await ids(made(CMC, Upstream(says(listing(*range(1, 101))))), 10) == list(range(1, 11))
+
+
+@pytest.mark.parametrize("after", [[], [101, 102]])
+async def test_a_missing_page_is_refused_where_a_total_is_announced(after):
+    upstream = Upstream(says(top_list(*range(1, 101), total=250)), says(top_list(*after, total=250)))
+    failed = await failure(made(COINDESK, upstream), 250)
+    assert isinstance(failed, SourceMalformed)
+    assert str(failed) == f"coindesk: a page is missing: {100 + len(after)} records came, 250 are announced"
+
+
+async def test_more_pages_than_a_file_allows_are_refused():
+    upstream = market(1000)
+    failed = await failure(made(paged(COINDESK, most_pages=2), upstream), 250)
+    assert str(failed) == "coindesk: 200 of 250 records after 2 pages, the most its file allows"
+    assert len(upstream.asked) == 2
+
+
+async def test_a_failing_page_fails_the_whole_reading():
+    upstream = Upstream(says(top_list(*range(1, 101), total=250)), says({}, 403))
+    assert isinstance(await failure(made(COINDESK, upstream), 250), SourceRejected)
+
+
+async def test_a_reading_tells_its_records_credits_and_times():
+    clock = FakeClock()
+
+    def slow(request):
+        clock.move(seconds=2)
+        return httpx.Response(200, json=listing(1, 2, credit_count=3))
+
+    reading = await made(paged(CMC, size=2), Upstream(slow), clock=clock).read(4, MINUTE)
+    assert (reading.source, reading.series.name, reading.records, reading.credits) == ("coinmarketcap", "price", 4, 6.0)
+    assert (reading.observed_at, reading.duration) == (NOON, timedelta(seconds=4))
+
+
+async def test_what_a_file_asks_for_is_asked_on_every_page():
+    upstream = market(1000)
+    await ids(made(paged(CMC, size=100), upstream), 200)
+    for request in upstream.asked:
+        assert (request.url.params["convert"], request.url.params["sort"]) == ("USD", "volume_24h")
+        assert request.headers["accept"] == "application/json"
+
+
+# Errors
+
+
+RETRY, NEXT, RESET, STOP = "retry", "next_tick", "reset", "stop"
+
+
+def cmc_error(code: int | str, status: int = 200) -> tuple[dict[str, Any], int]:
+    return {"status": recorded("cmc-error-http400")["status"] | {"error_code": code}}, status
+
+
+ERRORS = [
+    ("cmc", recorded("cmc-error-http400"), 400, STOP, 'code 400: Invalid value for "id"'),
+    ("cmc", recorded("cmc-error-http401"), 401, STOP, "code 1002: API key missing."),
+    ("cmc", recorded("cmc-error-1002-keymissing-1-20200323"), 401, STOP, "code 1002: API key missing."),
+    ("cmc", recorded("cmc-error-http403"), 403, STOP, "code 1006: Your API Key subscription plan doesn't support"),
+    ("cmc", recorded("cmc-error-http429"), 429, NEXT, "code 1008: You've exceeded your API Key's HTTP request rate"),
+    ("cmc", recorded("cmc-error-http500"), 500, RETRY, "code 500: An internal server error occurred"),
+    ("coindesk", recorded("coindesk-data-error-401-keyrequired-1-20260623"), 401, STOP, "code 2: API key required"),
+    ("coindesk", recorded("cryptocompare-minapi-error-paramrequired-http200-1-20260102"), 200, STOP, "tsym is a req"),
+    (
+        "coindesk",
+        recorded("cryptocompare-minapi-error-ratelimit-http200-1-20240729"),
+        200,
+        NEXT,
+        "over your rate limit",
+    ),
+    (
+        "coindesk",
+        recorded("cryptocompare-minapi-error-ratelimit-http200-2-20210126"),
+        200,
+        NEXT,
+        "over your rate limit",
+    ),
+    ("coindesk", recorded("cryptocompare-minapi-error-unknownpath-http200-1-20260102"), 200, STOP, "Path does not ex"),
+    *(("cmc", *cmc_error(code, 401), STOP, f"code {code}") for code in (1001, 1003, 1004, 1005, 1007, "1001")),
+    *(("cmc", *cmc_error(code, 200), STOP, f"code {code}") for code in (1001, "1002", 1003)),
+    *(("cmc", *cmc_error(code, status), RESET, f"code {code}") for code in (1009, "1010") for status in (200, 429)),
+    *(("cmc", *cmc_error(code, status), NEXT, f"code {code}") for code in (1008, "1011") for status in (200, 429)),
+    *(("cmc", *cmc_error(code, 200), NEXT, f"code {code}") for code in (7777, "surprise")),
+    *(("cmc", *cmc_error(code, 200), RETRY, f"code {code}") for code in (500, "500")),
+    *(("cmc", b"<html>", status, RETRY, f"HTTP {status}") for status in (500, 502, 503, 504)),
+    *(("cmc", b"", status, STOP, f"HTTP {status}") for status in (400, 401, 402, 403)),
+    *(("coindesk", b"", status, STOP, f"HTTP {status}") for status in (400, 401, 403)),
+    *((name, b"gone", status, NEXT, f"HTTP {status}") for name in FILES for status in (304, 404, 418, 429)),
+]
+
+
+@pytest.mark.parametrize(("name", "body", "status", "action", "said"), ERRORS)
+async def test_each_error_does_what_its_source_file_says(name, body, status, action, said):
+    clock, upstream = FakeClock(), Upstream(says(body, status))
+    source = made(FILES[name], upstream, clock=clock)
+    failed = await failure(source)
+    assert said in str(failed)
+    assert f"HTTP {status}" in str(failed)
+    assert isinstance(failed, SourceRejected if action == STOP else SourceUnavailable)
+    assert len(upstream.asked) == (3 if action == RETRY else 1)
+    rest = {RETRY: timedelta(), NEXT: timedelta(), RESET: timedelta(hours=12), STOP: timedelta(hours=1)}[action]
+    upstream.asked.clear()
+    if rest:
+        clock.now = NOON + rest - timedelta(seconds=1)
+        resting = await failure(source)
+        assert not upstream.asked
+        assert str(resting) == str(failed)
+        assert type(resting) is type(failed)
+        assert "not asked again before 2026-08-" in str(resting)
+    clock.now = NOON + rest
+    await failure(source)
+    assert upstream.asked
+
+
+async def test_a_refused_key_that_works_again_is_taken_up_after_an_hour():
+    clock, upstream = FakeClock(), Upstream(says(recorded("cmc-error-http401"), 401), says(listing(1)))
+    source = made(CMC, upstream, clock=clock)
+    assert isinstance(await failure(source), SourceRejected)
+    clock.move(hours=1)
+    assert await ids(source, 1) == [1]
+
+
+async def test_used_up_credits_are_waited_for_until_midnight_utc():
+    clock, upstream = FakeClock(NOON.replace(hour=23, minute=59)), Upstream(says(*cmc_error(1010)), says(listing(1)))
+    source = made(CMC, upstream, clock=clock)
+    assert "not asked again before 2026-08-02T00:00:00Z" in str(await failure(source))
+    clock.move(minutes=1)
+    assert await ids(source, 1) == [1]
+
+
+@pytest.mark.parametrize(("code", "status"), [(1008, 429), (1010, 429), (500, 503)])
+async def test_a_wait_the_upstream_asks_for_is_kept(code, status):
+    clock = FakeClock()
+    upstream = Upstream(says(cmc_error(code)[0], status, retry_after="90"), says(listing(1)))
+    source = made(CMC, upstream, clock=clock)
+    await failure(source)
+    clock.move(seconds=89)
+    assert isinstance(await failure(source), SourceUnavailable)
+    assert len(upstream.asked) == 1
+    clock.move(seconds=1)
+    assert await ids(source, 1) == [1]
+
+
+@pytest.mark.parametrize("wait", ["soon", "-5", "1.5", "", "٣"])
+async def test_a_wait_that_is_no_number_of_seconds_is_none(wait):
+    upstream = Upstream(
+        lambda request: httpx.Response(429, headers=[(b"retry-after", wait.encode())]), says(listing(1))
+    )
+    source = made(CMC, upstream)
+    await failure(source)
+    assert await ids(source, 1) == [1]
+
+
+async def test_no_wait_is_longer_than_a_day():
+    clock, upstream = FakeClock(), Upstream(says({}, 429, retry_after="9" * 12), says(listing(1)))
+    source = made(CMC, upstream, clock=clock)
+    await failure(source)
+    clock.move(days=1)
+    assert await ids(source, 1) == [1]
+
+
+@pytest.mark.parametrize("code", [0, "0", None])
+async def test_a_code_that_says_all_is_well_is_no_error(code):
+    assert await ids(made(CMC, Upstream(says(listing(1, error_code=code)))), 1) == [1]
+
+
+async def test_an_error_code_beside_records_is_an_error():
+    assert "code 1008" in str(await failure(made(CMC, Upstream(says(listing(1, error_code=1008))))))
+
+
+# Retries
+
+
+TIMEOUTS = [httpx.ConnectTimeout("t"), httpx.ReadTimeout("t"), httpx.WriteTimeout("t"), httpx.PoolTimeout("t")]
+TROUBLE = [httpx.ConnectError("refused"), httpx.ReadError("reset"), httpx.RemoteProtocolError("cut")]
+
+
+@pytest.mark.parametrize("trouble", [*map(fails, TIMEOUTS + TROUBLE), says(b"", 500), says(b"", 503)])
+async def test_what_may_pass_is_tried_three_times_in_all(trouble):
+    upstream = Upstream(trouble)
+    assert isinstance(await failure(made(CMC, upstream)), SourceUnavailable)
+    assert len(upstream.asked) == 3
+
+
+@pytest.mark.parametrize(
+    "trouble", [fails(httpx.ReadTimeout("t")), fails(httpx.ConnectError("refused")), says(b"", 500)]
+)
+async def test_a_third_try_that_works_is_enough(trouble):
+    upstream = Upstream(trouble, trouble, says(listing(1)))
+    assert await ids(made(CMC, upstream), 1) == [1]
+    assert len(upstream.asked) == 3
+
+
+async def test_only_the_page_that_failed_is_asked_again():
+    upstream = Upstream(says(top_list(*range(1, 101))), says(b"", 502), says(top_list(*range(101, 201))))
+    assert await ids(made(COINDESK, upstream), 200) == list(range(1, 201))
+    assert upstream.queries("page") == [(1,), (2,), (2,)]
+
+
+async def test_a_timeout_says_which_page_of_which_source_took_too_long():
+    failed = await failure(made(COINDESK, Upstream(fails(httpx.ReadTimeout("")))))
+    said = "coindesk: GET /asset/v1/top/list page=1&page_size=100: no answer in time (ReadTimeout)"
+    assert str(failed) == said
+
+
+async def test_the_whole_reading_ends_in_time():
+    async def never(request: httpx.Request) -> httpx.Response:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    client = httpx.AsyncClient(transport=httpx.MockTransport(never))
+    source = Source(CMC, client=client, clock=FakeClock(), key=SecretStr(KEY))
+    with pytest.raises(SourceUnavailable, match=r"coinmarketcap: no full answer within 0.005 s"):
+        await source.read(10, timedelta(milliseconds=5))
+
+
+# Answers that can't be used
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"", "the body is not JSON"),
+        (b"<html>", "the body is not JSON"),
+        (b'{"data": [{"id": 1', "the body is not JSON"),
+        (b"\xff\xfe{}", "the body is not JSON"),
+        (b'{"data": [NaN]}', "the body is not JSON"),
+        (b"[" * 100_000, "the body is not JSON"),
+        (b'{"data": ' + b"[" * 5000 + b"]" * 5000 + b"}", "the body is not JSON"),
+        (b'{"data": [{"id": 1e999}]}', "the body is not JSON"),
+        (b"null", "no list of records at data"),
+        (b"5", "no list of records at data"),
+        (b'"data"', "no list of records at data"),
+        (b"[]", "no list of records at data"),
+        (b"{}", "no list of records at data"),
+        (b'{"data": null}', "no list of records at data"),
+        (b'{"data": {"1": {"id": 1}}}', "no list of records at data"),
+        (b'{"data": [], "status": 5}', None),
+        (b'{"data": [], "status": {"error_code": 0, "credit_count": "1"}}', None),
+    ],
+)
+async def test_an_answer_of_another_shape_is_told_and_not_asked_for_again(body, said):
+    upstream = Upstream(says(body))
+    source = made(CMC, upstream)
+    if said is None:
+        assert (await source.read(10, MINUTE)).rows.is_empty()
+        return
+    failed = await failure(source)
+    assert isinstance(failed, SourceMalformed)
+    assert str(failed).startswith("coinmarketcap: GET /v3/cryptocurrency/listings/latest start=1&limit=10: ")
+    assert said in str(failed)
+    assert len(upstream.asked) == 1
+
+
+async def test_a_record_nested_deep_is_counted_like_any_other_that_is_no_object():
+    reading = await made(CMC, Upstream(says(b'{"data": ' + b"[" * 500 + b"]" * 500 + b"}"))).read(10, MINUTE)
+    assert reading.rejected == {"record is not an object": 1}
+
+
+@pytest.mark.parametrize("huge", [b"1e308", b"9" * 300, b"-9e307", b"1e-320", b"18446744073709551616"])
+async def test_huge_numbers_are_read_without_harm(huge):
+    body = b'{"data": [{"id": %b, "quote": {"USD": {"price": %b, "volume_24h": %b}}}], "status": {"credit_count": %b}}'
+    reading = await made(CMC, Upstream(says(body.replace(b"%b", huge)))).read(10, MINUTE)
+    assert reading.rows["usd"].to_list() == [float(huge)]
+    assert reading.rows["cmc_id"].to_list() == [None]
+
+
+@pytest.mark.parametrize("huge", [b"1e308", b"9" * 300])
+async def test_a_huge_total_is_a_page_that_is_missing(huge):
+    upstream = Upstream(says(b'{"Data": {"STATS": {"TOTAL_ASSETS": %b}, "LIST": []}}' % huge))
+    assert "a page is missing: 0 records came" in str(await failure(made(COINDESK, upstream)))
+
+
+@given(st.binary(max_size=200) | st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(st.sampled_from(["data", "status", "error_code", "credit_count", "Data", "LIST", "STATS",
+                                       "TOTAL_ASSETS", "Err", "type", "Response", "Type", "id"]), inner, max_size=4),
+    max_leaves=10,
+))  # fmt: skip
+@settings(deadline=None, max_examples=60)
+def test_any_answer_is_a_reading_or_an_error_of_ours(body):
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    for file in FILES.values():
+        try:
+            reading = asyncio.run(made(file, Upstream(says(content))).read(3, MINUTE))
+        except TopcoinsError:
+            continue
+        assert len(reading.rows) + sum(reading.rejected.values()) == reading.records
+
+
+async def test_a_too_large_answer_is_given_up():
+    upstream = Upstream(says(b"x" * 1001))
+    failed = await failure(made(asking(CMC, largest_answer=1000), upstream))
+    assert isinstance(failed, SourceMalformed)
+    assert "the answer is larger than 1000 bytes" in str(failed)
+    assert len(upstream.asked) == 1
+
+
+async def test_an_answer_whose_compression_is_broken_is_tried_again():
+    upstream = Upstream(says(b"no gzip", content_encoding="gzip"), says(listing(1)))
+    assert await ids(made(CMC, upstream), 1) == [1]
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_not_followed(status):
+    upstream = Upstream(says(listing(1), status, location="https://elsewhere.example/"))
+    client = upstream.client
+    client.follow_redirects = True
+    failed = await failure(Source(CMC, client=client, clock=FakeClock(), key=SecretStr(KEY)))
+    assert f"HTTP {status}" in str(failed)
+    assert [request.url.host for request in upstream.asked] == ["pro-api.coinmarketcap.com"]
+
+
+# The key
+
+
+@pytest.mark.parametrize(
+    ("file", "header", "value"),
+    [(CMC, "x-cmc_pro_api_key", KEY), (COINDESK, "authorization", f"Apikey {KEY}")],
+    ids=["cmc", "coindesk"],
+)
+async def test_the_key_is_in_its_header_and_nowhere_else(file, header, value):
+    upstream = Upstream(says(listing(1) | top_list(1)))
+    await made(file, upstream).read(1, MINUTE)
+    (request,) = upstream.asked
+    assert request.headers[header] == value
+    assert [name for name, held in request.headers.items() if KEY in held] == [header]
+    assert KEY not in str(request.url)
+    assert not request.content
+
+
+async def test_a_keys_frame_may_hold_braces_of_its_own():
+    assert CMC.key is not None
+    key = CMC.key.model_copy(update={"value": '{"token": "{key}"}'})
+    upstream = Upstream(says(listing(1)))
+    await ids(made(CMC.model_copy(update={"key": key}), upstream), 1)
+    assert upstream.asked[0].headers["x-cmc_pro_api_key"] == f'{{"token": "{KEY}"}}'
+
+
+ECHOES = [
+    says({"status": {"error_code": 1001, "error_message": f"key {KEY} is invalid"}}, 401),
+    says({"status": {"error_code": f"bad {KEY}", "error_message": "no"}}),
+    says({"status": {"error_code": 1, "error_message": {"key": KEY}}}),
+    says({"status": {"error_code": 500, "error_message": KEY}}, 500),
+    says({"status": {"error_code": 1008, "error_message": KEY}}, 429, retry_after="9"),
+    says({"status": {"error_code": 1009, "error_message": KEY}}),
+    says(f"<html>{KEY}".encode()),
+    says(f"<html>{KEY}".encode(), 502),
+    says({KEY: KEY}),
+    fails(httpx.LocalProtocolError(f"Illegal header value b'Apikey {KEY}'")),
+    fails(httpx.ReadTimeout(KEY)),
+    *(says({"status": {"error_code": "x" * (64 - n), "error_message": "y" * (300 - n) + KEY}}) for n in range(1, 16)),
+    *(says({"status": {"error_code": "x" * (64 - n) + KEY, "error_message": "y"}}) for n in range(1, 16)),
+]
+
+
+@pytest.mark.parametrize("echo", ECHOES)
+async def test_the_key_is_in_no_errors_text_even_when_the_upstream_echoes_it(echo):
+    source = made(CMC, Upstream(echo))
+    for failed in (await failure(source), await failure(source)):
+        assert KEY not in str(failed)
+        assert not any(KEY[:n] in str(failed) for n in range(3, len(KEY)))
+
+
+async def test_without_a_key_the_keyless_path_is_asked_and_no_key_header_sent():
+    upstream = Upstream(says(listing(1)))
+    source = made(CMC, upstream, key=None)
+    assert source.usable
+    await ids(source, 1)
+    assert upstream.asked[0].url.path == "/public-api/v3/cryptocurrency/listings/latest"
+    assert "x-cmc_pro_api_key" not in upstream.asked[0].headers
+
+
+async def test_with_a_key_the_ordinary_path_is_asked():
+    upstream = Upstream(says(listing(1)))
+    await ids(made(CMC, upstream), 1)
+    assert upstream.asked[0].url.path == "/v3/cryptocurrency/listings/latest"
+
+
+async def test_another_address_moves_the_whole_list():
+    upstream = Upstream(says(listing(1)))
+    await ids(made(CMC, upstream, url="http://127.0.0.1:9000/cmc"), 1)
+    assert str(upstream.asked[0].url).startswith("http://127.0.0.1:9000/cmc/v3/cryptocurrency/listings/latest?")
+
+
+def test_a_source_with_neither_key_nor_keyless_path_is_not_usable():
+    upstream = Upstream(says(top_list(1)))
+    assert not made(COINDESK, upstream, key=None).usable
+    assert made(COINDESK, upstream).usable
+
+
+def test_a_source_that_needs_no_key_is_usable_and_sends_none_it_is_given():
+    source = made(COINDESK.model_copy(update={"key": None}), Upstream(says(top_list(1))))
+    assert source.usable
+    assert source.interval(MINUTE) == MINUTE
+
+
+@pytest.mark.parametrize(
+    ("key", "url", "asked", "borne"),
+    [
+        (KEY, None, MINUTE, MINUTE),
+        (None, None, MINUTE, 5 * MINUTE),
+        (None, None, 7 * MINUTE, 7 * MINUTE),
+        (None, "http://127.0.0.1:9000", MINUTE, MINUTE),
+        (None, "https://proxy.example", MINUTE, 5 * MINUTE),
+    ],
+)
+def test_a_source_without_a_key_is_asked_no_faster_than_its_pace(key, url, asked, borne):
+    assert made(CMC, Upstream(says({})), key=key, url=url).interval(asked) == borne
+
+
+# What is left of a key's credits
+
+
+async def test_the_credits_left_are_those_the_upstream_tells():
+    upstream = Upstream(says(recorded("cmc-key-info-1-20240122T1635Z"), date="Mon, 22 Jan 2024 16:35:07 GMT"))
+    left = await made(CMC, upstream).allowance()
+    assert left is not None
+    assert (left.left, left.limit) == (109815.0, 110000.0)
+    assert left.resets_at == datetime(2024, 2, 11, 20, 38, 4, tzinfo=UTC)
+    assert left.told_at == datetime(2024, 1, 22, 16, 35, 7, tzinfo=UTC)
+    assert [str(request.url) for request in upstream.asked] == ["https://pro-api.coinmarketcap.com/v1/key/info"]
+    assert upstream.asked[0].headers["x-cmc_pro_api_key"] == KEY
+
+
+@pytest.mark.parametrize("reset", [None, "soon", 1e300, -5e12, 1e18])
+async def test_a_reset_that_is_no_time_is_not_told(reset):
+    answer = recorded("cmc-key-info-1-20240122T1635Z")
+    answer["data"]["plan"]["credit_limit_monthly_reset_timestamp"] = reset
+    left = await made(CMC, Upstream(says(answer))).allowance()
+    assert left is not None
+    assert (left.left, left.resets_at, left.told_at) == (109815.0, None, None)
+
+
+async def test_no_credits_are_told_without_a_key_or_by_an_upstream_that_tells_none():
+    upstream = Upstream(says({}))
+    assert await made(CMC, upstream, key=None).allowance() is None
+    assert await made(COINDESK, upstream).allowance() is None
+    assert not upstream.asked
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (says({"data": {}}), SourceMalformed),
+        (says(recorded("cmc-error-http401"), 401), SourceRejected),
+        (fails(httpx.ConnectError("refused")), SourceUnavailable),
+    ],
+)
+async def test_credits_that_are_not_told_are_an_error_of_ours(answer, kind):
+    with pytest.raises(kind, match="coinmarketcap: GET /v1/key/info"):
+        await made(CMC, Upstream(answer)).allowance()

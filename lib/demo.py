@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from lib.clock import slot, utc_now
+from lib.errors import SettingsRejected
 from lib.settings import PREFIX, SERVICES
 from lib.simulator.history import Fill, ticks
 from lib.stack import Ended, Stack, running
@@ -45,6 +46,8 @@ class Demo:
 
     def run(self, console: Console, environ: Mapping[str, str]) -> bytes:
         """Run until asked to end (or, once, until the first list, which is returned)."""
+        refuse_taken(self.port, "--port")
+        refuse_taken(self.safe_port, "--safe-port")
         with _folder(self.data) as data, running() as stack:
             return self._run(stack, data, console, _without_settings(environ))
         return b""
@@ -61,13 +64,12 @@ class Demo:
         wait_for_port(stack, simulator)
         own = environ | self._settings(data, simulator)
         start_services(stack, own, data)
-        body = first_list(stack, self.port)
+        # Kept data may hold a list of the run before: only one of this run tells where its history ends.
+        body = first_list(stack, self.port, now.replace(microsecond=0))
         if self.once:
             return body
         tell_addresses(console, self.port, self.safe_port, now)
-        answer = orjson.loads(body)
-        first = min(datetime.fromisoformat(answer[name]) for name in ("price_time", "rank_time"))
-        self._fill(stack, data, console, environ, events_at, first)
+        self._fill(stack, data, console, environ, events_at, _ticks(body))
         console.print("Ctrl-C ends it.")
         stack.wait()
         return b""
@@ -94,9 +96,9 @@ class Demo:
         console: Console,
         environ: Mapping[str, str],
         events_at: datetime,
-        first: datetime,
+        firsts: tuple[datetime, datetime],
     ) -> None:
-        """Fill the history up to the first live tick, both series at once."""
+        """Fill the history up to the first live tick of each series, both at once."""
         fills = [
             Fill(
                 source=Path(str(files(package) / name)),
@@ -109,7 +111,7 @@ class Demo:
                 stop=first,
                 interval=INTERVAL,
             )
-            for package, name in SOURCES
+            for (package, name), first in zip(SOURCES, firsts, strict=True)
         ]
         total = sum(len(ticks(each)) for each in fills)
         if not total:
@@ -156,8 +158,8 @@ def start_services(stack: Stack, environ: Mapping[str, str], logs: Path | None) 
         stack.start(service, ["-m", service], environ, log=logs / f"{service}.log" if logs else None)
 
 
-def first_list(stack: Stack, port: int) -> bytes:
-    """The first top list, as soon as there is one. Ended when none comes."""
+def first_list(stack: Stack, port: int, since: datetime | None = None) -> bytes:
+    """The first top list, both of its ticks not before `since`, as soon as there is one. Ended when none comes."""
     bodies: list[bytes] = []
     said: list[str] = ["nothing answered"]
     deadline = time.monotonic() + PATIENCE_S
@@ -168,7 +170,7 @@ def first_list(stack: Stack, port: int) -> bytes:
         except httpx.TransportError:
             return False
         said.append(response.text)
-        if response.status_code == httpx.codes.OK:
+        if response.status_code == httpx.codes.OK and (since is None or min(_ticks(response.content)) >= since):
             bodies.append(response.content)
         elif time.monotonic() > deadline:
             raise Ended(f"no list within {PATIENCE_S:g} s: {said[-1]}")
@@ -192,6 +194,15 @@ def tell_addresses(console: Console, port: int, safe_port: int, now: datetime) -
     console.print(f"  http://localhost:{safe_port}/docs in a browser (browsers refuse port {port})", highlight=False)
 
 
+def refuse_taken(port: int, option: str) -> None:
+    """SettingsRejected when a port of loopback can't be listened on."""
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError as exc:
+        why = os.strerror(exc.errno or 0).lower()
+        raise SettingsRejected(f"port {port} can't be listened on: {why}; choose a free one with {option}") from exc
+
+
 def free_port() -> int:
     """A port on loopback that is free now."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -206,6 +217,12 @@ def wait_for_port(stack: Stack, port: int) -> None:
             return probe.connect_ex(("127.0.0.1", port)) == 0
 
     stack.wait(listening)
+
+
+def _ticks(body: bytes) -> tuple[datetime, datetime]:
+    """The price's and the rank's tick of an answer."""
+    answer = orjson.loads(body)
+    return datetime.fromisoformat(answer["price_time"]), datetime.fromisoformat(answer["rank_time"])
 
 
 def _read(stream: object, done: list[int], number: int) -> None:

@@ -35,6 +35,8 @@ class Stack:
 
     def __init__(self) -> None:
         self._children: list[_Child] = []
+        self._starting = False
+        self._interrupted = False
 
     def start(
         self, name: str, arguments: Sequence[str], environ: Mapping[str, str], *, log: Path | None = None,
@@ -42,6 +44,7 @@ class Stack:
     ) -> "subprocess.Popen[bytes]":  # fmt: skip
         """Run `python ARGUMENTS`; its output goes to `log`, or where ours goes. A `passing` one may end by itself."""
         out = log.open("ab") if log else None
+        self._starting = True
         process = subprocess.Popen(
             [sys.executable, *arguments],
             env=dict(environ),
@@ -51,7 +54,16 @@ class Stack:
             start_new_session=True,
         )
         self._children.append(_Child(name, process, passing))
+        self._starting = False
+        if self._interrupted:
+            raise Interrupted
         return process
+
+    def interrupt(self) -> None:
+        """Leave by Interrupted: at once, but never between a child's start and our knowing of it."""
+        self._interrupted = True
+        if not self._starting:
+            raise Interrupted
 
     def check(self) -> None:
         """Raise Ended when a process that should run has ended."""
@@ -85,17 +97,22 @@ def running() -> Iterator[Stack]:
     """A stack that ends whatever happens; asked to end, the block leaves quietly."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        for again in asked:
-            signal.signal(again, signal.SIG_IGN)  # the second Ctrl-C of an impatient hand must not cut the ending
-        raise Interrupted
+        stop_listening()
+        stack.interrupt()
+
+    def stop_listening() -> None:
+        """The second Ctrl-C of an impatient hand must not cut the ending. (Children would inherit SIG_IGN.)"""
+        for number in asked:
+            signal.signal(number, lambda number, frame: None)
 
     asked = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if os.name == "posix" else [])]
+    stack = Stack()
     for number in asked:
         signal.signal(number, interrupt)
-    stack = Stack()
     try:
         yield stack
     except Interrupted:
         pass
     finally:
+        stop_listening()
         stack.end()

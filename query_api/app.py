@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Query, Request
 from fastapi_offline import FastAPIOffline
+from pydantic.json_schema import SkipJsonSchema
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
@@ -20,7 +21,7 @@ from query_api import metrics, problems
 from query_api.answers import STORE_RESPONSES, TOP_RESPONSES
 from query_api.asof import COLUMNS
 from query_api.formats import CSV_DEFAULT, to_csv, to_json
-from query_api.instant import FORMS, parse_instant
+from query_api.instant import DURATION, FORMS, SHAPE, parse_instant
 from query_api.metrics import Counted, Metrics
 from query_api.negotiation import MEDIA_TYPES, Format, negotiated
 from query_api.problems import EXAMPLES, BadRequest
@@ -33,12 +34,33 @@ DAY_S = 86400
 LONGEST_AGE = timedelta(days=1)
 
 Limit = Annotated[int, Query(ge=1, le=5000, description="How many assets, at most", examples=[200])]
-Instant = Annotated[str | None, Query(description=f"The instant asked for, default now: {FORMS}", max_length=64)]
-FormatName = Annotated[str | None, Query(description="json or csv; else the Accept header decides", max_length=16)]
-MaxAge = Annotated[
-    str | None, Query(description="How far before the instant a snapshot may lie", examples=["10m"], max_length=32)
+Instant = Annotated[
+    str | SkipJsonSchema[None],
+    Query(
+        description=f"The instant asked for, default now: {FORMS}",
+        examples=[EXAMPLES["datetime"]],
+        max_length=64,
+        json_schema_extra={"pattern": SHAPE},
+    ),
 ]
-Columns = Annotated[str | None, Query(description=f"For CSV: which of {', '.join(COLUMNS)}", max_length=512)]
+FormatName = Annotated[
+    str | SkipJsonSchema[None],
+    Query(
+        description="json or csv, in any case; else the Accept header decides",
+        examples=[EXAMPLES["format"]],
+        max_length=16,
+        json_schema_extra={"pattern": "^(?:[jJ][sS][oO][nN]|[cC][sS][vV])$"},
+    ),
+]
+MaxAge = Annotated[
+    str | SkipJsonSchema[None],
+    Query(
+        description="How far before the instant a snapshot may lie, at most 24h",
+        examples=[EXAMPLES["max_age"]],
+        max_length=32,
+        json_schema_extra={"pattern": f"^{DURATION}$"},
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +95,13 @@ def _routes(
     problems.install(app)
     lists = TopLists(store, max_skew=max_skew, extras=extras)
     series = [*OWN, *(extra.name for extra in extras)]
+    known = [*COLUMNS, *(field for extra in extras for field in extra.fields)]
+    one = f" *(?:{'|'.join(known)}) *"
+    which = Query(
+        description=f"For CSV: which of {', '.join(known)}",
+        max_length=4096,
+        json_schema_extra={"pattern": f"^{one}(?:,{one})*$"},
+    )
 
     async def top(
         request: Request,
@@ -80,18 +109,18 @@ def _routes(
         datetime: Instant = None,
         format: FormatName = None,
         max_age: MaxAge = None,
-        columns: Columns = None,
+        columns: str | SkipJsonSchema[None] = which,
     ) -> Response:
         """The top `limit` assets by 24h volume as of `datetime`, with USD prices."""
         now = clock()
-        chosen = negotiated(format, request.headers.get("accept"))
+        chosen = negotiated(format, _listed(request, "accept"))
         question = Question(
             at=_instant(datetime, now),
             moving=datetime is None or datetime.startswith("now"),
             limit=limit,
             max_age=default_age if max_age is None else _age(max_age),
             format=chosen,
-            columns=_columns(columns, chosen, extras),
+            columns=_columns(columns, chosen, known),
         )
         answer = await lists.at(question.at, limit=limit, max_age=question.max_age)
         request.scope[FRESH_UNTIL] = now.replace(microsecond=0) + SECOND
@@ -121,8 +150,9 @@ def _routes(
         return Response(body, media_type=metrics.MEDIA_TYPE)
 
     for path, name in (("/", "top"), ("/v1/top", "top_v1")):
+        # The first answers, and names both methods in a 405; the second is what the document shows.
+        app.api_route(path, methods=["GET", "HEAD"], include_in_schema=False)(top)
         app.get(path, operation_id=name, responses=TOP_RESPONSES, response_class=JSONResponse)(top)
-        app.head(path, include_in_schema=False)(top)
     app.get("/v1/status", responses=STORE_RESPONSES)(current_status)
     app.get("/healthz", responses={422: TOP_RESPONSES[422]})(healthz)
     app.get("/readyz", responses=STORE_RESPONSES)(readyz)
@@ -165,13 +195,12 @@ def _age(text: str) -> timedelta:
     return age
 
 
-def _columns(text: str | None, chosen: Format, extras: Sequence[Series]) -> tuple[str, ...]:
+def _columns(text: str | None, chosen: Format, known: Sequence[str]) -> tuple[str, ...]:
     if text is None:
         return CSV_DEFAULT
     if chosen != "csv":
         raise BadRequest("columns", text, "is for CSV only; JSON always has all", "format=csv&columns=rank,symbol")
-    known = [*COLUMNS, *(field for extra in extras for field in extra.fields)]
-    names = tuple(name.strip() for name in text.split(","))
+    names = tuple(name.strip(" ") for name in text.split(","))
     for name in names:
         if name not in known:
             raise BadRequest(
@@ -195,11 +224,16 @@ def _response(request: Request, question: Question, answer: Top, now: datetime) 
         "x-rank-source": answer.pair.rank.source,
         "x-resolution": answer.resolution,
     }
-    if _unchanged(request.headers.get("if-none-match"), headers["etag"]):
+    if _unchanged(_listed(request, "if-none-match"), headers["etag"]):
         return Response(status_code=304, headers=headers)
     headers["content-length"] = str(len(body))
     shown = b"" if request.method == "HEAD" else body
     return Response(shown, headers=headers, media_type=MEDIA_TYPES[question.format])
+
+
+def _listed(request: Request, header: str) -> str | None:
+    """A header that is a list may come in several lines."""
+    return ", ".join(request.headers.getlist(header)) or None
 
 
 def _etag(question: Question, answer: Top, body: bytes) -> str:

@@ -53,7 +53,8 @@ def nearest(markers: Sequence[Marker], at: datetime, max_skew: timedelta) -> Mar
 def join(price: pl.DataFrame, rank: pl.DataFrame, limit: int) -> pl.DataFrame:
     """The answer's rows: assets on both sides, by the source's rank, renumbered from 1, the first `limit`."""
     return (
-        rank.join(price.drop("tier"), on=ID, how="inner")
+        rank.lazy()
+        .join(price.lazy(), on=ID, how="inner")
         .sort("rank", ID)
         .head(limit)
         .with_row_index("place", offset=1)
@@ -66,4 +67,5 @@ def join(price: pl.DataFrame, rank: pl.DataFrame, limit: int) -> pl.DataFrame:
             pl.col("volume_usd").alias("volume_24h_usd"),
             pl.col("rank").cast(pl.Int64).alias("source_rank"),
         )
+        .collect()
     )

@@ -13,8 +13,11 @@ from query_api.asof import COLUMNS
 from query_api.top import Top
 
 CSV_DEFAULT = ("rank", "symbol", "price_usd")
-_RUNS = ("=", "+", "-", "@", "\t", "\r")
-"""A spreadsheet runs a text cell that begins so. https://owasp.org/www-community/attacks/CSV_Injection"""
+_RUNS = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
+"""A spreadsheet runs a text cell that begins so, the last four being the full-width =+-@ of East Asian keyboards.
+
+https://owasp.org/www-community/attacks/CSV_Injection
+"""
 
 
 def to_json(top: Top, limit: int) -> bytes:

@@ -12,6 +12,9 @@ CLOCK_DIFFERENCE = timedelta(seconds=5)
 EXAMPLE = "2026-11-17T14:37:00Z"
 FORMS = f"write for example {EXAMPLE}, 2026-11-17T15:37:00+01:00, 2026-11-17, 1794926220 or now-90m"
 
+DURATION = r"(?:[0-9]{1,9}(?:\.[0-9]{1,6})?[smhdw])+"
+"""What `parse_duration` reads."""
+
 # A `+` that was not escaped in a URL arrives as a space, so a space may stand for one.
 _DATE_TIME = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
@@ -20,6 +23,9 @@ _DATE_TIME = re.compile(
 )
 _EPOCH = re.compile(r"[0-9]{10}(?:\.[0-9]{1,6})?")
 _AGO = re.compile(r"now(?:-(.+))?")
+SHAPE = rf"^(?:now(?:-{DURATION})?|{_EPOCH.pattern}|{_DATE_TIME.pattern})$"
+"""What every instant looks like, for the OpenAPI document; not everything that looks so is one."""
+
 _MILLISECONDS = re.compile(r"[0-9]{13}")
 
 

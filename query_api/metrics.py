@@ -43,8 +43,10 @@ class Metrics:
         self._duration.labels(route).observe(seconds)
 
     def exposition(self, series: Mapping[str, SeriesStatus] | None) -> bytes:
-        """The Prometheus text; `series` is None when the store can't answer."""
+        """The Prometheus text; `series` is None when the store can't answer: then nothing old is told of them."""
         self._up.set(series is not None)
+        for gauge in (self._tick, self._age, self._assets, self._rejected, self._missing):
+            gauge.clear()
         for name, status in (series or {}).items():
             self._missing.labels(name).set(status.expected_last_hour - status.stored_last_hour)
             if status.tick is not None and status.age_s is not None:

@@ -28,8 +28,9 @@ class BadRequest(TopcoinsError):
     """A parameter is wrong; names it, its value and a valid example."""
 
     def __init__(self, parameter: str, value: object, why: str, example: str) -> None:
-        super().__init__(f"{parameter}={value}: {why}")
-        self.fields = {"parameter": parameter, "value": str(value)[:200], "example": example}
+        shown = str(value)[:200]
+        super().__init__(f"{parameter}={shown}: {why}")
+        self.fields = {"parameter": parameter, "value": shown, "example": example}
 
 
 class NotAcceptable(TopcoinsError):

@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import polars as pl
 
 from lib.clock import isoformat, slot
@@ -16,6 +17,8 @@ from lib.units import format_duration
 from query_api.asof import Pair, join, nearest, newest_pair
 
 HOURLY_AGE = timedelta(hours=1)
+OLDEST = datetime(1971, 1, 1, tzinfo=UTC)
+"""No snapshot is older, so a store is not asked about the calendar's first days, where subtraction ends."""
 LAST_TIER = len(TIER_PLACES)
 STEPS_BACK = 20
 """How often the search for the nearest pair before a gap steps back; each step asks the store."""
@@ -69,6 +72,8 @@ class TopLists:
 
     async def _found(self, at: datetime, max_age: timedelta) -> tuple[Pair, list[Marker], Resolution]:
         """The pair for an instant; past the raw retention the hourly snapshots answer."""
+        if at < OLDEST:
+            raise await self._none(at, max_age)
         horizon = self._store.horizon()
         if at >= horizon:
             markers = await self._store.markers(max(at - max_age, horizon), at)
@@ -124,30 +129,22 @@ class TopLists:
         The markers tell which ids each side has, so only the tiers that hold the answer are read; prices whose
         asset stands in a lower tier in the price source follow by id.
         """
-        priced = unpack_ids(pair.price.ids)
         ranked = unpack_ids(pair.rank.ids)
-        matching = priced.filter(priced.is_in(ranked.implode()))
+        matching = np.intersect1d(unpack_ids(pair.price.ids), ranked, assume_unique=True)
         wanted = min(limit, len(matching))
         start, stop = 0, tiers_holding(wanted) + 1
-        rank, price = VOLUME_RANK.empty(), PRICE.empty()
-        while True:
-            tiers = range(start, stop)
-            more = await asyncio.gather(
-                self._store.rows(VOLUME_RANK, pair.rank.tick, tiers=tiers, resolution=resolution),
-                self._store.rows(PRICE, pair.price.tick, tiers=tiers, resolution=resolution),
-            )
-            rank, price = pl.concat([rank, more[0]]), pl.concat([price, more[1]])
-            held = rank.filter(pl.col(ID).is_in(matching.implode()))
-            if len(held) >= wanted or stop > LAST_TIER:
-                break
+        rank, price = await self._tiers(pair, range(start, stop), resolution)
+        while (held := np.isin(rank[ID], matching)).sum() < wanted and stop <= LAST_TIER:
             start, stop = stop, stop + 1
+            more = await self._tiers(pair, range(start, stop), resolution)
+            rank, price = pl.concat([rank, more[0]]), pl.concat([price, more[1]])
         # A missing row would let the ones below it move up unseen.
         due = min([len(ranked), *TIER_PLACES[stop - 1 : stop]])
-        known = len(rank.filter(pl.col(ID).is_in(ranked.implode())))
-        first = held.sort("rank", ID).head(wanted)
-        missing = first.filter(~pl.col(ID).is_in(price[ID].implode()))[ID]
-        if len(missing):
-            rest = self._store.rows(PRICE, pair.price.tick, ids=missing.to_list(), resolution=resolution)
+        known = np.isin(rank[ID], ranked).sum()
+        rank = rank.filter(pl.Series(held))
+        first = rank[np.argsort(rank["rank"], stable=True)[:wanted]]
+        if len(missing := np.setdiff1d(first[ID], price[ID], assume_unique=True)):
+            rest = self._store.rows(PRICE, pair.price.tick, ids=missing.tolist(), resolution=resolution)
             price = pl.concat([price, await rest])
         rows = await asyncio.to_thread(join, price, first, wanted)
         if known < due or len(rows) != wanted:
@@ -156,6 +153,13 @@ class TopLists:
                 f" ranks and {len(rows)} of the {wanted} rows their markers name"
             )
         return rows, len(matching)
+
+    async def _tiers(self, pair: Pair, tiers: range, resolution: Resolution) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """The rank and price rows of some tiers, read at the same time."""
+        return await asyncio.gather(
+            self._store.rows(VOLUME_RANK, pair.rank.tick, tiers=tiers, resolution=resolution),
+            self._store.rows(PRICE, pair.price.tick, tiers=tiers, resolution=resolution),
+        )
 
     def _extra(self, series: Series, markers: Sequence[Marker], pair: Pair) -> Extra:
         own = [marker for marker in markers if marker.series == series.name]

@@ -1,6 +1,6 @@
 """The embedded store: one SQLite file in WAL mode, shared by the three processes. The only home of SQL.
 
-One table per series, clustered by (tick, cmc_id), and one of markers. A snapshot is one transaction.
+One table per series, clustered by (tick, tier, cmc_id), and one of markers. A snapshot is one transaction.
 """
 
 import asyncio
@@ -26,6 +26,7 @@ T = TypeVar("T")
 
 RETENTION = timedelta(days=30)
 HOUR = 3600
+ALL_TIERS = range(len(schema.TIER_PLACES) + 1)
 BUSY = timedelta(seconds=10)
 """How long a writer waits for another process's transaction."""
 
@@ -168,10 +169,9 @@ class _File:
     def rows(self, series: Series, tick: datetime, tiers: range | None, ids: Collection[int] | None) -> pl.DataFrame:
         if not self._exists(series):
             return series.empty()
-        where, values = ["tick = ?"], [_tick(tick)]
-        if tiers is not None:
-            where.append(f"{TIER} >= ? AND {TIER} < ?")
-            values += [tiers.start, tiers.stop]
+        # Naming every tier lets the clustered key find ids: it is (tick, tier, id).
+        wanted = ALL_TIERS if tiers is None else tiers
+        where, values = [f"tick = ? AND {TIER} IN ({', '.join('?' * len(wanted))})"], [_tick(tick), *wanted]
         if ids is not None:
             where.append(f"{ID} IN ({', '.join(str(int(id_)) for id_ in ids)})")
         names = ", ".join(f'"{name}"' for name in series.columns)
@@ -196,7 +196,7 @@ class _File:
         columns = ", ".join(f'"{name}" {_TYPES[type(kind)]}' for name, kind in series.columns.items())
         self.connection.execute(
             f'CREATE TABLE IF NOT EXISTS "{series.name}"'
-            f" (tick INTEGER, {columns}, PRIMARY KEY (tick, {ID})) WITHOUT ROWID"
+            f" (tick INTEGER, {columns}, PRIMARY KEY (tick, {TIER}, {ID})) WITHOUT ROWID"
         )
 
     def _exists(self, series: Series) -> bool:

@@ -40,7 +40,9 @@ T = NEWEST
 DAY = timedelta(days=1)
 
 # Around T in steps of 15 s, so that equal distances and exact bounds are common, and a few odd seconds.
-TICKS = st.one_of(st.integers(-60, 8).map(lambda n: T + n * 15 * SECOND), st.integers(-900, 90).map(lambda n: T + n * SECOND))
+TICKS = st.one_of(
+    st.integers(-60, 8).map(lambda n: T + n * 15 * SECOND), st.integers(-900, 90).map(lambda n: T + n * SECOND)
+)
 SERIES_TICKS = st.lists(TICKS, max_size=8, unique=True)
 SKEWS = st.sampled_from([0, 15, 30, 60, 120]).map(lambda seconds: seconds * SECOND)
 AGES = st.sampled_from([15, 60, 120, 600, 900]).map(lambda seconds: seconds * SECOND)
@@ -172,7 +174,9 @@ def large_market(seed: int, assets: int) -> list[Prices | Ranks]:
         ranks: list[RankRow] = []
         for id_, volume in volumes.items():
             if chance.random() < 0.9:
-                own = chance.choice([volume * chance.lognormvariate(0, noise), 0.0, None][: chance.choice([1, 1, 1, 3])])
+                own = chance.choice(
+                    [volume * chance.lognormvariate(0, noise), 0.0, None][: chance.choice([1, 1, 1, 3])]
+                )
                 prices.append((id_, f"S{id_ % 50}", f"Asset {id_}", chance.lognormvariate(0, 5), own))
             for _ in range(chance.choice([0, *[1] * 18, 2])):
                 ranks.append((id_, volume * chance.lognormvariate(0, noise)))
@@ -191,7 +195,11 @@ async def test_the_list_of_any_large_market_is_the_reference_s_at_every_limit(
     everything = [place for last in TIER_PLACES for place in (last - 1, last, last + 1)]
     async with opened(tmp_path) as store:
         await fill(store, told)
-        for at, limits in ((T, [1, 2, 37, *everything, assets, 5000]), (T - MINUTE, [200, 777]), (T - 2 * MINUTE, [1000])):
+        for at, limits in (
+            (T, [1, 2, 37, *everything, assets, 5000]),
+            (T - MINUTE, [200, 777]),
+            (T - 2 * MINUTE, [1000]),
+        ):
             expected = reference.answer(told, at, max_skew=MINUTE, max_age=MAX_AGE, limit=5000)
             assert expected
             for limit in limits:
@@ -277,7 +285,11 @@ async def test_the_fields_of_an_extra_series_are_joined_and_null_where_it_has_no
         await store.write(market_caps(T - MINUTE, [(1, 10.0, None), (3, 30.0, 3.5), (9, 90.0, 9.0)]))
         top = await TopLists(store, max_skew=MINUTE, extras=[MARKET_CAP]).at(T, limit=10, max_age=MAX_AGE)
         far = await TopLists(store, max_skew=30 * SECOND, extras=[MARKET_CAP]).at(T, limit=10, max_age=MAX_AGE)
-    assert top.rows.select("cmc_id", "market_cap_usd", "supply").rows() == [(3, 30.0, 3.5), (2, None, None), (1, 10.0, None)]
+    assert top.rows.select("cmc_id", "market_cap_usd", "supply").rows() == [
+        (3, 30.0, 3.5),
+        (2, None, None),
+        (1, 10.0, None),
+    ]
     assert top.extras[0].marker
     assert top.extras[0].marker.tick == T - MINUTE
     assert far.extras[0].marker is None

@@ -38,6 +38,10 @@ class SourceUnavailable(Unavailable):
         self.again = again
 
 
+class SpoolUnavailable(Unavailable):
+    """The spool's disk does not take a snapshot now."""
+
+
 class StoreUnavailable(Unavailable):
     """The store can't answer or take a write now."""
 

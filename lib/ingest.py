@@ -1,4 +1,4 @@
-"""One tick of one series: source, gate, store."""
+"""One tick of one series: source, gate, delivery to the store."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from lib.clock import Clock
+from lib.delivery import Delivery
 from lib.errors import SourceRejected, SourceUnavailable, TopcoinsError
 from lib.gate import Gate
 from lib.schema import Series
@@ -20,10 +21,18 @@ class Ingest:
     """Fills one series: asks its sources in order, admits the first sound answer, writes it."""
 
     def __init__(
-        self, sources: Sequence[Source], *, store: Store, clock: Clock, assets: int, interval: timedelta
+        self,
+        sources: Sequence[Source],
+        *,
+        store: Store,
+        delivery: Delivery,
+        clock: Clock,
+        assets: int,
+        interval: timedelta,
     ) -> None:
         self._sources = sources
         self._store = store
+        self._delivery = delivery
         self._clock = clock
         self._assets = assets
         self.interval = sources[0].interval(interval)
@@ -40,11 +49,17 @@ class Ingest:
     async def tick(self, slot: datetime, *, backfilled: bool = False) -> Snapshot | None:
         """Fetch, judge and keep the snapshot of a slot. None when there is none: the log tells why.
 
-        An outage is logged at its start and at its end, with the number of ticks it took.
+        An outage is logged at its start and at its end, with the number of ticks it took. What waits for the store
+        from earlier ticks is delivered too, whatever this one brought.
         """
+        snapshot = await self._fetched(slot, backfilled)
+        await self._delivery.deliver()
+        return snapshot
+
+    async def _fetched(self, slot: datetime, backfilled: bool) -> Snapshot | None:
         try:
             snapshot = await self._snapshot(slot, backfilled)
-            await self._store.write(snapshot)
+            await self._delivery.take(snapshot)
         except TopcoinsError as exc:
             self._failed += 1
             say = log.error if self._failed == 1 else log.debug
@@ -94,11 +109,15 @@ class Ingest:
         self._used = name
 
     async def _stored_before(self, slot: datetime) -> Snapshot | None:
-        """The last snapshot of an earlier run: what was seen before a restart still counts."""
-        marker = await self._store.nearest(self.series.name, slot - timedelta(seconds=1))
-        if marker is None:
+        """The last snapshot of an earlier run: what was seen before a restart still counts, if the store is there."""
+        try:
+            marker = await self._store.nearest(self.series.name, slot - timedelta(seconds=1))
+            if marker is None:
+                return None
+            return Snapshot(self.series, marker, await self._store.rows(self.series, marker.tick))
+        except TopcoinsError as exc:
+            log.warning("the snapshot before is not known", series=self.series.name, why=str(exc))
             return None
-        return Snapshot(self.series, marker, await self._store.rows(self.series, marker.tick))
 
 
 def _all(failures: Sequence[TopcoinsError]) -> TopcoinsError:

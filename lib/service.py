@@ -6,6 +6,7 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import httpx
@@ -13,11 +14,14 @@ import structlog
 
 from lib import log, settings
 from lib.clock import Clock, utc_now
+from lib.delivery import Delivery, Spooled
 from lib.errors import SettingsRejected
 from lib.ingest import Ingest
 from lib.poll import Poll
+from lib.schema import Series
 from lib.settings import Settings
 from lib.source import Source, SourceFile, read_source
+from lib.spool import Spool
 from lib.store import Store
 from lib.store.address import open_store
 
@@ -54,7 +58,19 @@ def usable_sources(
     raise SettingsRejected(f"no source of {files[0].series} has its key; set {wanted}")
 
 
-def ingests(plan: Plan, chosen: Settings, *, client: httpx.AsyncClient, store: Store, clock: Clock) -> list[Ingest]:
+Deliveries = Callable[[Series], Delivery]
+"""How the snapshots of a series get into the store."""
+
+
+def ingests(
+    plan: Plan,
+    chosen: Settings,
+    *,
+    client: httpx.AsyncClient,
+    store: Store,
+    deliveries: Deliveries,
+    clock: Clock,
+) -> list[Ingest]:
     """One ingest per series of the plan; SettingsRejected when two would fill the same."""
     planned = plan(chosen)
     for name, times in Counter(files[0].series for files in planned).items():
@@ -64,6 +80,7 @@ def ingests(plan: Plan, chosen: Settings, *, client: httpx.AsyncClient, store: S
         Ingest(
             usable_sources(files, chosen, client=client, clock=clock),
             store=store,
+            delivery=deliveries(files[0].values),
             clock=clock,
             assets=chosen.assets,
             interval=chosen.interval,
@@ -76,9 +93,16 @@ async def poll(service: str, plan: Plan, chosen: Settings, *, clock: Clock, stop
     """Fill the plan's series until `stop` is set; the running tick finishes."""
     store = open_store(chosen, clock)
     say = structlog.get_logger()
-    async with httpx.AsyncClient(headers={"user-agent": "topcoins"}) as client:
+    async with httpx.AsyncClient(headers={"user-agent": "topcoins"}) as client, AsyncExitStack() as spools:
+
+        def spooled(series: Series) -> Delivery:
+            spool = Spool(chosen.spool_dir / series.name, limit=chosen.spool_limit)
+            spool.open()
+            spools.callback(spool.close)
+            return Spooled(spool, store)
+
         work = Poll(clock)
-        for ingest in ingests(plan, chosen, client=client, store=store, clock=clock):
+        for ingest in ingests(plan, chosen, client=client, store=store, deliveries=spooled, clock=clock):
             work.add(ingest.series.name, ingest.tick, ingest.interval)
             say.info("polling", service=service, series=ingest.series.name, interval_s=ingest.interval.total_seconds())
         await work.run(stop)

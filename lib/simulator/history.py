@@ -15,6 +15,7 @@ from pydantic import BaseModel, SecretStr
 
 from lib import log
 from lib.clock import slot, utc_now
+from lib.delivery import Direct
 from lib.ingest import Ingest
 from lib.settings import Settings
 from lib.simulator.app import create_app
@@ -54,7 +55,14 @@ async def fill(asked: Fill) -> None:
     store = SqliteStore(asked.store, clock=utc_now, durable=False)
     async with httpx.AsyncClient(transport=transport) as client:
         source = Source(read_source(asked.source), client=client, clock=clock, key=SecretStr("demo"), url=BASE)
-        ingest = Ingest([source], store=store, clock=clock, assets=asked.assets, interval=asked.interval)
+        ingest = Ingest(
+            [source],
+            store=store,
+            delivery=Direct(store),
+            clock=clock,
+            assets=asked.assets,
+            interval=asked.interval,
+        )
         stored = {m.tick for m in await store.markers(asked.start, asked.stop, series=ingest.series.name)}
         for done, tick in enumerate(ticks(asked), 1):
             at = tick

@@ -120,8 +120,10 @@ class SqliteStore:
             raise StoreUnavailable(f"store {self._path}: {exc}") from exc
         except OSError as exc:
             raise StoreRejected(f"store {self._path}: {exc}") from exc
-        except sqlite3.Error as exc:
+        except (sqlite3.DataError, sqlite3.IntegrityError, sqlite3.InterfaceError) as exc:
             raise StoreMalformed(f"store {self._path}: {exc}") from exc
+        except sqlite3.Error as exc:
+            raise StoreRejected(f"store {self._path}: {exc}") from exc
 
 
 def _connect(path: Path, durable: bool) -> sqlite3.Connection:

@@ -12,8 +12,11 @@ from ingest_price.source import plan as price_plan
 from ingest_rank.source import plan as rank_plan
 from lib import settings
 from lib.clock import slot, utc_now
+from lib.delivery import Delivery, Spooled
 from lib.demo import free_port
+from lib.schema import Series
 from lib.service import ingests
+from lib.spool import Spool
 from lib.store.sqlite import SqliteStore
 from tests.bench.servers import server
 
@@ -37,10 +40,16 @@ async def one_tick_of_5000(folder: Path) -> None:
     arguments = ["-m", "lib.cli", "simulate", "--port", str(port), "--assets", str(ASSETS), "--unlimited"]
     async with server(arguments, port), httpx.AsyncClient(timeout=60) as client:
         store = SqliteStore(folder / "store.db", clock=utc_now)
+
+        def spooled(series: Series) -> Delivery:
+            spool = Spool(folder / "spool" / series.name, limit=2**30)
+            spool.open()
+            return Spooled(spool, store)
+
         work = [
             ingest
             for plan in (price_plan, rank_plan)
-            for ingest in ingests(plan, chosen, client=client, store=store, clock=utc_now)
+            for ingest in ingests(plan, chosen, client=client, store=store, deliveries=spooled, clock=utc_now)
         ]
         first = slot(utc_now(), timedelta(minutes=1))
         for number in range(3):

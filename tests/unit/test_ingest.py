@@ -12,9 +12,10 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 import ingest_rank
+from lib.delivery import Direct
 from lib.errors import SettingsRejected, StoreUnavailable
 from lib.ingest import Ingest
-from lib.schema import PRICE, VOLUME_RANK
+from lib.schema import PRICE, VOLUME_RANK, Series
 from lib.service import Plan, ingests, usable_sources
 from lib.settings import Settings, load
 from lib.source import Source, SourceFile, read_source
@@ -54,7 +55,12 @@ class Market:
             Source(file, client=upstream.client, clock=self.clock, key=SecretStr("key"))
             for file, upstream in ((COINDESK, self.coindesk), (CMC, self.cmc))
         ]
-        return Ingest(sources, store=self.store, clock=self.clock, assets=assets, interval=MINUTE)
+        return Ingest(
+            sources, store=self.store, delivery=Direct(self.store), clock=self.clock, assets=assets, interval=MINUTE
+        )
+
+    def direct(self, series: Series) -> Direct:
+        return Direct(self.store)
 
     async def tick(self, ingest: Ingest):
         """The tick of the next minute."""
@@ -217,7 +223,8 @@ async def test_a_store_that_is_away_at_the_start_is_reported_and_taken_up_later(
         assert await market.tick(ingest) is None
         market.store.failure = None
         assert await market.tick(ingest)
-    assert [entry["event"] for entry in logs] == ["tick failed", "tick", "ticks succeed again"]
+    before = "the snapshot before is not known"
+    assert [entry["event"] for entry in logs] == [before, "tick", "tick failed", "tick", "ticks succeed again"]
     assert [tick for _, tick in market.store.snapshots] == [NOON + MINUTE]
 
 
@@ -280,14 +287,21 @@ def test_a_source_without_its_key_is_passed_over():
 
 def test_no_source_with_its_key_is_refused_with_the_setting_to_set(market):
     with pytest.raises(SettingsRejected, match="no source of volume_rank has its key; set TOPCOINS_COINDESK_API_KEY"):
-        ingests(plan_of([COINDESK]), chosen(), client=market.coindesk.client, store=market.store, clock=market.clock)
+        ingests(
+            plan_of([COINDESK]),
+            chosen(),
+            client=market.coindesk.client,
+            store=market.store,
+            deliveries=market.direct,
+            clock=market.clock,
+        )
 
 
 def test_without_a_key_a_series_is_polled_at_the_keyless_pace(market):
     def interval(**environ: str) -> timedelta:
         (ingest,) = ingests(
             plan_of([COINDESK, CMC]), chosen(**environ), client=market.cmc.client, store=market.store,
-            clock=market.clock,
+            deliveries=market.direct, clock=market.clock,
         )  # fmt: skip
         return ingest.interval
 
@@ -299,4 +313,11 @@ def test_without_a_key_a_series_is_polled_at_the_keyless_pace(market):
 
 def test_two_sources_of_one_series_that_are_no_alternatives_are_refused(market):
     with pytest.raises(SettingsRejected, match="2 sources fill volume_rank"):
-        ingests(plan_of([CMC], [CMC]), chosen(), client=market.cmc.client, store=market.store, clock=market.clock)
+        ingests(
+            plan_of([CMC], [CMC]),
+            chosen(),
+            client=market.cmc.client,
+            store=market.store,
+            deliveries=market.direct,
+            clock=market.clock,
+        )

@@ -8,6 +8,7 @@ import pytest
 
 from ingest_price.source import plan
 from ingest_rank.source import plan as rank_plan
+from lib.delivery import Direct
 from lib.errors import SettingsRejected
 from lib.schema import PRICE
 from lib.service import ingests
@@ -125,7 +126,14 @@ class Service:
         self.clock = FakeClock()
         self.store = MemoryStore(self.clock)
         chosen = load({f"TOPCOINS_{name}": value for name, value in environ.items()}, "ingest_price")
-        made = ingests(plan, chosen, client=upstream.client, store=self.store, clock=self.clock)
+        made = ingests(
+            plan,
+            chosen,
+            client=upstream.client,
+            store=self.store,
+            deliveries=lambda series: Direct(self.store),
+            clock=self.clock,
+        )
         self.ingests = {ingest.series.name: ingest for ingest in made}
 
 

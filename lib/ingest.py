@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import structlog
 
 from lib.clock import Clock
+from lib.credits import CreditPlanner
 from lib.delivery import Delivery
 from lib.errors import SourceRejected, SourceUnavailable, TopcoinsError
 from lib.gate import Gate
@@ -29,14 +31,17 @@ class Ingest:
         clock: Clock,
         assets: int,
         interval: timedelta,
+        plans: Path | None = None,
     ) -> None:
         self._sources = sources
         self._store = store
         self._delivery = delivery
         self._clock = clock
         self._assets = assets
-        self.interval = sources[0].interval(interval)
-        self._gate = Gate(self.interval)
+        self._planners = {
+            source.name: CreditPlanner(source, asked=source.interval(interval), clock=clock, folder=plans)
+            for source in sources
+        }
         self._before: Snapshot | None = None
         self._failed = 0
         self._used = sources[0].name
@@ -45,6 +50,11 @@ class Ingest:
     def series(self) -> Series:
         """What is filled."""
         return self._sources[0].series
+
+    @property
+    def interval(self) -> timedelta:
+        """The distance between ticks: what was asked, stretched for a keyless pace or for credits that must last."""
+        return self._planners[self._used].interval
 
     async def tick(self, slot: datetime, *, backfilled: bool = False) -> Snapshot | None:
         """Fetch, judge and keep the snapshot of a slot. None when there is none: the log tells why.
@@ -82,11 +92,14 @@ class Ingest:
                 failures.append(exc)
                 continue
             self._tell_change(source.name, failures)
+            await self._planners[source.name].spent(reading.credits)
             return snapshot
         raise failures[0] if len(failures) == 1 else _all(failures)
 
     def _admitted(self, reading: Reading, slot: datetime, before: Snapshot | None, backfilled: bool) -> Snapshot:
-        snapshot, rejected = self._gate.admit(reading, slot, before=before, asked=self._assets, backfilled=backfilled)
+        snapshot, rejected = Gate(self.interval).admit(
+            reading, slot, before=before, asked=self._assets, backfilled=backfilled
+        )
         marker = snapshot.marker
         log.info(
             "tick",

@@ -14,12 +14,14 @@ from lib.clock import Clock, slot
 log = structlog.get_logger()
 
 Work = Callable[[datetime], Awaitable[object]]
+Interval = Callable[[], timedelta]
+"""The distance between ticks now: the credit planner may change it."""
 
 
 class Aligned(BaseTrigger):  # type: ignore[misc]  # APScheduler 3 has no types
     """Fires once at `start`, then at every multiple of `interval` since the epoch."""
 
-    def __init__(self, start: datetime, interval: timedelta) -> None:
+    def __init__(self, start: datetime, interval: Interval) -> None:
         self._start = start
         self._interval = interval
 
@@ -27,7 +29,8 @@ class Aligned(BaseTrigger):  # type: ignore[misc]  # APScheduler 3 has no types
         """APScheduler's question: the fire time after the previous one."""
         if previous_fire_time is None:
             return self._start
-        return slot(previous_fire_time, self._interval) + self._interval
+        interval = self._interval()
+        return slot(previous_fire_time, interval) + interval
 
 
 class Poll:
@@ -38,7 +41,7 @@ class Poll:
         self._clock = clock
         self._slots: dict[str, datetime] = {}
         self._running: set[asyncio.Task[object]] = set()
-        self._intervals: dict[str, timedelta] = {}
+        self._intervals: dict[str, Interval] = {}
         self.skipped: dict[str, int] = {}
         # The default misfire grace of 1 s would drop a late slot without a word.
         self._scheduler = AsyncIOScheduler(
@@ -47,7 +50,7 @@ class Poll:
         self._scheduler.add_listener(self._submitted, EVENT_JOB_SUBMITTED)
         self._scheduler.add_listener(self._still_running, EVENT_JOB_MAX_INSTANCES)
 
-    def add(self, name: str, work: Work, interval: timedelta) -> None:
+    def add(self, name: str, work: Work, interval: Interval) -> None:
         """Work to call at once, stamped with the present second, then at every slot of `interval`."""
         self._intervals[name] = interval
         self.skipped[name] = 0
@@ -89,7 +92,7 @@ class Poll:
     def _passed(self, event: JobSubmissionEvent) -> int:
         """How many slots came since the last event, that of this one included."""
         at: datetime = event.scheduled_run_times[-1]
-        interval = self._intervals[event.job_id]
+        interval = self._intervals[event.job_id]()
         before = self._slots.get(event.job_id, at)
         self._slots[event.job_id] = at
         return max(1, round((at - slot(before, interval)) / interval))

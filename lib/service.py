@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -84,6 +85,7 @@ def ingests(
             clock=clock,
             assets=chosen.assets,
             interval=chosen.interval,
+            plans=chosen.spool_dir / files[0].series,
         )
         for files in planned
     ]
@@ -103,7 +105,7 @@ async def poll(service: str, plan: Plan, chosen: Settings, *, clock: Clock, stop
 
         work = Poll(clock)
         for ingest in ingests(plan, chosen, client=client, store=store, deliveries=spooled, clock=clock):
-            work.add(ingest.series.name, ingest.tick, ingest.interval)
+            work.add(ingest.series.name, ingest.tick, partial(getattr, ingest, "interval"))
             say.info("polling", service=service, series=ingest.series.name, interval_s=ingest.interval.total_seconds())
         await work.run(stop)
     await store.close()

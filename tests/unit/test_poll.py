@@ -44,7 +44,7 @@ class Work:
 def polling(**works) -> Poll:
     poll = Poll(lambda: datetime.now(UTC))
     for name, work in works.items():
-        poll.add(name, work, MINUTE)
+        poll.add(name, work, lambda: MINUTE)
     return poll
 
 
@@ -101,8 +101,8 @@ async def test_a_start_on_the_minute_is_one_tick_not_two(machine):
 async def test_each_work_has_its_own_interval_and_slots(machine):
     minutely, slow, fast = Work(), Work(), Work()
     poll = polling(price=minutely)
-    poll.add("slow", slow, 5 * MINUTE)
-    poll.add("fast", fast, MINUTE / 2)
+    poll.add("slow", slow, lambda: 5 * MINUTE)
+    poll.add("fast", fast, lambda: MINUTE / 2)
     async with running(poll):
         for text in ("12:01:00", "12:01:30", "12:02:00", "12:02:30", "12:03:00", "12:03:30", "12:04:00", "12:04:30"):
             await move(machine, poll, text)

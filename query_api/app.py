@@ -98,6 +98,7 @@ def _routes(
     known = [*COLUMNS, *(field for extra in extras for field in extra.fields)]
     one = f" *(?:{'|'.join(known)}) *"
     which = Query(
+        default=None,
         description=f"For CSV: which of {', '.join(known)}",
         max_length=4096,
         json_schema_extra={"pattern": f"^{one}(?:,{one})*$"},

@@ -31,8 +31,8 @@ from tests.unit.query_api.market import (
     RankRow,
     Ranks,
     fill,
-    market_caps,
     marker,
+    market_caps,
     snapshot,
 )
 
@@ -142,11 +142,11 @@ async def opened(path: Path) -> AsyncIterator[SqliteStore]:
 def small_markets(draw: st.DrawFn) -> list[Prices | Ranks]:
     told: list[Prices | Ranks] = []
     for tick in draw(st.lists(TICKS, max_size=4, unique=True)):
-        rows = draw(PRICE_ROWS)
-        told += [Prices(tick, rows)] if reference.priced_of(rows) else []
+        priced = draw(PRICE_ROWS)
+        told += [Prices(tick, priced)] if reference.priced_of(priced) else []
     for tick in draw(st.lists(TICKS, max_size=4, unique=True)):
-        rows = draw(RANK_ROWS)
-        told += [Ranks(tick, rows)] if reference.ranked_of(rows) else []
+        ranked = draw(RANK_ROWS)
+        told += [Ranks(tick, ranked)] if reference.ranked_of(ranked) else []
     return told
 
 
@@ -178,8 +178,8 @@ def large_market(seed: int, assets: int) -> list[Prices | Ranks]:
                     [volume * chance.lognormvariate(0, noise), 0.0, None][: chance.choice([1, 1, 1, 3])]
                 )
                 prices.append((id_, f"S{id_ % 50}", f"Asset {id_}", chance.lognormvariate(0, 5), own))
-            for _ in range(chance.choice([0, *[1] * 18, 2])):
-                ranks.append((id_, volume * chance.lognormvariate(0, noise)))
+            times = chance.choice([0, *[1] * 18, 2])
+            ranks += [(id_, volume * chance.lognormvariate(0, noise)) for _ in range(times)]
         chance.shuffle(prices)
         chance.shuffle(ranks)
         tick = T - (3 - minute) * MINUTE
@@ -216,8 +216,8 @@ async def test_two_sources_that_agree_on_nothing_still_answer_as_the_reference(t
     async with opened(tmp_path) as store:
         await fill(store, [prices, ranks])
         for limit in (1, 100, 101, 300, 599, 600, 601):
-            rule = {"max_skew": MINUTE, "max_age": MAX_AGE, "limit": limit}
-            assert_same(await asked(store, T, **rule), reference.answer([prices, ranks], T, **rule))
+            expected = reference.answer([prices, ranks], T, max_skew=MINUTE, max_age=MAX_AGE, limit=limit)
+            assert_same(await asked(store, T, limit=limit), expected)
 
 
 async def test_an_answer_whose_first_ranks_have_no_price_reads_on_to_the_tiers_below(tmp_path: Path) -> None:
@@ -228,6 +228,29 @@ async def test_an_answer_whose_first_ranks_have_no_price_reads_on_to_the_tiers_b
         top = await asked(store, T, limit=3)
     assert top
     assert top.rows.select("rank", "cmc_id", "source_rank").rows() == [(1, 550, 550), (2, 551, 551), (3, 552, 552)]
+
+
+class TierStore(MemoryStore):
+    """Keeps what was read."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(clock)
+        self.read: list[tuple[str, range | None, int]] = []
+
+    async def rows(self, series, tick, *, tiers=None, ids=None, resolution="1m"):
+        self.read.append((series.name, tiers, len(ids or ())))
+        return await super().rows(series, tick, tiers=tiers, ids=ids, resolution=resolution)
+
+
+async def test_a_list_reads_only_the_tiers_that_hold_it_and_the_few_prices_that_stand_lower() -> None:
+    store = TierStore(FakeClock(T))
+    volumes = {id_: 1e6 - id_ for id_ in range(1, 401)}
+    ranked = volumes | {400: 2e6}
+    await fill(store, [Prices(T, [(i, "S", "N", 1.0, v) for i, v in volumes.items()]), Ranks(T, list(ranked.items()))])
+    for limit, tiers in ((50, range(0, 1)), (100, range(0, 1)), (200, range(0, 2))):
+        store.read.clear()
+        await asked(store, T, limit=limit)
+        assert sorted(store.read, key=repr) == [("price", None, 1), ("price", tiers, 0), ("volume_rank", tiers, 0)]
 
 
 async def test_two_sides_without_a_common_asset_answer_with_an_empty_list(tmp_path: Path) -> None:

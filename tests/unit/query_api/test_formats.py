@@ -11,11 +11,10 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.schema import PRICE, VOLUME_RANK
 from query_api.asof import COLUMNS, Pair
 from query_api.formats import CSV_DEFAULT, to_csv, to_json
 from query_api.top import Extra, Top
-from tests.unit.query_api.market import MARKET_CAP, NEWEST, SECOND, admitted, market_caps
+from tests.unit.query_api.market import MARKET_CAP, NEWEST, SECOND, Prices, Ranks, market_caps, snapshot
 
 BTC = (1, 1, "BTC", "Bitcoin", 92311.5, 9.5e10, 1)
 SCHEMA = {
@@ -23,9 +22,9 @@ SCHEMA = {
     "volume_24h_usd": pl.Float64, "source_rank": pl.Int64,
 }  # fmt: skip
 PAIR = Pair(
-    admitted(PRICE, NEWEST, [(1, "BTC", "Bitcoin", 1.0, 1.0)] * 2, "coinmarketcap", SECOND, symbol=pl.String, name=pl.String).marker,
-    admitted(VOLUME_RANK, NEWEST - 20 * SECOND, [(1, 1.0), (2, 1.0), (3, 1.0)], "coindesk", SECOND).marker,
-)  # fmt: skip
+    snapshot(Prices(NEWEST, [(1, "BTC", "Bitcoin", 1.0, 1.0)] * 2)).marker,
+    snapshot(Ranks(NEWEST - 20 * SECOND, [(1, 1.0), (2, 1.0), (3, 1.0)])).marker,
+)
 
 RUNS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 TEXTS = st.one_of(

@@ -5,6 +5,7 @@ import io
 import itertools
 import re
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -57,8 +58,11 @@ ADDRESSES = [
 class BrokenStore(CountingStore):
     """Fails in a way nobody thought of."""
 
+    broken = True
+
     async def ready(self) -> None:
-        raise RuntimeError(f"bug near {CANARY}")
+        if self.broken:
+            raise RuntimeError(f"bug near {CANARY}")
 
 
 @pytest.fixture
@@ -81,7 +85,7 @@ def problem(answer: httpx.Response, status: int) -> dict[str, Any]:
     assert answer.status_code == status
     assert answer.headers["content-type"] == PROBLEM
     assert answer.headers["cache-control"] == "no-store"
-    told = answer.json()
+    told: dict[str, Any] = answer.json()
     assert told["status"] == status
     assert told["type"] == "about:blank"
     assert told["title"]
@@ -324,10 +328,8 @@ async def test_the_format_parameter_counts_in_any_case_and_above_the_accept_head
 
 @given(st.one_of(st.text(max_size=40), st.from_regex(r"\A(([a-z*]{0,5}/[a-z*]{0,5})(;q=[0-9.na]{0,5})?, ?){0,4}\Z")))
 def test_any_accept_header_is_json_csv_or_not_acceptable(accept) -> None:
-    try:
+    with suppress(NotAcceptable):
         assert negotiated(None, accept) in ("json", "csv")
-    except NotAcceptable as exc:
-        assert "application/json and text/csv" in str(exc)
 
 
 # HEAD, caching.
@@ -580,7 +582,8 @@ async def test_requests_are_counted_by_route_and_status(client) -> None:
     told = await metrics(client)
     counted = {labels: value for (name, labels), value in told.items() if name == "topcoins_http_requests_total"}
     assert counted == {
-        ("/", "200"): 3, ("/", "422"): 1, ("/", "404"): 1, ("/", "405"): 1, ("/v1/top", "200"): 1, ("/healthz", "200"): 1,
+        ("/", "200"): 3, ("/", "422"): 1, ("/", "404"): 1, ("/", "405"): 1, ("/v1/top", "200"): 1,
+        ("/healthz", "200"): 1,
     }  # fmt: skip
     assert told["topcoins_http_duration_seconds_count", ("/",)] == 6
 
@@ -589,7 +592,7 @@ async def test_a_bug_is_counted_as_500(clock) -> None:
     store = BrokenStore(clock)
     async with calling(store, clock) as client:
         await client.get("/readyz")
-        store.__class__ = CountingStore
+        store.broken = False
         assert (await metrics(client))["topcoins_http_requests_total", ("/readyz", "500")] == 1
 
 

@@ -18,7 +18,9 @@ DOCUMENT = Path(__file__).parents[1] / "docs" / "oas.yaml"
 async def served() -> Any:
     """What /openapi.json answers. The store is never asked, so its file is never made."""
     store = SqliteStore(Path("none.db"), clock=utc_now)
-    app = create_app(store, clock=utc_now, max_skew=timedelta(seconds=60), max_age=timedelta(minutes=10))
+    app = create_app(
+        store, clock=utc_now, max_skew=timedelta(seconds=60), max_age=timedelta(minutes=10), spools=Path("none")
+    )
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://topcoins") as client:
         return (await client.get("/openapi.json")).json()
 

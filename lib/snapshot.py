@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from lib import schema
+from lib.errors import StoreMalformed
 from lib.schema import Series
 
 
@@ -58,7 +59,10 @@ def pack_ids(ids: pl.Series) -> str:
 
 
 def unpack_ids(text: str) -> pl.Series:
-    """The ids `pack_ids` packed, ascending."""
-    planes = np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype=np.uint8)
-    distances = np.ascontiguousarray(planes.reshape(4, -1).T).view("<u4").ravel()
+    """The ids `pack_ids` packed, ascending; StoreMalformed for any other text."""
+    try:
+        planes = np.frombuffer(zlib.decompress(base64.b64decode(text, validate=True)), dtype=np.uint8)
+        distances = np.ascontiguousarray(planes.reshape(4, -1).T).view("<u4").ravel()
+    except (ValueError, zlib.error) as exc:
+        raise StoreMalformed(f"a marker's ids can't be read: {exc}") from exc
     return pl.Series(schema.ID, np.cumsum(distances, dtype=np.int64), pl.Int64)

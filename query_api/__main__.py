@@ -55,7 +55,14 @@ def listening(chosen: Settings) -> list[socket.socket]:
 async def serve(chosen: Settings) -> None:
     """Answer until told to stop; running requests finish."""
     store = open_store(chosen, utc_now)
-    app = create_app(store, clock=utc_now, max_skew=chosen.max_skew, max_age=chosen.max_age, extras=extras(chosen))
+    app = create_app(
+        store,
+        clock=utc_now,
+        max_skew=chosen.max_skew,
+        max_age=chosen.max_age,
+        spools=chosen.spool_dir,
+        extras=extras(chosen),
+    )
     config = uvicorn.Config(
         app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=DRAIN_S, server_header=False,
         proxy_headers=False,

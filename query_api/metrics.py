@@ -1,7 +1,7 @@
 """What operators watch: requests by route and status, and the age of the newest ticks."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -12,12 +12,31 @@ MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
+_SERIES: Mapping[str, tuple[str, Callable[[SeriesStatus], float | None]]] = {
+    "newest_tick_timestamp_seconds": ("The newest tick", lambda one: one.tick.timestamp() if one.tick else None),
+    "newest_tick_age_seconds": ("Age of the newest tick", lambda one: one.age_s),
+    "snapshot_assets": ("Assets in the newest snapshot", lambda one: one.assets if one.tick else None),
+    "snapshot_rejected": ("Rows rejected in the newest tick", lambda one: one.rejected if one.tick else None),
+    "missing_ticks_last_hour": (
+        "Expected ticks not stored",
+        lambda one: one.expected_last_hour - one.stored_last_hour,
+    ),
+    "spooled_snapshots": ("Snapshots that wait for the store", lambda one: one.spool.spooled if one.spool else None),
+    "dropped_snapshots": ("Snapshots never to be stored", lambda one: one.spool.dropped if one.spool else None),
+    "credits_left": ("Credits left of the source's key", lambda one: one.plan.left if one.plan else None),
+    "credits_last_until_timestamp_seconds": (
+        "When the credits run dry, where that is before their reset",
+        lambda one: one.plan.lasts_until.timestamp() if one.plan and one.plan.lasts_until else None,
+    ),
+}
+"""The gauges of each series: what they are, and where the status has it."""
+
+
 class Metrics:
     """The API's own registry; nothing of it is global."""
 
     def __init__(self) -> None:
-        self._registry = CollectorRegistry()
-        registry = self._registry
+        self._registry = registry = CollectorRegistry()
         self._requests = Counter("topcoins_http_requests", "Requests answered", ["route", "status"], registry=registry)
         self._duration = Histogram(
             "topcoins_http_duration_seconds",
@@ -27,15 +46,9 @@ class Metrics:
             registry=registry,
         )
         self._up = Gauge("topcoins_store_up", "1 when the store answers", registry=registry)
-        self._tick = Gauge("topcoins_newest_tick_timestamp_seconds", "The newest tick", ["series"], registry=registry)
-        self._age = Gauge("topcoins_newest_tick_age_seconds", "Age of the newest tick", ["series"], registry=registry)
-        self._assets = Gauge("topcoins_snapshot_assets", "Assets in the newest snapshot", ["series"], registry=registry)
-        self._rejected = Gauge(
-            "topcoins_snapshot_rejected", "Rows rejected in the newest tick", ["series"], registry=registry
-        )
-        self._missing = Gauge(
-            "topcoins_missing_ticks_last_hour", "Expected ticks not stored", ["series"], registry=registry
-        )
+        self._series = {
+            name: Gauge(f"topcoins_{name}", told, ["series"], registry=registry) for name, (told, _) in _SERIES.items()
+        }
 
     def count(self, route: str, status: int, seconds: float) -> None:
         """One request answered."""
@@ -45,15 +58,12 @@ class Metrics:
     def exposition(self, series: Mapping[str, SeriesStatus] | None) -> bytes:
         """The Prometheus text; `series` is None when the store can't answer: then nothing old is told of them."""
         self._up.set(series is not None)
-        for gauge in (self._tick, self._age, self._assets, self._rejected, self._missing):
+        for name, gauge in self._series.items():
             gauge.clear()
-        for name, status in (series or {}).items():
-            self._missing.labels(name).set(status.expected_last_hour - status.stored_last_hour)
-            if status.tick is not None and status.age_s is not None:
-                self._tick.labels(name).set(status.tick.timestamp())
-                self._age.labels(name).set(status.age_s)
-                self._assets.labels(name).set(status.assets)
-                self._rejected.labels(name).set(status.rejected)
+            for one, status in (series or {}).items():
+                value = _SERIES[name][1](status)
+                if value is not None:
+                    gauge.labels(one).set(value)
         return generate_latest(self._registry)
 
 

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lib.errors import StoreMalformed
 from lib.schema import LARGEST_ID
 from lib.snapshot import pack_ids, unpack_ids
 from tests.fakes import recorded
@@ -31,3 +32,9 @@ def test_the_edges_come_back(ids):
 def test_the_ids_of_a_real_list_take_less_than_two_bytes_each():
     ids = [record["id"] for record in recorded("cmc-listings-latest-1000-20210629T0023Z")["data"]]
     assert len(pack_ids(pl.Series(ids))) < 2 * len(ids)
+
+
+@pytest.mark.parametrize("text", ["", "!", "AAAA"])
+def test_text_that_packs_no_ids_is_malformed(text):
+    with pytest.raises(StoreMalformed, match="ids can't be read"):
+        unpack_ids(text)

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -21,6 +22,7 @@ from tests.fakes import FakeClock, MemoryStore
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
+NO_SPOOLS = Path("no-such-folder")
 MAX_AGE = timedelta(minutes=10)
 
 NOW = datetime(2026, 11, 17, 14, 37, 30, 250_000, tzinfo=UTC)
@@ -135,7 +137,7 @@ def stocked(clock: FakeClock) -> CountingStore:
 @asynccontextmanager
 async def calling(store: Store, clock: FakeClock, **options: Any) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the API over a store, in process."""
-    app = create_app(store, clock=clock, **{"max_skew": MINUTE, "max_age": MAX_AGE, **options})
+    app = create_app(store, clock=clock, **{"max_skew": MINUTE, "max_age": MAX_AGE, "spools": NO_SPOOLS, **options})
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://topcoins") as client:
         yield client

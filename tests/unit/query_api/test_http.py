@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +18,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from lib.clock import isoformat
 from lib.errors import StoreMalformed, StoreRejected, StoreUnavailable
+from lib.forecast import sample_snapshot
+from lib.schema import PRICE
+from lib.spool import Spool
 from query_api.negotiation import negotiated
 from query_api.problems import EXAMPLES, NotAcceptable
 from tests.fakes import FakeClock
@@ -633,6 +637,8 @@ async def test_the_status_counts_the_gaps_of_the_last_hour(client) -> None:
         "next_tick": "2026-11-17T14:38:00Z",
         "expected_last_hour": 37,
         "stored_last_hour": 18,
+        "spool": None,
+        "plan": None,
     }
     assert answer["series"]["volume_rank"]["source"] == "coindesk"
 
@@ -664,6 +670,26 @@ async def test_the_status_of_an_empty_store_is_no_error(clock) -> None:
     assert answer.json()["series"]["price"]["tick"] is None
     assert ("topcoins_newest_tick_age_seconds", ("price",)) not in told
     assert told["topcoins_missing_ticks_last_hour", ("price",)] == 0
+
+
+async def test_the_status_tells_of_the_spool_and_the_credit_plan_where_their_folder_is(clock, tmp_path) -> None:
+    spool = Spool(tmp_path / "price", limit=2**20)
+    spool.open()
+    spool.put(sample_snapshot(PRICE, NEWEST, 3))
+    spool.close()
+    plan = {"source": "coinmarketcap", "left": 90.0, "limit": 100.0, "per_day": 4.0, "interval_s": 120.0}
+    times = {"resets_at": "2026-12-01T00:00:00Z", "told_at": "2026-11-17T14:00:00Z", "lasts_until": None}
+    (tmp_path / "price" / "credits.json").write_bytes(orjson.dumps(plan | times))
+    async with calling(CountingStore(clock), clock, spools=tmp_path) as client:
+        told = (await client.get("/v1/status")).json()["series"]
+        gauges = await metrics(client)
+    assert told["price"]["plan"] == plan | times
+    assert told["price"]["spool"] == {
+        "fetched": 1, "stored": 0, "spooled": 1, "dropped": 0, "spooled_bytes": told["price"]["spool"]["spooled_bytes"]
+    }  # fmt: skip
+    assert told["volume_rank"]["spool"] is None
+    assert gauges["topcoins_spooled_snapshots", ("price",)] == 1
+    assert gauges["topcoins_credits_left", ("price",)] == 90
 
 
 # The documentation.

@@ -9,7 +9,7 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from query_api.app import create_app
 from tests.fakes import FakeClock
-from tests.unit.query_api.market import MAX_AGE, MINUTE, NOW, stocked
+from tests.unit.query_api.market import MAX_AGE, MINUTE, NO_SPOOLS, NOW, stocked
 
 BEYOND_A_SCHEMA = (
     "is in the future",
@@ -25,7 +25,7 @@ BEYOND_A_SCHEMA = (
 
 def document(*modes: GenerationMode):
     clock = FakeClock(NOW)
-    app = create_app(stocked(clock), clock=clock, max_skew=MINUTE, max_age=MAX_AGE)
+    app = create_app(stocked(clock), clock=clock, max_skew=MINUTE, max_age=MAX_AGE, spools=NO_SPOOLS)
     schema = schemathesis.openapi.from_asgi("/openapi.json", app)
     schema.config.generation.update(modes=list(modes))
     return schema

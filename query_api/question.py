@@ -1,0 +1,108 @@
+"""What a caller asks: the parameters, as the OpenAPI document shows them, and how each is judged."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated
+
+from fastapi import Query, Request
+from pydantic.json_schema import SkipJsonSchema
+
+from lib.units import parse_duration
+from query_api.formats import CSV_DEFAULT
+from query_api.instant import DURATION, FORMS, SHAPE, parse_instant
+from query_api.negotiation import Format
+from query_api.problems import EXAMPLES, BadRequest
+
+LONGEST_AGE = timedelta(days=1)
+
+Limit = Annotated[int, Query(ge=1, le=5000, description="How many assets, at most", examples=[200])]
+Instant = Annotated[
+    str | SkipJsonSchema[None],
+    Query(
+        description=f"The instant asked for, default now: {FORMS}",
+        examples=[EXAMPLES["datetime"]],
+        max_length=64,
+        json_schema_extra={"pattern": SHAPE},
+    ),
+]
+FormatName = Annotated[
+    str | SkipJsonSchema[None],
+    Query(
+        description="json or csv, in any case; else the Accept header decides",
+        examples=[EXAMPLES["format"]],
+        max_length=16,
+        json_schema_extra={"pattern": "^(?:[jJ][sS][oO][nN]|[cC][sS][vV])$"},
+    ),
+]
+MaxAge = Annotated[
+    str | SkipJsonSchema[None],
+    Query(
+        description="How far before the instant a snapshot may lie, at most 24h",
+        examples=[EXAMPLES["max_age"]],
+        max_length=32,
+        json_schema_extra={"pattern": f"^{DURATION}$"},
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A top list asked for, every parameter judged. `moving` when the instant moves with the clock."""
+
+    at: datetime
+    moving: bool
+    limit: int
+    max_age: timedelta
+    format: Format
+    columns: tuple[str, ...]
+
+
+def known_parameters(request: Request) -> None:
+    """A parameter that is unknown, or given twice, is an error and not a guess."""
+    dependant = getattr(request.scope.get("route"), "dependant", None)
+    known = [parameter.alias for parameter in dependant.query_params] if dependant else []
+    seen = set()
+    for name, value in request.query_params.multi_items():
+        if name not in known:
+            takes = f"this address takes {', '.join(known)}" if known else "this address takes none"
+            raise BadRequest(name, value, f"is no parameter here; {takes}", EXAMPLES.get(name, ""))
+        if name in seen:
+            raise BadRequest(name, value, "is given twice; once is enough", EXAMPLES.get(name, ""))
+        seen.add(name)
+
+
+def asked_instant(text: str | None, now: datetime) -> datetime:
+    """The `datetime` parameter; now, to the second, without one."""
+    try:
+        return parse_instant("now" if text is None else text, now.replace(microsecond=0))
+    except ValueError as exc:
+        raise BadRequest("datetime", text, str(exc), EXAMPLES["datetime"]) from exc
+
+
+def asked_age(text: str) -> timedelta:
+    """The `max_age` parameter."""
+    try:
+        age = parse_duration(text)
+    except ValueError as exc:
+        raise BadRequest("max_age", text, str(exc), EXAMPLES["max_age"]) from exc
+    if not timedelta() < age <= LONGEST_AGE:
+        raise BadRequest("max_age", text, "must be above 0 and at most 24h", EXAMPLES["max_age"])
+    return age
+
+
+def asked_columns(text: str | None, chosen: Format, known: Sequence[str]) -> tuple[str, ...]:
+    """The `columns` parameter, of those that are known."""
+    if text is None:
+        return CSV_DEFAULT
+    if chosen != "csv":
+        raise BadRequest("columns", text, "is for CSV only; JSON always has all", "format=csv&columns=rank,symbol")
+    names = tuple(name.strip(" ") for name in text.split(","))
+    for name in names:
+        if name not in known:
+            raise BadRequest(
+                "columns", text, f"{name!r} is no column; they are {', '.join(known)}", EXAMPLES["columns"]
+            )
+    if len(set(names)) < len(names):
+        raise BadRequest("columns", text, "names a column twice", EXAMPLES["columns"])
+    return names

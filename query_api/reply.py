@@ -1,0 +1,72 @@
+"""The response to a question: headers that tell its times, how long a copy may be kept, and 304."""
+
+import asyncio
+import hashlib
+from datetime import datetime
+
+from fastapi import Request
+from starlette.responses import Response
+
+from lib.clock import isoformat
+from query_api.formats import to_csv, to_json
+from query_api.negotiation import MEDIA_TYPES
+from query_api.question import Question
+from query_api.status import next_tick
+from query_api.top import Top
+
+DAY_S = 86400
+
+
+async def reply(request: Request, question: Question, answer: Top, now: datetime) -> Response:
+    """The answer's bytes and headers; no body for HEAD, nor where the caller's copy is still right."""
+    if question.format == "json":
+        body = await asyncio.to_thread(to_json, answer, question.limit)
+    else:
+        body = await asyncio.to_thread(to_csv, answer, question.columns)
+    headers = {
+        "etag": _etag(question, answer, body),
+        "cache-control": f"public, max-age={_keep(question, answer, now)}",
+        "vary": "Accept",
+        "x-requested-at": isoformat(answer.at),
+        "x-price-time": isoformat(answer.pair.price.tick),
+        "x-rank-time": isoformat(answer.pair.rank.tick),
+        "x-price-source": answer.pair.price.source,
+        "x-rank-source": answer.pair.rank.source,
+        "x-resolution": answer.resolution,
+    }
+    if _unchanged(listed(request, "if-none-match"), headers["etag"]):
+        return Response(status_code=304, headers=headers)
+    headers["content-length"] = str(len(body))
+    shown = b"" if request.method == "HEAD" else body
+    return Response(shown, headers=headers, media_type=MEDIA_TYPES[question.format])
+
+
+def listed(request: Request, header: str) -> str | None:
+    """A header that is a list may come in several lines."""
+    return ", ".join(request.headers.getlist(header)) or None
+
+
+def _etag(question: Question, answer: Top, body: bytes) -> str:
+    """Strong for a fixed instant. A moving one differs by its own time each second: weak, over what it stands on."""
+    if not question.moving:
+        return f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
+    price, rank = answer.pair.price, answer.pair.rank
+    stands_on = (price.tick, price.observed_at, rank.tick, rank.observed_at, answer.resolution, answer.extras)
+    asked = (question.limit, question.format, question.columns)
+    return f'W/"{hashlib.blake2b(repr((stands_on, asked)).encode(), digest_size=16).hexdigest()}"'
+
+
+def _keep(question: Question, answer: Top, now: datetime) -> int:
+    """Seconds a copy may be kept: a day once the past is settled, else until the next tick."""
+    if not question.moving and question.at < now - question.max_age - answer.pair.price.interval:
+        return DAY_S
+    following = min(next_tick(answer.pair.price), next_tick(answer.pair.rank))
+    return max(1, round((following - now).total_seconds()))
+
+
+def _unchanged(if_none_match: str | None, etag: str) -> bool:
+    """RFC 9110, 13.1.2: If-None-Match compares weakly."""
+    if if_none_match is None:
+        return False
+    own = etag.removeprefix("W/")
+    return any(tag.strip().removeprefix("W/") in (own, "*") for tag in if_none_match.split(","))

@@ -38,6 +38,10 @@ class SourceUnavailable(Unavailable):
         self.again = again
 
 
+class SourceExhausted(SourceUnavailable):
+    """Our quota is used up, until its reset."""
+
+
 class SpoolUnavailable(Unavailable):
     """The spool's disk does not take a snapshot now."""
 

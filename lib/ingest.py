@@ -7,9 +7,11 @@ from pathlib import Path
 import structlog
 
 from lib.clock import Clock
+from lib.clock import slot as slot_of
 from lib.credits import CreditPlanner
 from lib.delivery import Delivery
-from lib.errors import SourceRejected, SourceUnavailable, TopcoinsError
+from lib.errors import SourceUnavailable, TopcoinsError
+from lib.gaps import Miss, Misses, cause_of
 from lib.gate import Gate
 from lib.schema import Series
 from lib.snapshot import Snapshot
@@ -20,7 +22,10 @@ log = structlog.get_logger()
 
 
 class Ingest:
-    """Fills one series: asks its sources in order, admits the first sound answer, writes it."""
+    """Fills one series: asks its sources in order, admits the first sound answer, hands it over for delivery.
+
+    In `folder`, where there is one, it writes down its credit plan and the ticks that failed.
+    """
 
     def __init__(
         self,
@@ -31,7 +36,7 @@ class Ingest:
         clock: Clock,
         assets: int,
         interval: timedelta,
-        plans: Path | None = None,
+        folder: Path | None = None,
     ) -> None:
         self._sources = sources
         self._store = store
@@ -39,9 +44,10 @@ class Ingest:
         self._clock = clock
         self._assets = assets
         self._planners = {
-            source.name: CreditPlanner(source, asked=source.interval(interval), clock=clock, folder=plans)
+            source.name: CreditPlanner(source, asked=source.interval(interval), clock=clock, folder=folder)
             for source in sources
         }
+        self._misses = Misses(folder) if folder else None
         self._before: Snapshot | None = None
         self._failed = 0
         self._used = sources[0].name
@@ -74,6 +80,8 @@ class Ingest:
             self._failed += 1
             say = log.error if self._failed == 1 else log.debug
             say("tick failed", series=self.series.name, tick=slot, why=str(exc), kind=type(exc).__name__)
+            if self._misses:
+                self._misses.note(Miss(slot_of(slot, self.interval), cause_of(exc), str(exc)))
             return None
         if self._failed:
             log.warning("ticks succeed again", series=self.series.name, tick=slot, failed=self._failed)
@@ -135,5 +143,6 @@ class Ingest:
 
 def _all(failures: Sequence[TopcoinsError]) -> TopcoinsError:
     said = "; then ".join(str(failure) for failure in failures)
-    kind = SourceRejected if all(isinstance(failure, SourceRejected) for failure in failures) else SourceUnavailable
+    kinds = {type(failure) for failure in failures}
+    kind = kinds.pop() if len(kinds) == 1 else SourceUnavailable
     return kind(f"every source failed: {said}")

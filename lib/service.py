@@ -85,7 +85,7 @@ def ingests(
             clock=clock,
             assets=chosen.assets,
             interval=chosen.interval,
-            plans=chosen.spool_dir / files[0].series,
+            folder=chosen.spool_dir / files[0].series,
         )
         for files in planned
     ]

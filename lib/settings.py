@@ -40,6 +40,7 @@ _TESTS = "test_"
 
 EXAMPLES = {
     "store_url": "sqlite:///./data/topcoins.db or http://localhost:8086",
+    "store_read_url": "http://replica:8086",
     "price_source": "coinmarketcap",
     "rank_source": "coindesk,coinmarketcap",
     "extra_sources": "/etc/topcoins/market_cap.toml",
@@ -108,6 +109,12 @@ def _store_url(url: str) -> str:
     raise ValueError("must be sqlite:///FILE or http(s)://HOST:PORT")
 
 
+def _server_url(url: str) -> str:
+    if url.startswith("sqlite:"):
+        raise ValueError("must be http(s)://HOST:PORT: only an InfluxDB has a second address to read from")
+    return _store_url(url)
+
+
 Duration = Annotated[timedelta, BeforeValidator(_duration), AfterValidator(_positive)]
 Interval = Annotated[Duration, AfterValidator(_whole_seconds)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
@@ -122,6 +129,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     store_url: Annotated[str, AfterValidator(_store_url)] = "sqlite:///./data/topcoins.db"
+    store_read_url: Annotated[str, AfterValidator(_server_url)] | None = None
     influx_org: str = "topcoins"
     influx_bucket: str = "market"
     influx_token: Secret | None = None

@@ -28,6 +28,13 @@ class _Child:
     name: str
     process: "subprocess.Popen[bytes]"
     passing: bool
+    log: Path | None
+
+    def last_words(self) -> str:
+        """The end of its log: as a rule, why it ended. The log may go with the data."""
+        lines = self.log.read_text("utf-8", "replace").split("\n") if self.log else []
+        said = next((line for line in reversed(lines) if line.strip()), "")
+        return f"; its log ends: {said[:500]}" if said else ""
 
 
 class Stack:
@@ -35,7 +42,6 @@ class Stack:
 
     def __init__(self) -> None:
         self._children: list[_Child] = []
-        self._starting = False
         self._interrupted = False
 
     def start(
@@ -44,7 +50,6 @@ class Stack:
     ) -> "subprocess.Popen[bytes]":  # fmt: skip
         """Run `python ARGUMENTS`; its output goes to `log`, or where ours goes. A `passing` one may end by itself."""
         out = log.open("ab") if log else None
-        self._starting = True
         process = subprocess.Popen(
             [sys.executable, *arguments],
             env=dict(environ),
@@ -53,27 +58,24 @@ class Stack:
             stderr=out,
             start_new_session=True,
         )
-        self._children.append(_Child(name, process, passing))
-        self._starting = False
-        if self._interrupted:
-            raise Interrupted
+        self._children.append(_Child(name, process, passing, log))
         return process
 
     def interrupt(self) -> None:
-        """Leave by Interrupted: at once, but never between a child's start and our knowing of it."""
+        """Make the present wait, or the next, end by Interrupted."""
         self._interrupted = True
-        if not self._starting:
-            raise Interrupted
 
     def check(self) -> None:
-        """Raise Ended when a process that should run has ended."""
+        """Raise Interrupted when asked to end, Ended when a process that should run has ended."""
+        if self._interrupted:
+            raise Interrupted
         for child in self._children:
             code = child.process.poll()
             if code is not None and not (child.passing and code == 0):
-                raise Ended(f"{child.name} ended with exit code {code}")
+                raise Ended(f"{child.name} ended with exit code {code}{child.last_words()}")
 
     def wait(self, until: Callable[[], bool] = lambda: False) -> None:
-        """Wait until `until()` holds; Ended when a process ends first."""
+        """Wait until `until()` holds; Interrupted or Ended when that comes first."""
         while not until():
             self.check()
             time.sleep(LOOK_S)
@@ -95,24 +97,16 @@ class Stack:
 @contextmanager
 def running() -> Iterator[Stack]:
     """A stack that ends whatever happens; asked to end, the block leaves quietly."""
+    stack = Stack()
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        stop_listening()
-        stack.interrupt()
+        stack.interrupt()  # raising from here could lose a child just started, or get lost in a finalizer
 
-    def stop_listening() -> None:
-        """The second Ctrl-C of an impatient hand must not cut the ending. (Children would inherit SIG_IGN.)"""
-        for number in asked:
-            signal.signal(number, lambda number, frame: None)
-
-    asked = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if os.name == "posix" else [])]
-    stack = Stack()
-    for number in asked:
+    for number in (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if os.name == "posix" else [])):
         signal.signal(number, interrupt)
     try:
         yield stack
     except Interrupted:
         pass
     finally:
-        stop_listening()
         stack.end()

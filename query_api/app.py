@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import Depends, Query, Request
 from fastapi_offline import FastAPIOffline
@@ -18,6 +18,7 @@ from lib.store import Store
 from query_api import metrics, problems
 from query_api.answers import STORE_RESPONSES, TOP_RESPONSES
 from query_api.asof import COLUMNS
+from query_api.ledger import LONGEST, GapsAnswer, ledger
 from query_api.metrics import Counted, Metrics
 from query_api.negotiation import negotiated
 from query_api.question import (
@@ -29,6 +30,7 @@ from query_api.question import (
     asked_age,
     asked_columns,
     asked_instant,
+    asked_range,
     known_parameters,
 )
 from query_api.reply import listed, reply
@@ -37,6 +39,7 @@ from query_api.top import TopLists
 from query_api.warm import FRESH_UNTIL, Warm
 
 SECOND = timedelta(seconds=1)
+DAY = timedelta(days=1)
 
 
 def create_app(
@@ -101,6 +104,16 @@ def create_app(
         """Newest ticks, their ages, sources, credits and spools; expected against stored ticks of the last hour."""
         return await status(store, series, clock(), spools=spools)
 
+    async def missing(
+        request: Request,
+        start: Annotated[Instant, Query(alias="from")] = None,
+        stop: Annotated[Instant, Query(alias="to")] = None,
+    ) -> GapsAnswer:
+        """Expected ticks that have no snapshot between two instants, by default the last day, at most a week."""
+        now = clock()
+        first, last = asked_range(start, stop, now, default=DAY, longest=LONGEST)
+        return await ledger(store, series, first, last, now=now, spools=spools)
+
     async def healthz() -> dict[str, str]:
         """The process runs."""
         return {"status": "ok"}
@@ -125,6 +138,7 @@ def create_app(
             top
         )
     app.get("/v1/status", summary="How each series stands", responses=STORE_RESPONSES)(current_status)
+    app.get("/v1/gaps", summary="Where the archive has holes, and why", responses=STORE_RESPONSES)(missing)
     for path, answer, summary in (
         ("/healthz", healthz, "Does the process run"),
         ("/readyz", readyz, "Does the store answer"),

@@ -48,6 +48,8 @@ STATUS: Mapping[type[TopcoinsError], int] = {
 EXAMPLES = {
     "limit": "200",
     "datetime": instant.EXAMPLE,
+    "from": "now-24h",
+    "to": "now",
     "format": "csv",
     "max_age": "10m",
     "columns": "rank,cmc_id,symbol,price_usd",

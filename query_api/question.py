@@ -2,19 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 from fastapi import Query, Request
 from pydantic.json_schema import SkipJsonSchema
 
-from lib.units import parse_duration
+from lib.units import format_duration, parse_duration
 from query_api.formats import CSV_DEFAULT
 from query_api.instant import DURATION, FORMS, SHAPE, parse_instant
 from query_api.negotiation import Format
 from query_api.problems import EXAMPLES, BadRequest
 
 LONGEST_AGE = timedelta(days=1)
+EPOCH = datetime(1970, 1, 2, tzinfo=UTC)
 
 Limit = Annotated[int, Query(ge=1, le=5000, description="How many assets, at most", examples=[200])]
 Instant = Annotated[
@@ -72,12 +73,25 @@ def known_parameters(request: Request) -> None:
         seen.add(name)
 
 
-def asked_instant(text: str | None, now: datetime) -> datetime:
-    """The `datetime` parameter; now, to the second, without one."""
+def asked_instant(text: str | None, now: datetime, parameter: str = "datetime") -> datetime:
+    """A parameter that is an instant; now, to the second, without one."""
     try:
         return parse_instant("now" if text is None else text, now.replace(microsecond=0))
     except ValueError as exc:
-        raise BadRequest("datetime", text, str(exc), EXAMPLES["datetime"]) from exc
+        raise BadRequest(parameter, text, str(exc), EXAMPLES[parameter]) from exc
+
+
+def asked_range(
+    start: str | None, stop: str | None, now: datetime, *, default: timedelta, longest: timedelta
+) -> tuple[datetime, datetime]:
+    """The `from` and `to` parameters: `to` is now without one, `from` lies `default` before it."""
+    last = asked_instant(stop, now, "to")
+    first = asked_instant(start, now, "from") if start is not None else max(last - default, EPOCH)
+    if first > last:
+        raise BadRequest("from", start, "lies after `to`", EXAMPLES["from"])
+    if last - first > longest:
+        raise BadRequest("from", start, f"lies more than {format_duration(longest)} before `to`", EXAMPLES["from"])
+    return first, last
 
 
 def asked_age(text: str) -> timedelta:

@@ -16,7 +16,7 @@ from jmespath.exceptions import JMESPathError
 from pydantic import SecretStr
 
 from lib.clock import Clock, from_epoch, isoformat
-from lib.errors import SourceMalformed, SourceRejected, SourceUnavailable
+from lib.errors import SourceExhausted, SourceMalformed, SourceRejected, SourceUnavailable
 from lib.schema import Series
 from lib.source.extract import Extractor, Reading, number
 from lib.source.model import Action, SourceFile
@@ -245,7 +245,7 @@ class Source:
         if action == "reset":
             midnight = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
             until = now + wait if wait else midnight
-        kind = SourceRejected if action == "stop" else SourceUnavailable
+        kind = SourceRejected if action == "stop" else SourceExhausted
         error = kind(f"{said}; not asked again before {isoformat(until.replace(microsecond=0))}")
         self._rest = (until, error)
         return error

@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from lib.clock import isoformat
 from lib.errors import StoreMalformed, StoreRejected, StoreUnavailable
 from lib.forecast import sample_snapshot
+from lib.gaps import Miss, Misses
 from lib.schema import PRICE
 from lib.spool import Spool
 from query_api.negotiation import negotiated
@@ -222,12 +223,13 @@ async def test_a_bad_value_is_answered_with_its_name_its_value_and_a_valid_examp
 
 async def test_every_example_an_error_gives_is_valid(client) -> None:
     for name, example in EXAMPLES.items():
-        answer = await client.get("/", params={"format": "csv"} | {name: example})
+        own, others = ("/v1/gaps", {}) if name in ("from", "to") else ("/", {"format": "csv"})
+        answer = await client.get(own, params=others | {name: example})
         assert answer.status_code == 200, (name, answer.text)
     assert (await client.get("/?format=csv&columns=rank,symbol")).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/", "/v1/top", "/v1/status", "/healthz", "/readyz", "/metrics"])
+@pytest.mark.parametrize("path", ["/", "/v1/top", "/v1/status", "/v1/gaps", "/healthz", "/readyz", "/metrics"])
 async def test_an_unknown_parameter_is_an_error_and_not_ignored(client, path) -> None:
     told = problem(await client.get(f"{path}?limt=5"), 422)
     assert (told["parameter"], told["value"]) == ("limt", "5")
@@ -690,6 +692,42 @@ async def test_the_status_tells_of_the_spool_and_the_credit_plan_where_their_fol
     assert told["volume_rank"]["spool"] is None
     assert gauges["topcoins_spooled_snapshots", ("price",)] == 1
     assert gauges["topcoins_credits_left", ("price",)] == 90
+
+
+async def test_the_gaps_are_named_with_their_causes(clock, tmp_path) -> None:
+    store = CountingStore(clock)
+    await fill(store, [Prices(NEWEST - n * MINUTE, [(1, "BTC", "Bitcoin", 1.0, 1.0)]) for n in (0, 1, 5, 9)])
+    (tmp_path / "price").mkdir()
+    misses = Misses(tmp_path / "price")
+    for n, cause in ((2, "source away"), (3, "source away"), (4, "credits"), (6, "credits")):
+        misses.note(Miss(NEWEST - n * MINUTE, cause, f"why {n}"))
+    async with calling(store, clock, spools=tmp_path) as client:
+        answer = (await client.get("/v1/gaps?from=now-1h")).json()
+    assert (answer["from"], answer["to"]) == ("2026-11-17T13:37:30Z", "2026-11-17T14:37:30Z")
+    told = answer["series"]["price"]
+    assert (told["expected"], told["stored"], told["missing"]) == (10, 4, 6)
+    assert [(gap["first"][11:16], gap["last"][11:16], gap["ticks"], gap["cause"]) for gap in told["gaps"]] == [
+        ("14:29", "14:31", 3, "not running"),
+        ("14:33", "14:35", 3, "source away"),
+    ]
+    assert told["gaps"][1]["why"] == "why 3"
+    assert answer["series"]["volume_rank"] == {"expected": 0, "stored": 0, "missing": 0, "gaps": []}
+
+
+async def test_an_archive_that_ended_is_a_gap_up_to_now(clock) -> None:
+    store = CountingStore(clock)
+    await fill(store, [Prices(NEWEST - 3 * MINUTE, [(1, "BTC", "Bitcoin", 1.0, 1.0)])])
+    async with calling(store, clock) as client:
+        told = (await client.get("/v1/gaps")).json()["series"]["price"]
+    assert (told["missing"], told["gaps"][0]["last"]) == (2, "2026-11-17T14:36:00Z")
+
+
+@pytest.mark.parametrize(
+    ("query", "parameter"),
+    [("from=now-8d", "from"), ("from=now-1h&to=now-2h", "from"), ("to=tomorrow", "to"), ("from=x", "from")],
+)
+async def test_a_range_that_is_none_is_told(client, query, parameter) -> None:
+    assert problem(await client.get(f"/v1/gaps?{query}"), 422)["parameter"] == parameter
 
 
 # The documentation.

@@ -31,9 +31,10 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def described(client: httpx.AsyncClient) -> dict[str, dict[str, Any]]:
-    """The schema of each parameter of the list."""
+    """The schema of each parameter there is."""
     document = (await client.get("/openapi.json")).json()
-    return {each["name"]: each["schema"] for each in document["paths"]["/"]["get"]["parameters"]}
+    asked = [*document["paths"]["/"]["get"]["parameters"], *document["paths"]["/v1/gaps"]["get"]["parameters"]]
+    return {each["name"]: each["schema"] for each in asked}
 
 
 async def test_the_committed_document_is_the_served_one(client) -> None:
@@ -50,6 +51,7 @@ async def test_every_address_is_documented_with_the_errors_it_gives(client) -> N
         "/": {"200", "304", "404", "406", "422", "503"},
         "/v1/top": {"200", "304", "404", "406", "422", "503"},
         "/v1/status": {"200", "422", "503"},
+        "/v1/gaps": {"200", "422", "503"},
         "/healthz": {"200", "422"},
         "/readyz": {"200", "422", "503"},
         "/metrics": {"200", "422"},

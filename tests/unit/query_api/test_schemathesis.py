@@ -19,6 +19,8 @@ BEYOND_A_SCHEMA = (
     "is too long a duration",
     "is for CSV only",
     "names a column twice",
+    "lies after `to`",
+    "lies more than",
 )
 """Why a value of the right shape is refused all the same; the JSON schema of one parameter can't say any of these."""
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import httpx
+import orjson
 import typer
 from rich.console import Console
 
@@ -94,6 +95,37 @@ def doctor(json: Annotated[bool, typer.Option("--json", help="For machines.")] =
         show(findings, Console())
     if not all(finding.well for finding in findings):
         raise typer.Exit(1)
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Option(help="Where each consumer's token goes.")] = Path("data/tokens"),
+    json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Make an InfluxDB ready: buckets, downsampling, one scoped token per consumer. Can be run again."""
+    from lib.store.influx.setup import set_up
+    from lib.store.influx.store import RETENTION
+
+    chosen = _settings()
+    if not chosen.store_url.startswith("http"):
+        raise SettingsRejected(
+            f"TOPCOINS_STORE_URL={chosen.store_url}: the embedded store needs no init; for example http://localhost:8086"
+        )
+    with httpx.Client(trust_env=False) as client:
+        done = set_up(
+            chosen.store_url,
+            org=chosen.influx_org,
+            bucket=chosen.influx_bucket,
+            retention=RETENTION,
+            folder=folder,
+            client=client,
+        )
+    if json:
+        sys.stdout.write(orjson.dumps({"made": done.made, "kept": done.kept}).decode() + "\n")
+        return
+    for what, names in (("made", done.made), ("kept", done.kept)):
+        for name in names:
+            console.print(f"{what:5} {name}", highlight=False)
 
 
 @app.command()

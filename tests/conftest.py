@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import pytest
 import stamina
 
+pytest_plugins = ["tests.influxd"]
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:

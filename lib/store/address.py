@@ -12,4 +12,16 @@ SQLITE = "sqlite:///"
 
 def open_store(settings: Settings, clock: Clock) -> Store:
     """The store the settings name. Does no I/O yet: an absent store shows at its first use."""
+    if settings.store_url.startswith("http"):
+        # Its client takes a second to import, which the embedded store's users need not wait for.
+        from lib.store.influx import InfluxStore
+
+        return InfluxStore(
+            settings.store_url,
+            org=settings.influx_org,
+            bucket=settings.influx_bucket,
+            token=settings.influx_token,
+            clock=clock,
+            read_url=settings.store_read_url,
+        )
     return SqliteStore(Path(settings.store_url.removeprefix(SQLITE)), clock=clock)

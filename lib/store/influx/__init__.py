@@ -1,0 +1,9 @@
+"""The production store: an InfluxDB 2.9 server. Only this package knows its client, line protocol and Flux.
+
+`store` what a `Store` promises · `server` asking it and what its failures mean · `lines` rows to line protocol ·
+`flux` the questions · `answer` CSV to rows and markers · `setup` and `hourly` what `topcoins init` makes
+"""
+
+from lib.store.influx.store import RETENTION, InfluxStore
+
+__all__ = ["RETENTION", "InfluxStore"]

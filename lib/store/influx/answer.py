@@ -1,0 +1,108 @@
+"""InfluxDB's CSV, a line per value, turned into rows and markers."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+import polars as pl
+from polars.exceptions import PolarsError
+
+from lib.clock import from_epoch
+from lib.errors import StoreMalformed
+from lib.schema import ID, TIER, Series
+from lib.snapshot import Marker
+from lib.store.influx.lines import unescaped
+
+_NUMBERS = (
+    "assets",
+    "rejected",
+    "duplicates",
+    "duration_s",
+    "observed_at",
+    "credits",
+    "interval_s",
+    "unchanged",
+    "backfilled",
+)
+
+
+def rows(csv: str, series: Series) -> pl.DataFrame:
+    """The series' rows, sorted by id, one for each."""
+    values = table(csv)
+    if values.is_empty():
+        return series.empty()
+    kinds = series.columns
+    tags = [ID, *series.tags, TIER]
+    try:
+        found = values.with_columns(pl.lit(None, pl.String).alias(n) for n in tags if n not in values.columns).pivot(
+            "_field", index=tags, values="_value", aggregate_function="first"
+        )
+        found = found.with_columns(pl.lit(None).alias(n) for n in series.fields if n not in found.columns)
+        # A tick written twice with other tags leaves both rows in the hourly bucket, where nothing is deleted.
+        return (
+            found.lazy()
+            .with_columns(unescaped(tag) for tag in series.tags)
+            .select(pl.col(name).cast(kind) for name, kind in kinds.items())
+            .unique(ID, keep="first", maintain_order=True)
+            .sort(ID)
+            .collect()
+        )
+    except PolarsError as exc:
+        raise StoreMalformed(f"the {series.name} points in InfluxDB are not topcoins' own: {exc}") from exc
+
+
+def markers(csv: str) -> list[Marker]:
+    """The markers that have all their fields, oldest first; of two for one tick, the one observed last."""
+    found: dict[tuple[datetime, str], Marker] = {}
+    for marker in sorted(_complete(table(csv)), key=lambda marker: (marker.tick, marker.series, marker.observed_at)):
+        found[marker.tick, marker.series] = marker
+    return list(found.values())
+
+
+def table(csv: str) -> pl.DataFrame:
+    """The answer as text columns; a table of its own header each time the columns change."""
+    parts = [part for part in csv.split("\r\n\r\n") if part.strip()]
+    try:
+        read = [pl.read_csv(part.encode(), infer_schema=False) for part in parts]
+    except PolarsError as exc:
+        raise StoreMalformed(f"InfluxDB's answer is not CSV: {exc}") from exc
+    if any("result" not in part.columns for part in read):
+        raise StoreMalformed(f"this is not an answer of InfluxDB: {csv[:80]!r}")
+    return pl.concat(read, how="diagonal") if read else pl.DataFrame()
+
+
+def times(csv: str) -> list[datetime]:
+    """The `_time` of each line."""
+    values = table(csv)
+    return [] if values.is_empty() else [datetime.fromisoformat(time) for time in values["_time"]]
+
+
+def _complete(values: pl.DataFrame) -> Iterator[Marker]:
+    if values.is_empty():
+        return
+    points: dict[tuple[str, str, str], dict[str, str]] = {}
+    for time, series, source, field, value in values.select(
+        "_time", "series", "source", "_field", "_value"
+    ).iter_rows():
+        points.setdefault((time, series, source), {})[field] = value
+    for (time, series, source), fields in points.items():
+        if "ids" in fields and all(name in fields for name in _NUMBERS):
+            yield _marker(datetime.fromisoformat(time), series, source, fields)
+
+
+def _marker(tick: datetime, series: str, source: str, fields: dict[str, str]) -> Marker:
+    number = {name: float(fields[name]) for name in _NUMBERS}
+    return Marker(
+        series=series,
+        source=source,
+        tick=tick,
+        assets=int(number["assets"]),
+        rejected=int(number["rejected"]),
+        duplicates=int(number["duplicates"]),
+        duration=timedelta(seconds=number["duration_s"]),
+        observed_at=from_epoch(number["observed_at"]),
+        credits=number["credits"],
+        interval=timedelta(seconds=number["interval_s"]),
+        unchanged=bool(number["unchanged"]),
+        backfilled=bool(number["backfilled"]),
+        ids=fields["ids"],
+    )

@@ -1,0 +1,106 @@
+"""The questions, in Flux. Nothing a user wrote enters one: only names from the configuration, whole numbers and times.
+
+What costs in InfluxDB is each series touched, so filters are on tags, in the forms its storage engine takes
+over; `contains` is not among them, and neither is a long chain of `or`.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Literal
+
+from lib import schema
+from lib.schema import ID, TIER, Series
+
+Pick = Literal["first", "last"]
+
+IDS_TO_A_REGEX = 200
+"""The time a regex takes per row grows with its length."""
+_LAST_SECOND = 9_223_372_035
+"""Flux counts nanoseconds in 64 bits: the year 2262."""
+
+
+def hourly(bucket: str) -> str:
+    """The bucket of the first ticks of the hours, which `topcoins init` makes and a task of the server fills."""
+    return f"{bucket}_hourly"
+
+
+def text(value: str) -> str:
+    """A string literal."""
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("${", "\\${") + '"'
+
+
+def rows(bucket: str, series: Series, tick: datetime, tiers: range | None, ids: Sequence[int] | None) -> str:
+    """The values of one exact tick as one table, a line for each row and field."""
+    wanted = [f"r._measurement == {text(series.name)}"]
+    if tiers is not None:
+        wanted.append("(" + " or ".join(f'r.{TIER} == "{tier}"' for tier in tiers) + ")")
+    if ids is not None:
+        parts = [ids[at : at + IDS_TO_A_REGEX] for at in range(0, len(ids), IDS_TO_A_REGEX)]
+        wanted.append("(" + " or ".join(f"r.{ID} =~ /^({'|'.join(map(str, part))})$/" for part in parts) + ")")
+    # Ungrouped, each series is a table of its own; this group is the cheapest that puts all into one.
+    return (
+        f"{_points(bucket, tick, tick, wanted)}"
+        f' |> group(columns: ["_measurement"]) |> {_keep([ID, *series.tags, TIER, "_field", "_value"])}'
+    )
+
+
+def markers(bucket: str, start: datetime, stop: datetime, series: str | None) -> str:
+    """The markers with start <= tick <= stop, a line for each of their fields."""
+    columns = ["_time", "series", "source", "_field", "_value"]
+    return f"{_points(bucket, start, stop, _of_markers(series))} |> {_keep(columns)}"
+
+
+def outermost(bucket: str, series: str, start: datetime, stop: datetime, pick: Pick) -> str:
+    """The `first` or `last` marker's time, of each source. One field, so that the index answers."""
+    wanted = [*_of_markers(series), 'r._field == "observed_at"']
+    return f"{_points(bucket, start, stop, wanted)} |> {pick}() |> {_keep(['_time'])}"
+
+
+def leftovers(bucket: str, series: Series, tick: datetime) -> str:
+    """The markers an earlier writing of a tick has left, and a line if it has left rows."""
+    wanted = _of_markers(series.name)
+    marker = _points(bucket, tick, tick, wanted)
+    of_rows = [f"r._measurement == {text(series.name)}", f'r.{TIER} == "0"', f"r._field == {text(series.fields[0])}"]
+    found = f'{_points(bucket, tick, tick, of_rows)} |> group(columns: ["_measurement"]) |> limit(n: 1)'
+    shown = _keep(["_time", "series", "source", "_field", "_value"])
+    return f'{marker} |> {shown} |> yield(name: "markers")\n{found} |> {shown} |> yield(name: "rows")'
+
+
+def is_marker(series: Series) -> str:
+    """The delete predicate of a series' markers."""
+    return f'_measurement={text(schema.MARKER)} AND "series"={text(series.name)}'
+
+
+def is_row(series: Series) -> str:
+    """The delete predicate of a series' rows."""
+    return f"_measurement={text(series.name)}"
+
+
+def spans(start: datetime, stop: datetime) -> bool:
+    """Whether a whole second lies between the two: Flux refuses an empty range."""
+    first, last = _range(start, stop)
+    return first < last
+
+
+def _of_markers(series: str | None) -> list[str]:
+    measurement = f"r._measurement == {text(schema.MARKER)}"
+    return [measurement] if series is None else [measurement, f"r.series == {text(series)}"]
+
+
+def _points(bucket: str, start: datetime, stop: datetime, wanted: Iterable[str]) -> str:
+    first, last = _range(start, stop)
+    return (
+        f"from(bucket: {text(bucket)}) |> range(start: {first}, stop: {last})"
+        f" |> filter(fn: (r) => {' and '.join(wanted)})"
+    )
+
+
+def _range(start: datetime, stop: datetime) -> tuple[int, int]:
+    """Whole seconds from start to stop, both taken in; Flux's own stop is left out."""
+    first, last = math.ceil(start.timestamp()), math.floor(stop.timestamp()) + 1
+    return max(first, 0), min(last, _LAST_SECOND)
+
+
+def _keep(columns: Iterable[str]) -> str:
+    return f"keep(columns: [{', '.join(text(column) for column in columns)}])"

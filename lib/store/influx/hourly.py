@@ -1,0 +1,89 @@
+"""The downsampling: a Flux script, run by the server, that copies the first snapshot of each hour as it is."""
+
+from datetime import timedelta
+
+from lib import schema
+from lib.store.influx.flux import hourly, text
+
+TASK = "topcoins_hourly"
+EVERY = timedelta(minutes=10)
+AT_ONCE = 24
+"""Snapshots to a run, so that no run takes long: a day's worth of one series."""
+
+_SCRIPT = """\
+import "date"
+
+since = {since}
+
+// The one field every marker has stands for it; its value tells one writing of a tick from the next.
+markers = (bucket) => from(bucket: bucket)
+    |> range(start: since)
+    |> filter(fn: (r) => r._measurement == {marker} and r._field == "observed_at")
+    |> keep(columns: ["_time", "_value", "series", "source"])
+
+firsts = markers(bucket: {raw})
+    |> group(columns: ["series"])
+    |> sort(columns: ["_time"])
+    |> window(every: 1h)
+    |> first()
+    |> map(fn: (r) => ({{r with side: "raw"}}))
+kept = markers(bucket: {hourly})
+    |> map(fn: (r) => ({{r with side: "hourly"}}))
+
+// What the hourly bucket lacks, or has from an earlier writing: late and backfilled ticks too. The oldest first.
+missing = union(tables: [firsts, kept])
+    |> group()
+    |> pivot(rowKey: ["_time", "series", "source"], columnKey: ["side"], valueColumn: "_value")
+    |> filter(fn: (r) => exists r.raw and (not exists r.hourly or r.hourly != r.raw))
+    |> sort(columns: ["_time"])
+    |> limit(n: {at_once})
+names = missing |> findColumn(fn: (key) => true, column: "series")
+ticks = missing |> findColumn(fn: (key) => true, column: "_time")
+
+// The n-th missing snapshot; past the last one there is nothing to copy, from a second when nothing was.
+tick = (n) => if n < length(arr: ticks) then ticks[n] else 1970-01-01T00:00:00Z
+name = (n) => if n < length(arr: names) then names[n] else ""
+points = (n) => from(bucket: {raw})
+    |> range(start: tick(n: n), stop: date.add(d: 1s, to: tick(n: n)))
+rows = (n) => points(n: n)
+    |> filter(fn: (r) => r._measurement == name(n: n))
+    |> group(columns: ["_measurement"])
+    |> to(bucket: {hourly})
+    |> count()
+    |> findColumn(fn: (key) => true, column: "_value")
+// Looking into the count makes the rows be written now, and the marker after them.
+copy = (n) => {{
+    written = length(arr: rows(n: n))
+
+    return points(n: n)
+        |> filter(fn: (r) => r._measurement == {marker} and r.series == name(n: n) and written > 0)
+        |> to(bucket: {hourly})
+}}
+
+{copies}
+"""
+
+
+def script(bucket: str, *, retention: timedelta | None) -> str:
+    """Copies what is missing within the retention, or ever, some snapshots at a time."""
+    # The hour the retention cuts in two has lost its first tick: begin with the next.
+    since = f"date.truncate(t: date.add(d: 1h, to: {_ago(retention)}), unit: 1h)" if retention else "0"
+    return _SCRIPT.format(
+        since=since,
+        marker=text(schema.MARKER),
+        raw=text(bucket),
+        hourly=text(hourly(bucket)),
+        at_once=AT_ONCE,
+        copies="\n".join(f'copy(n: {n}) |> yield(name: "{n}")' for n in range(AT_ONCE)),
+    )
+
+
+def task(bucket: str, retention: timedelta | None) -> str:
+    """The script as a task of the server."""
+    option = f"option task = {{name: {text(TASK)}, every: {EVERY.seconds}s, offset: 30s}}"
+    imports, body = script(bucket, retention=retention).split("\n", 1)
+    return f"{imports}\n\n{option}\n{body}"
+
+
+def _ago(retention: timedelta) -> str:
+    return f"date.sub(d: {int(retention.total_seconds())}s, from: now())"

@@ -1,0 +1,152 @@
+"""A `Store` on an InfluxDB server: raw minutes in one bucket, first ticks of hours in another that outlives it."""
+
+import asyncio
+from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+from pydantic import SecretStr
+
+from lib import schema
+from lib.clock import Clock, slot
+from lib.schema import TIER_PLACES, Series
+from lib.snapshot import Marker, Snapshot
+from lib.store import Resolution
+from lib.store.influx import answer, flux, lines
+from lib.store.influx.server import TIMEOUT, Server, StoreMissing
+
+RETENTION = timedelta(days=90)
+HOUR = timedelta(hours=1)
+SECOND = timedelta(seconds=1)
+EVER = datetime(1970, 1, 1, tzinfo=UTC)
+FOREVER = datetime(2262, 1, 1, tzinfo=UTC)
+ALL_TIERS = range(len(TIER_PLACES) + 1)
+
+
+class InfluxStore:
+    """A `Store` on the server at `url`; reads go to `read_url` where there is one, such as a replica's.
+
+    One writer per series: a tick that is written again in other words is first taken away, marker before rows.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        org: str,
+        bucket: str,
+        token: SecretStr | None,
+        clock: Clock,
+        retention: timedelta = RETENTION,
+        read_url: str | None = None,
+        timeout: timedelta = TIMEOUT,
+    ) -> None:
+        self._writer = Server(url, org=org, token=token, timeout=timeout)
+        self._reader = Server(read_url, org=org, token=token, timeout=timeout) if read_url else self._writer
+        self._bucket = bucket
+        self._clock = clock
+        self._retention = retention
+
+    async def write(self, snapshot: Snapshot) -> None:
+        """See `Store.write`. One request for the rows; the marker only once they are confirmed."""
+        made = await asyncio.to_thread(lines.rows, snapshot)
+        await self._clear(snapshot)
+        await self._writer.write(self._bucket, made)
+        await self._writer.write(self._bucket, lines.marker(snapshot.marker))
+
+    async def markers(
+        self, start: datetime, stop: datetime, *, series: str | None = None, resolution: Resolution = "1m"
+    ) -> list[Marker]:
+        """See `Store.markers`."""
+        found = await self._markers(self._of(resolution), start, stop, series)
+        if resolution == "1m":
+            return found
+        firsts: dict[tuple[str, datetime], Marker] = {}
+        for marker in found:
+            firsts.setdefault((marker.series, slot(marker.tick, HOUR)), marker)
+        return list(firsts.values())
+
+    async def nearest(self, series: str, at: datetime) -> Marker | None:
+        """See `Store.nearest`. Looks in the hourly bucket when the raw one holds nothing so old."""
+        raw = await self._outermost(self._bucket, series, EVER, at, "last")
+        return raw or await self._kept_hourly(series, EVER, at, "last")
+
+    async def first(self, series: str) -> Marker | None:
+        """See `Store.first`."""
+        old, raw = await asyncio.gather(
+            self._kept_hourly(series, EVER, FOREVER, "first"),
+            self._outermost(self._bucket, series, EVER, FOREVER, "first"),
+        )
+        return min((marker for marker in (old, raw) if marker), key=lambda marker: marker.tick, default=None)
+
+    async def rows(
+        self,
+        series: Series,
+        tick: datetime,
+        *,
+        tiers: range | None = None,
+        ids: Collection[int] | None = None,
+        resolution: Resolution = "1m",
+    ) -> pl.DataFrame:
+        """See `Store.rows`."""
+        if tiers is not None and tiers.start <= ALL_TIERS.start and ALL_TIERS.stop <= tiers.stop:
+            tiers = None
+        numbers = None if ids is None else sorted({int(id_) for id_ in ids})
+        if not flux.spans(tick, tick) or (tiers is not None and not tiers) or numbers == []:
+            return series.empty()
+        csv = await self._reader.query(flux.rows(self._of(resolution), series, tick, tiers, numbers))
+        return await asyncio.to_thread(answer.rows, csv, series)
+
+    def horizon(self) -> datetime:
+        """See `Store.horizon`."""
+        return self._clock() - self._retention
+
+    async def ready(self) -> None:
+        """See `Store.ready`. InfluxDB's own /health always says yes."""
+        now = self._clock()
+        await self._reader.query(flux.outermost(self._bucket, schema.PRICE.name, now - HOUR, now, "last"))
+
+    async def close(self) -> None:
+        """See `Store.close`."""
+        await self._writer.close()
+        await self._reader.close()
+
+    def _of(self, resolution: Resolution) -> str:
+        return self._bucket if resolution == "1m" else flux.hourly(self._bucket)
+
+    async def _markers(self, bucket: str, start: datetime, stop: datetime, series: str | None) -> list[Marker]:
+        if not flux.spans(start, stop):
+            return []
+        csv = await self._reader.query(flux.markers(bucket, start, stop, series))
+        return await asyncio.to_thread(answer.markers, csv)
+
+    async def _kept_hourly(self, series: str, start: datetime, stop: datetime, pick: flux.Pick) -> Marker | None:
+        try:
+            return await self._outermost(flux.hourly(self._bucket), series, start, stop, pick)
+        except StoreMissing:
+            # Before `topcoins init`, and to the ingestors' tokens, there is no such bucket: nothing older is kept.
+            return None
+
+    async def _outermost(
+        self, bucket: str, series: str, start: datetime, stop: datetime, pick: flux.Pick
+    ) -> Marker | None:
+        """The first or last complete marker of a span."""
+        while flux.spans(start, stop):
+            ticks = answer.times(await self._reader.query(flux.outermost(bucket, series, start, stop, pick)))
+            if not ticks:
+                break
+            tick = min(ticks) if pick == "first" else max(ticks)
+            if found := await self._markers(bucket, tick, tick, series):
+                return found[0]
+            # A point that lacks fields is not a marker: look beyond it.
+            start, stop = (tick + SECOND, stop) if pick == "first" else (start, tick - SECOND)
+        return None
+
+    async def _clear(self, snapshot: Snapshot) -> None:
+        """Take away what an earlier, different writing of the tick has left: other tags would stay beside the new."""
+        series, tick = snapshot.series, snapshot.tick
+        left = await self._writer.query(flux.leftovers(self._bucket, series, tick))
+        if not left.strip() or answer.markers(left) == [snapshot.marker]:
+            return
+        await self._writer.delete(self._bucket, tick, flux.is_marker(series))
+        await self._writer.delete(self._bucket, tick, flux.is_row(series))

@@ -1,0 +1,105 @@
+"""A simulated history for the boards, through the ordinary ingest path: a day of ticks, and ten days of hourly ones."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import httpx
+from pydantic import SecretStr
+
+from lib.clock import slot
+from lib.delivery import Direct
+from lib.ingest import Ingest
+from lib.simulator.app import create_app
+from lib.simulator.market import Market
+from lib.simulator.usage import Plan
+from lib.snapshot import Snapshot
+from lib.source import Source, read_source
+from lib.store import Store
+from tests.influxd import Bucket
+
+ASSETS = 120
+STEP = timedelta(minutes=10)
+DAY = timedelta(hours=26)
+LONG = timedelta(days=10)
+LONG_STEP = timedelta(hours=6)
+HOUR = timedelta(hours=1)
+SOURCES = (("ingest_price", "coinmarketcap.toml"), ("ingest_rank", "coindesk.toml"))
+Written = dict[tuple[str, datetime], Snapshot]
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What is stored up to `stop`: ticks every ten minutes but for one gap, and before them one every six hours."""
+
+    bucket: Bucket
+    stop: datetime
+    written: Written
+
+    @property
+    def gap(self) -> tuple[datetime, datetime]:
+        """The ticks around the missing ones."""
+        return self.stop - 4 * STEP, self.stop - STEP
+
+    def raw(self) -> list[datetime]:
+        """The ticks of the minutes' bucket."""
+        before, after = self.gap
+        first = self.stop - DAY
+        ticks = [first + n * STEP for n in range(DAY // STEP + 1)]
+        return [tick for tick in ticks if not before < tick < after]
+
+    def hourly(self) -> list[datetime]:
+        """The ticks of the hourly bucket: those on the hour, and older ones."""
+        older = slot(self.stop - LONG, LONG_STEP)
+        ticks = [older + n * LONG_STEP for n in range(LONG // LONG_STEP + 2)]
+        return [tick for tick in ticks if tick < self.raw()[0]] + [t for t in self.raw() if slot(t, HOUR) == t]
+
+
+async def fill(history: History, raw: Store, hourly: Store) -> None:
+    """Write all of it, both series at once."""
+    await asyncio.gather(*(_fill(history, Path(str(files(package) / name)), raw, hourly) for package, name in SOURCES))
+
+
+async def _fill(history: History, source: Path, raw: Store, hourly: Store) -> None:
+    at = history.stop
+
+    def clock() -> datetime:
+        return at
+
+    market = Market(1, ASSETS, events_at=history.stop - timedelta(hours=8))
+    transport = httpx.ASGITransport(create_app(market, clock, plan=Plan.unlimited()))
+    store = _Both(raw, hourly, set(history.raw()), set(history.hourly()))
+    async with httpx.AsyncClient(transport=transport) as client:
+        asked = Source(read_source(source), client=client, clock=clock, key=SecretStr("demo"), url="http://simulator")
+        ingest = Ingest([asked], store=store, delivery=Direct(store), clock=clock, assets=ASSETS, interval=STEP)
+        for tick in _in_order(history):
+            at = tick
+            snapshot = await ingest.tick(tick)
+            assert snapshot is not None
+            history.written[snapshot.series.name, tick] = snapshot
+
+
+def _in_order(history: History) -> Iterator[datetime]:
+    yield from sorted({*history.hourly(), *history.raw()})
+
+
+class _Both:
+    """Writes a snapshot into the buckets its tick belongs to."""
+
+    def __init__(self, raw: Store, hourly: Store, of_raw: set[datetime], of_hourly: set[datetime]) -> None:
+        self._parts = ((raw, of_raw), (hourly, of_hourly))
+
+    async def write(self, snapshot: Snapshot) -> None:
+        for store, ticks in self._parts:
+            if snapshot.tick in ticks:
+                await store.write(snapshot)
+
+    async def nearest(self, series: str, at: datetime) -> None:
+        """Each history begins on an empty store."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(f"ingest asked the store for {name}")

@@ -1,0 +1,163 @@
+"""A real InfluxDB for the tests marked `influx`: the one named by the environment, or a private one, started here.
+
+A pytest plugin. Without a server such tests are skipped; with TOPCOINS_TEST_REQUIRE_INFLUX=1 they fail instead.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from lib.clock import Clock
+from lib.store.influx import InfluxStore
+
+VERSION = "2.9.1"
+PATIENCE = 20.0
+"""Seconds a private server may take until it answers."""
+
+
+@dataclass(frozen=True)
+class Influxd:
+    """A server with an operator's token, to make buckets on."""
+
+    url: str
+    org: str
+    token: str
+
+    def api(self, method: str, path: str, **asked: Any) -> Any:
+        """What the server's API answers; raises unless it agrees."""
+        headers = {"Authorization": f"Token {self.token}"}
+        answer = httpx.request(method, f"{self.url}/api/v2/{path}", headers=headers, timeout=PATIENCE, **asked)
+        answer.raise_for_status()
+        return answer.json() if answer.content else None
+
+    @property
+    def org_id(self) -> str:
+        """The organisation's id."""
+        found: str = self.api("GET", "orgs", params={"org": self.org})["orgs"][0]["id"]
+        return found
+
+    def make_bucket(self, name: str, retention: timedelta = timedelta()) -> None:
+        """A bucket that keeps for ever, or as long as told."""
+        rules = [{"type": "expire", "everySeconds": int(retention.total_seconds())}] if retention else []
+        self.api("POST", "buckets", json={"orgID": self.org_id, "name": name, "retentionRules": rules})
+
+    def drop_bucket(self, name: str) -> None:
+        """Without trace, if there is one."""
+        for bucket in self.api("GET", "buckets", params={"name": name})["buckets"]:
+            self.api("DELETE", f"buckets/{bucket['id']}")
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A bucket of a test's own, with its hourly companion."""
+
+    server: Influxd
+    name: str
+
+    @property
+    def token(self) -> SecretStr:
+        """One that may do everything."""
+        return SecretStr(self.server.token)
+
+    def store(self, clock: Clock, **named: Any) -> InfluxStore:
+        """A store on it; the arguments are InfluxStore's."""
+        server = self.server
+        asked: dict[str, Any] = {"org": server.org, "bucket": self.name, "token": self.token, "clock": clock} | named
+        return InfluxStore(asked.pop("url", server.url), **asked)
+
+
+@pytest.fixture(scope="session")
+def influxd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Influxd]:
+    """The server of this test process."""
+    if url := os.environ.get("TOPCOINS_TEST_INFLUX_URL"):
+        org = os.environ.get("TOPCOINS_TEST_INFLUX_ORG", "topcoins")
+        yield Influxd(url.rstrip("/"), org, os.environ.get("TOPCOINS_TEST_INFLUX_TOKEN", ""))
+        return
+    with fresh_influxd(tmp_path_factory.mktemp("influxd")) as url:
+        yield set_up(url)
+
+
+@pytest.fixture
+def influx_bucket(influxd: Influxd) -> Iterator[Bucket]:
+    """A bucket for one test."""
+    bucket = Bucket(influxd, f"test_{uuid.uuid4().hex}")
+    names = (bucket.name, f"{bucket.name}_hourly")
+    for name in names:
+        influxd.make_bucket(name)
+    yield bucket
+    for name in names:
+        influxd.drop_bucket(name)
+
+
+@contextmanager
+def fresh_influxd(folder: Path) -> Iterator[str]:
+    """The address of a private server that nobody has set up yet, with its files in the folder."""
+    program = _program()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [
+        program,
+        f"--bolt-path={folder / 'influxd.bolt'}",
+        f"--sqlite-path={folder / 'influxd.sqlite'}",
+        f"--engine-path={folder / 'engine'}",
+        f"--http-bind-address=127.0.0.1:{port}",
+        "--reporting-disabled",
+        "--log-level=error",
+    ]
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("INFLUXD_")}
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(command, cwd=folder, env=environ, stdout=log, stderr=subprocess.STDOUT)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        _await_ready(url, process, folder / "log")
+        yield url
+    finally:
+        process.kill()
+        process.wait()
+
+
+def set_up(url: str) -> Influxd:
+    """A fresh server with an organisation and an operator's token, made the plain way."""
+    token = uuid.uuid4().hex
+    asked = {"username": "admin", "password": uuid.uuid4().hex, "org": "topcoins", "bucket": "first", "token": token}
+    httpx.post(f"{url}/api/v2/setup", json=asked, timeout=PATIENCE).raise_for_status()
+    return Influxd(url, "topcoins", token)
+
+
+def _program() -> str:
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    cached = cache / "topcoins" / f"influxd-{VERSION}" / "influxd"
+    if found := shutil.which("influxd") or (str(cached) if os.access(cached, os.X_OK) else None):
+        return found
+    why = f"no InfluxDB: neither TOPCOINS_TEST_INFLUX_URL, nor influxd on the PATH, nor {cached}: .ci/influxd/build.sh"
+    if os.environ.get("TOPCOINS_TEST_REQUIRE_INFLUX") == "1":
+        pytest.fail(why)
+    pytest.skip(why)
+
+
+def _await_ready(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    late = time.monotonic() + PATIENCE
+    while time.monotonic() < late:
+        if process.poll() is not None:
+            pytest.fail(f"influxd ended: {log.read_text('utf-8')[-2000:]}")
+        try:
+            if httpx.get(f"{url}/ready", timeout=1).is_success:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.02)
+    pytest.fail(f"influxd does not answer after {PATIENCE:.0f} s: {log.read_text('utf-8')[-2000:]}")

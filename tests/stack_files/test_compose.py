@@ -1,0 +1,247 @@
+"""compose.yaml and compose.demo.yaml, against the settings, the Dockerfile and the conventions of the stack."""
+
+import asyncio
+import os
+import re
+import shutil
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from lib import settings
+from lib.clock import utc_now
+from lib.forecast import sample_snapshot
+from lib.schema import OWN, PRICE
+from lib.settings import SERVICES, Settings
+from lib.simulator.app import create_app
+from lib.simulator.market import Market
+from lib.simulator.usage import Plan
+from lib.store.sqlite import SqliteStore
+from tests.stack_files.files import ROOT, compose, interpolated, variables
+
+DEMO = ("compose.yaml", "compose.demo.yaml")
+REAL = compose()["services"]
+SIMULATED = compose(*DEMO)["services"]
+LONGEST_TICK = timedelta(seconds=60)
+SERIES = {"ingest_price": "price", "ingest_rank": "volume_rank"}
+
+
+def environment(service: dict[str, Any], environ: dict[str, str] | None = None) -> dict[str, str]:
+    """What the container would see of our settings, without the secrets' files."""
+    found = {name: interpolated(str(value), environ or {}) for name, value in service["environment"].items()}
+    return {name: value for name, value in found.items() if not name.endswith("_TOKEN_FILE")}
+
+
+def seconds(text: str) -> int:
+    return int(text.removesuffix("s"))
+
+
+def mounts(service: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """The named volume or path of each mount, with where it is seen and how."""
+    split = [(*mount.split(":"), "rw") for mount in service.get("volumes", [])]
+    return [(source, seen, mode) for source, seen, mode, *_ in split]
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_every_service_is_held_to_the_conventions(name):
+    service = REAL[name]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["read_only"] is True
+    assert not service["user"].startswith(("0", "root"))
+    assert service["mem_limit"]
+    assert service["restart"] == ("no" if name == "init" else "unless-stopped")
+    assert service["logging"]["options"].keys() == {"max-size", "max-file"}
+    assert seconds(service["stop_grace_period"]) > LONGEST_TICK.total_seconds()
+    assert not {"privileged", "cap_add", "pid", "ipc", "container_name"} & service.keys()
+    assert "network_mode" not in service
+
+
+def test_the_simulator_is_held_to_them_too():
+    wanted = ("cap_drop", "security_opt", "read_only", "user", "restart", "logging", "stop_grace_period")
+    assert {name: SIMULATED["simulator"][name] for name in wanted} == {name: REAL["query_api"][name] for name in wanted}
+    assert SIMULATED["simulator"]["mem_limit"]
+
+
+@pytest.mark.parametrize("name", [name for name in SIMULATED if name != "init"])
+def test_what_stays_up_has_a_health_check_that_ends_before_the_next_begins(name):
+    check = SIMULATED[name]["healthcheck"]
+    assert check["test"][0] == "CMD"
+    assert seconds(check["timeout"]) < seconds(check["interval"])
+    assert {"retries", "start_period"} <= check.keys()
+
+
+def test_nothing_starts_before_what_it_needs_is_healthy_or_done():
+    assert REAL["init"]["depends_on"] == {"influxdb": {"condition": "service_healthy"}}
+    for name in (*SERVICES, "grafana"):
+        assert REAL[name]["depends_on"] == {
+            "influxdb": {"condition": "service_healthy"},
+            "init": {"condition": "service_completed_successfully"},
+        }
+    for name in SERIES:
+        assert SIMULATED[name]["depends_on"]["simulator"]["condition"] == "service_healthy"
+
+
+def test_other_peoples_images_are_pinned_to_a_release():
+    images = {service["image"] for service in SIMULATED.values()}
+    assert images == {"topcoins:local", "influxdb:2.9.1", "grafana/grafana:13.2.3"}
+    assert all(service["build"] == "." for service in SIMULATED.values() if service["image"] == "topcoins:local")
+
+
+def test_only_the_api_is_published_beyond_loopback():
+    published = {name: [interpolated(port, {}) for port in service.get("ports", [])] for name, service in REAL.items()}
+    assert {name: ports for name, ports in published.items() if ports} == {
+        "query_api": ["0.0.0.0:6667:6667", "0.0.0.0:8667:8667"],
+        "grafana": ["127.0.0.1:3000:3000"],
+    }
+    assert all(service.get("ports") == REAL.get(name, {}).get("ports") for name, service in SIMULATED.items())
+
+
+def test_the_published_ports_are_those_the_api_listens_on():
+    chosen = settings.load(environment(REAL["query_api"]), "query_api")
+    inside = [int(port.rsplit(":", 1)[1]) for port in REAL["query_api"]["ports"]]
+    assert inside == [chosen.http_port, chosen.http_safe_port]
+    assert chosen.http_host == "0.0.0.0"
+
+
+def test_the_store_is_on_a_network_without_a_way_out():
+    assert compose()["networks"]["store"] == {"internal": True}
+    assert REAL["influxdb"]["networks"] == ["store"]
+    assert REAL["init"]["networks"] == ["store"]
+    assert SIMULATED["simulator"]["networks"] == ["store"]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_with_no_env_file_every_setting_is_its_default(service):
+    chosen = settings.load(environment(REAL[service]), service).model_dump()
+    given = {"store_url": "http://influxdb:8086", "log_format": "json"}
+    if service == "query_api":
+        given["http_host"] = "0.0.0.0"
+    assert chosen == Settings().model_dump() | given
+
+
+@pytest.mark.parametrize("name", SERIES)
+def test_the_simulated_ingestors_ask_the_simulator_alone(name):
+    service = SIMULATED[name]
+    chosen = settings.load(environment(service, {"TOPCOINS_CMC_API_KEY": "real", "CMC_API_KEY_FILE": "/real"}), name)
+    port = SIMULATED["simulator"]["command"][SIMULATED["simulator"]["command"].index("--port") + 1]
+    assert set(chosen.source_urls.values()) == {f"http://127.0.0.1:{port}"}
+    assert {key.get_secret_value() for key in chosen.api_keys.values()} == {"demo"}
+    assert service["network_mode"] == "service:simulator"
+    assert service["networks"] is None
+
+
+def test_the_simulated_stack_keeps_its_volumes_apart():
+    assert compose(*DEMO)["name"] != compose()["name"]
+
+
+def test_a_key_goes_to_the_ingestors_that_use_it_and_nowhere_else():
+    keyed = {"TOPCOINS_CMC_API_KEY": "cmc", "TOPCOINS_COINDESK_API_KEY": "coindesk"}
+    loaded = {name: settings.load(environment(REAL[name], keyed), name).api_keys for name in SERVICES}
+    assert {name: set(keys) for name, keys in loaded.items()} == {
+        "ingest_price": {"cmc_api_key"},
+        "ingest_rank": {"cmc_api_key", "coindesk_api_key"},
+        "query_api": set(),
+    }
+    assert "KEY" not in " ".join(REAL["init"]["environment"])
+
+
+@pytest.mark.parametrize("name", SERIES)
+def test_a_keys_file_is_named_to_the_service_only_when_it_is_given(name):
+    secrets = compose()["secrets"]
+    for secret in REAL[name]["secrets"]:
+        variable, on_host = f"TOPCOINS_{secret.upper()}_FILE", f"{secret.upper()}_FILE"
+        assert environment(REAL[name])[variable] == ""
+        assert environment(REAL[name], {on_host: "/keys/one"})[variable] == f"/run/secrets/{secret}"
+        assert interpolated(secrets[secret]["file"], {on_host: "/keys/one"}) == "/keys/one"
+        assert interpolated(secrets[secret]["file"], {}) == "/dev/null"
+
+
+def test_each_consumer_sees_its_own_token_read_only_and_no_other():
+    made = {source: seen for source, seen, _ in mounts(REAL["init"])}
+    assert made == {f"token_{name}": f"/tokens/{name}" for name in ("operator", *SERVICES, "grafana")}
+    assert REAL["init"]["command"] == ["topcoins", "init", "--folder", "/tokens"]
+    for name in (*SERVICES, "grafana"):
+        tokens = [mount for mount in mounts(REAL[name]) if mount[0].startswith("token_")]
+        assert tokens == [(f"token_{name}", f"/tokens/{name}", "ro")]
+    for name in SERVICES:
+        assert REAL[name]["environment"]["TOPCOINS_INFLUX_TOKEN_FILE"] == f"/tokens/{name}/influx_token"
+
+
+def test_every_volume_is_declared_and_used():
+    used = {source for service in REAL.values() for source, *_ in mounts(service) if not source.startswith(".")}
+    assert used == set(compose()["volumes"])
+    assert set(compose(*DEMO)["volumes"]) == used
+
+
+def test_what_is_mounted_from_the_repository_exists():
+    for service in REAL.values():
+        for source, _, mode in mounts(service):
+            if source.startswith("."):
+                assert (ROOT / source).is_dir()
+                assert mode == "ro"
+
+
+def test_env_example_names_every_variable_with_its_default():
+    text = (ROOT / ".env.example").read_text("utf-8")
+    named = dict(re.findall(r"(?m)^#?([A-Z_]+)=(.*)$", text))
+    read = (ROOT / "compose.yaml").read_text("utf-8")
+    assert set(named) == variables(read)
+    for name, default in re.findall(r"\$\{(\w+):-([^}]*)\}", read):
+        if not name.endswith("_FILE"):
+            assert named[name] == default, name
+
+
+def test_env_example_sets_nothing():
+    given = re.findall(r"(?m)^([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text("utf-8"))
+    assert given == [("TOPCOINS_CMC_API_KEY", ""), ("TOPCOINS_COINDESK_API_KEY", "")]
+
+
+@pytest.mark.parametrize("name", SERIES)
+def test_an_ingestors_health_is_asked_of_its_own_series(name):
+    assert REAL[name]["healthcheck"]["test"][-1] == SERIES[name]
+    assert SERIES[name] in OWN
+
+
+@pytest.mark.stack
+@pytest.mark.parametrize(
+    ("age", "code"), [(None, 1), (timedelta(), 0), (timedelta(minutes=2), 0), (timedelta(minutes=9), 1)]
+)
+def test_an_ingestor_is_healthy_while_its_newest_tick_is_at_most_three_intervals_old(age, code, tmp_path):
+    asyncio.run(_store(tmp_path / "store.db", age))
+    *_, script, series = REAL["ingest_price"]["healthcheck"]["test"]
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("TOPCOINS_")}
+    environ["TOPCOINS_STORE_URL"] = f"sqlite:///{tmp_path / 'store.db'}"
+    ended = subprocess.run([sys.executable, "-c", script, series], env=environ, cwd=ROOT, check=False, timeout=60)
+    assert ended.returncode == code
+
+
+async def _store(path: Path, age: timedelta | None) -> None:
+    """A store whose newest tick, of an interval of a minute, is of this age."""
+    store = SqliteStore(path, clock=utc_now)
+    if age is not None:
+        await store.write(sample_snapshot(PRICE, utc_now().replace(microsecond=0) - age, 5))
+    await store.close()
+
+
+async def test_the_simulators_health_check_asks_what_it_serves():
+    script = SIMULATED["simulator"]["healthcheck"]["test"][-1]
+    (path,) = re.findall(r'"GET", "([^"]+)"', script)
+    app = create_app(Market(1, 5), utc_now, plan=Plan.unlimited())
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://simulator") as client:
+        answer = await client.get(path, headers={"X-CMC_PRO_API_KEY": "demo"})
+    assert answer.status_code == httpx.codes.OK
+
+
+@pytest.mark.parametrize("files", [("compose.yaml",), DEMO])
+def test_docker_compose_itself_accepts_the_files(files):
+    if not shutil.which("docker") or subprocess.run(["docker", "compose", "version"], capture_output=True).returncode:
+        pytest.skip("docker compose is not on this machine")
+    named = [part for name in files for part in ("-f", name)]
+    ended = subprocess.run(["docker", "compose", *named, "config", "-q"], cwd=ROOT, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "")

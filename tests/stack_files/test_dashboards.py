@@ -1,0 +1,201 @@
+"""The boards' JSON: what Grafana would not tell before somebody looks."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from itertools import combinations
+from typing import Any
+
+import pytest
+
+from lib.schema import MARKER, MARKER_UNITS, OWN
+from tests.stack_files.files import BOARDS, board, provisioning
+
+ALL = [board(path) for path in BOARDS]
+BY_UID = {each["uid"]: each for each in ALL}
+PANELS = [(each, panel) for each in ALL for panel in each["panels"]]
+TITLES = [f"{each['title']}: {panel['title']}" for each, panel in PANELS]
+
+KINDS = {"timeseries", "stat", "table", "piechart", "barchart", "state-timeline"}
+UNITS = {"none", "short", "string", "s", "percentunit", "currencyUSD", "dateTimeAsIso", "prefix:$"}
+TRANSFORMATIONS = {"organize", "joinByField", "sortBy", "timeSeriesTable"}
+GIVEN = {"__url_time_range", "__data", "__field"}
+"""What Grafana itself puts into links and names."""
+
+
+def used(text: str) -> set[str]:
+    """The variables a text names."""
+    return {found[1] for found in re.finditer(r"\$\{(\w+)", text)} - GIVEN
+
+
+def declared(each: dict[str, Any]) -> set[str]:
+    return {variable["name"] for variable in each["templating"]["list"]}
+
+
+def queries(each: dict[str, Any]) -> list[str]:
+    """Every question of a board: its panels', its variables', its annotations'."""
+    found = [target["query"] for panel in each["panels"] for target in panel["targets"]]
+    found += [variable["query"]["query"] for variable in each["templating"]["list"] if variable["type"] == "query"]
+    return found + [
+        note["target"]["query"] for note in each["annotations"]["list"] if "query" in note.get("target", {})
+    ]
+
+
+def paths(value: Any) -> Iterator[str]:
+    """Every address in a board."""
+    if isinstance(value, dict):
+        yield from ([value["url"]] if isinstance(value.get("url"), str) else [])
+        value = list(value.values())
+    if isinstance(value, list):
+        for part in value:
+            yield from paths(part)
+
+
+def units(panel: dict[str, Any]) -> Iterator[str]:
+    config = panel["fieldConfig"]
+    yield config["defaults"]["unit"]
+    for override in config["overrides"]:
+        yield from (each["value"] for each in override["properties"] if each["id"] == "unit")
+
+
+def test_the_four_boards_are_there():
+    assert {each["title"] for each in ALL} == {"Market", "Asset", "Ranks", "Ingest health"}
+
+
+@pytest.mark.parametrize("path", BOARDS, ids=lambda path: path.stem)
+def test_a_board_is_of_grafana_13_and_named_after_its_file(path):
+    each = board(path)
+    assert each["uid"] == f"topcoins-{path.stem}"
+    assert each["schemaVersion"] == 42
+    assert each["description"]
+    assert "id" not in each
+    assert each["tags"] == ["topcoins"]
+    assert (each["time"], each["refresh"]) == ({"from": "now-24h", "to": "now"}, "1m")
+
+
+@pytest.mark.parametrize("each", ALL, ids=lambda each: each["uid"])
+def test_panels_have_ids_and_titles_of_their_own_and_do_not_overlap(each):
+    assert max(Counter(panel["id"] for panel in each["panels"]).values()) == 1
+    assert max(Counter(panel["title"] for panel in each["panels"]).values()) == 1
+    cells = {
+        panel["id"]: {
+            (x, y)
+            for x in range(panel["gridPos"]["x"], panel["gridPos"]["x"] + panel["gridPos"]["w"])
+            for y in range(panel["gridPos"]["y"], panel["gridPos"]["y"] + panel["gridPos"]["h"])
+        }
+        for panel in each["panels"]
+    }
+    assert all(0 <= x < 24 for taken in cells.values() for x, _ in taken)
+    assert not [pair for pair in combinations(cells, 2) if cells[pair[0]] & cells[pair[1]]]
+
+
+@pytest.mark.parametrize(("each", "panel"), PANELS, ids=TITLES)
+def test_a_panel_says_what_it_shows_in_one_line_and_in_which_unit(each, panel):
+    assert panel["type"] in KINDS
+    assert panel["title"]
+    assert panel["description"].endswith(".")
+    assert "\n" not in panel["description"]
+    assert set(units(panel)) <= UNITS
+    assert panel["interval"] == "1m"
+
+
+@pytest.mark.parametrize(("each", "panel"), PANELS, ids=TITLES)
+def test_a_panel_asks_the_provisioned_data_source(each, panel):
+    (source,) = provisioning("datasources/influxdb.yaml")["datasources"]
+    wanted = {"type": source["type"], "uid": source["uid"]}
+    assert panel["datasource"] == wanted
+    assert panel["targets"]
+    assert all(target["datasource"] == wanted for target in panel["targets"])
+    assert max(Counter(target["refId"] for target in panel["targets"]).values()) == 1
+
+
+@pytest.mark.parametrize(("each", "panel"), PANELS, ids=TITLES)
+def test_a_panels_overrides_and_transformations_name_what_is_there(each, panel):
+    refs = {target["refId"] for target in panel["targets"]}
+    named = {change["id"]: change["options"] for change in panel.get("transformations", [])}
+    assert set(named) <= TRANSFORMATIONS
+    assert set(named.get("timeSeriesTable", {})) <= refs
+    ordered = set(named.get("organize", {}).get("indexByName", {}))
+    for override in panel["fieldConfig"]["overrides"]:
+        known = {"byName": ordered, "byFrameRefID": refs}[override["matcher"]["id"]]
+        assert override["matcher"]["options"] in known
+
+
+@pytest.mark.parametrize("each", ALL, ids=lambda each: each["uid"])
+def test_every_variable_used_is_declared_and_every_one_declared_is_used(each):
+    shown = {name: value for name, value in each.items() if name != "templating"}
+    own = used(json.dumps(shown)) | set().union(*(used(query) for query in queries(each)))
+    carried = {name for link in each["links"] if link["includeVars"] for name in declared(BY_UID[uid_of(link["url"])])}
+    assert own <= declared(each)
+    assert declared(each) <= own | carried
+
+
+def test_a_variable_of_one_name_is_the_same_on_every_board():
+    seen: dict[str, Any] = {}
+    for each in ALL:
+        for variable in each["templating"]["list"]:
+            plain = {name: value for name, value in variable.items() if name != "hide"}
+            assert seen.setdefault(variable["name"], plain) == plain
+
+
+def test_an_asset_is_told_from_its_name_by_the_last_bar():
+    for each in ALL:
+        (variable,) = [each for each in each["templating"]["list"] if each["name"] == "asset"]
+        pattern = variable["regex"].strip("/").replace("(?<", "(?P<")
+        (found,) = re.finditer(pattern, "A|B some|thing|42")
+        assert found.groupdict() == {"text": "A|B some|thing", "value": "42"}
+
+
+def uid_of(url: str) -> str:
+    found = re.match(r"/d/([\w-]+)/", url)
+    assert found, url
+    return found[1]
+
+
+@pytest.mark.parametrize("each", ALL, ids=lambda each: each["uid"])
+def test_links_lead_to_boards_that_are_there_and_carry_asset_and_range(each):
+    for url in paths(each):
+        other = BY_UID[uid_of(url)]
+        for name, value in re.findall(r"[?&]var-(\w+)=([^&]+)", url):
+            assert name in declared(other)
+            assert value in ("${__data.fields.cmc_id}", "${__field.labels.cmc_id}")
+            assert url.endswith("&${__url_time_range}")
+    assert {uid_of(link["url"]) for link in each["links"]} == set(BY_UID) - {each["uid"]}
+    assert all(link["keepTime"] and link["includeVars"] for link in each["links"])
+    assert "asset" in declared(each)
+
+
+@pytest.mark.parametrize(("each", "panel"), PANELS, ids=TITLES)
+def test_a_rank_is_drawn_with_the_first_place_at_the_top(each, panel):
+    ranks = any('"rank"' in target["query"] for target in panel["targets"]) and panel["type"] == "timeseries"
+    inverted = panel["fieldConfig"]["defaults"].get("custom", {}).get("transform") == "negative-Y"
+    assert inverted == ranks
+    if inverted:
+        # Grafana draws -r and would write -r on the axis.
+        (mapping,) = panel["fieldConfig"]["defaults"]["mappings"]
+        assert all(value["text"] == name.removeprefix("-") for name, value in mapping["options"].items() if name != "0")
+        assert {str(-rank) for rank in (*range(1, 101), *range(110, 1001, 10))} <= set(mapping["options"])
+
+
+@pytest.mark.parametrize("each", ALL, ids=lambda each: each["uid"])
+def test_the_questions_name_what_the_schema_declares(each):
+    fields = {field for series in OWN.values() for field in series.fields} | set(MARKER_UNITS)
+    for query in queries(each):
+        named = set(re.findall(r'(?:r\._measurement == |measurement: )"(\w+)"', query))
+        assert named <= {*OWN, MARKER}
+        assert set(re.findall(r'r\._field == "(\w+)"', query)) <= fields
+        assert set(re.findall(r'series: "(\w+)"', query)) <= set(OWN)
+
+
+@pytest.mark.parametrize("each", ALL, ids=lambda each: each["uid"])
+def test_every_long_range_is_asked_of_the_hourly_bucket_or_counted_in_windows(each):
+    for query in queries(each):
+        windows = re.findall(r"aggregateWindow\(every: ([\w.]+)", query)
+        if 'long then v.defaultBucket + "_hourly"' not in query:
+            # The raw markers, counted: no point of theirs is drawn.
+            assert '"snapshot"' in query
+            assert windows in (["every"], [])
+            assert windows or "|> last()" in query or "|> sum()" in query
+        elif "range(start: v.timeRangeStart, stop: v.timeRangeStop)" in query:
+            assert windows == ["v.windowPeriod"] or "|> limit(n: 200)" in query

@@ -1,0 +1,38 @@
+"""The operator's page, against the files it speaks of."""
+
+import re
+
+from tests.stack_files.files import BOARDS, ROOT, board, compose, rules, variables
+
+PAGE = (ROOT / "docs/operating.md").read_text("utf-8")
+READ = variables((ROOT / "compose.yaml").read_text("utf-8"))
+
+
+def test_the_page_tells_what_every_volume_holds_and_backs_up_all_that_last():
+    volumes = set(compose()["volumes"])
+    rows = {
+        name for row in re.findall(r"(?m)^\| (`.*?`) \| .* \| .* \|$", PAGE) for name in re.findall(r"`(\w+)`", row)
+    }
+    assert volumes <= rows
+    (kept,) = re.findall(r'(?m)^volumes="(.*)"$', PAGE)
+    # What waits in the spool belongs to the moment, not to the backup.
+    assert set(kept.split()) == volumes - {"spool"}
+
+
+def test_the_page_names_every_service_rule_and_board():
+    assert {f"`{name}`" for name in compose()["services"]} <= set(re.findall(r"`\w+`", PAGE))
+    named = [cell for row in re.findall(r"(?m)^\| ([^|]+) \|", PAGE) for cell in row.strip().split(", ")]
+    assert {board(path)["title"] for path in BOARDS} <= set(named)
+    assert {rule["title"] for rule in rules()} <= set(named)
+
+
+def test_every_variable_the_page_names_is_one_compose_reads():
+    named = set(re.findall(r"\b((?:TOPCOINS|API|GRAFANA|CMC|COINDESK)_[A-Z_]+)\b", PAGE))
+    assert named
+    assert named <= READ
+
+
+def test_the_page_speaks_of_the_project_and_the_image_that_compose_has():
+    assert f"-v {compose()['name']}_%s:" in PAGE
+    images = set(re.findall(r"influxdb:[\d.]+", PAGE))
+    assert images == {compose()["services"]["influxdb"]["image"]}

@@ -30,6 +30,7 @@ from lib.units import format_duration
 DAY = timedelta(days=1)
 CLOCK_TOLERANCE = timedelta(seconds=2)
 STALE_TICKS = 3
+YEARS = 3650
 GIB = 2**30
 
 
@@ -52,6 +53,11 @@ def examine(environ: Mapping[str, str], clock: Clock) -> list[Finding]:
     return [Finding("settings", True, f"read from {where}"), *asyncio.run(_examine(chosen, clock))]
 
 
+async def _examine(chosen: Settings, clock: Clock) -> list[Finding]:
+    async with httpx.AsyncClient(timeout=10) as client:
+        return await findings_of(chosen, client, clock)
+
+
 def show(findings: Sequence[Finding], console: Console) -> None:
     """The findings as a table for people."""
     table = Table("", "looked at", "seen", show_lines=False, box=None)
@@ -66,17 +72,17 @@ def as_json(findings: Sequence[Finding]) -> bytes:
     return orjson.dumps([asdict(finding) for finding in findings])
 
 
-async def _examine(chosen: Settings, clock: Clock) -> list[Finding]:
+async def findings_of(chosen: Settings, client: httpx.AsyncClient, clock: Clock) -> list[Finding]:
+    """What is found with these settings: keys, store, ticks, disk."""
     store = open_store(chosen, clock)
     embedded = chosen.store_url.startswith(SQLITE)
     try:
-        async with httpx.AsyncClient(timeout=10) as client:
-            return [
-                *await _keys(chosen, client, store, clock),
-                await _store_answers(store),
-                *await _ticks(store, clock()),
-                *(_disk(chosen, await sqlite_bytes_per_tick(chosen.assets)) if embedded else []),
-            ]
+        return [
+            *await _keys(chosen, client, store, clock),
+            await _store_answers(store),
+            *await _ticks(store, clock()),
+            *(_disk(chosen, await sqlite_bytes_per_tick(chosen.assets)) if embedded else []),
+        ]
     finally:
         await store.close()
 
@@ -86,6 +92,7 @@ async def _keys(chosen: Settings, client: httpx.AsyncClient, store: Store, clock
     named = [("ingest_price", chosen.price_source), *(("ingest_rank", name) for name in chosen.rank_source)]
     found: list[Finding] = []
     asked: set[str] = set()
+    askable: set[str] = set()
     for service, name in named:
         what = f"{service}: {name}"
         try:
@@ -96,14 +103,14 @@ async def _keys(chosen: Settings, client: httpx.AsyncClient, store: Store, clock
         setting = file.key.setting if file.key else ""
         key = chosen.api_keys.get(setting)
         source = Source(file, client=client, clock=clock, key=key, url=chosen.source_urls.get(file.request.url_setting))
+        if source.usable:
+            askable.add(service)
         found.append(_how_asked(what, source, setting, keyed=key is not None, chosen=chosen))
         if key is not None and setting not in asked:
             asked.add(setting)
             found += await _credits(setting, source, store, clock)
-    for service in {service for service, _ in named}:
-        if not any(finding.well for finding in found if finding.what.startswith(service)):
-            found.append(Finding(service, False, "no source can be asked"))
-    return found
+    none = sorted({service for service, _ in named} - askable)
+    return found + [Finding(service, False, "no source can be asked") for service in none]
 
 
 def _how_asked(what: str, source: Source, setting: str, *, keyed: bool, chosen: Settings) -> Finding:
@@ -152,9 +159,10 @@ async def _lasts(
     if not markers or not used:
         return Finding(what, left > 0, f"{seen}; nothing charged in the last day to reckon with")
     since = max(now - markers[0].tick, timedelta(minutes=1))
-    empty = now + since * (left / used)
-    until = f"{seen}; at the last day's {used:,.0f} they last until {isoformat(empty.replace(microsecond=0))}"
-    return Finding(what, resets_at is None or empty >= resets_at, until)
+    days = since / DAY * (left / used)
+    until = "for years" if days > YEARS else f"until {isoformat((now + days * DAY).replace(microsecond=0))}"
+    well = resets_at is None or days >= (resets_at - now) / DAY
+    return Finding(what, well, f"{seen}; at the last day's {used:,.0f} they last {until}")
 
 
 async def _store_answers(store: Store) -> Finding:

@@ -31,7 +31,9 @@ async def sqlite_bytes_per_tick(assets: int) -> float:
         return (sizes[1] - sizes[0]) / SAMPLE
 
 
-def sample_snapshot(series: Series, tick: datetime, assets: int) -> Snapshot:
+def sample_snapshot(
+    series: Series, tick: datetime, assets: int, *, source: str = "sample", credits: float = 0.0
+) -> Snapshot:
     """A snapshot of made-up values as long as real ones."""
     values = np.random.default_rng(int(tick.timestamp())).lognormal(size=assets)
     ids = pl.Series(ID, range(1, assets + 1), pl.Int64)
@@ -43,14 +45,14 @@ def sample_snapshot(series: Series, tick: datetime, assets: int) -> Snapshot:
     }
     marker = Marker(
         series=series.name,
-        source="sample",
+        source=source,
         tick=tick,
         assets=assets,
         rejected=0,
         duplicates=0,
         duration=MINUTE,
         observed_at=tick,
-        credits=0.0,
+        credits=credits,
         interval=MINUTE,
         unchanged=False,
         backfilled=False,

@@ -6,12 +6,14 @@ Everything that logs through the standard library (uvicorn, APScheduler, httpx) 
 import logging
 import sys
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
 
 import structlog
 from pydantic import SecretStr
 
+from lib.clock import isoformat
 from lib.errors import SettingsRejected
 from lib.settings import Settings
 
@@ -46,6 +48,7 @@ def configure(settings: Settings) -> None:
     logging.basicConfig(handlers=[handler], level=settings.log_level.upper(), force=True)
     for name in _LOUD:
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)  # a skipped tick is told by lib.poll
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(settings.log_level.upper())),
@@ -79,7 +82,7 @@ class Redaction:
             return {self._hidden(name): self._hidden(inner) for name, inner in value.items()}
         if isinstance(value, list | tuple):
             return [self._hidden(inner) for inner in value]
-        text = str(value)
+        text = isoformat(value) if isinstance(value, datetime) else str(value)
         for secret in self._secrets:
             text = text.replace(secret, HIDDEN)
         return text

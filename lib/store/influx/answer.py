@@ -77,7 +77,7 @@ def times(csv: str) -> list[datetime]:
 
 
 def _complete(values: pl.DataFrame) -> Iterator[Marker]:
-    if values.is_empty():
+    if not {"_time", "series", "source"} <= set(values.columns):
         return
     points: dict[tuple[str, str, str], dict[str, str]] = {}
     for time, series, source, field, value in values.select(

@@ -1,5 +1,6 @@
 """One InfluxDB server: asking, writing, deleting, and what each of its failures means to the caller."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -18,7 +19,9 @@ from lib.units import format_duration
 TIMEOUT = timedelta(seconds=10)
 TOKEN = "TOPCOINS_INFLUX_TOKEN"
 MOST_SAID = 300
-_BUSY = ("queue", "too many", "concurrency")
+_BUSY = ("queue", "too many", "concurrency", "runtime error")
+"""In a 400 that is not our doing. A query that fails at work says so here if it fails before its first byte."""
+_ERROR_TABLE = re.compile(r"^,?error,reference\r?$", re.MULTILINE)
 _PLAIN_CSV = {"header": True, "annotations": [], "delimiter": ",", "commentPrefix": "#"}
 """Annotations would be rows of another width, which a CSV reader has to be kept from."""
 
@@ -133,5 +136,5 @@ def _whole(answer: str, url: str) -> str:
     start = 0 if answer.startswith("error,reference") else answer.rfind("\nerror,reference")
     if start < 0:
         return answer
-    said = " ".join(answer[start:].split("\n", 2)[-1].split()).strip('," ')[:MOST_SAID]
+    said = " ".join(answer[start:].partition("reference")[2].split()).strip('," ')[:MOST_SAID]
     raise StoreUnavailable(f"InfluxDB at {url}: the query broke off: {said}")

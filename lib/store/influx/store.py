@@ -144,7 +144,7 @@ class InfluxStore:
 
     async def _clear(self, snapshot: Snapshot) -> None:
         """Take away what an earlier, different writing of the tick has left: other tags would stay beside the new."""
-        series, tick = snapshot.series, snapshot.tick
+        series, tick = snapshot.series, snapshot.tick.replace(microsecond=0)
         left = await self._writer.query(flux.leftovers(self._bucket, series, tick))
         if not left.strip() or answer.markers(left) == [snapshot.marker]:
             return

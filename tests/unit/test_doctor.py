@@ -1,0 +1,134 @@
+"""`topcoins doctor`: each finding is well or wrong for a reason that can be read."""
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import orjson
+import pytest
+from rich.console import Console
+
+from lib import settings
+from lib.clock import utc_now
+from lib.delivery import Direct
+from lib.doctor import Finding, as_json, examine, findings_of, show
+from lib.forecast import sample_snapshot, sqlite_bytes_per_tick
+from lib.schema import PRICE, VOLUME_RANK
+from lib.simulator import Market, Plan, create_app
+from lib.store.sqlite import SqliteStore
+from tests.fakes import NOON, FakeClock
+
+MINUTE = timedelta(minutes=1)
+
+
+def findings(environ, clock, *, plan=None) -> dict[str, Finding]:
+    """All findings, the upstreams being the simulator in process."""
+    app = create_app(Market(1, 50), clock, plan=plan or Plan())
+
+    async def found() -> list[Finding]:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client:
+            return await findings_of(settings.load(environ), client, clock)
+
+    return {finding.what: finding for finding in asyncio.run(found())}
+
+
+@pytest.fixture
+def environ(tmp_path):
+    return {"TOPCOINS_STORE_URL": f"sqlite:///{tmp_path}/topcoins.db", "TOPCOINS_ASSETS": "50"}
+
+
+@pytest.fixture
+def clock():
+    return FakeClock()
+
+
+def filled(environ, clock, *, minutes_ago: int, credits: float = 0.0) -> None:
+    async def fill() -> None:
+        store = SqliteStore(Path(environ["TOPCOINS_STORE_URL"].removeprefix("sqlite:///")), clock=clock)
+        for series in (PRICE, VOLUME_RANK):
+            snapshot = sample_snapshot(series, NOON - minutes_ago * MINUTE, 50, source="coinmarketcap", credits=credits)
+            await Direct(store).take(snapshot)
+        await store.close()
+
+    asyncio.run(fill())
+
+
+def test_without_keys_all_is_well_and_says_who_is_left_out(environ, clock):
+    found = findings(environ, clock)
+    assert all(finding.well for finding in found.values())
+    assert found["ingest_price: coinmarketcap"].seen == "asked without a key, every 5m"
+    assert "left out: TOPCOINS_COINDESK_API_KEY is not set" in found["ingest_rank: coindesk"].seen
+    assert found["ticks of price"].seen == "none stored yet"
+    assert "GiB a day for 50 assets" in found["disk"].seen
+
+
+def test_a_broken_setting_is_the_only_finding_and_wrong():
+    (only,) = examine({"TOPCOINS_ASSETS": "9000"}, utc_now)
+    assert (only.what, only.well) == ("settings", False)
+    assert "9000" in only.seen
+
+
+def test_a_key_tells_what_is_left_of_it(environ, clock):
+    found = findings(environ | {"TOPCOINS_CMC_API_KEY": "good"}, clock)
+    assert found["TOPCOINS_CMC_API_KEY"].well
+    assert "10,000 of 10,000 credits left" in found["TOPCOINS_CMC_API_KEY"].seen
+
+
+def test_a_refused_key_is_wrong(environ, clock):
+    found = findings(environ | {"TOPCOINS_CMC_API_KEY": "bad-key"}, clock)
+    assert not found["TOPCOINS_CMC_API_KEY"].well
+    assert "bad-key" not in found["TOPCOINS_CMC_API_KEY"].seen
+
+
+@pytest.mark.parametrize(("credits", "well"), [(1.0, True), (5000.0, False)])
+def test_credits_that_do_not_last_until_the_reset_are_wrong(environ, clock, credits, well):
+    filled(environ, clock, minutes_ago=600, credits=credits)
+    found = findings(environ | {"TOPCOINS_CMC_API_KEY": "good"}, clock)["TOPCOINS_CMC_API_KEY"]
+    assert found.well == well
+    assert "they last" in found.seen
+
+
+def test_hardly_any_use_lasts_for_years(environ, clock):
+    filled(environ, clock, minutes_ago=600, credits=1e-6)
+    found = findings(environ | {"TOPCOINS_CMC_API_KEY": "good"}, clock)["TOPCOINS_CMC_API_KEY"]
+    assert found.seen.endswith("they last for years")
+
+
+@pytest.mark.parametrize(("minutes", "well"), [(2, True), (30, False)])
+def test_old_ticks_are_wrong(environ, clock, minutes, well):
+    filled(environ, clock, minutes_ago=minutes)
+    found = findings(environ, clock)["ticks of price"]
+    assert found.well == well
+    assert f"newest {minutes}m old, 50 assets" in found.seen
+
+
+def test_a_series_no_source_of_which_can_be_asked_is_wrong(environ, clock):
+    found = findings(environ | {"TOPCOINS_RANK_SOURCE": "coindesk"}, clock)
+    assert not found["ingest_rank"].well
+
+
+def test_a_source_that_is_not_there_is_wrong(environ, clock):
+    assert not findings(environ | {"TOPCOINS_PRICE_SOURCE": "nobody"}, clock)["ingest_price: nobody"].well
+
+
+def test_a_store_that_is_none_is_wrong(environ, clock, tmp_path):
+    (tmp_path / "topcoins.db").write_text("this is no database, and never was one of any kind" * 20)
+    found = findings(environ, clock)
+    assert not found["store"].well
+    assert "ticks of price" not in found
+
+
+def test_the_findings_read_the_same_for_people_and_machines(capsys):
+    told = [Finding("store", True, "answers"), Finding("clock", False, "9 s off")]
+    assert orjson.loads(as_json(told))[1] == {"what": "clock", "well": False, "seen": "9 s off"}
+    show(told, Console(width=100))
+    text = capsys.readouterr().out
+    assert "wrong" in text
+    assert "9 s off" in text
+
+
+async def test_the_forecast_grows_with_the_assets():
+    few, many = await sqlite_bytes_per_tick(100), await sqlite_bytes_per_tick(1000)
+    assert 5 < many / few < 15
+    assert 30 < many / 1000 < 300

@@ -133,8 +133,8 @@ def _retry_after(value: str | None) -> timedelta | None:
 
 def _whole(answer: str, url: str) -> str:
     """The answer, unless it ends in the error table: a query that fails after its first byte is still HTTP 200."""
-    start = 0 if answer.startswith("error,reference") else answer.rfind("\nerror,reference")
-    if start < 0:
+    table = _ERROR_TABLE.search(answer)
+    if table is None:
         return answer
-    said = " ".join(answer[start:].partition("reference")[2].split()).strip('," ')[:MOST_SAID]
+    said = " ".join(answer[table.end() :].split()).strip('," ')[:MOST_SAID]
     raise StoreUnavailable(f"InfluxDB at {url}: the query broke off: {said}")

@@ -123,9 +123,7 @@ def run_task(url: str, operator: str, client: httpx.Client) -> str:
 async def test_the_server_runs_the_task_by_itself_with_what_init_made(tmp_path, tmp_path_factory):
     with fresh_influxd(tmp_path_factory.mktemp("influxd")) as url, httpx.Client() as client:
         set_up(url, org="topcoins", bucket="market", retention=timedelta(days=90), folder=tmp_path, client=client)
-        tokens = {
-            one: SecretStr((tmp_path / one / "influx_token").read_text()) for one in ("ingest_price", "query_api")
-        }
+        files = [tmp_path / one / "influx_token" for one in ("ingest_price", "query_api")]
 
         def clock() -> datetime:
             return datetime.now(UTC)

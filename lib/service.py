@@ -71,8 +71,12 @@ def ingests(
     store: Store,
     deliveries: Deliveries,
     clock: Clock,
+    folder: Path | None = None,
 ) -> list[Ingest]:
-    """One ingest per series of the plan; SettingsRejected when two would fill the same."""
+    """One ingest per series of the plan; SettingsRejected when two would fill the same.
+
+    Each writes its credit plan and its misses into its own part of `folder`, where there is one.
+    """
     planned = plan(chosen)
     for name, times in Counter(files[0].series for files in planned).items():
         if times > 1:
@@ -85,7 +89,7 @@ def ingests(
             clock=clock,
             assets=chosen.assets,
             interval=chosen.interval,
-            folder=chosen.spool_dir / files[0].series,
+            folder=folder / files[0].series if folder else None,
         )
         for files in planned
     ]
@@ -104,7 +108,10 @@ async def poll(service: str, plan: Plan, chosen: Settings, *, clock: Clock, stop
             return Spooled(spool, store)
 
         work = Poll(clock)
-        for ingest in ingests(plan, chosen, client=client, store=store, deliveries=spooled, clock=clock):
+        made = ingests(
+            plan, chosen, client=client, store=store, deliveries=spooled, clock=clock, folder=chosen.spool_dir
+        )
+        for ingest in made:
             work.add(ingest.series.name, ingest.tick, partial(getattr, ingest, "interval"))
             say.info("polling", service=service, series=ingest.series.name, interval_s=ingest.interval.total_seconds())
         await work.run(stop)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -49,15 +49,15 @@ class Stack:
         passing: bool = False,
     ) -> "subprocess.Popen[bytes]":  # fmt: skip
         """Run `python ARGUMENTS`; its output goes to `log`, or where ours goes. A `passing` one may end by itself."""
-        out = log.open("ab") if log else None
-        process = subprocess.Popen(
-            [sys.executable, *arguments],
-            env=dict(environ),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE if passing else out,
-            stderr=out,
-            start_new_session=True,
-        )
+        with log.open("ab") if log else nullcontext() as out:
+            process = subprocess.Popen(
+                [sys.executable, *arguments],
+                env=dict(environ),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE if passing else out,
+                stderr=out,
+                start_new_session=True,
+            )
         self._children.append(_Child(name, process, passing, log))
         return process
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import socket
 import sys
 from collections import Counter
@@ -70,6 +71,8 @@ async def serve(chosen: Settings) -> None:
     sockets = listening(chosen)
     at = [f"http://{name}:{port}" for name, port in (listener.getsockname()[:2] for listener in sockets)]
     structlog.get_logger().info("answering", at=at)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, frame: None)  # uvicorn ends at these, then raises them again
     await uvicorn.Server(config).serve(sockets=sockets)
     await store.close()
 

@@ -6,12 +6,13 @@ import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from tests.bench import answers, demo, ticks
+from tests.bench import answers, demo, influx, ticks
 
 BENCHMARKS: dict[str, Callable[[Path], Awaitable[None]]] = {
     "now": answers.now_against_a_bare_app,
     "asof": answers.cold_instants,
     "tick": ticks.one_tick_of_5000,
+    "influx": influx.cold_instants,
     "demo": demo.a_day_of_history,
 }
 

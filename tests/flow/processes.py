@@ -1,0 +1,212 @@
+"""Real processes on a stage: each with its output in files and free ports, all ended when the stage closes."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import httpx
+
+T = TypeVar("T")
+
+ROOT = Path(__file__).parents[2]
+WITHIN_S = 30.0
+LOOK_S = 0.05
+COMMAND = str(Path(sys.executable).with_name("topcoins"))
+RUN = "FLOW_RUN"
+"""The variable by which the processes of a stage, and all that they start, are known again."""
+
+
+def eventually(ask: Callable[[], T], within: float = WITHIN_S) -> T:
+    """The first true answer to `ask`."""
+    deadline = time.monotonic() + within
+    while not (answer := ask()):
+        assert time.monotonic() < deadline, f"not within {within:g} s: {answer!r}"
+        time.sleep(LOOK_S)
+    return answer
+
+
+def free_port() -> int:
+    """A port on loopback that is free now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Process:
+    """A started process, and what it has said so far."""
+
+    def __init__(self, arguments: list[str], environ: Mapping[str, str], folder: Path, name: str) -> None:
+        self._out, self._err = folder / f"{name}.out", folder / f"{name}.err"
+        with self._out.open("wb") as out, self._err.open("wb") as err:
+            self._process = subprocess.Popen(
+                arguments, env=dict(environ), cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
+                start_new_session=True,
+            )  # fmt: skip
+
+    @property
+    def out(self) -> str:
+        return self._out.read_text("utf-8")
+
+    @property
+    def err(self) -> str:
+        return self._err.read_text("utf-8")
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """Its log, where that is JSON on stdout."""
+        return [json.loads(line) for line in self.out.splitlines(keepends=True) if line.endswith("\n")]
+
+    def event(self, name: str, **fields: Any) -> dict[str, Any]:
+        """The first event of this name with these fields, as soon as it is logged."""
+
+        def found() -> dict[str, Any] | None:
+            fit = (e for e in self.events if e["event"] == name and fields.items() <= e.items())
+            return next(fit, None)
+
+        return self.until(found) or {}
+
+    def until(self, ask: Callable[[], T]) -> T:
+        """The first true answer to `ask`, given before the process ends."""
+
+        def asked() -> T:
+            runs = self.runs
+            answer = ask()
+            assert answer or runs, f"ended too early: {self.out}{self.err}"
+            return answer
+
+        return eventually(asked)
+
+    @property
+    def runs(self) -> bool:
+        return self._process.poll() is None
+
+    def send(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def ends(self, within: float = WITHIN_S) -> int:
+        """Its exit code."""
+        return self._process.wait(within)
+
+
+class Api:
+    """A query API to ask."""
+
+    def __init__(self, process: Process, port: int, safe_port: int) -> None:
+        self.process = process
+        self.port = port
+        self.safe_port = safe_port
+
+    def get(self, path: str = "/", /, port: int | None = None, **params: Any) -> httpx.Response:
+        url = f"http://127.0.0.1:{port or self.port}{path}"
+        return httpx.get(url, params=params, trust_env=False, timeout=WITHIN_S)
+
+    def answers(self, path: str = "/", status: int = 200, /, **params: Any) -> httpx.Response:
+        """The first answer with this status."""
+
+        def asked() -> httpx.Response | None:
+            try:
+                response = self.get(path, **params)
+            except httpx.TransportError:
+                return None
+            return response if response.status_code == status else None
+
+        response = self.process.until(asked)
+        assert response is not None
+        return response
+
+
+class Stage:
+    """Starts processes in a folder, with settings of their own and none of the caller's."""
+
+    def __init__(self, folder: Path, environ: Mapping[str, str]) -> None:
+        self.folder = folder
+        self._environ = {**environ, RUN: uuid.uuid4().hex}
+        self._processes: list[Process] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for process in self._processes:
+            if process.runs:
+                process.send(signal.SIGTERM)
+        for process in self._processes:
+            try:
+                process.ends()
+            except subprocess.TimeoutExpired:
+                process.send(signal.SIGKILL)
+                process.ends()
+
+    def start(self, *arguments: str, **settings: object) -> Process:
+        """`python ARGUMENTS`, with settings by their names without the prefix."""
+        return self._start([sys.executable, *arguments], settings)
+
+    def topcoins(self, *arguments: str, **settings: object) -> Process:
+        """The command."""
+        return self._start([COMMAND, *arguments], settings)
+
+    def service(self, module: str, store: Path | None = None, **settings: object) -> Process:
+        """One of the services, over the store of this stage or another one, its spool beside it."""
+        chosen = store or self.store
+        own = {"STORE_URL": f"sqlite:///{chosen}", "SPOOL_DIR": chosen.parent / "spool"}
+        return self.start("-m", module, **own, **settings)
+
+    @property
+    def store(self) -> Path:
+        return self.folder / "data" / "topcoins.db"
+
+    def api(self, store: Path | None = None, **settings: object) -> Api:
+        """The query API on two free ports."""
+        port, safe_port = free_port(), free_port()
+        process = self.service("query_api", store, HTTP_PORT=port, HTTP_SAFE_PORT=safe_port, **settings)
+        return Api(process, port, safe_port)
+
+    def simulator(self, *arguments: str, port: int | None = None) -> dict[str, object]:
+        """The upstream APIs; the settings by which a service asks them."""
+        chosen = port or free_port()
+        process = self.topcoins("simulate", "--port", str(chosen), *arguments)
+        process.until(lambda: listens(chosen))
+        return upstream(chosen)
+
+    def alive(self) -> list[str]:
+        """The command lines of this stage's processes and of all they started, orphans too."""
+        mark = f"{RUN}={self._environ[RUN]}".encode()
+        return [command for environ, command in _processes() if mark in environ]
+
+    def _start(self, arguments: list[str], settings: Mapping[str, object]) -> Process:
+        own = {f"TOPCOINS_{name}": str(value) for name, value in settings.items()}
+        name = f"{len(self._processes)}-{Path(arguments[0]).name}"
+        process = Process(arguments, self._environ | own, self.folder, name)
+        self._processes.append(process)
+        return process
+
+
+def upstream(port: int) -> dict[str, object]:
+    """Settings for both upstreams on one port of loopback."""
+    url = f"http://127.0.0.1:{port}"
+    return {"CMC_URL": url, "COINDESK_URL": url, "CMC_API_KEY": "demo", "COINDESK_API_KEY": "demo"}
+
+
+def _processes() -> list[tuple[bytes, str]]:
+    """Environment and command line of every process we may look at."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit() and int(folder.name) != os.getpid():
+            try:
+                environ, command = (folder / "environ").read_bytes(), (folder / "cmdline").read_bytes()
+            except OSError:  # ended meanwhile, or another user's
+                continue
+            found.append((environ, command.replace(b"\0", b" ").decode("utf-8", "replace")))
+    return found

@@ -1,0 +1,51 @@
+"""The three services as processes on a real InfluxDB, each with the token `topcoins init` made for it."""
+
+import json
+from datetime import datetime
+
+import pytest
+
+from tests.flow.processes import Api, free_port
+from tests.influxd import fresh_influxd
+
+pytestmark = [pytest.mark.stack, pytest.mark.influx]
+
+
+def test_init_then_the_services_answer_and_say_when_the_store_is_gone(stage, tmp_path_factory):
+    with fresh_influxd(tmp_path_factory.mktemp("influxd")) as url:
+        store = {"STORE_URL": url, "SPOOL_DIR": stage.folder / "spool"}
+        for made in (True, False):
+            init = stage.topcoins("init", "--folder", "tokens", "--json", **store)
+            assert init.ends() == 0, init.err
+            assert ("bucket market" in json.loads(init.out)["made"]) == made
+
+        def service(name: str, **settings: object):
+            token = stage.folder / "tokens" / name / "influx_token"
+            return stage.start("-m", name, INFLUX_TOKEN_FILE=token, **store, **settings)
+
+        upstream = stage.simulator("--assets", "300", "--unlimited")
+        ingestors = [service(name, ASSETS=300, **upstream) for name in ("ingest_price", "ingest_rank")]
+        apis = []
+        for _ in range(2):
+            port, safe_port = free_port(), free_port()
+            apis.append(Api(service("query_api", HTTP_PORT=port, HTTP_SAFE_PORT=safe_port), port, safe_port))
+        top = apis[0].answers("/v1/top", limit=250).json()
+        assert top["count"] == 250
+        assert [row["rank"] for row in top["data"]] == list(range(1, 251))
+        assert top["assets"]["matched"] <= min(top["assets"]["price"], top["assets"]["rank"])
+        # Two processes on one store say the same of the same instant.
+        asked = {"limit": 250, "datetime": top["requested_at"]}
+        first, second = (api.answers("/v1/top", 200, **asked) for api in apis)
+        assert first.content == second.content
+        assert first.headers["etag"] == second.headers["etag"]
+        assert datetime.fromisoformat(top["price_time"]) <= datetime.fromisoformat(top["requested_at"])
+        for ingestor in ingestors:
+            assert ingestor.event("tick")
+    away = apis[0].answers("/v1/top", 503, datetime="now-1m")
+    assert int(away.headers["retry-after"]) > 0
+    assert url not in away.text
+    assert apis[0].get("/readyz").status_code == 503
+    assert apis[0].get("/healthz").status_code == 200
+    said = "".join(process.out + process.err for process in (*ingestors, *(api.process for api in apis)))
+    for name in ("ingest_price", "ingest_rank", "query_api", "operator"):
+        assert (stage.folder / "tokens" / name / "influx_token").read_text() not in said

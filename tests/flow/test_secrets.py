@@ -1,0 +1,89 @@
+"""A key goes to its upstream and nowhere else, even when the upstream refuses it and says it back."""
+
+import json
+
+import pytest
+
+from tests.flow.processes import WITHIN_S, eventually
+
+pytestmark = pytest.mark.stack
+
+CMC, COINDESK, INFLUX = (f"canary-{name}-5f3a9c1e7b" for name in ("cmc", "coindesk", "influx"))
+CANARY = "canary-"
+PATHS = {
+    "/v3/cryptocurrency/listings/latest": CMC,
+    "/v1/key/info": CMC,
+    "/asset/v1/top/list": COINDESK,
+}
+PAGES = ("/", "/?format=csv", "/v1/status", "/v1/gaps", "/metrics", "/readyz", "/openapi.json", "/docs", "/none")
+
+
+def echoing(path: str, key: str) -> str:
+    """A fault script: the first request is answered, then the key comes back in every error there is."""
+    said = f"your key is {key}"
+    limited = {"status": {"error_code": 1008, "error_message": said}, "Err": {"type": 99, "message": said}}
+    coded = {"status": {"error_code": key, "error_message": said}, "Err": {"type": key, "message": said}}
+    refused = {"status": {"error_code": 1001, "error_message": said}, "Err": {"type": 2, "message": said}}
+    faults = [
+        (500, f"<html>{said}</html>"),
+        (429, json.dumps(limited)),
+        (200, said),
+        (200, json.dumps(coded)),
+        (401, json.dumps(refused)),
+    ]
+    lines = []
+    for number, (status, body) in enumerate(faults, 2):
+        count = 1000 if number == len(faults) + 1 else 1
+        lines.append(f"[[fault]]\nkind = 'error'\npath = '{path}'\nfirst = {number}\ncount = {count}")
+        lines.append(f"status = {status}\nbody = '''{body}'''")
+    return "\n".join(lines)
+
+
+@pytest.fixture
+def secrets(tmp_path_factory):
+    """Files outside of all that is looked through: two keys and the upstream's faults."""
+    folder = tmp_path_factory.mktemp("secrets")
+    (folder / "cmc").write_text(f"{CMC}\n")
+    (folder / "coindesk").write_text(COINDESK)
+    (folder / "faults.toml").write_text("\n".join(echoing(path, key) for path, key in PATHS.items()))
+    return folder
+
+
+def test_a_key_that_its_upstream_says_back_appears_nowhere(stage, secrets):
+    simulated = stage.simulator("--assets", "50", "--unlimited", "--faults", str(secrets / "faults.toml"))
+    urls = {name: value for name, value in simulated.items() if name.endswith("_URL")}
+    told = {**urls, "ASSETS": 50, "INTERVAL": "1s", "LOG_LEVEL": "debug", "INFLUX_TOKEN": INFLUX}
+    in_files = {"CMC_API_KEY_FILE": secrets / "cmc", "COINDESK_API_KEY_FILE": secrets / "coindesk"}
+    price = stage.service("ingest_price", LOG_FORMAT="json", CMC_API_KEY=CMC, COINDESK_API_KEY=COINDESK, **told)
+    log = stage.folder / "rank.log"
+    stage.service("ingest_rank", RANK_SOURCE="coindesk", LOG_FILE=log, LOG_FORMAT="json", **in_files, **told)
+    api = stage.api(LOG_FORMAT="console", CMC_API_KEY=CMC, **told)
+    assert api.answers("/").json()["count"] > 40
+    other = stage.folder / "other" / "topcoins.db"
+    console = stage.service("ingest_price", other, LOG_FORMAT="console", **in_files, **told)
+
+    def refused_and_hidden(text: str) -> bool:
+        return "SourceRejected" in text and "your key is ***" in text
+
+    eventually(lambda: refused_and_hidden(price.out))
+    eventually(lambda: refused_and_hidden(console.out))
+    eventually(lambda: refused_and_hidden(log.read_text("utf-8")))
+    for page in PAGES:
+        answer = api.get(page)
+        assert CANARY not in answer.text
+        assert CANARY not in str(answer.headers)
+    commands = stage.alive()
+    assert len(commands) == 5
+    assert not [command for command in commands if CANARY in command]
+    files = [path for path in stage.folder.rglob("*") if path.is_file()]
+    assert {"topcoins.db", "rank.log"} <= {path.name for path in files}
+    assert not [path for path in files if CANARY.encode() in path.read_bytes()]
+
+
+def test_a_key_that_is_no_key_is_refused_without_showing_it(stage, secrets):
+    (secrets / "cmc").write_text(f"{CMC} and more")
+    for settings in ({"CMC_API_KEY": f"{CMC} and more"}, {"CMC_API_KEY_FILE": secrets / "cmc"}):
+        process = stage.service("ingest_price", **settings)
+        assert process.ends(WITHIN_S) == 1
+        assert "TOPCOINS_CMC_API_KEY" in process.err
+        assert CANARY not in process.err + process.out

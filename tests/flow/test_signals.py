@@ -1,0 +1,181 @@
+"""How the services end and when they do not: signals, wrong settings, an absent store or upstream."""
+
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from lib.clock import utc_now
+from lib.settings import SERVICES
+from lib.snapshot import Marker
+from lib.store.sqlite import SqliteStore
+from tests.fakes import RECORDED
+from tests.flow.processes import WITHIN_S, free_port, upstream
+
+pytestmark = pytest.mark.stack
+
+INGESTORS = ("ingest_price", "ingest_rank")
+STILL_S = 0.5
+"""How long is looked that something does not happen."""
+
+
+class Held:
+    """An upstream that takes a request and answers it, with a recorded list, only when released."""
+
+    def __init__(self) -> None:
+        self.asked, self.released = threading.Event(), threading.Event()
+        body = (RECORDED / "cmc-listings-latest-100-20240317T1034Z.json").read_bytes()
+        held = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                held.asked.set()
+                held.released.wait(WITHIN_S)
+                self.send_response(200)
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: object) -> None: ...
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.settings = {**upstream(self.server.server_address[1]), "RANK_SOURCE": "coinmarketcap", "ASSETS": 100}
+
+
+async def all_markers(path: Path) -> list[Marker]:
+    store = SqliteStore(path, clock=utc_now)
+    found = await store.markers(utc_now() - timedelta(days=1), utc_now())
+    await store.close()
+    return found
+
+
+@pytest.fixture
+def held() -> Iterator[Held]:
+    upstream = Held()
+    thread = threading.Thread(target=upstream.server.serve_forever)
+    thread.start()
+    yield upstream
+    upstream.released.set()
+    upstream.server.shutdown()
+    thread.join()
+    upstream.server.server_close()
+
+
+@pytest.mark.parametrize(("service", "number"), [("ingest_price", signal.SIGTERM), ("ingest_rank", signal.SIGINT)])
+async def test_a_tick_that_runs_when_the_end_is_asked_for_is_still_stored(stage, held, service, number):
+    process = stage.service(service, **held.settings)
+    process.until(held.asked.is_set)
+    process.send(number)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.ends(within=STILL_S)
+    held.released.set()
+    assert process.ends() == 0
+    names = [event["event"] for event in process.events]
+    assert (names[0], names.count("tick"), names[-1]) == ("polling", 1, "stopped")
+    (marker,) = await all_markers(stage.store)
+    assert marker.assets == 100
+    assert process.err == ""
+
+
+def test_the_api_ends_when_it_is_asked_to(stage):
+    api = stage.api()
+    assert api.answers("/healthz").json() == {"status": "ok"}
+    api.process.send(signal.SIGTERM)
+    assert api.process.ends() == 0
+    assert "Traceback" not in api.process.out + api.process.err
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_wrong_setting_ends_a_service_with_one_sentence(stage, service):
+    process = stage.service(service, ASSETS="many")
+    assert process.ends() == 1
+    assert process.out == ""
+    (sentence,) = process.err.splitlines()
+    assert sentence.startswith(f"{service}: TOPCOINS_ASSETS (or assets in the file): 'many': ")
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "said"),
+    [
+        ("ASSET", "5", "asset is not a setting (TOPCOINS_ASSET); did you mean assets?"),
+        ("CONFIG", "/none.toml", "TOPCOINS_CONFIG: /none.toml can't be read: "),
+        ("SPOOL_DIR", "/dev/null/spool", "spool /dev/null/spool/price can't be written: "),
+    ],
+)
+def test_each_kind_of_wrong_setting_is_named(stage, setting, value, said):
+    process = stage.start("-m", "ingest_price", **{setting: value})
+    assert process.ends() == 1
+    (sentence,) = process.err.splitlines()
+    assert sentence.startswith(f"ingest_price: {said}")
+
+
+def test_a_port_in_use_ends_the_api_with_one_sentence(stage):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        process = stage.service("query_api", HTTP_PORT=free_port(), HTTP_SAFE_PORT=port)
+        assert process.ends() == 1
+    (sentence,) = process.err.splitlines()
+    assert sentence.startswith(f"query_api: 127.0.0.1:{port} can't be listened on: ")
+
+
+def test_a_rank_source_without_its_key_is_named_with_the_setting(stage):
+    process = stage.service("ingest_rank", RANK_SOURCE="coindesk")
+    assert process.ends() == 1
+    assert process.err == "ingest_rank: no source of volume_rank has its key; set TOPCOINS_COINDESK_API_KEY\n"
+
+
+@pytest.mark.parametrize("command", [["top"], ["demo", "--history", "long"]])
+def test_what_goes_wrong_in_the_command_is_one_sentence(stage, command):
+    process = stage.topcoins(*command, HTTP_PORT=free_port())
+    assert process.ends() == 1
+    (sentence,) = process.err.splitlines()
+    assert sentence.startswith("topcoins: ")
+    assert process.out == ""
+
+
+def test_an_absent_upstream_is_waited_for(stage):
+    port = free_port()
+    processes = [stage.service(name, INTERVAL="2s", ASSETS=50, **upstream(port)) for name in INGESTORS]
+    for process in processes:
+        failed = process.event("tick failed")
+        assert (failed["level"], failed["kind"]) == ("error", "SourceUnavailable")
+    stage.simulator("--assets", "50", "--unlimited", port=port)
+    for process in processes:
+        well = process.event("ticks succeed again")
+        assert well["failed"] >= 1
+        names = [event["event"] for event in process.events]
+        assert names.count("tick failed") == 1
+        assert process.runs
+
+
+async def test_an_absent_store_is_told_and_waited_for_and_nothing_is_lost(stage):
+    simulated = stage.simulator("--assets", "50", "--unlimited")
+    stage.store.mkdir(parents=True)  # a folder where the file should be
+    processes = [stage.service(name, INTERVAL="2s", ASSETS=50, **simulated) for name in INGESTORS]
+    api = stage.api()
+    for process in processes:
+        away = process.event("store away: snapshots wait in the spool")
+        assert (away["level"], away["kind"]) == ("error", "StoreUnavailable")
+        assert f"store {stage.store}: unable to open database file" in away["why"]
+    problem = api.answers("/", 503)
+    assert int(problem.headers["retry-after"]) > 0
+    assert api.get("/readyz").status_code == 503
+    assert api.get("/healthz").status_code == 200
+    assert "topcoins_store_up 0.0" in api.get("/metrics").text
+    assert "unable to open database file" in api.process.out
+    assert str(stage.store) not in problem.text
+    stage.store.rmdir()
+    assert api.answers("/readyz").status_code == 200
+    for process in processes:
+        process.event("store back: the spool is delivered")
+        process.send(signal.SIGTERM)
+        assert process.ends() == 0
+        fetched = {datetime.fromisoformat(event["tick"]) for event in process.events if event["event"] == "tick"}
+        assert fetched <= {marker.tick for marker in await all_markers(stage.store)}
+    assert api.answers("/").json()["count"] > 40

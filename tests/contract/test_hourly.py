@@ -113,7 +113,7 @@ def run_task(url: str, operator: str, client: httpx.Client) -> str:
     run = client.post(runs, json={}, headers=headers).json()["id"]
     late = time.monotonic() + PATIENCE_S
     while time.monotonic() < late:
-        state = str(client.get(f"{runs}/{run}", headers=headers).json()["status"])
+        state = str(client.get(f"{runs}/{run}", headers=headers).json().get("status"))  # a new run may not be known yet
         if state in ("success", "failed"):
             return state
         time.sleep(0.05)

@@ -1,0 +1,169 @@
+"""Markers: found by span, by nearness, by age; never before their rows."""
+
+import asyncio
+from datetime import datetime, timedelta
+
+import polars as pl
+import pytest
+
+from lib.schema import PRICE, VOLUME_RANK
+from lib.snapshot import Marker, unpack_ids
+from tests.contract.snapshots import CAP, MINUTE, many, snapshot
+from tests.fakes import HOUR, NOON
+
+ROW = [{"symbol": "BTC"}]
+LONG_AGO, FAR_AHEAD = NOON - timedelta(days=365 * 50), NOON + timedelta(days=365 * 50)
+
+
+def ticks(markers: list[Marker]) -> list[tuple[str, datetime]]:
+    return [(marker.series, marker.tick) for marker in markers]
+
+
+async def test_an_empty_store_has_no_markers(store):
+    assert await store.markers(LONG_AGO, FAR_AHEAD) == []
+    assert await store.markers(LONG_AGO, FAR_AHEAD, resolution="1h") == []
+    assert await store.nearest(PRICE.name, NOON) is None
+    assert await store.first(PRICE.name) is None
+
+
+async def test_a_marker_comes_back_with_everything_it_tells(store):
+    told = snapshot(
+        PRICE,
+        rows=ROW,
+        source="coin, desk=1",
+        rejected=7,
+        duplicates=1,
+        duration=timedelta(seconds=1.234567),
+        observed_at=NOON + timedelta(seconds=1, microseconds=250000),
+        credits=0.25,
+        interval=5 * MINUTE,
+        unchanged=True,
+        backfilled=True,
+    )
+    await store.write(told)
+    assert await store.markers(NOON, NOON) == [told.marker]
+    assert await store.nearest(PRICE.name, NOON) == told.marker
+    assert await store.first(PRICE.name) == told.marker
+
+
+async def test_a_span_takes_in_both_its_ends_and_nothing_beyond(store):
+    for minute in range(5):
+        await store.write(snapshot(PRICE, NOON + minute * MINUTE, ROW))
+    found = await store.markers(NOON + MINUTE, NOON + 3 * MINUTE)
+    assert [marker.tick for marker in found] == [NOON + minute * MINUTE for minute in (1, 2, 3)]
+    between = NOON + timedelta(seconds=1), NOON + timedelta(seconds=59)
+    assert await store.markers(*between) == []
+    assert await store.markers(NOON + timedelta(microseconds=1), NOON + timedelta(microseconds=2)) == []
+    assert await store.markers(NOON + MINUTE, NOON) == []
+
+
+async def test_markers_come_oldest_first_of_one_series_or_of_all(store):
+    for tick in (NOON + MINUTE, NOON):
+        for series in (VOLUME_RANK, PRICE, CAP):
+            await store.write(snapshot(series, tick, [{}]))
+    names = ["market_cap", "price", "volume_rank"]
+    expected = [(name, tick) for tick in (NOON, NOON + MINUTE) for name in names]
+    assert ticks(await store.markers(NOON, NOON + MINUTE)) == expected
+    assert ticks(await store.markers(NOON, NOON + MINUTE, series=PRICE.name)) == expected[1::3]
+    assert ticks(await store.markers(NOON, NOON + MINUTE, series="nothing")) == []
+
+
+async def test_the_nearest_is_the_newest_not_after(store):
+    for minute in (0, 1, 5):
+        await store.write(snapshot(PRICE, NOON + minute * MINUTE, ROW))
+    await store.write(snapshot(VOLUME_RANK, NOON + 3 * MINUTE, [{}]))
+
+    async def nearest(at: datetime) -> datetime | None:
+        marker = await store.nearest(PRICE.name, at)
+        return marker.tick if marker else None
+
+    assert await nearest(NOON - timedelta(seconds=1)) is None
+    assert await nearest(NOON) == NOON
+    assert await nearest(NOON + timedelta(seconds=59.9)) == NOON
+    assert await nearest(NOON + MINUTE) == NOON + MINUTE
+    assert await nearest(NOON + 4 * MINUTE) == NOON + MINUTE
+    assert await nearest(FAR_AHEAD) == NOON + 5 * MINUTE
+
+
+async def test_the_first_is_the_oldest_of_its_series(store):
+    for hours in (3, 1, 2):
+        await store.write(snapshot(PRICE, NOON - hours * HOUR, ROW))
+    await store.write(snapshot(VOLUME_RANK, NOON - 9 * HOUR, [{}]))
+    first = await store.first(PRICE.name)
+    assert first.tick == NOON - 3 * HOUR
+
+
+async def test_the_hours_are_told_by_their_first_ticks_and_hold_the_same_rows(store, place):
+    told = {}
+    for minutes in (0, 1, 59, 62, 63):
+        for series in (PRICE, VOLUME_RANK):
+            told[series, minutes] = many(series, 30, NOON + minutes * MINUTE)
+            await store.write(told[series, minutes])
+    await place.settle()
+    firsts = [told[series, minutes] for minutes in (0, 62) for series in (PRICE, VOLUME_RANK)]
+    assert await store.markers(NOON, NOON + 2 * HOUR, resolution="1h") == [kept.marker for kept in firsts]
+    for kept in firsts:
+        assert (await store.rows(kept.series, kept.tick, resolution="1h")).equals(kept.rows)
+        few = await store.rows(kept.series, kept.tick, tiers=range(2), resolution="1h")
+        assert few.equals(kept.rows.filter(kept.rows["tier"] < 2))
+
+
+async def test_a_late_tick_takes_its_hour(store, place):
+    late = snapshot(PRICE, NOON, ROW, backfilled=True)
+    await store.write(snapshot(PRICE, NOON + MINUTE, ROW))
+    await place.settle()
+    await store.write(late)
+    await place.settle()
+    assert await store.markers(NOON, NOON + HOUR, resolution="1h") == [late.marker]
+    assert (await store.rows(PRICE, NOON, resolution="1h")).equals(late.rows)
+
+
+async def test_hours_filled_twice_stay_the_same(store, place):
+    await store.write(snapshot(PRICE, rows=ROW))
+    await place.settle()
+    before = await store.markers(NOON, NOON, resolution="1h")
+    await place.settle()
+    assert await store.markers(NOON, NOON, resolution="1h") == before
+    assert len(await store.rows(PRICE, NOON, resolution="1h")) == 1
+
+
+async def test_who_sees_a_marker_finds_every_row_of_it_while_others_write(store, other):
+    told = [many(PRICE, 300 + minute, NOON + minute * MINUTE) for minute in range(12)]
+
+    async def write() -> None:
+        for each in told:
+            await store.write(each)
+
+    writing = asyncio.create_task(write())
+    seen: dict[datetime, pl.DataFrame] = {}
+    while len(seen) < len(told):
+        done = writing.done()
+        for marker in await other.markers(NOON, NOON + HOUR):
+            if marker.tick not in seen:
+                seen[marker.tick] = await other.rows(PRICE, marker.tick)
+                assert seen[marker.tick]["cmc_id"].equals(unpack_ids(marker.ids))
+        assert not done or len(seen) == len(told)
+    await writing
+    assert [seen[each.tick].equals(each.rows) for each in told] == [True] * len(told)
+
+
+async def test_what_lies_behind_the_horizon_is_as_old_as_the_retention(store, clock):
+    before = store.horizon()
+    clock.move(days=1)
+    assert store.horizon() - before == timedelta(days=1)
+    assert timedelta(days=30) <= clock() - store.horizon() <= timedelta(days=90)
+
+
+async def test_a_ready_store_answers_a_real_question(store):
+    await store.ready()
+
+
+async def test_a_closed_store_can_be_closed_again_before_it_was_used(place):
+    await place.open().close()
+
+
+@pytest.mark.parametrize("limit", [LONG_AGO, FAR_AHEAD])
+async def test_any_instant_may_be_asked_about(store, limit):
+    await store.write(snapshot(PRICE, rows=ROW))
+    assert (await store.rows(PRICE, limit)).is_empty()
+    assert (await store.nearest(PRICE.name, limit) is not None) == (limit == FAR_AHEAD)

@@ -1,0 +1,177 @@
+"""Rows: those of one exact tick, as they were written."""
+
+import polars as pl
+import pytest
+
+from lib.schema import PRICE, VOLUME_RANK
+from tests.contract.snapshots import CAP, MINUTE, many, snapshot
+from tests.fakes import NOON
+
+ODD = (
+    "two words",
+    "comma, comma",
+    "a=b",
+    '"quoted"',
+    "it's",
+    "back\\slash",
+    "ends in a backslash\\",
+    "two at its end\\\\",
+    "\\, \\= \\ all",
+    " around ",
+    "🐶 doge",
+    "日本",
+    "#hash",
+    "${name}",
+    "null",
+    "NaN",
+    "007",
+    "1e5",
+    "true",
+)
+
+
+def assert_same(found: pl.DataFrame, expected: pl.DataFrame) -> None:
+    assert dict(found.schema) == dict(expected.schema)
+    assert found.rows() == expected.rows()
+
+
+async def test_rows_come_back_as_the_columns_of_the_series_sorted_by_id(store):
+    told = [
+        snapshot(PRICE, rows=[{"cmc_id": 1027, "symbol": "ETH", "name": "Ethereum"}, {"cmc_id": 1, "symbol": "BTC"}]),
+        snapshot(VOLUME_RANK, rows=[{"cmc_id": 825, "rank": 2.0}, {"cmc_id": 74, "rank": 1.0, "tier": 5}]),
+    ]
+    for each in told:
+        await store.write(each)
+    for each in told:
+        assert_same(await store.rows(each.series, NOON), each.rows)
+
+
+async def test_a_tick_never_written_is_empty_with_the_right_columns(store):
+    assert_same(await store.rows(PRICE, NOON), PRICE.empty())
+    await store.write(many(PRICE, 3))
+    assert_same(await store.rows(PRICE, NOON + MINUTE), PRICE.empty())
+    assert_same(await store.rows(VOLUME_RANK, NOON), VOLUME_RANK.empty())
+
+
+async def test_what_is_missing_is_null_never_0(store):
+    told = snapshot(
+        CAP,
+        rows=[
+            {"note": None, "cap_usd": None, "supply": 0.0},
+            {"note": "only one", "cap_usd": 5.0, "supply": None},
+            {"note": None},
+        ],
+    )
+    await store.write(told)
+    assert_same(await store.rows(CAP, NOON), told.rows)
+
+
+async def test_a_field_no_row_has_is_null_in_all(store):
+    told = snapshot(PRICE, rows=[{"updated_at": None}, {"updated_at": None}])
+    await store.write(told)
+    assert_same(await store.rows(PRICE, NOON), told.rows)
+
+
+async def test_odd_names_come_back_to_the_letter(store):
+    told = snapshot(PRICE, rows=[{"symbol": odd, "name": other} for odd in ODD for other in ("x", *ODD[::5])])
+    await store.write(told)
+    assert_same(await store.rows(PRICE, NOON), told.rows)
+
+
+@pytest.mark.parametrize(
+    "number",
+    [1e-8, 6.02e23, 1.0, 0.1 + 0.2, 92311.123456789012, 1.7976931348623157e308, 5e-324, 123456789012345678.0, 1 / 3],
+)
+async def test_a_number_comes_back_exactly(store, number):
+    await store.write(snapshot(PRICE, rows=[{"usd": number}]))
+    assert (await store.rows(PRICE, NOON))["usd"].to_list() == [number]
+
+
+async def test_two_assets_may_share_a_ticker_and_a_name(store):
+    told = snapshot(PRICE, rows=[{"symbol": "BTC", "name": "Same", "usd": usd} for usd in (1.0, 2.0)])
+    await store.write(told)
+    assert_same(await store.rows(PRICE, NOON), told.rows)
+
+
+async def test_each_tick_shows_the_ticker_of_its_day(store):
+    before = snapshot(PRICE, NOON, [{"symbol": "MATIC", "name": "Polygon"}])
+    after = snapshot(PRICE, NOON + MINUTE, [{"symbol": "POL", "name": "Polygon (new)"}])
+    for each in (before, after):
+        await store.write(each)
+    for each in (before, after):
+        assert_same(await store.rows(PRICE, each.tick), each.rows)
+
+
+@pytest.mark.parametrize(
+    "tiers", [range(1), range(2), range(1, 3), range(5, 6), range(6), range(7), range(0), range(8, 9)]
+)
+async def test_tiers_pick_their_rows_and_no_others(store, tiers):
+    told = many(VOLUME_RANK, 60)
+    await store.write(told)
+    expected = told.rows.filter(pl.col("tier").is_in(list(tiers)))
+    assert_same(await store.rows(VOLUME_RANK, NOON, tiers=tiers), expected)
+
+
+@pytest.mark.parametrize(
+    "ids", [[7], [14, 7, 7], {7, 70, 8}, [1, 2, 3], [], range(1, 3000), [7777777777777]], ids=lambda ids: str(ids)[:20]
+)
+async def test_ids_pick_their_rows_and_no_others(store, ids):
+    told = many(PRICE, 600)
+    await store.write(told)
+    assert_same(await store.rows(PRICE, NOON, ids=ids), told.rows.filter(pl.col("cmc_id").is_in(list(ids))))
+
+
+async def test_tiers_and_ids_together_pick_rows_that_are_in_both(store):
+    told = many(PRICE, 60)
+    await store.write(told)
+    found = await store.rows(PRICE, NOON, tiers=range(2), ids=[7, 14, 35, 42])
+    assert found["cmc_id"].to_list() == [7, 42]
+
+
+async def test_five_thousand_assets_come_back_whole(store):
+    told = many(PRICE, 5000)
+    await store.write(told)
+    assert_same(await store.rows(PRICE, NOON), told.rows)
+
+
+async def test_a_series_of_somebodys_own_is_kept_like_any_other(store):
+    told = many(CAP, 20)
+    await store.write(told)
+    await store.write(many(PRICE, 20))
+    assert_same(await store.rows(CAP, NOON), told.rows)
+
+
+async def test_writing_a_snapshot_twice_leaves_one(store):
+    told = many(PRICE, 20)
+    await store.write(told)
+    await store.write(told)
+    assert await store.markers(NOON, NOON) == [told.marker]
+    assert_same(await store.rows(PRICE, NOON), told.rows)
+
+
+async def test_a_tick_written_anew_is_what_was_written_last(store):
+    tags = {"symbol": "OLD", "name": "Old"}
+    neighbour = many(PRICE, 20, NOON + MINUTE)
+    rank = many(VOLUME_RANK, 20)
+    await store.write(snapshot(PRICE, rows=[{"usd": 1.0, "updated_at": 9.0, **tags}, tags, tags], source="one"))
+    await store.write(neighbour)
+    await store.write(rank)
+    anew = snapshot(
+        PRICE,
+        rows=[{"usd": 2.0, "updated_at": None, **tags}, {"symbol": "NEW", "tier": 1}, {"cmc_id": 99}],
+        written=2,
+        source="two",
+    )
+    await store.write(anew)
+    assert await store.markers(NOON, NOON, series=PRICE.name) == [anew.marker]
+    assert_same(await store.rows(PRICE, NOON), anew.rows)
+    assert_same(await store.rows(PRICE, NOON, ids=[1, 2, 3]), anew.rows.filter(pl.col("cmc_id") < 3))
+    assert_same(await store.rows(PRICE, NOON + MINUTE), neighbour.rows)
+    assert await store.markers(NOON, NOON, series=VOLUME_RANK.name) == [rank.marker]
+    assert_same(await store.rows(VOLUME_RANK, NOON), rank.rows)
+
+
+async def test_another_store_on_the_same_place_reads_what_was_written(store, other):
+    told = many(PRICE, 20)
+    await store.write(told)
+    assert_same(await other.rows(PRICE, NOON), told.rows)

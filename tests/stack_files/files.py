@@ -14,7 +14,7 @@ BOARDS = sorted((GRAFANA / "dashboards").glob("*.json"))
 _VARIABLE = re.compile(r"\$\{(\w+)(?::([-+])([^}]*))?\}")
 
 
-class _Compose(yaml.SafeLoader):  # type: ignore[misc]
+class _Compose(yaml.SafeLoader):
     """YAML with compose's `!reset`, which takes a value of an earlier file away."""
 
 

@@ -1,10 +1,11 @@
 """The `topcoins` command: each command a thin call. Answers go to stdout, everything else to stderr."""
 
+import asyncio
 import os
 import sys
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import httpx
 import orjson
@@ -14,8 +15,14 @@ from rich.console import Console
 from lib import settings
 from lib.clock import utc_now
 from lib.errors import SettingsRejected, TopcoinsError
+from lib.schema import OWN, Series
 from lib.settings import Settings
+from lib.source import read_source
+from lib.store.address import open_store
 from lib.units import parse_duration
+
+if TYPE_CHECKING:
+    from lib.backup import Day
 
 app = typer.Typer(
     name="topcoins",
@@ -129,6 +136,46 @@ def init(
 
 
 @app.command()
+def backup(
+    folder: Annotated[Path, typer.Argument(help="Where the backup goes, one folder a day.")],
+    since: Annotated[datetime | None, typer.Option("--from", help="The first day; else the archive's.")] = None,
+) -> None:
+    """Write every snapshot of the store to files. Goes on where an interrupted one was."""
+    from lib.backup import back_up
+
+    chosen = _settings()
+    start = since.replace(tzinfo=since.tzinfo or UTC) if since else None
+
+    async def run() -> None:
+        store = open_store(chosen, utc_now)
+        try:
+            async for day in back_up(store, _series(chosen), folder, clock=utc_now, start=start):
+                _tell_day(day)
+        finally:
+            await store.close()
+
+    asyncio.run(run())
+
+
+@app.command()
+def restore(folder: Annotated[Path, typer.Argument(help="A folder `topcoins backup` has filled.")]) -> None:
+    """Write a backup into the store, reading each day back: counts and checksums must be the same."""
+    from lib.backup import restore as run_restore
+
+    chosen = _settings()
+
+    async def run() -> None:
+        store = open_store(chosen, utc_now)
+        try:
+            async for day in run_restore(folder, store):
+                _tell_day(day)
+        finally:
+            await store.close()
+
+    asyncio.run(run())
+
+
+@app.command()
 def simulate(
     port: Annotated[int, typer.Option(min=1, max=65535)] = 9667,
     assets: Assets = 500,
@@ -150,16 +197,25 @@ def simulate(
 
 def main() -> None:
     """The command's entry: what goes wrong is one sentence on stderr and exit code 1."""
+    from lib.spool import Damaged
     from lib.stack import Ended
 
     try:
         app()
-    except (TopcoinsError, Ended, ValueError) as exc:
+    except (TopcoinsError, Damaged, Ended, ValueError) as exc:
         sys.exit(f"topcoins: {exc}")
 
 
 def _settings() -> Settings:
     return settings.load(os.environ)
+
+
+def _series(chosen: Settings) -> list[Series]:
+    return [*OWN.values(), *(read_source(Path(name)).values for name in chosen.extra_sources)]
+
+
+def _tell_day(day: "Day") -> None:
+    print(f"{day.day} {day.series}: {day.snapshots} snapshots, {day.rows} rows, {day.checksum}", flush=True)
 
 
 def _print_list(body: bytes, format: str) -> None:

@@ -101,7 +101,7 @@ class Spool:
         name = f"{number:012d}-{int(snapshot.tick.timestamp())}{ENDING}"
         try:
             dropped = counts.dropped + self._make_room(len(body))
-            _write(self._folder / name, body)
+            write_whole(self._folder / name, body)
             self._count(number, dropped)
         except OSError as exc:
             raise SpoolUnavailable(f"spool {self._folder}: {exc.strerror}") from exc
@@ -142,7 +142,7 @@ class Spool:
         return dropped
 
     def _count(self, fetched: int, dropped: int) -> None:
-        _write(self._folder / COUNTS, orjson.dumps({"fetched": fetched, "dropped": dropped}))
+        write_whole(self._folder / COUNTS, orjson.dumps({"fetched": fetched, "dropped": dropped}))
 
 
 def counted(folder: Path) -> Counts:
@@ -178,7 +178,7 @@ def encode(snapshot: Snapshot) -> bytes:
     rows = io.BytesIO()
     snapshot.rows.write_ipc(rows, compression="zstd")
     series = {"name": snapshot.series.name, "tags": snapshot.series.tags, "fields": snapshot.series.fields}
-    head = orjson.dumps({"version": VERSION, "series": series, "marker": _plain(snapshot.marker)})
+    head = orjson.dumps({"version": VERSION, "series": series, "marker": plain(snapshot.marker)})
     body = head + b"\n" + rows.getvalue()
     return _digest(body) + b"\n" + body
 
@@ -205,7 +205,8 @@ def _digest(body: bytes) -> bytes:
     return hashlib.blake2b(body, digest_size=16).hexdigest().encode()
 
 
-def _plain(marker: Marker) -> dict[str, Any]:
+def plain(marker: Marker) -> dict[str, Any]:
+    """A marker in JSON's types: times as RFC 3339, durations as seconds."""
     values = asdict(marker)
     for field in fields(marker):
         value = values[field.name]
@@ -216,7 +217,7 @@ def _plain(marker: Marker) -> dict[str, Any]:
     return values
 
 
-def _write(path: Path, body: bytes) -> None:
+def write_whole(path: Path, body: bytes) -> None:
     """All of the file or nothing of it, on disk when this returns."""
     part = path.with_name(path.name + ".part")
     with part.open("wb") as file:

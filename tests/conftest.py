@@ -2,10 +2,15 @@
 
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 import stamina
 
 pytest_plugins = ["tests.influxd"]
+
+# A slow machine is no failed test.
+hypothesis.settings.register_profile("topcoins", deadline=None)
+hypothesis.settings.load_profile("topcoins")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -48,11 +48,15 @@ class InfluxStore:
         self._retention = retention
 
     async def write(self, snapshot: Snapshot) -> None:
-        """See `Store.write`. One request for the rows; the marker only once they are confirmed."""
+        """See `Store.write`. One request for the rows; the marker only once they are confirmed.
+
+        What the raw bucket's retention would refuse goes where it belongs, to the hourly one.
+        """
+        bucket = self._bucket if snapshot.tick >= self.horizon() else flux.hourly(self._bucket)
         made = await asyncio.to_thread(lines.rows, snapshot)
-        await self._clear(snapshot)
-        await self._writer.write(self._bucket, made)
-        await self._writer.write(self._bucket, lines.marker(snapshot.marker))
+        await self._clear(bucket, snapshot)
+        await self._writer.write(bucket, made)
+        await self._writer.write(bucket, lines.marker(snapshot.marker))
 
     async def markers(
         self, start: datetime, stop: datetime, *, series: str | None = None, resolution: Resolution = "1m"
@@ -142,11 +146,11 @@ class InfluxStore:
             start, stop = (tick + SECOND, stop) if pick == "first" else (start, tick - SECOND)
         return None
 
-    async def _clear(self, snapshot: Snapshot) -> None:
+    async def _clear(self, bucket: str, snapshot: Snapshot) -> None:
         """Take away what an earlier, different writing of the tick has left: other tags would stay beside the new."""
         series, tick = snapshot.series, snapshot.tick.replace(microsecond=0)
-        left = await self._writer.query(flux.leftovers(self._bucket, series, tick))
+        left = await self._writer.query(flux.leftovers(bucket, series, tick))
         if not left.strip() or answer.markers(left) == [snapshot.marker]:
             return
-        await self._writer.delete(self._bucket, tick, flux.is_marker(series))
-        await self._writer.delete(self._bucket, tick, flux.is_row(series))
+        await self._writer.delete(bucket, tick, flux.is_marker(series))
+        await self._writer.delete(bucket, tick, flux.is_row(series))

@@ -1,0 +1,101 @@
+"""The drill: a backup of one store, restored into a fresh one, holds the same counts and checksums of every day."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from lib.backup import Day, back_up, restore
+from lib.errors import StoreMalformed
+from lib.forecast import sample_snapshot
+from lib.schema import PRICE, VOLUME_RANK
+from lib.spool import Damaged
+from lib.store import Store
+from lib.store.sqlite import SqliteStore
+from tests.fakes import NOON, FakeClock, MemoryStore
+
+MINUTE = timedelta(minutes=1)
+HOURS = (0, 1, 60, 61, 13 * 60, 25 * 60, 49 * 60)
+
+
+@pytest.fixture
+def clock():
+    return FakeClock(NOON + timedelta(days=3))
+
+
+async def archive(folder: Path, clock: FakeClock) -> SqliteStore:
+    store = SqliteStore(folder / "archive.db", clock=clock)
+    for minute in HOURS:
+        for series in (PRICE, VOLUME_RANK):
+            await store.write(sample_snapshot(series, NOON + minute * MINUTE, 20))
+    return store
+
+
+async def backed_up(store: Store, folder: Path, clock: FakeClock) -> list[Day]:
+    days = [day async for day in back_up(store, [PRICE, VOLUME_RANK], folder, clock=clock)]
+    await store.close()
+    return days
+
+
+async def drill(fresh: Store, folder: Path, clock: FakeClock, days: list[Day]) -> None:
+    restored = [day async for day in restore(folder, fresh)]
+    assert sorted(restored, key=str) == sorted(days, key=str)
+    again = [day async for day in back_up(fresh, [PRICE, VOLUME_RANK], folder / "again", clock=clock)]
+    assert sorted(again, key=str) == sorted(days, key=str)
+    assert sum(day.snapshots for day in again) == 2 * len(HOURS)
+
+
+async def test_an_embedded_archive_comes_back_whole(tmp_path, clock):
+    days = await backed_up(await archive(tmp_path, clock), tmp_path / "backup", clock)
+    assert [day.snapshots for day in days if day.series == "price"] == [4, 2, 1]
+    fresh = SqliteStore(tmp_path / "fresh.db", clock=clock)
+    await drill(fresh, tmp_path / "backup", clock, days)
+    await fresh.close()
+
+
+@pytest.mark.influx
+async def test_a_backup_goes_into_a_fresh_influxdb_too(tmp_path, clock, influx_bucket):
+    days = await backed_up(await archive(tmp_path, clock), tmp_path / "backup", clock)
+    fresh = influx_bucket.store(clock)
+    await drill(fresh, tmp_path / "backup", clock, days)
+    await fresh.close()
+
+
+@pytest.mark.influx
+async def test_hours_that_outlived_their_minutes_are_backed_up_and_restored(tmp_path, clock, influx_bucket):
+    clock.now = NOON + timedelta(days=200)
+    fresh = influx_bucket.store(clock)
+    await fresh.write(sample_snapshot(PRICE, NOON, 20))
+    days = [day async for day in back_up(fresh, [PRICE], tmp_path / "backup", clock=clock)]
+    assert [(day.snapshots, day.rows) for day in days] == [(1, 20)]
+    other = SqliteStore(tmp_path / "other.db", clock=clock)
+    assert [day async for day in restore(tmp_path / "backup", other)] == days
+    for store in (fresh, other):
+        await store.close()
+
+
+async def test_a_damaged_file_is_told_and_not_restored(tmp_path, clock):
+    await backed_up(await archive(tmp_path, clock), tmp_path / "backup", clock)
+    file = next((tmp_path / "backup").glob("*/price-*"))
+    file.write_bytes(file.read_bytes()[:-5])
+    with pytest.raises(Damaged):
+        [day async for day in restore(tmp_path / "backup", MemoryStore(clock))]
+
+
+async def test_a_store_that_does_not_hold_what_was_written_is_told(tmp_path, clock):
+    class Forgetful(MemoryStore):
+        async def write(self, snapshot):
+            if snapshot.tick != NOON:
+                await super().write(snapshot)
+
+    await backed_up(await archive(tmp_path, clock), tmp_path / "backup", clock)
+    with pytest.raises(StoreMalformed, match="4 snapshots with 80 rows were written, 3 with 60 came back"):
+        [day async for day in restore(tmp_path / "backup", Forgetful(clock))]
+
+
+async def test_an_interrupted_backup_goes_on_and_ends_the_same(tmp_path, clock):
+    store = await archive(tmp_path, clock)
+    days = [day async for day in back_up(store, [PRICE, VOLUME_RANK], tmp_path / "backup", clock=clock)]
+    for file in list((tmp_path / "backup").glob("*/*"))[::2]:
+        file.unlink()
+    assert await backed_up(store, tmp_path / "backup", clock) == days

@@ -17,8 +17,8 @@ from rich.table import Table
 from lib import settings
 from lib.clock import Clock, isoformat
 from lib.errors import SettingsRejected, TopcoinsError
-from lib.forecast import sqlite_bytes_per_tick
-from lib.schema import OWN
+from lib.forecast import influx_bytes_per_day, sqlite_bytes_per_tick
+from lib.schema import OWN, PRICE
 from lib.service import find_source
 from lib.settings import PREFIX, Settings
 from lib.source import Source
@@ -32,6 +32,7 @@ CLOCK_TOLERANCE = timedelta(seconds=2)
 STALE_TICKS = 3
 YEARS = 3650
 GIB = 2**30
+INFLUX_RETENTION = timedelta(days=90)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,11 @@ async def findings_of(chosen: Settings, client: httpx.AsyncClient, clock: Clock)
             *await _keys(chosen, client, store, clock),
             await _store_answers(store),
             *await _ticks(store, clock()),
-            *(_disk(chosen, await sqlite_bytes_per_tick(chosen.assets)) if embedded else []),
+            *(
+                _disk(chosen, await sqlite_bytes_per_tick(chosen.assets))
+                if embedded
+                else [await _server_disk(chosen, client, store, clock())]
+            ),
         ]
     finally:
         await store.close()
@@ -204,3 +209,17 @@ def _disk(chosen: Settings, per_tick: float) -> list[Finding]:
         f" {RETENTION.days} days; {held / GIB:.2f} GiB used, {free / GIB:.1f} GiB free"
     )
     return [rights, Finding("disk", whole - held <= free, seen)]
+
+
+async def _server_disk(chosen: Settings, client: httpx.AsyncClient, store: Store, now: datetime) -> Finding:
+    """What InfluxDB's disk takes: by its own count, over what is stored."""
+    try:
+        since = await store.markers(store.horizon(), store.horizon() + DAY) or [await store.first(PRICE.name)]
+    except TopcoinsError as exc:
+        return Finding("disk", False, str(exc))
+    per_day = await influx_bytes_per_day(chosen, client, now - since[0].tick) if since[0] else None
+    if per_day is None:
+        return Finding("disk", True, "InfluxDB does not tell yet what a day takes: look again after some hours")
+    year = per_day * min(365, INFLUX_RETENTION / DAY) + per_day / 60 * 365
+    seen = f"{per_day / GIB:.2f} GiB a day, {year / GIB:.1f} GiB in a year of minutes for 90 days and hours for ever"
+    return Finding("disk", True, f"{seen}, by InfluxDB's own count")

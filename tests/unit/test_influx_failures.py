@@ -293,7 +293,7 @@ async def test_without_a_token_the_setting_is_named_before_anything_is_asked():
 
 @pytest.mark.influx
 async def test_the_real_server_refuses_a_wrong_token(influx_bucket):
-    store = influx_bucket.store(utc_now, token=SecretStr(CANARY))
+    store = influx_bucket.store(FakeClock(), token=SecretStr(CANARY))
     for ask in (store.ready(), store.write(many(PRICE, 3)), store.rows(PRICE, NOON)):
         with pytest.raises(StoreRejected, match=r"unauthorized.*TOPCOINS_INFLUX_TOKEN") as failure:
             await ask
@@ -304,7 +304,7 @@ async def test_the_real_server_refuses_a_wrong_token(influx_bucket):
 @pytest.mark.influx
 @pytest.mark.parametrize("missing", ["bucket", "org"])
 async def test_the_real_server_misses_what_is_missing(influx_bucket, missing):
-    store = influx_bucket.store(utc_now, **{missing: "nowhere"})
+    store = influx_bucket.store(FakeClock(), **{missing: "nowhere"})
     for ask in (store.ready(), store.write(many(PRICE, 3)), store.markers(NOON, NOON)):
         with pytest.raises(StoreRejected, match=r"nowhere.*topcoins init"):
             await ask
@@ -315,7 +315,7 @@ async def test_the_real_server_misses_what_is_missing(influx_bucket, missing):
 async def test_the_real_server_takes_a_part_and_the_snapshot_stays_unseen(influx_bucket):
     server = Server(influx_bucket.server.url, org=influx_bucket.server.org, token=influx_bucket.token)
     await server.write(influx_bucket.name, b'price,cmc_id=14,tier=2 updated_at="text" 1')
-    store = influx_bucket.store(utc_now)
+    store = influx_bucket.store(FakeClock())
     # Of a shard's first type conflict only the conflicting points are dropped, the others stay: no marker, no trust.
     await server.write(influx_bucket.name, f'price,cmc_id=1 updated_at="text" {int(NOON.timestamp())}'.encode())
     with pytest.raises(StoreMalformed, match=r"only a part was taken.*dropped="):
@@ -349,7 +349,7 @@ async def test_the_real_server_breaks_off_after_its_200_and_no_part_is_taken_for
 
 @pytest.mark.influx
 async def test_rows_without_a_marker_are_seen_by_no_one_and_leave_no_trace_in_the_next_writing(influx_bucket):
-    store = influx_bucket.store(utc_now)
+    store = influx_bucket.store(FakeClock())
     server = Server(influx_bucket.server.url, org=influx_bucket.server.org, token=influx_bucket.token)
     at = int(NOON.timestamp())
     await server.write(
@@ -367,7 +367,7 @@ async def test_rows_without_a_marker_are_seen_by_no_one_and_leave_no_trace_in_th
 
 @pytest.mark.influx
 async def test_a_marker_that_lacks_a_field_is_passed_over(influx_bucket):
-    store = influx_bucket.store(utc_now)
+    store = influx_bucket.store(FakeClock())
     server = Server(influx_bucket.server.url, org=influx_bucket.server.org, token=influx_bucket.token)
     told = many(PRICE, 3)
     await store.write(told)

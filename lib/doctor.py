@@ -214,10 +214,11 @@ def _disk(chosen: Settings, per_tick: float) -> list[Finding]:
 async def _server_disk(chosen: Settings, client: httpx.AsyncClient, store: Store, now: datetime) -> Finding:
     """What InfluxDB's disk takes: by its own count, over what is stored."""
     try:
-        since = await store.markers(store.horizon(), store.horizon() + DAY) or [await store.first(PRICE.name)]
+        oldest = await store.first(PRICE.name)
     except TopcoinsError as exc:
         return Finding("disk", False, str(exc))
-    per_day = await influx_bytes_per_day(chosen, client, now - since[0].tick) if since[0] else None
+    since = max(oldest.tick, store.horizon()) if oldest else now
+    per_day = await influx_bytes_per_day(chosen, client, now - since)
     if per_day is None:
         return Finding("disk", True, "InfluxDB does not tell yet what a day takes: look again after some hours")
     year = per_day * min(365, INFLUX_RETENTION / DAY) + per_day / 60 * 365

@@ -1,5 +1,5 @@
 """Answers "the top N by 24h volume, with USD prices, at that instant" from the stored snapshots.
 
 instant.py (what was asked) -> top.py (markers, pair, reads) -> asof.py (pure Polars) -> formats.py (bytes);
-app.py holds the routes.
+routes/ has the addresses, app.py puts them together.
 """

@@ -1,0 +1,28 @@
+"""`/v1/gaps`: where the archive has holes, and why."""
+
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import FastAPI, Query
+
+from query_api.answers import STORE_RESPONSES
+from query_api.archive import Archive
+from query_api.ledger import LONGEST, GapsAnswer, ledger
+from query_api.question import Instant, asked_range
+
+DAY = timedelta(days=1)
+
+
+def install(app: FastAPI, archive: Archive) -> None:
+    """The gap ledger."""
+
+    async def missing(
+        start: Annotated[Instant, Query(alias="from")] = None,
+        stop: Annotated[Instant, Query(alias="to")] = None,
+    ) -> GapsAnswer:
+        """Expected ticks that have no snapshot between two instants, by default the last day, at most a week."""
+        now = archive.clock()
+        first, last = asked_range(start, stop, now, default=DAY, longest=LONGEST)
+        return await ledger(archive.store, archive.series, first, last, now=now, spools=archive.spools)
+
+    app.get("/v1/gaps", summary="Where the archive has holes, and why", responses=STORE_RESPONSES)(missing)

@@ -1,0 +1,66 @@
+"""`/` and `/v1/top`: the top list as of an instant."""
+
+from datetime import timedelta
+
+from fastapi import FastAPI, Query, Request
+from pydantic.json_schema import SkipJsonSchema
+from starlette.responses import JSONResponse, Response
+
+from query_api.answers import TOP_RESPONSES
+from query_api.archive import Archive
+from query_api.asof import COLUMNS
+from query_api.negotiation import negotiated
+from query_api.question import (
+    FormatName,
+    Instant,
+    Limit,
+    MaxAge,
+    Question,
+    asked_age,
+    asked_columns,
+    asked_instant,
+)
+from query_api.reply import listed, reply
+from query_api.routes import answer
+from query_api.warm import FRESH_UNTIL
+
+SECOND = timedelta(seconds=1)
+
+
+def install(app: FastAPI, archive: Archive) -> None:
+    """The list at both of its addresses."""
+    known = [*COLUMNS, *(field for extra in archive.extras for field in extra.fields)]
+    one = f" *(?:{'|'.join(known)}) *"
+    which = Query(
+        default=None,
+        description=f"For CSV: which of {', '.join(known)}",
+        max_length=4096,
+        json_schema_extra={"pattern": f"^{one}(?:,{one})*$"},
+    )
+
+    async def top(
+        request: Request,
+        limit: Limit = 200,
+        datetime: Instant = None,
+        format: FormatName = None,
+        max_age: MaxAge = None,
+        columns: str | SkipJsonSchema[None] = which,
+    ) -> Response:
+        """The top `limit` assets by 24h volume as of `datetime`, with USD prices."""
+        now = archive.clock()
+        chosen = negotiated(format, listed(request, "accept"))
+        question = Question(
+            at=asked_instant(datetime, now),
+            moving=datetime is None or datetime.startswith("now"),
+            limit=limit,
+            max_age=archive.max_age if max_age is None else asked_age(max_age),
+            format=chosen,
+            columns=asked_columns(columns, chosen, known),
+        )
+        found = await archive.lists.at(question.at, limit=limit, max_age=question.max_age)
+        request.scope[FRESH_UNTIL] = now.replace(microsecond=0) + SECOND
+        return await reply(request, question, found, now)
+
+    for path, name in (("/", "top"), ("/v1/top", "top_v1")):
+        shown = {"summary": "The top list", "responses": TOP_RESPONSES, "response_class": JSONResponse}
+        answer(app, path, top, operation_id=name, **shown)

@@ -23,8 +23,18 @@ class Assets(BaseModel):
     matched: int
 
 
+class Unchanged(BaseModel):
+    """Whether the source sent the very values of its snapshot before: then they are older than their time says."""
+
+    price: bool
+    rank: bool
+
+
 class Row(BaseModel):
-    """One asset. The fields of extra series follow, null where they have no value."""
+    """One asset. The fields of extra series follow, null where they have no value.
+
+    `price_updated_at` is when the price source itself last updated the price: null where it does not tell.
+    """
 
     model_config = ConfigDict(extra="allow")
 
@@ -35,6 +45,7 @@ class Row(BaseModel):
     price_usd: float
     volume_24h_usd: float
     source_rank: int
+    price_updated_at: datetime | None
 
 
 class TopAnswer(BaseModel):
@@ -50,6 +61,7 @@ class TopAnswer(BaseModel):
     resolution: Literal["1m", "1h"]
     sources: Sources
     assets: Assets
+    unchanged: Unchanged
     limit: int
     count: int
     data: list[Row]

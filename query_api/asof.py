@@ -17,8 +17,11 @@ COLUMNS = {
     "price_usd": "Price USD",
     "volume_24h_usd": "Volume 24h USD",
     "source_rank": "Source Rank",
+    "price_updated_at": "Price Updated At",
 }
 """The answer's columns, and what a CSV calls them."""
+LAST_SECOND = 253_402_300_799
+"""Of the year 9999: RFC 3339 goes no further, and a time in milliseconds is no time of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,13 @@ def join(price: pl.DataFrame, rank: pl.DataFrame, limit: int) -> pl.DataFrame:
             pl.col("usd").alias("price_usd"),
             pl.col("volume_usd").alias("volume_24h_usd"),
             pl.col("rank").cast(pl.Int64).alias("source_rank"),
+            rfc3339("updated_at").alias("price_updated_at"),
         )
         .collect()
     )
+
+
+def rfc3339(seconds: str) -> pl.Expr:
+    """A column of epoch seconds as RFC 3339 text, in whole seconds; null where that can't be told."""
+    told = pl.when(pl.col(seconds).is_between(0, LAST_SECOND)).then(pl.col(seconds))
+    return pl.from_epoch(told.cast(pl.Int64)).dt.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -32,6 +32,7 @@ def to_json(top: Top, limit: int) -> bytes:
         "resolution": top.resolution,
         "sources": {"price": price.source, "rank": rank.source},
         "assets": {"price": price.assets, "rank": rank.assets, "matched": top.matched},
+        "unchanged": {"price": price.unchanged, "rank": rank.unchanged},
         "limit": limit,
         "count": len(top.rows),
     }

@@ -41,10 +41,11 @@ RankRow = tuple[int | None, float | None]
 
 @dataclass(frozen=True)
 class Prices:
-    """What the price source told at a tick."""
+    """What the price source told at a tick; `updated_at` is its own time of every value."""
 
     tick: datetime
     rows: Sequence[PriceRow]
+    updated_at: float | None = None
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,8 @@ class Ranks:
 def snapshot(told: Prices | Ranks, *, interval: timedelta = MINUTE) -> Snapshot:
     """What the gate makes of it."""
     if isinstance(told, Prices):
-        return admitted(PRICE, told.tick, told.rows, "coinmarketcap", interval, symbol=pl.String, name=pl.String)
+        rows = [(*row[:4], told.updated_at, row[4]) for row in told.rows]
+        return admitted(PRICE, told.tick, rows, "coinmarketcap", interval, symbol=pl.String, name=pl.String)
     return admitted(VOLUME_RANK, told.tick, told.rows, "coindesk", interval)
 
 
@@ -70,7 +72,7 @@ def market_caps(tick: datetime, rows: Sequence[tuple[int, float | None, float | 
 def admitted(
     series: Series, tick: datetime, rows: Sequence[Any], source: str, interval: timedelta, **tags: Any
 ) -> Snapshot:
-    fields = {"price": ["usd"], "volume_rank": []}.get(series.name, list(series.fields))
+    fields = {"price": ["usd", "updated_at"], "volume_rank": []}.get(series.name, list(series.fields))
     volume = ["volume_usd"] if series in (PRICE, VOLUME_RANK) else []
     columns = {"cmc_id": pl.Int64, **tags, **dict.fromkeys([*fields, *volume], pl.Float64)}
     frame = pl.DataFrame(rows, schema=columns, orient="row")

@@ -76,6 +76,7 @@ def joined(priced: dict[int, PriceRow], ranked: list[tuple[int, float]]) -> list
                     "price_usd": usd,
                     "volume_24h_usd": volume,
                     "source_rank": source_rank,
+                    "price_updated_at": None,
                 }
             )
     return rows

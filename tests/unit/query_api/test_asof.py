@@ -220,6 +220,25 @@ async def test_two_sources_that_agree_on_nothing_still_answer_as_the_reference(t
             assert_same(await asked(store, T, limit=limit), expected)
 
 
+@pytest.mark.parametrize(
+    ("updated_at", "told"),
+    [
+        (T.timestamp() - 3600.25, "2026-11-17T13:36:59Z"),
+        (0.0, "1970-01-01T00:00:00Z"),
+        (None, None),
+        (-1.0, None),
+        (1794926220000.0, None),  # milliseconds
+        (float("inf"), None),
+    ],
+)
+async def test_a_price_tells_when_its_source_updated_it(updated_at, told) -> None:
+    store = MemoryStore(FakeClock(T))
+    await fill(store, [Prices(T, [(1, "BTC", "Bitcoin", 9e4, 1.0)], updated_at), Ranks(T, [(1, 1.0)])])
+    top = await asked(store, T)
+    assert top
+    assert top.rows["price_updated_at"].to_list() == [told]
+
+
 async def test_an_answer_whose_first_ranks_have_no_price_reads_on_to_the_tiers_below(tmp_path: Path) -> None:
     prices = Prices(T, [(id_, "S", "N", float(id_), 1.0) for id_ in range(550, 601)])
     ranks = Ranks(T, [(id_, 1e6 - id_) for id_ in range(1, 601)])

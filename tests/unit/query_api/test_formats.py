@@ -16,10 +16,11 @@ from query_api.formats import CSV_DEFAULT, to_csv, to_json
 from query_api.top import Extra, Top
 from tests.unit.query_api.market import MARKET_CAP, NEWEST, SECOND, Prices, Ranks, market_caps, snapshot
 
-BTC = (1, 1, "BTC", "Bitcoin", 92311.5, 9.5e10, 1)
+UPDATED = "2026-11-17T14:36:55Z"
+BTC = (1, 1, "BTC", "Bitcoin", 92311.5, 9.5e10, 1, UPDATED)
 SCHEMA = {
     "rank": pl.Int64, "cmc_id": pl.Int64, "symbol": pl.String, "name": pl.String, "price_usd": pl.Float64,
-    "volume_24h_usd": pl.Float64, "source_rank": pl.Int64,
+    "volume_24h_usd": pl.Float64, "source_rank": pl.Int64, "price_updated_at": pl.String,
 }  # fmt: skip
 PAIR = Pair(
     snapshot(Prices(NEWEST, [(1, "BTC", "Bitcoin", 1.0, 1.0)] * 2)).marker,
@@ -34,7 +35,10 @@ TEXTS = st.one_of(
 )
 PRICES = st.floats(min_value=0, exclude_min=True, allow_infinity=False)
 ROWS = st.lists(
-    st.tuples(st.integers(1, 5000), st.integers(1, 10**7), TEXTS, TEXTS, PRICES, PRICES, st.integers(1, 5000))
+    st.tuples(
+        *(st.integers(1, 5000), st.integers(1, 10**7), TEXTS, TEXTS, PRICES, PRICES, st.integers(1, 5000)),
+        st.sampled_from([None, UPDATED]),
+    )
 )
 
 
@@ -58,6 +62,7 @@ def test_the_json_has_exactly_the_documented_shape() -> None:
         "resolution": "1m",
         "sources": {"price": "coinmarketcap", "rank": "coindesk"},
         "assets": {"price": 1, "rank": 3, "matched": 1},
+        "unchanged": {"price": False, "rank": False},
         "limit": 200,
         "count": 1,
         "data": [
@@ -69,6 +74,7 @@ def test_the_json_has_exactly_the_documented_shape() -> None:
                 "price_usd": 92311.5,
                 "volume_24h_usd": 9.5e10,
                 "source_rank": 1,
+                "price_updated_at": UPDATED,
             }
         ],
     }
@@ -94,7 +100,7 @@ def test_any_rows_read_back_from_json_as_they_were(rows) -> None:
 
 
 def test_the_csv_has_three_columns_and_crlf() -> None:
-    rows = [BTC, (2, 1027, "ETH", "Ethereum", 1e-8, 4.5e10, 2)]
+    rows = [BTC, (2, 1027, "ETH", "Ethereum", 1e-8, 4.5e10, 2, None)]
     assert to_csv(top(rows), CSV_DEFAULT) == b"Rank,Symbol,Price USD\r\n1,BTC,92311.5\r\n2,ETH,0.00000001\r\n"
 
 
@@ -104,8 +110,8 @@ def test_a_csv_without_rows_is_its_header() -> None:
 
 def test_chosen_columns_come_in_the_order_chosen_under_readable_names() -> None:
     assert read(to_csv(top(), tuple(reversed(COLUMNS)))) == [
-        ["Source Rank", "Volume 24h USD", "Price USD", "Name", "Symbol", "CMC ID", "Rank"],
-        ["1", "95000000000.0", "92311.5", "Bitcoin", "BTC", "1", "1"],
+        ["Price Updated At", "Source Rank", "Volume 24h USD", "Price USD", "Name", "Symbol", "CMC ID", "Rank"],
+        [UPDATED, "1", "95000000000.0", "92311.5", "Bitcoin", "BTC", "1", "1"],
     ]
 
 
@@ -116,13 +122,13 @@ def test_an_extra_column_keeps_its_own_name_and_is_empty_without_a_value() -> No
 
 def test_commas_quotes_and_line_ends_in_a_name_survive() -> None:
     odd = ["Tether, USDt", 'He said "buy"', "two\r\nlines", '"', ",", "", "naïve 币"]
-    rows = [(n, n, name, name, 1.0, 1.0, n) for n, name in enumerate(odd, 1)]
+    rows = [(n, n, name, name, 1.0, 1.0, n, None) for n, name in enumerate(odd, 1)]
     assert [row[1] for row in read(to_csv(top(rows), ("rank", "name")))[1:]] == odd
 
 
 @given(PRICES)
 def test_any_price_is_a_plain_decimal_that_reads_back_as_the_same_float(price: float) -> None:
-    told = read(to_csv(top([(1, 1, "A", "A", price, price, 1)]), ("price_usd", "volume_24h_usd")))[1]
+    told = read(to_csv(top([(1, 1, "A", "A", price, price, 1, None)]), ("price_usd", "volume_24h_usd")))[1]
     for cell in told:
         assert re.fullmatch(r"[0-9]+(\.[0-9]+)?", cell)
         assert float(cell) == price
@@ -141,4 +147,4 @@ def test_no_text_cell_of_any_csv_is_one_a_spreadsheet_runs(rows) -> None:
 
 @given(st.text(st.characters(codec="utf-8"), max_size=8).filter(lambda text: text[:1] not in RUNS))
 def test_text_a_spreadsheet_leaves_alone_is_left_alone(text: str) -> None:
-    assert read(to_csv(top([(1, 1, text, text, 1.0, 1.0, 1)]), ("symbol", "name")))[1] == [text, text]
+    assert read(to_csv(top([(1, 1, text, text, 1.0, 1.0, 1, None)]), ("symbol", "name")))[1] == [text, text]

@@ -6,6 +6,7 @@ import itertools
 import re
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -121,6 +122,14 @@ async def test_now_is_the_newest_pair_by_volume(client) -> None:
     assert [(row["rank"], row["cmc_id"], row["source_rank"]) for row in answer["data"]] == [
         (1, 825, 1), (2, 1, 2), (3, 1027, 3), (4, 5805, 5), (5, 32196, 6),
     ]  # fmt: skip
+
+
+async def test_an_answer_tells_when_a_source_sent_the_values_of_before(client, store) -> None:
+    assert (await client.get("/?limit=2")).json()["unchanged"] == {"price": False, "rank": False}
+    old = store.snapshots["price", NEWEST]
+    store.snapshots["price", NEWEST] = replace(old, marker=replace(old.marker, unchanged=True))
+    answer = (await client.get("/?limit=3")).json()
+    assert answer["unchanged"] == {"price": True, "rank": False}
 
 
 async def test_an_instant_of_the_past_is_answered_as_of_then(client) -> None:

@@ -18,6 +18,7 @@ from lib import settings
 from lib.clock import Clock, isoformat
 from lib.errors import SettingsRejected, TopcoinsError
 from lib.forecast import influx_bytes_per_day, sqlite_bytes_per_tick
+from lib.gaps import ledger
 from lib.schema import OWN, PRICE
 from lib.service import find_source
 from lib.settings import PREFIX, Settings
@@ -30,6 +31,7 @@ from lib.units import format_duration
 DAY = timedelta(days=1)
 CLOCK_TOLERANCE = timedelta(seconds=2)
 STALE_TICKS = 3
+MOST_MISSING = 0.01
 YEARS = 3650
 GIB = 2**30
 INFLUX_RETENTION = timedelta(days=90)
@@ -82,6 +84,7 @@ async def findings_of(chosen: Settings, client: httpx.AsyncClient, clock: Clock)
             *await _keys(chosen, client, store, clock),
             await _store_answers(store),
             *await _ticks(store, clock()),
+            *await _gaps(store, clock(), chosen.spool_dir),
             *(
                 _disk(chosen, await sqlite_bytes_per_tick(chosen.assets))
                 if embedded
@@ -191,6 +194,23 @@ async def _ticks(store: Store, now: datetime) -> list[Finding]:
         age = now - newest.tick
         seen = f"newest {format_duration(age)} old, {newest.assets} assets from {newest.source}"
         found.append(Finding(f"ticks of {name}", age <= STALE_TICKS * newest.interval, seen))
+    return found
+
+
+async def _gaps(store: Store, now: datetime, spools: Path) -> list[Finding]:
+    """The last day's ticks without a snapshot, by cause. Wrong when they are more than a hundredth."""
+    found = []
+    for name in OWN:
+        try:
+            day = await ledger(store, name, now - DAY, now, now=now, folder=spools / name)
+        except TopcoinsError:
+            return []  # the store's own finding says why
+        if not day.expected:
+            continue
+        causes = ", ".join(f"{ticks} x {cause}" for cause, ticks in day.causes.most_common())
+        seen = f"{day.missing} of the last day's {day.expected} ticks are missing"
+        well = day.missing <= day.expected * MOST_MISSING
+        found.append(Finding(f"gaps of {name}", well, f"{seen}: {causes}" if causes else seen))
     return found
 
 

@@ -1,5 +1,6 @@
 """One tick of one series: source, gate, delivery to the store."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -7,11 +8,10 @@ from pathlib import Path
 import structlog
 
 from lib.clock import Clock
-from lib.clock import slot as slot_of
 from lib.credits import CreditPlanner
 from lib.delivery import Delivery
 from lib.errors import SourceUnavailable, TopcoinsError
-from lib.gaps import Miss, Misses, cause_of
+from lib.gaps import Cause, Miss, Misses, cause_of
 from lib.gate import Gate
 from lib.schema import Series
 from lib.snapshot import Snapshot
@@ -19,6 +19,11 @@ from lib.source import Reading, Source
 from lib.store import Store
 
 log = structlog.get_logger()
+
+FETCHING = 0.9
+"""The part of an interval in which a tick may fetch; the rest is for the store."""
+FIRST = 2 / 3
+"""The part of the time left that a source may take while there is another one to ask after it."""
 
 
 class Ingest:
@@ -68,9 +73,15 @@ class Ingest:
         An outage is logged at its start and at its end, with the number of ticks it took. What waits for the store
         from earlier ticks is delivered too, whatever this one brought.
         """
-        snapshot = await self._fetched(slot, backfilled)
-        await self._delivery.deliver()
-        return snapshot
+        try:
+            return await self._fetched(slot, backfilled)
+        finally:
+            await self._delivery.deliver()
+
+    def missed(self, slots: Sequence[datetime], cause: Cause, why: str) -> None:
+        """Write down ticks that came to nothing."""
+        if self._misses:
+            self._misses.note(*(Miss(slot, cause, why) for slot in slots))
 
     async def _fetched(self, slot: datetime, backfilled: bool) -> Snapshot | None:
         try:
@@ -80,21 +91,27 @@ class Ingest:
             self._failed += 1
             say = log.error if self._failed == 1 else log.debug
             say("tick failed", series=self.series.name, tick=slot, why=str(exc), kind=type(exc).__name__)
-            if self._misses:
-                self._misses.note(Miss(slot_of(slot, self.interval), cause_of(exc), str(exc)))
+            self.missed([slot], cause_of(exc), str(exc))
             return None
+        except Exception as exc:
+            self.missed([slot], cause_of(exc), repr(exc))
+            raise
         if self._failed:
             log.warning("ticks succeed again", series=self.series.name, tick=slot, failed=self._failed)
             self._failed = 0
+            self.missed([], "crash", "")  # those the disk did not take
         self._before = snapshot
         return snapshot
 
     async def _snapshot(self, slot: datetime, backfilled: bool) -> Snapshot:
-        before = self._before or await self._stored_before(slot)
+        before = self._before or await self._kept_before(slot)
         failures: list[TopcoinsError] = []
+        now = asyncio.get_running_loop().time
+        until = now() + self.interval.total_seconds() * FETCHING
         for source in self._sources:
+            share = 1.0 if source is self._sources[-1] else FIRST
             try:
-                reading = await source.read(self._assets, self.interval)
+                reading = await source.read(self._assets, timedelta(seconds=(until - now()) * share))
                 snapshot = self._admitted(reading, slot, before, backfilled)
             except TopcoinsError as exc:
                 failures.append(exc)
@@ -129,8 +146,11 @@ class Ingest:
             log.warning("source changed", series=self.series.name, before=self._used, now=name, why=why)
         self._used = name
 
-    async def _stored_before(self, slot: datetime) -> Snapshot | None:
-        """The last snapshot of an earlier run: what was seen before a restart still counts, if the store is there."""
+    async def _kept_before(self, slot: datetime) -> Snapshot | None:
+        """The last snapshot of an earlier run: what was seen before a restart still counts, if it can be read."""
+        waiting = await self._delivery.newest()
+        if waiting and waiting.tick < slot:
+            return waiting
         try:
             marker = await self._store.nearest(self.series.name, slot - timedelta(seconds=1))
             if marker is None:

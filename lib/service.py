@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from lib import log, settings
 from lib.clock import Clock, utc_now
 from lib.delivery import Delivery, Spooled
 from lib.errors import SettingsRejected
+from lib.gaps import Miss, Misses
 from lib.ingest import Ingest
 from lib.poll import Poll
 from lib.schema import Series
@@ -102,17 +104,23 @@ async def poll(service: str, plan: Plan, chosen: Settings, *, clock: Clock, stop
     async with httpx.AsyncClient(headers={"user-agent": "topcoins"}) as client, AsyncExitStack() as spools:
 
         def spooled(series: Series) -> Delivery:
-            spool = Spool(chosen.spool_dir / series.name, limit=chosen.spool_limit)
+            folder = chosen.spool_dir / series.name
+            misses = Misses(folder)
+
+            def lost(tick: datetime, why: str) -> None:
+                misses.note(Miss(tick, "store", why))
+
+            spool = Spool(folder, limit=chosen.spool_limit, lost=lost)
             spool.open()
             spools.callback(spool.close)
-            return Spooled(spool, store)
+            return Spooled(spool, store, patience=chosen.interval / 4)
 
         work = Poll(clock)
         made = ingests(
             plan, chosen, client=client, store=store, deliveries=spooled, clock=clock, folder=chosen.spool_dir
         )
         for ingest in made:
-            work.add(ingest.series.name, ingest.tick, partial(getattr, ingest, "interval"))
+            work.add(ingest.series.name, ingest.tick, partial(getattr, ingest, "interval"), ingest.missed)
             say.info("polling", service=service, series=ingest.series.name, interval_s=ingest.interval.total_seconds())
         await work.run(stop)
     await store.close()

@@ -1,26 +1,32 @@
 """`/v1/gaps`: where the archive has holes, and why."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from pydantic import BaseModel, Field
 
-from lib.gaps import expected, gaps, noted
+from lib.gaps import Cause, Ledger, ledger
 from lib.store import Store
 
 LONGEST = timedelta(days=7)
 
 
 class GapAnswer(BaseModel):
-    """Expected ticks without a snapshot, from `first` to `last`; the cause is that of most of them."""
+    """Expected ticks without a snapshot, from `first` to `last`; the cause is that of most of them.
+
+    `causes` counts them all: the upstream's doing (credits, source away, source refused us, source malformed, snapshot
+    refused), the store's (store: the snapshot waits in the spool, or fell out of it), or ours (spool, busy, crash, not
+    running). `why` is the newest error's text.
+    """
 
     first: datetime
     last: datetime
     ticks: int
-    cause: str
+    cause: Cause
     why: str | None
+    causes: Mapping[Cause, int]
 
 
 class SeriesGaps(BaseModel):
@@ -40,27 +46,18 @@ class GapsAnswer(BaseModel):
     series: dict[str, SeriesGaps]
 
 
-async def ledger(
+async def answered(
     store: Store, series: Sequence[str], start: datetime, stop: datetime, *, now: datetime, spools: Path
 ) -> GapsAnswer:
     """The gaps with start <= tick <= stop. A tick is expected once its slot and one interval are past."""
-    found = await asyncio.gather(*(_of(store, name, start, stop, now, spools / name) for name in series))
-    return GapsAnswer(start=start, stop=stop, series=dict(zip(series, found, strict=True)))
+    found = await asyncio.gather(*(ledger(store, name, start, stop, now=now, folder=spools / name) for name in series))
+    told = {name: _told(one) for name, one in zip(series, found, strict=True)}
+    return GapsAnswer(start=start, stop=stop, series=told)
 
 
-async def _of(store: Store, name: str, start: datetime, stop: datetime, now: datetime, folder: Path) -> SeriesGaps:
-    before, stored, misses = await asyncio.gather(
-        store.nearest(name, start - timedelta(seconds=1)),
-        store.markers(start, stop, series=name),
-        asyncio.to_thread(noted, folder, start, stop),
-    )
-    markers = [*([before] if before else []), *stored]
-    if not markers:
-        return SeriesGaps(expected=0, stored=0, missing=0, gaps=[])
-    due = min(stop, now - markers[-1].interval)
-    missing = [at for at in expected(markers, due) if at >= start]
-    found = [
-        GapAnswer(first=gap.first, last=gap.last, ticks=gap.ticks, cause=gap.cause, why=gap.why)
-        for gap in gaps(markers, missing, misses)
+def _told(found: Ledger) -> SeriesGaps:
+    gaps = [
+        GapAnswer(first=gap.first, last=gap.last, ticks=gap.ticks, cause=gap.cause, why=gap.why, causes=gap.causes)
+        for gap in found.gaps
     ]
-    return SeriesGaps(expected=len(stored) + len(missing), stored=len(stored), missing=len(missing), gaps=found)
+    return SeriesGaps(expected=found.expected, stored=found.stored, missing=found.missing, gaps=gaps)

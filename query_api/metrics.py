@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Callable, Mapping
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from lib.gaps import Cause
 from query_api.status import SeriesStatus
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -46,6 +48,12 @@ class Metrics:
             registry=registry,
         )
         self._up = Gauge("topcoins_store_up", "1 when the store answers", registry=registry)
+        self._gaps = Gauge(
+            "topcoins_gap_ticks_last_hour",
+            "Expected ticks not stored, by cause",
+            ["series", "cause"],
+            registry=registry,
+        )
         self._series = {
             name: Gauge(f"topcoins_{name}", told, ["series"], registry=registry) for name, (told, _) in _SERIES.items()
         }
@@ -64,6 +72,10 @@ class Metrics:
                 value = _SERIES[name][1](status)
                 if value is not None:
                     gauge.labels(one).set(value)
+        self._gaps.clear()
+        for one, status in (series or {}).items():
+            for cause in get_args(Cause):
+                self._gaps.labels(one, cause).set(status.missing_last_hour.get(cause, 0))
         return generate_latest(self._registry)
 
 

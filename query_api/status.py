@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from lib.clock import slot
 from lib.credits import FILE as PLAN_FILE
+from lib.gaps import Cause, ledger
 from lib.snapshot import Marker
 from lib.spool import counted
 from lib.store import Store
@@ -42,6 +43,7 @@ class CreditStatus(BaseModel):
 class SeriesStatus(BaseModel):
     """One series. Without a snapshot `tick` is null. A tick is expected once its slot and one interval are past.
 
+    `missing_last_hour` counts those without a snapshot by cause, as /v1/gaps does.
     `spool` and `plan` are null where the ingestor's spool folder can't be seen from here.
     """
 
@@ -58,6 +60,7 @@ class SeriesStatus(BaseModel):
     next_tick: datetime | None
     expected_last_hour: int
     stored_last_hour: int
+    missing_last_hour: dict[Cause, int]
     spool: SpoolStatus | None
     plan: CreditStatus | None
 
@@ -76,35 +79,27 @@ async def status(store: Store, series: Sequence[str], now: datetime, *, spools: 
 
 
 async def _series(store: Store, name: str, now: datetime, folder: Path) -> SeriesStatus:
-    newest, first, hour, spool, plan = await asyncio.gather(
+    newest, hour, spool, plan = await asyncio.gather(
         store.nearest(name, now),
-        store.first(name),
-        store.markers(now - HOUR, now, series=name),
+        ledger(store, name, now - HOUR, now, now=now, folder=folder),
         asyncio.to_thread(_spool, folder),
         asyncio.to_thread(_plan, folder),
     )
-    if newest is None or first is None:
-        return SeriesStatus(
-            tick=None, age_s=None, source=None, assets=0, rejected=0, duplicates=0, credits=0, credits_last_hour=0,
-            interval_s=None, unchanged=False, next_tick=None, expected_last_hour=0, stored_last_hour=0, spool=spool,
-            plan=plan,
-        )  # fmt: skip
-    expected = expected_slots(max(now - HOUR, first.tick), now - newest.interval, newest.interval)
-    stored = {slot(marker.tick, newest.interval) for marker in hour}
     return SeriesStatus(
-        tick=newest.tick,
-        age_s=(now - newest.tick).total_seconds(),
-        source=newest.source,
-        assets=newest.assets,
-        rejected=newest.rejected,
-        duplicates=newest.duplicates,
-        credits=newest.credits,
-        credits_last_hour=sum(marker.credits for marker in hour),
-        interval_s=newest.interval.total_seconds(),
-        unchanged=newest.unchanged,
-        next_tick=next_tick(newest),
-        expected_last_hour=len(expected),
-        stored_last_hour=len(stored & set(expected)),
+        tick=newest.tick if newest else None,
+        age_s=(now - newest.tick).total_seconds() if newest else None,
+        source=newest.source if newest else None,
+        assets=newest.assets if newest else 0,
+        rejected=newest.rejected if newest else 0,
+        duplicates=newest.duplicates if newest else 0,
+        credits=newest.credits if newest else 0.0,
+        credits_last_hour=sum(marker.credits for marker in hour.markers),
+        interval_s=newest.interval.total_seconds() if newest else None,
+        unchanged=newest.unchanged if newest else False,
+        next_tick=next_tick(newest) if newest else None,
+        expected_last_hour=hour.expected,
+        stored_last_hour=hour.stored,
+        missing_last_hour=dict(hour.causes),
         spool=spool,
         plan=plan,
     )
@@ -133,14 +128,3 @@ def _plan(folder: Path) -> CreditStatus | None:
 def next_tick(marker: Marker) -> datetime:
     """The slot after a marker's."""
     return slot(marker.tick, marker.interval) + marker.interval
-
-
-def expected_slots(start: datetime, stop: datetime, interval: timedelta) -> list[datetime]:
-    """The slots of an interval with start <= slot <= stop."""
-    at = slot(start, interval)
-    slots = []
-    while at <= stop:
-        if at >= start:
-            slots.append(at)
-        at += interval
-    return slots

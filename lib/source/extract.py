@@ -64,7 +64,11 @@ class Extractor:
                 if not test(record):
                     return f"left out by {path}"
             return [read(take(record)) for take, read in self._reads]
-        except (JMESPathError, TypeError):  # max_by and its like compare text with numbers in plain Python
+        except (
+            JMESPathError,
+            TypeError,
+            RecursionError,
+        ):  # max_by and its like compare text with numbers in plain Python
             return UNREADABLE
 
 

@@ -1,6 +1,7 @@
 """Asking an upstream: pages, retries, and what its errors mean. The only home of retrying."""
 
 import asyncio
+import math
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -43,6 +44,20 @@ class _Page:
     credits: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    """A time in which the upstream is not to be asked, and what to say instead."""
+
+    since: datetime
+    until: datetime
+    kind: type[SourceUnavailable | SourceRejected]
+    said: str
+
+    def holds(self, now: datetime) -> bool:
+        """Whether it still lasts. A clock that was set back must not make it longer."""
+        return self.since <= now < self.until
+
+
 class Source:
     """One upstream list that can be read. Knows when it must not be asked: see `resting`."""
 
@@ -64,7 +79,7 @@ class Source:
         self._url = self._base + path
         self._extract = Extractor(file)
         self._at = jmespath.compile(file.records.at)
-        self._rest: tuple[datetime, SourceUnavailable | SourceRejected] | None = None
+        self._rest: _Rest | None = None
 
     @property
     def name(self) -> str:
@@ -96,8 +111,8 @@ class Source:
         Retries, for errors that name themselves worth it, end at half of `within`; the whole ends at `within`.
         """
         began = self._clock()
-        if self._rest and began < self._rest[0]:
-            raise self._rest[1]
+        if self._rest and self._rest.holds(began):
+            raise self._rest.kind(self._rest.said)
         try:
             async with asyncio.timeout(within.total_seconds()):
                 pages = await self._pages(assets, within / 2)
@@ -114,7 +129,7 @@ class Source:
             rejected=rejected,
             credits=sum(page.credits for page in pages),
             observed_at=began,
-            duration=self._clock() - began,
+            duration=max(self._clock() - began, timedelta()),
         )
 
     async def allowance(self) -> Allowance | None:
@@ -167,7 +182,10 @@ class Source:
     async def _ask(self, place: Mapping[str, int]) -> _Page:
         asked = f"{self.name}: GET {httpx.URL(self._url).path} {_query(place)}"
         response, body = await self._get(self._url, {**self._file.request.params, **place}, asked)
-        return self._page_of(self._judge(response, body, asked), asked)
+        try:
+            return self._page_of(self._judge(response, body, asked), asked)
+        except RecursionError as exc:
+            raise SourceMalformed(f"{asked}: the answer is nested too deep") from exc
 
     async def _get(self, url: str, params: Mapping[str, str | int | float], asked: str) -> tuple[httpx.Response, bytes]:
         request = self._file.request
@@ -239,16 +257,16 @@ class Source:
             return SourceUnavailable(said, again=True)
         if action in ("retry", "next_tick"):
             if wait:
-                self._rest = (now + wait, SourceUnavailable(f"{said}; asked to wait {wait}", retry_after=wait))
+                self._rest = _Rest(now, now + wait, SourceUnavailable, f"{said}; asked to wait {wait}")
             return SourceUnavailable(said, retry_after=wait)
         until = now + REFUSED_REST
         if action == "reset":
             midnight = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
             until = now + wait if wait else midnight
         kind = SourceRejected if action == "stop" else SourceExhausted
-        error = kind(f"{said}; not asked again before {isoformat(until.replace(microsecond=0))}")
-        self._rest = (until, error)
-        return error
+        said = f"{said}; not asked again before {isoformat(until.replace(microsecond=0))}"
+        self._rest = _Rest(now, until, kind, said)
+        return kind(said)
 
     def _safe(self, said: str) -> str:
         """The text without our key, should the upstream echo it."""
@@ -263,7 +281,9 @@ class Source:
 
     def _count(self, path: str | None, answer: Any) -> float | None:
         value = self._found(path, answer) if path else None
-        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+        if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+            return None
+        return float(value)
 
 
 def _query(place: Mapping[str, int]) -> str:

@@ -187,10 +187,11 @@ class _File:
         self.connection.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self.connection.execute("COMMIT")  # where a full disk shows
         except BaseException:
-            self.connection.execute("ROLLBACK")
+            if self.connection.in_transaction:  # some failures have rolled back by themselves
+                self.connection.execute("ROLLBACK")
             raise
-        self.connection.execute("COMMIT")
 
     def _create(self, series: Series) -> None:
         if series.name in self.known:

@@ -7,7 +7,7 @@ from fastapi import FastAPI, Query
 
 from query_api.answers import STORE_RESPONSES
 from query_api.archive import Archive
-from query_api.ledger import LONGEST, GapsAnswer, ledger
+from query_api.ledger import LONGEST, GapsAnswer, answered
 from query_api.question import Instant, asked_range
 
 DAY = timedelta(days=1)
@@ -23,6 +23,6 @@ def install(app: FastAPI, archive: Archive) -> None:
         """Expected ticks that have no snapshot between two instants, by default the last day, at most a week."""
         now = archive.clock()
         first, last = asked_range(start, stop, now, default=DAY, longest=LONGEST)
-        return await ledger(archive.store, archive.series, first, last, now=now, spools=archive.spools)
+        return await answered(archive.store, archive.series, first, last, now=now, spools=archive.spools)
 
     app.get("/v1/gaps", summary="Where the archive has holes, and why", responses=STORE_RESPONSES)(missing)

@@ -14,6 +14,7 @@ from lib.clock import utc_now
 from lib.delivery import Direct
 from lib.doctor import Finding, as_json, examine, findings_of, show
 from lib.forecast import sample_snapshot, sqlite_bytes_per_tick
+from lib.gaps import Miss, Misses
 from lib.schema import PRICE, VOLUME_RANK
 from lib.simulator import Market, Plan, create_app
 from lib.store.sqlite import SqliteStore
@@ -101,6 +102,22 @@ def test_old_ticks_are_wrong(environ, clock, minutes, well):
     found = findings(environ, clock)["ticks of price"]
     assert found.well == well
     assert f"newest {minutes}m old, 50 assets" in found.seen
+
+
+def test_the_gaps_of_the_last_day_are_told_with_their_causes_and_many_are_wrong(environ, clock, tmp_path):
+    environ["TOPCOINS_SPOOL_DIR"] = str(tmp_path / "spool")
+    for minutes_ago in (3, 2):
+        filled(environ, clock, minutes_ago=minutes_ago)
+    assert findings(environ, clock)["gaps of price"] == Finding(
+        "gaps of price", False, "1 of the last day's 3 ticks are missing: 1 x not running"
+    )
+    (tmp_path / "spool" / "price").mkdir(parents=True)
+    Misses(tmp_path / "spool" / "price").note(Miss(NOON - MINUTE, "credits", "used up"))
+    assert findings(environ, clock)["gaps of price"].seen.endswith("missing: 1 x credits")
+    filled(environ, clock, minutes_ago=1)
+    assert findings(environ, clock)["gaps of price"] == Finding(
+        "gaps of price", True, "0 of the last day's 3 ticks are missing"
+    )
 
 
 def test_a_series_no_source_of_which_can_be_asked_is_wrong(environ, clock):

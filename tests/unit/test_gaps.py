@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib.clock import slot
-from lib.errors import SnapshotRefused, SourceExhausted, SourceUnavailable, TopcoinsError
+from lib.errors import SnapshotRefused, SourceExhausted, SourceUnavailable, StoreUnavailable
 from lib.forecast import sample_snapshot
-from lib.gaps import LARGEST, Miss, Misses, cause_of, expected, gaps, noted
+from lib.gaps import FILE, LARGEST, Cause, Miss, Misses, cause_of, expected, gaps, noted
 from lib.schema import PRICE
 from tests.fakes import NOON
 
@@ -44,18 +44,19 @@ def test_a_stretched_interval_expects_its_own_slots():
 
 def test_a_gap_has_the_cause_of_most_of_its_ticks():
     markers = [marker(0), marker(5)]
-    misses = [
-        Miss(NOON + n * MINUTE, cause, cause) for n, cause in ((1, "credits"), (2, "credits"), (3, "source away"))
-    ]
+    causes: list[Cause] = ["credits", "credits", "source away"]
+    misses = [Miss(NOON + n * MINUTE, cause, cause) for n, cause in enumerate(causes, 1)]
     (gap,) = gaps(markers, expected(markers, NOON + 5 * MINUTE), misses)
     assert (gap.ticks, gap.cause, gap.why) == (4, "credits", "credits")
+    assert gap.causes == {"credits": 2, "source away": 1, "not running": 1}
 
 
 def test_each_error_has_a_cause():
     assert cause_of(SourceExhausted("x")) == "credits"
     assert cause_of(SourceUnavailable("x")) == "source away"
     assert cause_of(SnapshotRefused("x")) == "snapshot refused"
-    assert cause_of(TopcoinsError("x")) == "other"
+    assert cause_of(StoreUnavailable("x")) == "store"
+    assert cause_of(RuntimeError("x")) == "crash"
 
 
 def test_misses_read_back_within_their_span(tmp_path):
@@ -83,3 +84,43 @@ def test_a_damaged_line_is_left_out(tmp_path):
         file.write(b'{"tick": 1\n[]\n')
     misses.note(Miss(NOON, "credits", "two"))
     assert [miss.why for miss in noted(tmp_path, NOON, NOON)] == ["one", "two"]
+
+
+def test_a_miss_belongs_to_the_slot_it_is_in():
+    markers = [marker(0), marker(4)]
+    misses = [Miss(NOON + 1.5 * MINUTE, "credits", "x"), Miss(NOON + 4.5 * MINUTE, "source away", "y")]
+    (gap,) = gaps(markers, expected(markers, NOON + 4 * MINUTE), misses)
+    assert gap.causes == {"credits": 1, "not running": 2}
+
+
+def test_a_miss_after_the_last_slot_that_is_due_names_none_before_it():
+    markers = [marker(0)]
+    misses = [Miss(NOON + 2 * MINUTE, "credits", "x")]
+    (gap,) = gaps(markers, expected(markers, NOON + MINUTE), misses)
+    assert gap.causes == {"not running": 1}
+
+
+def test_lines_of_another_kind_are_left_out(tmp_path):
+    (tmp_path / FILE).write_bytes(
+        b'5\n{"tick": 1e300, "cause": "credits", "why": ""}\n{"tick": 9e11, "cause": "credits", "why": ""}\n'
+        b'{"tick": 1785585600, "cause": "witchcraft", "why": ""}\n{"tick": 1785585600, "cause": ["credits"], "why": ""}'
+    )
+    assert noted(tmp_path, NOON - 9000 * MINUTE, NOON + 9000 * MINUTE) == []
+
+
+def test_a_miss_the_disk_did_not_take_is_written_with_the_next(tmp_path):
+    misses = Misses(tmp_path)
+    (tmp_path / FILE).mkdir()
+    misses.note(Miss(NOON, "spool", "one"))
+    (tmp_path / FILE).rmdir()
+    misses.note(Miss(NOON + MINUTE, "spool", "two"))
+    misses.note()
+    assert [miss.why for miss in noted(tmp_path, NOON, NOON + MINUTE)] == ["one", "two"]
+
+
+def test_half_a_line_does_not_spoil_the_next(tmp_path):
+    misses = Misses(tmp_path)
+    with (tmp_path / FILE).open("wb") as file:
+        file.write(b'{"tick": 17855')
+    misses.note(Miss(NOON, "spool", "one"))
+    assert [miss.why for miss in noted(tmp_path, NOON, NOON)] == ["one"]

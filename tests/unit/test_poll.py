@@ -1,6 +1,7 @@
 """Ticks on the clock. APScheduler reads the machine's clock itself, so that one is placed and moved."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -256,3 +257,47 @@ async def test_a_crash_names_the_slot_it_worked_on_not_one_skipped_since(machine
             await move(machine, poll, "12:01:00")
             work.free.set()
     assert [f"{entry['tick']:%H:%M:%S}" for entry in logs if entry["event"] == "tick crashed"] == ["12:00:30"]
+
+
+async def test_a_clock_set_back_is_not_waited_for(machine):
+    work = Work()
+    poll = polling(price=work)
+    with capture_logs() as logs:
+        async with running(poll):
+            await move(machine, poll, "12:01:00")
+            await move(machine, poll, "11:00:20")
+            await move(machine, poll, "11:01:00")
+            await move(machine, poll, "11:02:00")
+    assert work.began == ["12:00:30", "12:01:00", "11:01:00", "11:02:00"]
+    assert [entry["event"] for entry in logs] == ["the clock was set back"]
+    assert poll.skipped == {"price": 0}
+
+
+async def test_a_clock_set_forward_by_years_is_one_step(machine):
+    work = Work()
+    told: list[tuple[Sequence[datetime], str, str]] = []
+    poll = Poll(lambda: datetime.now(UTC))
+    poll.add("price", work, lambda: MINUTE, lambda *missed: told.append(missed))
+    async with running(poll):
+        machine.move_to(datetime(2056, 8, 1, 12, 0, 10, tzinfo=UTC))
+        poll.look()
+        await settle()
+    assert work.began == ["12:00:30", "12:00:00"]
+    assert poll.skipped["price"] > 15_000_000
+    ((slots, cause, _),) = told
+    assert (len(slots), cause) == (1440, "not running")
+    assert slots[-1] == datetime(2056, 8, 1, 11, 59, tzinfo=UTC)
+
+
+async def test_the_slots_that_came_to_nothing_are_told_with_their_cause(machine):
+    work = Work(held=True)
+    told: list[tuple[str, str]] = []
+    poll = Poll(lambda: datetime.now(UTC))
+    poll.add("price", work, lambda: MINUTE, lambda slots, cause, why: told.extend((f"{s:%M}", cause) for s in slots))
+    async with running(poll):
+        await move(machine, poll, "12:01:00")
+        work.free.set()
+        await settle()
+        await move(machine, poll, "12:04:10")
+    assert work.began == ["12:00:30", "12:04:00"]
+    assert told == [("01", "busy"), ("02", "not running"), ("03", "not running")]

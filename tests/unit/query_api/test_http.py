@@ -20,7 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from lib.clock import isoformat
 from lib.errors import StoreMalformed, StoreRejected, StoreUnavailable
 from lib.forecast import sample_snapshot
-from lib.gaps import Miss, Misses
+from lib.gaps import Cause, Miss, Misses
 from lib.schema import PRICE
 from lib.spool import Spool
 from query_api.negotiation import negotiated
@@ -646,8 +646,9 @@ async def test_the_status_counts_the_gaps_of_the_last_hour(client) -> None:
         "interval_s": 60.0,
         "unchanged": False,
         "next_tick": "2026-11-17T14:38:00Z",
-        "expected_last_hour": 37,
-        "stored_last_hour": 18,
+        "expected_last_hour": 38,
+        "stored_last_hour": 19,
+        "missing_last_hour": {"not running": 19},
         "spool": None,
         "plan": None,
     }
@@ -708,10 +709,12 @@ async def test_the_gaps_are_named_with_their_causes(clock, tmp_path) -> None:
     await fill(store, [Prices(NEWEST - n * MINUTE, [(1, "BTC", "Bitcoin", 1.0, 1.0)]) for n in (0, 1, 5, 9)])
     (tmp_path / "price").mkdir()
     misses = Misses(tmp_path / "price")
-    for n, cause in ((2, "source away"), (3, "source away"), (4, "credits"), (6, "credits")):
+    missed: list[tuple[int, Cause]] = [(2, "source away"), (3, "source away"), (4, "credits"), (6, "credits")]
+    for n, cause in missed:
         misses.note(Miss(NEWEST - n * MINUTE, cause, f"why {n}"))
     async with calling(store, clock, spools=tmp_path) as client:
         answer = (await client.get("/v1/gaps?from=now-1h")).json()
+        gauges = await metrics(client)
     assert (answer["from"], answer["to"]) == ("2026-11-17T13:37:30Z", "2026-11-17T14:37:30Z")
     told = answer["series"]["price"]
     assert (told["expected"], told["stored"], told["missing"]) == (10, 4, 6)
@@ -719,8 +722,36 @@ async def test_the_gaps_are_named_with_their_causes(clock, tmp_path) -> None:
         ("14:29", "14:31", 3, "not running"),
         ("14:33", "14:35", 3, "source away"),
     ]
-    assert told["gaps"][1]["why"] == "why 3"
+    assert told["gaps"][1]["why"] == "why 2"
+    assert told["gaps"][1]["causes"] == {"source away": 2, "credits": 1}
+    assert gauges["topcoins_gap_ticks_last_hour", ("credits", "price")] == 2
+    assert gauges["topcoins_gap_ticks_last_hour", ("not running", "price")] == 2
+    assert gauges["topcoins_gap_ticks_last_hour", ("store", "price")] == 0
+    assert gauges["topcoins_missing_ticks_last_hour", ("price",)] == 6
     assert answer["series"]["volume_rank"] == {"expected": 0, "stored": 0, "missing": 0, "gaps": []}
+
+
+async def test_a_snapshot_that_waits_for_the_store_is_a_gap_of_the_store(clock, tmp_path) -> None:
+    store = CountingStore(clock)
+    await fill(store, [Prices(NEWEST - n * MINUTE, [(1, "BTC", "Bitcoin", 1.0, 1.0)]) for n in (0, 3)])
+    spool = Spool(tmp_path / "price", limit=2**20)
+    spool.open()
+    spool.put(sample_snapshot(PRICE, NEWEST - 2 * MINUTE, 3))
+    spool.close()
+    async with calling(store, clock, spools=tmp_path) as client:
+        told = (await client.get("/v1/gaps")).json()["series"]["price"]
+    (gap,) = told["gaps"]
+    assert gap["causes"] == {"store": 1, "not running": 1}
+
+
+async def test_failures_before_the_first_snapshot_are_gaps_too(clock, tmp_path) -> None:
+    (tmp_path / "price").mkdir()
+    misses = Misses(tmp_path / "price")
+    misses.note(*(Miss(NEWEST - n * MINUTE, "source refused us", "bad key") for n in (2, 1)))
+    async with calling(CountingStore(clock), clock, spools=tmp_path) as client:
+        told = (await client.get("/v1/gaps")).json()["series"]["price"]
+    assert (told["expected"], told["missing"]) == (2, 2)
+    assert (told["gaps"][0]["cause"], told["gaps"][0]["why"]) == ("source refused us", "bad key")
 
 
 async def test_an_archive_that_ended_is_a_gap_up_to_now(clock) -> None:

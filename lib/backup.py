@@ -62,8 +62,8 @@ async def back_up(
 async def restore(folder: Path, store: Store) -> AsyncIterator[Day]:
     """Write a backup's snapshots into a store, oldest first, and read each day back.
 
-    Yields each day of each series once the store holds it; StoreMalformed when it does not hold the same, and
-    Damaged for a file that is not what was written. Running it again changes nothing.
+    Yields each day of each series, as it then was, once the store holds it; StoreMalformed when it does not hold
+    the same, and Damaged for a file that is not what was written. Running it again changes nothing.
     """
     for at, paths in _days(folder):
         snapshots = []
@@ -71,7 +71,7 @@ async def restore(folder: Path, store: Store) -> AsyncIterator[Day]:
             snapshot = decode(await asyncio.to_thread(path.read_bytes))
             await store.write(snapshot)
             snapshots.append(snapshot)
-        for one in {snapshot.series.name: snapshot.series for snapshot in snapshots}.values():
+        for one in dict.fromkeys(snapshot.series for snapshot in snapshots):
             ticks = {snapshot.tick for snapshot in snapshots if snapshot.series == one}
             written = _day(at, one.name, [snapshot for snapshot in snapshots if snapshot.series == one])
             held = _day(at, one.name, [back async for back in _stored(store, one, at) if back.tick in ticks])

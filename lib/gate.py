@@ -113,15 +113,27 @@ def _reason(series: Series) -> pl.Expr:
     return pl.coalesce(pl.when(wrong).then(pl.lit(reason)) for wrong, reason in reasons)
 
 
+@cache
+def _told() -> Mapping[str, pl.Expr]:
+    """When a price row's further values say something; else they are null, and the row stays."""
+    cap = pl.col("market_cap_usd")
+    return {
+        "updated_at": pl.col("updated_at").is_finite(),
+        "market_cap_usd": cap.is_finite() & (cap > 0),  # CoinMarketCap gives 0 where it knows no number of coins
+        "stablecoin": pl.col("stablecoin").is_in([0.0, 1.0]),
+        "wrapped": pl.col("wrapped").is_in([0.0, 1.0]),
+    }
+
+
 def _finished(placed: pl.DataFrame, series: Series) -> pl.DataFrame:
     """Rows in the series' columns, by id: their place by volume gives the tier, and the rank where it is one."""
     place = pl.col(_PLACE)
     made = {TIER: schema.tier_of(_PLACE)}
     if series == VOLUME_RANK:
         made["rank"] = place.cast(pl.Float64)
-    if "updated_at" in placed.columns:
-        updated = pl.col("updated_at")
-        made["updated_at"] = pl.when(updated.is_finite()).then(updated)
+    if series == PRICE:
+        told = _told().items()
+        made |= {name: pl.when(sound).then(pl.col(name)) for name, sound in told if name in placed.columns}
     for name, kind in series.columns.items():
         if name not in placed.columns and name not in made:
             made[name] = pl.lit(None, kind)

@@ -4,8 +4,8 @@ A name keeps its type and unit for ever.
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 import polars as pl
@@ -42,6 +42,10 @@ class Series:
             **dict.fromkeys(self.fields, pl.Float64()),
         }
 
+    def only(self, fields: Collection[str]) -> "Series":
+        """This series with no other fields than these, in its own order."""
+        return replace(self, fields=tuple(name for name in self.fields if name in fields))
+
     def empty(self) -> pl.DataFrame:
         """No rows, with the right columns."""
         return pl.DataFrame(schema=self.columns)
@@ -50,8 +54,14 @@ class Series:
 PRICE = Series(
     "price",
     tags=("symbol", "name"),
-    fields=("usd", "updated_at"),
-    units={"usd": "US dollars per coin", "updated_at": "epoch seconds, the upstream's own time of the value"},
+    fields=("usd", "updated_at", "market_cap_usd", "stablecoin", "wrapped"),
+    units={
+        "usd": "US dollars per coin",
+        "updated_at": "epoch seconds, the upstream's own time of the value",
+        "market_cap_usd": "US dollars, by the upstream's count of coins",
+        "stablecoin": "1 for a stablecoin, else 0",
+        "wrapped": "1 for a token that stands for another coin, else 0",
+    },
 )
 VOLUME_RANK = Series(
     "volume_rank",

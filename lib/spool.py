@@ -23,7 +23,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from lib.clock import from_epoch, isoformat
 from lib.errors import SettingsRejected, SpoolUnavailable
-from lib.schema import Series
+from lib.schema import OWN, Series
 from lib.snapshot import Marker, Snapshot
 
 log = structlog.get_logger()
@@ -296,7 +296,7 @@ def encode(snapshot: Snapshot) -> bytes:
 
 
 def decode(data: bytes) -> Snapshot:
-    """The snapshot of `encode`; Damaged says what is wrong."""
+    """The snapshot of `encode`, in its series' columns of today; Damaged says what is wrong."""
     digest, _, body = data.partition(b"\n")
     if digest != _digest(body):
         raise Damaged("its digest is not that of its content")
@@ -308,9 +308,18 @@ def decode(data: bytes) -> Snapshot:
         named = told["series"]
         series = Series(named["name"], tuple(named["tags"]), tuple(named["fields"]))
         marker = _MARKER.validate_python(told["marker"])
-        return Snapshot(series, marker, pl.read_ipc(rows))
+        return _whole(Snapshot(series, marker, pl.read_ipc(rows)))
     except (KeyError, TypeError, ValueError, ValidationError, pl.exceptions.PolarsError) as exc:
         raise Damaged(f"{type(exc).__name__}: {exc}") from exc
+
+
+def _whole(snapshot: Snapshot) -> Snapshot:
+    """With every column its series has by now: null in those it did not have when the file was written."""
+    series = OWN.get(snapshot.series.name, snapshot.series)
+    if not snapshot.series.columns.keys() < series.columns.keys():
+        return snapshot
+    lacking = [pl.lit(None, kind).alias(n) for n, kind in series.columns.items() if n not in snapshot.rows.columns]
+    return Snapshot(series, snapshot.marker, snapshot.rows.with_columns(lacking).select(*series.columns))
 
 
 def _digest(body: bytes) -> bytes:

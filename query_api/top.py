@@ -20,6 +20,8 @@ HOURLY_AGE = timedelta(hours=1)
 OLDEST = datetime(1971, 1, 1, tzinfo=UTC)
 """No snapshot is older, so a store is not asked about the calendar's first days, where subtraction ends."""
 LAST_TIER = len(TIER_PLACES)
+SHOWN = ("usd", "updated_at")
+"""The fields of a price the list shows: each one more is so many more series to read in InfluxDB."""
 STEPS_BACK = 20
 """How often the search for the nearest pair before a gap steps back; each step asks the store."""
 
@@ -144,7 +146,7 @@ class TopLists:
         rank = rank.filter(pl.Series(held))
         first = rank[np.argsort(rank["rank"], stable=True)[:wanted]]
         if len(missing := np.setdiff1d(first[ID], price[ID], assume_unique=True)):
-            rest = self._store.rows(PRICE, pair.price.tick, ids=missing.tolist(), resolution=resolution)
+            rest = self._store.rows(PRICE, pair.price.tick, ids=missing.tolist(), fields=SHOWN, resolution=resolution)
             price = pl.concat([price, await rest])
         rows = await asyncio.to_thread(join, price, first, wanted)
         if known < due or len(rows) != wanted:
@@ -158,7 +160,7 @@ class TopLists:
         """The rank and price rows of some tiers, read at the same time."""
         return await asyncio.gather(
             self._store.rows(VOLUME_RANK, pair.rank.tick, tiers=tiers, resolution=resolution),
-            self._store.rows(PRICE, pair.price.tick, tiers=tiers, resolution=resolution),
+            self._store.rows(PRICE, pair.price.tick, tiers=tiers, fields=SHOWN, resolution=resolution),
         )
 
     def _extra(self, series: Series, markers: Sequence[Marker], pair: Pair) -> Extra:

@@ -92,12 +92,15 @@ class MemoryStore:
         *,
         tiers: range | None = None,
         ids: Collection[int] | None = None,
+        fields: Collection[str] | None = None,
         resolution: Resolution = "1m",
     ) -> pl.DataFrame:
         """See `Store.rows`."""
         await self.ready()
         found = self.snapshots.get((series.name, tick))
-        rows = found.rows if found else series.empty()
+        shown = series if fields is None else series.only(fields)
+        rows = (found.rows if found else series.empty()).select(*shown.columns)
+        rows = rows.filter(pl.any_horizontal(pl.lit(False), *(pl.col(name).is_not_null() for name in shown.fields)))
         if tiers is not None:
             rows = rows.filter(pl.col(TIER) >= tiers.start, pl.col(TIER) < tiers.stop)
         return rows if ids is None else rows.filter(pl.col(ID).is_in(list(ids)))

@@ -1,6 +1,7 @@
 """Who is in the market: well-known assets under their real ids, then invented ones."""
 
 import csv
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -31,8 +32,14 @@ class Asset:
     price: float
     volume_24h: float
     supply: float
-    stable: bool = False
+    kind: str = "coin"
 
+
+TAGS: Final[Mapping[str, tuple[str, ...]]] = {
+    "stable": ("stablecoin", "asset-backed-stablecoin", "usd-stablecoin"),
+    "wrapped": ("wrapped-tokens",),
+}
+"""CoinMarketCap's tags of the kinds of assets that have some here."""
 
 # One of each oddity, early, so that a small market has them too.
 _ODD = (
@@ -68,7 +75,7 @@ def _known(row: dict[str, str]) -> Asset:
         float(row["price"]),
         float(row["volume_24h"]),
         float(row["supply"]),
-        row["kind"] == "stable",
+        row["kind"],
     )
 
 

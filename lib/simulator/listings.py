@@ -78,6 +78,7 @@ def records(listing: Listing, ask: Ask) -> list[dict[str, Any]]:
         [listing.names[n] for n in chosen],
         [listing.symbols[n] for n in chosen],
         [listing.slugs[n] for n in chosen],
+        [listing.tags[n] for n in chosen],
         (listing.price[chosen] * rate).tolist(),
         (listing.volume_24h[chosen] * rate).tolist(),
         (listing.market_cap[chosen] * rate).tolist(),
@@ -93,7 +94,7 @@ def records(listing: Listing, ask: Ask) -> list[dict[str, Any]]:
             "name": name,
             "symbol": symbol,
             "slug": slug,
-            "tags": [],
+            "tags": tags,
             "max_supply": None,
             "circulating_supply": supply,
             "total_supply": supply,
@@ -110,7 +111,7 @@ def records(listing: Listing, ask: Ask) -> list[dict[str, Any]]:
                 }
             },
         }
-        for cmc_id, name, symbol, slug, price, volume, cap, change, supply, place, updated in columns
+        for cmc_id, name, symbol, slug, tags, price, volume, cap, change, supply, place, updated in columns
     ]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lib.simulator import noise
-from lib.simulator.assets import DELISTED, LISTED, PLAIN, RENAMED, RENAMED_FROM, cast
+from lib.simulator.assets import DELISTED, LISTED, PLAIN, RENAMED, RENAMED_FROM, TAGS, cast
 from lib.simulator.noise import Floats, Ids, Keys
 
 DELISTING_AFTER_RENAME: Final = timedelta(minutes=10)
@@ -31,6 +31,7 @@ class Listing:
     symbols: Sequence[str]
     names: Sequence[str]
     slugs: Sequence[str]
+    tags: Sequence[Sequence[str]]
     price: Floats
     volume_24h: Floats
     venue_volume: Floats
@@ -62,9 +63,10 @@ class Market:
         everyone = cast(seed, assets + 1)  # one of them is not listed yet, or not any more
         self._ids = np.array([a.cmc_id for a in everyone], dtype=np.int64)
         self._texts = np.array([(a.symbol, a.name, a.slug) for a in everyone], dtype=object).T
+        self._tags = [TAGS.get(a.kind, ()) for a in everyone]
         self._base = np.array([(a.price, a.volume_24h, a.supply) for a in everyone]).T
         self._keys = noise.keys(seed, self._ids)
-        self._calm = np.where([a.stable for a in everyone], _STABLE_SWING, 1.0)
+        self._calm = np.where([a.kind == "stable" for a in everyone], _STABLE_SWING, 1.0)
         self._price_waves = _Waves(self._keys, _WAVES, _PRICE_SWING)
         self._volume_waves = _Waves(self._keys, _WAVES + 100, _VOLUME_SWING)
         invented = self._ids > PLAIN
@@ -96,6 +98,7 @@ class Market:
             symbols=symbols[there].tolist(),
             names=names[there].tolist(),
             slugs=slugs[there].tolist(),
+            tags=[self._tags[n] for n in np.flatnonzero(there)],
             price=price[there],
             volume_24h=volume[there],
             venue_volume=(volume * self._venue * (1 + 0.01 * noise.signed(self._keys, minute // 5)))[there],

@@ -116,6 +116,7 @@ def _listing(at: datetime, records: list[Record]) -> Listing:
         symbols=[record["symbol"] for record, _ in priced],
         names=[record["name"] for record, _ in priced],
         slugs=[record["slug"] for record, _ in priced],
+        tags=[record.get("tags", ()) for record, _ in priced],
         price=column("price"),
         volume_24h=column("volume_24h"),
         venue_volume=column("volume_24h"),

@@ -64,6 +64,16 @@ def _or(node: Node, children: list[Take]) -> Take:
     return take
 
 
+def _and(node: Node, children: list[Take]) -> Take:
+    left, right = children
+
+    def take(value: Any) -> Any:
+        found = left(value)
+        return found if _false(found) else right(value)
+
+    return take
+
+
 def _filter(node: Node, children: list[Take]) -> Take:
     base, then, test = children
 
@@ -100,6 +110,7 @@ _MAKERS: Mapping[str, Callable[[Node, list[Take]], Take | None]] = {
     "index_expression": _chain,
     "pipe": _chain,
     "or_expression": _or,
+    "and_expression": _and,
     "filter_projection": _filter,
     "comparator": _equal,
     "literal": lambda node, children: lambda value: node["value"],

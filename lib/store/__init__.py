@@ -43,9 +43,14 @@ class Store(Protocol):
         *,
         tiers: range | None = None,
         ids: Collection[int] | None = None,
+        fields: Collection[str] | None = None,
         resolution: Resolution = "1m",
     ) -> pl.DataFrame:
-        """The rows of one exact tick: all, those of some tiers, or those of some ids."""
+        """The rows of one exact tick: all, those of some tiers, or those of some ids.
+
+        With `fields` only these are read: the others are absent from the frame, and so is a row that has none of
+        them. What was stored before its series had a field is null there.
+        """
 
     def horizon(self) -> datetime:
         """The instant before which only hourly snapshots are kept."""

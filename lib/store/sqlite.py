@@ -88,10 +88,12 @@ class SqliteStore:
         *,
         tiers: range | None = None,
         ids: Collection[int] | None = None,
+        fields: Collection[str] | None = None,
         resolution: Resolution = "1m",
     ) -> pl.DataFrame:
         """See `Store.rows`. Hourly ticks stay where they were written, so `resolution` changes nothing."""
-        return await self._do(lambda file: file.rows(series, tick, tiers, ids))
+        shown = series if fields is None else series.only(fields)
+        return await self._do(lambda file: file.rows(shown, tick, tiers, ids))
 
     def horizon(self) -> datetime:
         """See `Store.horizon`."""
@@ -143,7 +145,7 @@ class _File:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
-        self.known: set[str] = set()
+        self.known: dict[str, frozenset[str]] = {}
         self.forgotten: dict[str, int] = {}
 
     def close(self) -> None:
@@ -151,12 +153,14 @@ class _File:
 
     def write(self, snapshot: Snapshot, horizon: datetime) -> None:
         series, tick = snapshot.series, _tick(snapshot.tick)
+        names = ", ".join(f'"{name}"' for name in series.columns)
         places = ", ".join("?" * (1 + len(series.columns)))
         with self._transaction():
             self._create(series)
             self.connection.execute(f'DELETE FROM "{series.name}" WHERE tick = ?', (tick,))
             self.connection.executemany(
-                f'INSERT INTO "{series.name}" VALUES ({places})', ((tick, *row) for row in snapshot.rows.iter_rows())
+                f'INSERT INTO "{series.name}" (tick, {names}) VALUES ({places})',
+                ((tick, *row) for row in snapshot.rows.iter_rows()),
             )
             values = [_plain(getattr(snapshot.marker, name)) for name in _MARKER]
             self.connection.execute(
@@ -169,14 +173,17 @@ class _File:
         return [_marker(row) for row in found]
 
     def rows(self, series: Series, tick: datetime, tiers: range | None, ids: Collection[int] | None) -> pl.DataFrame:
-        if not self._exists(series):
+        held = self._columns(series)
+        measured = [f'"{name}" IS NOT NULL' for name in series.fields if name in held]
+        if not measured:
             return series.empty()
         # Naming every tier lets the clustered key find ids: it is (tick, tier, id).
         wanted = ALL_TIERS if tiers is None else tiers
         where, values = [f"tick = ? AND {TIER} IN ({', '.join('?' * len(wanted))})"], [_tick(tick), *wanted]
         if ids is not None:
             where.append(f"{ID} IN ({', '.join(str(int(id_)) for id_ in ids)})")
-        names = ", ".join(f'"{name}"' for name in series.columns)
+        where.append(f"({' OR '.join(measured)})")
+        names = ", ".join(f'"{name}"' if name in held else "NULL" for name in series.columns)
         found = self.connection.execute(
             f'SELECT {names} FROM "{series.name}" WHERE {" AND ".join(where)} ORDER BY {ID}', values
         ).fetchall()
@@ -194,20 +201,25 @@ class _File:
             raise
 
     def _create(self, series: Series) -> None:
-        if series.name in self.known:
+        """The series' table, with every column it has by now: an older file's table lacks the newer ones."""
+        held = self._columns(series)
+        columns = {name: f'"{name}" {_TYPES[type(kind)]}' for name, kind in series.columns.items() if name not in held}
+        if not held:
+            self.connection.execute(
+                f'CREATE TABLE "{series.name}"'
+                f" (tick INTEGER, {', '.join(columns.values())}, PRIMARY KEY (tick, {TIER}, {ID})) WITHOUT ROWID"
+            )
             return
-        columns = ", ".join(f'"{name}" {_TYPES[type(kind)]}' for name, kind in series.columns.items())
-        self.connection.execute(
-            f'CREATE TABLE IF NOT EXISTS "{series.name}"'
-            f" (tick INTEGER, {columns}, PRIMARY KEY (tick, {TIER}, {ID})) WITHOUT ROWID"
-        )
+        for column in columns.values():
+            self.connection.execute(f'ALTER TABLE "{series.name}" ADD COLUMN {column}')
 
-    def _exists(self, series: Series) -> bool:
-        if series.name not in self.known:
-            named = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
-            if self.connection.execute(named, (series.name,)).fetchone():
-                self.known.add(series.name)
-        return series.name in self.known
+    def _columns(self, series: Series) -> frozenset[str]:
+        """The columns the series' table has, none without one. Another process may have added some."""
+        held = self.known.get(series.name, frozenset())
+        if not held >= series.columns.keys():
+            found = self.connection.execute("SELECT name FROM pragma_table_info(?)", (series.name,))
+            held = self.known[series.name] = frozenset(name for (name,) in found)
+        return held
 
     def _forget(self, series: Series, horizon: int) -> None:
         """Of the ticks before the horizon keep the first of each hour."""

@@ -128,6 +128,37 @@ async def test_tiers_and_ids_together_pick_rows_that_are_in_both(store):
     assert found["cmc_id"].to_list() == [7, 42]
 
 
+async def test_only_the_fields_asked_for_are_read(store):
+    told = snapshot(PRICE, rows=[{"symbol": "BTC"}, {"symbol": "ETH", "wrapped": None}, {"updated_at": None}])
+    await store.write(told)
+    for fields in (["usd"], ["wrapped", "usd", "usd"], PRICE.fields):
+        shown = told.rows.select(*PRICE.only(fields).columns)
+        assert_same(await store.rows(PRICE, NOON, fields=fields), shown)
+        assert_same(await store.rows(PRICE, NOON, fields=fields, ids=[2], tiers=range(1)), shown.filter(cmc_id=2))
+
+
+async def test_a_row_with_none_of_the_fields_asked_for_is_absent(store):
+    await store.write(snapshot(PRICE, rows=[{}, {"wrapped": None}, {"wrapped": None, "stablecoin": None}]))
+    assert (await store.rows(PRICE, NOON, fields=["wrapped"]))["cmc_id"].to_list() == [1]
+    assert (await store.rows(PRICE, NOON, fields=["wrapped", "stablecoin"]))["cmc_id"].to_list() == [1, 2]
+    assert_same(await store.rows(PRICE, NOON, fields=[]), PRICE.only([]).empty())
+
+
+async def test_a_series_that_gains_fields_reads_null_where_it_had_none_and_keeps_both(store, other):
+    older = CAP.only(["supply"])
+    before, after = many(older, 20), many(CAP, 20, NOON + MINUTE)
+    await store.write(before)
+    unknown = before.rows.with_columns(cap_usd=pl.lit(None, pl.Float64)).select(*CAP.columns)
+    assert_same(await other.rows(CAP, NOON), unknown)
+    await store.write(after)
+    late = many(older, 20, NOON + 2 * MINUTE)
+    await other.write(late)
+    for place in (store, other):
+        assert_same(await place.rows(CAP, NOON), unknown)
+        assert_same(await place.rows(CAP, after.tick), after.rows)
+        assert_same(await place.rows(older, late.tick), late.rows)
+
+
 async def test_five_thousand_assets_come_back_whole(store):
     told = many(PRICE, 5000)
     await store.write(told)

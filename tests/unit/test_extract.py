@@ -134,6 +134,34 @@ def test_a_recorded_list_gives_each_records_own_values_in_its_order(name):
     assert rows["volume_usd"].to_list() == [quote["volume_24h"] for quote in quotes]
     at = [datetime.fromisoformat(quote["last_updated"]).timestamp() for quote in quotes]
     assert rows["updated_at"].to_list() == at
+    assert rows["market_cap_usd"].to_list() == [quote["market_cap"] for quote in quotes]
+    assert rows["stablecoin"].to_list() == ["stablecoin" in record["tags"] for record in records]
+    assert rows["wrapped"].to_list() == ["wrapped-tokens" in record["tags"] for record in records]
+
+
+def test_recorded_stablecoins_and_wrapped_coins_are_known_by_their_tags():
+    rows, _ = Extractor(PRICES).rows(recorded("cmc-listings-latest-1000-20210629T0023Z")["data"])
+    assert {"USDT", "USDC", "DAI"} <= set(rows.filter(stablecoin=1.0)["symbol"])
+    assert set(rows.filter(wrapped=1.0)["symbol"]) == {"WBTC", "RENBTC", "WBNB", "WNXM"}
+    assert rows["stablecoin"].sum() == 25
+
+
+@pytest.mark.parametrize(
+    ("tags", "stablecoin", "wrapped"),
+    [
+        ({"tags": []}, 0.0, 0.0),
+        ({"tags": ["mineable"]}, 0.0, 0.0),
+        ({"tags": ["stablecoin", "wrapped-tokens"]}, 1.0, 1.0),
+        ({"tags": ["algorithmic-stablecoin"]}, 0.0, 0.0),
+        ({"tags": None}, None, None),
+        ({"tags": "stablecoin"}, None, None),
+        ({}, None, None),
+    ],
+)
+def test_an_asset_without_tags_to_look_into_may_be_a_stablecoin_or_not(tags, stablecoin, wrapped):
+    rows, rejected = Extractor(PRICES).rows([quoted(1.0) | tags])
+    assert rows.select("stablecoin", "wrapped").rows() == [(stablecoin, wrapped)]
+    assert not rejected
 
 
 def test_a_list_in_euro_has_no_dollar_prices():
@@ -207,6 +235,9 @@ def test_no_records_are_no_rows_with_the_right_columns():
         "usd": pl.Float64(),
         "volume_usd": pl.Float64(),
         "updated_at": pl.Float64(),
+        "market_cap_usd": pl.Float64(),
+        "stablecoin": pl.Float64(),
+        "wrapped": pl.Float64(),
     }
     assert not rejected
 

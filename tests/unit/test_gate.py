@@ -60,6 +60,7 @@ def refusal(found: Reading, **more) -> SnapshotRefused:
     return refused.value
 
 
+UNTOLD = {"market_cap_usd": None, "stablecoin": None, "wrapped": None}
 SOUND = (1, "BTC", "Bitcoin", 60000.0, 5.0)
 
 
@@ -134,9 +135,24 @@ def test_records_that_gave_no_row_are_counted_with_the_rejected():
 def test_a_price_without_a_volume_is_sound_and_a_tag_or_time_may_be_missing():
     found = reading([(2, None, None, 1e-8, None, math.nan), (*SOUND, 7.0)], updated_at=pl.Float64)
     assert admitted(found).rows.to_dicts() == [
-        {"cmc_id": 1, "symbol": "BTC", "name": "Bitcoin", "tier": 0, "usd": 60000.0, "updated_at": 7.0},
-        {"cmc_id": 2, "symbol": None, "name": None, "tier": 0, "usd": 1e-8, "updated_at": None},
+        {"cmc_id": 1, "symbol": "BTC", "name": "Bitcoin", "tier": 0, "usd": 60000.0, "updated_at": 7.0, **UNTOLD},
+        {"cmc_id": 2, "symbol": None, "name": None, "tier": 0, "usd": 1e-8, "updated_at": None, **UNTOLD},
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "kept", "lost"),
+    [
+        ("market_cap_usd", [1e12, 0.5], [0.0, -1.0, math.nan, math.inf, None]),
+        ("stablecoin", [0.0, 1.0], [0.5, -1.0, 2.0, math.nan, math.inf, None]),
+        ("wrapped", [0.0, 1.0], [0.5, -1.0, 2.0, math.nan, math.inf, None]),
+    ],
+)
+def test_a_cap_or_flag_that_says_nothing_is_null_and_its_price_stays(name, kept, lost):
+    rows = [(id_, "A", "A", 1.0, 1.0, value) for id_, value in enumerate([*kept, *lost], 1)]
+    snapshot, rejected = GATE.admit(reading(rows, PRICE, lost=None, **{name: pl.Float64}), NOON)
+    assert snapshot.rows[name].to_list() == [*kept, *[None] * len(lost)]
+    assert not rejected
 
 
 def test_a_text_of_the_greatest_length_is_sound():

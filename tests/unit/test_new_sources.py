@@ -216,7 +216,8 @@ async def test_a_provider_with_another_envelope_paging_and_header_is_added_by_a_
     assert snapshot is not None
     assert upstream.queries("skip", "take") == [(0, 3), (3, 3), (6, 3)]
     assert snapshot.rows.columns == list(PRICE.columns)
-    assert snapshot.rows.row(0) == (1, "C1", "Coin 1", 0, 1.5, (NOON - timedelta(seconds=2)).timestamp())
+    untold = (None,) * (len(PRICE.fields) - 2)
+    assert snapshot.rows.row(0) == (1, "C1", "Coin 1", 0, 1.5, (NOON - timedelta(seconds=2)).timestamp(), *untold)
     assert snapshot.rows["usd"].to_list() == [place + 0.5 for place in range(1, 8)]
     assert (snapshot.marker.source, snapshot.marker.credits, snapshot.marker.rejected) == ("acme", 6.0, 0)
     for request in upstream.asked:

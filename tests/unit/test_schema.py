@@ -31,8 +31,15 @@ def test_tiers_grow_with_the_place():
 
 
 def test_a_series_columns_are_its_id_its_tags_its_tier_and_its_fields():
-    assert list(PRICE.columns) == ["cmc_id", "symbol", "name", "tier", "usd", "updated_at"]
+    fields = ["usd", "updated_at", "market_cap_usd", "stablecoin", "wrapped"]
+    assert list(PRICE.columns) == ["cmc_id", "symbol", "name", "tier", *fields]
     assert list(VOLUME_RANK.columns) == ["cmc_id", "tier", "rank", "volume_usd"]
+
+
+def test_a_series_of_only_some_fields_keeps_its_name_its_tags_and_its_order():
+    few = PRICE.only({"wrapped", "usd", "unknown"})
+    assert (few.name, list(few.columns)) == ("price", ["cmc_id", "symbol", "name", "tier", "usd", "wrapped"])
+    assert PRICE.only(PRICE.fields) == PRICE
 
 
 def test_an_empty_series_has_the_columns_of_a_full_one():

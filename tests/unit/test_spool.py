@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from lib.delivery import Spooled
 from lib.errors import SettingsRejected, SpoolUnavailable, StoreMalformed, StoreRejected, StoreUnavailable
 from lib.forecast import sample_snapshot
-from lib.schema import PRICE
+from lib.schema import PRICE, Series
 from lib.snapshot import Snapshot
 from lib.spool import ASIDE, COUNTS, MOST_ASIDE, Counts, Damaged, Spool, counted, decode, encode, waiting, write_whole
 from tests.fakes import NOON, FakeClock, MemoryStore
@@ -64,6 +64,21 @@ def same(one: Snapshot, other: Snapshot) -> bool:
 @settings(max_examples=40)
 def test_a_snapshot_reads_back_as_it_was_written(minute, assets):
     written = snapshot(minute, assets)
+    assert same(decode(encode(written)), written)
+
+
+def test_a_file_of_the_days_before_a_field_reads_back_with_null_there(tmp_path):
+    whole = snapshot()
+    old = PRICE.only(["usd", "updated_at"])
+    read = decode(encode(Snapshot(old, whole.marker, whole.rows.select(*old.columns))))
+    assert (read.series, read.rows.schema) == (PRICE, whole.rows.schema)
+    assert read.rows.select(*old.columns).equals(whole.rows.select(*old.columns))
+    assert read.rows["market_cap_usd"].null_count() == len(read.rows)
+
+
+def test_a_file_of_the_days_after_a_field_keeps_it():
+    newer = Series(PRICE.name, PRICE.tags, (*PRICE.fields, "supply"))
+    written = sample_snapshot(newer, NOON, 3)
     assert same(decode(encode(written)), written)
 
 

@@ -30,9 +30,18 @@ def text(value: str) -> str:
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("${", "\\${") + '"'
 
 
-def rows(bucket: str, series: Series, tick: datetime, tiers: range | None, ids: Sequence[int] | None) -> str:
+def rows(
+    bucket: str,
+    series: Series,
+    fields: Sequence[str],
+    tick: datetime,
+    tiers: range | None,
+    ids: Sequence[int] | None,
+) -> str:
     """The values of one exact tick as one table, a line for each row and field."""
     wanted = [f"r._measurement == {text(series.name)}"]
+    if len(fields) < len(series.fields):
+        wanted.append("(" + " or ".join(f"r._field == {text(name)}" for name in fields) + ")")
     if tiers is not None:
         wanted.append("(" + " or ".join(f'r.{TIER} == "{tier}"' for tier in tiers) + ")")
     if ids is not None:

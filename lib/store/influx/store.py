@@ -90,16 +90,18 @@ class InfluxStore:
         *,
         tiers: range | None = None,
         ids: Collection[int] | None = None,
+        fields: Collection[str] | None = None,
         resolution: Resolution = "1m",
     ) -> pl.DataFrame:
         """See `Store.rows`."""
         if tiers is not None and tiers.start <= ALL_TIERS.start and ALL_TIERS.stop <= tiers.stop:
             tiers = None
+        shown = series if fields is None else series.only(fields)
         numbers = None if ids is None else sorted({int(id_) for id_ in ids})
-        if not flux.spans(tick, tick) or (tiers is not None and not tiers) or numbers == []:
-            return series.empty()
-        csv = await self._reader.query(flux.rows(self._of(resolution), series, tick, tiers, numbers))
-        return await asyncio.to_thread(answer.rows, csv, series)
+        if not flux.spans(tick, tick) or (tiers is not None and not tiers) or numbers == [] or not shown.fields:
+            return shown.empty()
+        csv = await self._reader.query(flux.rows(self._of(resolution), series, shown.fields, tick, tiers, numbers))
+        return await asyncio.to_thread(answer.rows, csv, shown)
 
     def horizon(self) -> datetime:
         """See `Store.horizon`."""

@@ -255,10 +255,12 @@ class TierStore(MemoryStore):
     def __init__(self, clock: FakeClock) -> None:
         super().__init__(clock)
         self.read: list[tuple[str, range | None, int]] = []
+        self.fields: set[str] = set()
 
-    async def rows(self, series, tick, *, tiers=None, ids=None, resolution="1m"):
+    async def rows(self, series, tick, *, tiers=None, ids=None, fields=None, resolution="1m"):
         self.read.append((series.name, tiers, len(ids or ())))
-        return await super().rows(series, tick, tiers=tiers, ids=ids, resolution=resolution)
+        self.fields |= set(series.fields if fields is None else fields)
+        return await super().rows(series, tick, tiers=tiers, ids=ids, fields=fields, resolution=resolution)
 
 
 async def test_a_list_reads_only_the_tiers_that_hold_it_and_the_few_prices_that_stand_lower() -> None:
@@ -270,6 +272,7 @@ async def test_a_list_reads_only_the_tiers_that_hold_it_and_the_few_prices_that_
         store.read.clear()
         await asked(store, T, limit=limit)
         assert sorted(store.read, key=repr) == [("price", None, 1), ("price", tiers, 0), ("volume_rank", tiers, 0)]
+    assert store.fields == {"usd", "updated_at", "rank", "volume_usd"}
 
 
 async def test_two_sides_without_a_common_asset_answer_with_an_empty_list(tmp_path: Path) -> None:

@@ -47,6 +47,13 @@ async def test_market_cap_is_the_order_when_none_is_asked_for(simulate: Open):
     assert [record["id"] for record in up] == [record["id"] for record in down][::-1]
 
 
+async def test_stablecoins_and_wrapped_coins_have_the_vendor_s_tags(simulate: Open):
+    tags = {record["id"]: record["tags"] for record in (await simulate().cmc(V3, limit=5000)).json()["data"]}
+    assert {id_ for id_, own in tags.items() if "stablecoin" in own} == {825, 3408, 26081, 2563, 4943}
+    assert {id_ for id_, own in tags.items() if "wrapped-tokens" in own} == {3717}
+    assert tags[1] == []
+
+
 async def test_another_currency_comes_under_its_own_name(simulate: Open):
     caller = simulate()
     dollars, euros = [(await caller.cmc(V1, limit=1, convert=c)).json()["data"][0] for c in ("USD", "EUR")]

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -75,11 +76,10 @@ def top(
     """Ask a running API for the top list."""
     if format not in ("table", "json", "csv"):
         raise SettingsRejected(f"--format {format}: must be table, json or csv; for example --format csv")
-    chosen = _settings()
     asked = {"limit": str(limit), "format": "csv" if format == "csv" else "json"}
     if datetime:
         asked["datetime"] = datetime
-    address = url or f"http://{chosen.http_host}:{chosen.http_port}"
+    address = _address(url)
     try:
         response = httpx.get(f"{address}/v1/top", params=asked, trust_env=False, timeout=30)
     except httpx.HTTPError as exc:
@@ -88,6 +88,22 @@ def top(
         problem = response.json()
         raise TopcoinsError(f"{problem['title']}: {problem['detail']}")
     _print_list(response.content, format)
+
+
+@app.command()
+def watch(
+    url: Annotated[str | None, typer.Option(help="The API to ask; else the one of the settings.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Each event's data, for machines.")] = False,
+) -> None:
+    """Print a line for each new snapshot of a running API, until Ctrl-C; a cut loses none."""
+    from lib.watch import line, watch
+
+    try:
+        with httpx.Client(trust_env=False) as client:
+            for event in watch(client, _address(url), sleep=time.sleep, tell=console.print):
+                print(event.data if json else line(event), flush=True)
+    except KeyboardInterrupt:
+        return
 
 
 @app.command()
@@ -208,6 +224,11 @@ def main() -> None:
 
 def _settings() -> Settings:
     return settings.load(os.environ)
+
+
+def _address(url: str | None) -> str:
+    chosen = _settings()
+    return url or f"http://{chosen.http_host}:{chosen.http_port}"
 
 
 def _series(chosen: Settings) -> list[Series]:

@@ -21,6 +21,7 @@ from lib.source import read_source
 from lib.store.address import open_store
 from query_api.app import create_app
 from query_api.asof import COLUMNS
+from query_api.feed import Feed
 
 DRAIN_S = 10
 
@@ -53,16 +54,32 @@ def listening(chosen: Settings) -> list[socket.socket]:
     return sockets
 
 
+class Server(uvicorn.Server):
+    """Lets the listeners of the stream go before it waits for running requests: theirs would never end."""
+
+    def __init__(self, config: uvicorn.Config, feed: Feed) -> None:
+        super().__init__(config)
+        self._feed = feed
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End."""
+        self._feed.end()
+        await super().shutdown(sockets)
+
+
 async def serve(chosen: Settings) -> None:
     """Answer until told to stop; running requests finish."""
     store = open_store(chosen, utc_now)
+    further = extras(chosen)
+    feed = Feed(store, [*OWN, *(series.name for series in further)], utc_now)
     app = create_app(
         store,
         clock=utc_now,
         max_skew=chosen.max_skew,
         max_age=chosen.max_age,
         spools=chosen.spool_dir,
-        extras=extras(chosen),
+        extras=further,
+        feed=feed,
     )
     config = uvicorn.Config(
         app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=DRAIN_S, server_header=False,
@@ -73,7 +90,7 @@ async def serve(chosen: Settings) -> None:
     structlog.get_logger().info("answering", at=at)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, frame: None)  # uvicorn ends at these, then raises them again
-    await uvicorn.Server(config).serve(sockets=sockets)
+    await Server(config, feed).serve(sockets=sockets)
     await store.close()
 
 

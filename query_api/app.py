@@ -13,9 +13,10 @@ from lib.schema import Series
 from lib.store import Store
 from query_api import problems
 from query_api.archive import Archive
+from query_api.feed import Feed
 from query_api.metrics import Counted, Metrics
 from query_api.question import known_parameters
-from query_api.routes import gaps, health, top
+from query_api.routes import gaps, health, stream, top
 from query_api.top import TopLists
 from query_api.warm import Warm
 
@@ -28,8 +29,12 @@ def create_app(
     max_age: timedelta,
     spools: Path,
     extras: Sequence[Series] = (),
+    feed: Feed | None = None,
 ) -> ASGIApp:
-    """The whole API over one store. Holds no other state than its metrics and the answers of this second."""
+    """The whole API over one store. Holds no other state than its metrics, the answers of this second and listeners.
+
+    Whoever has to let the listeners go hands in their `feed`.
+    """
     lists = TopLists(store, max_skew=max_skew, extras=extras)
     archive = Archive(store, clock, lists, max_age, spools, extras)
     counters = Metrics()
@@ -44,4 +49,5 @@ def create_app(
     top.install(app, archive)
     gaps.install(app, archive)
     health.install(app, archive, counters)
+    stream.install(app, archive, feed or Feed(store, archive.series, clock))
     return Counted(Warm(app, clock=clock), metrics=counters)

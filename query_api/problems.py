@@ -53,6 +53,7 @@ EXAMPLES = {
     "format": "csv",
     "max_age": "10m",
     "columns": "rank,cmc_id,symbol,price_usd",
+    "last_event_id": "price:1794926220,volume_rank:1794926220",
 }
 """A valid value of each parameter."""
 

@@ -62,7 +62,8 @@ class Question:
 def known_parameters(request: Request) -> None:
     """A parameter that is unknown, or given twice, is an error and not a guess."""
     dependant = getattr(request.scope.get("route"), "dependant", None)
-    known = [parameter.alias for parameter in dependant.query_params] if dependant else []
+    asked = [dependant, *dependant.dependencies] if dependant else []
+    known = [parameter.alias for each in asked for parameter in each.query_params]
     seen = set()
     for name, value in request.query_params.multi_items():
         if name not in known:

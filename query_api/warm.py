@@ -50,7 +50,8 @@ class Warm:
         messages: list[Message] = []
 
         async def remember(message: Message) -> None:
-            messages.append(message)
+            if FRESH_UNTIL in scope:  # said before the first byte; a stream, which never ends, does not
+                messages.append(message)
             await send(message)
 
         await self._app(scope, receive, remember)

@@ -232,6 +232,8 @@ async def test_a_bad_value_is_answered_with_its_name_its_value_and_a_valid_examp
 
 async def test_every_example_an_error_gives_is_valid(client) -> None:
     for name, example in EXAMPLES.items():
+        if name == "last_event_id":  # its stream never ends: test_feed reads the example
+            continue
         own, others = ("/v1/gaps", {}) if name in ("from", "to") else ("/", {"format": "csv"})
         answer = await client.get(own, params=others | {name: example})
         assert answer.status_code == 200, (name, answer.text)

@@ -33,7 +33,7 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
 async def described(client: httpx.AsyncClient) -> dict[str, dict[str, Any]]:
     """The schema of each parameter there is."""
     document = (await client.get("/openapi.json")).json()
-    asked = [*document["paths"]["/"]["get"]["parameters"], *document["paths"]["/v1/gaps"]["get"]["parameters"]]
+    asked = [each for path in document["paths"].values() for each in path["get"].get("parameters", [])]
     return {each["name"]: each["schema"] for each in asked}
 
 
@@ -52,6 +52,7 @@ async def test_every_address_is_documented_with_the_errors_it_gives(client) -> N
         "/v1/top": {"200", "304", "404", "406", "422", "503"},
         "/v1/status": {"200", "422", "503"},
         "/v1/gaps": {"200", "422", "503"},
+        "/v1/stream": {"200", "422", "503"},
         "/healthz": {"200", "422"},
         "/readyz": {"200", "422", "503"},
         "/metrics": {"200", "422"},

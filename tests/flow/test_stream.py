@@ -1,0 +1,73 @@
+"""The stream as processes: `topcoins watch` through an end and a new start of the API."""
+
+import json
+import signal
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from lib.clock import isoformat, utc_now
+from lib.schema import PRICE
+from lib.store.sqlite import SqliteStore
+from query_api.__main__ import DRAIN_S
+from tests.flow.processes import Process, Stage, eventually, free_port, listens
+from tests.flow.writer import snapshot
+
+pytestmark = pytest.mark.stack
+
+SECOND = timedelta(seconds=1)
+
+
+async def write(stage: Stage) -> str:
+    """A snapshot of this second, the next due a second later; its tick as the stream tells it."""
+    store = SqliteStore(stage.store, clock=utc_now)
+    whole = snapshot(PRICE, utc_now().replace(microsecond=0), 0)
+    await store.write(replace(whole, marker=replace(whole.marker, interval=SECOND)))
+    await store.close()
+    return isoformat(whole.tick)
+
+
+def ticks(watch: Process) -> list[str]:
+    return [json.loads(line)["tick"] for line in watch.out.splitlines(keepends=True) if line.endswith("\n")]
+
+
+def start_api(stage: Stage, port: int) -> Process:
+    process = stage.service("query_api", HTTP_PORT=port, HTTP_SAFE_PORT=port)
+    process.until(lambda: listens(port))
+    return process
+
+
+async def test_the_api_ends_at_once_with_a_listener_and_watch_misses_nothing(stage):
+    port = free_port()
+    await write(stage)
+    api = start_api(stage, port)
+    watch = stage.topcoins("watch", "--json", "--url", f"http://127.0.0.1:{port}")
+    first = await tick_seen(stage, watch)
+
+    api.send(signal.SIGTERM)
+    asked = utc_now()
+    assert api.ends() == 0
+    assert utc_now() - asked < timedelta(seconds=DRAIN_S / 2)
+    assert "Traceback" not in api.out + api.err
+    watch.until(lambda: "the API ended the stream" in watch.err)
+
+    missed = await write(stage)
+    start_api(stage, port)
+    watch.until(lambda: missed in ticks(watch))
+    assert "connected again" in watch.err
+    assert ticks(watch) == sorted({first, *ticks(watch), missed})
+    watch.send(signal.SIGINT)
+    assert watch.ends() == 0
+    assert "Traceback" not in watch.err
+
+
+async def tick_seen(stage: Stage, watch: Process) -> str:
+    """Write until the listener, which enters some time, is told one."""
+    while not ticks(watch):
+        next_second(await write(stage))
+    return ticks(watch)[0]
+
+
+def next_second(tick: str) -> None:
+    eventually(lambda: datetime.fromisoformat(tick) + SECOND <= utc_now())

@@ -16,7 +16,7 @@ import orjson
 from lib.clock import Clock, slot
 from lib.errors import StoreMalformed
 from lib.schema import Series
-from lib.snapshot import Snapshot
+from lib.snapshot import Snapshot, content_hash
 from lib.spool import ENDING, decode, encode, plain, write_whole
 from lib.store import Store
 
@@ -100,7 +100,7 @@ def _day(at: datetime, series: str, snapshots: Sequence[Snapshot]) -> Day:
     total = hashlib.blake2b(digest_size=16)
     for snapshot in sorted(snapshots, key=lambda snapshot: snapshot.tick):
         total.update(orjson.dumps(plain(snapshot.marker)))
-        total.update(snapshot.rows.write_csv().encode())
+        total.update(content_hash(series, snapshot.marker.source, snapshot.tick, snapshot.rows).encode())
     rows = sum(len(snapshot.rows) for snapshot in snapshots)
     return Day(at.date(), series, len(snapshots), rows, total.hexdigest())
 

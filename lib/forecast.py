@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from lib.schema import ID, PRICE, VOLUME_RANK, Series
 from lib.settings import Settings
-from lib.snapshot import Marker, Snapshot, pack_ids
+from lib.snapshot import Marker, Snapshot, content_hash, pack_ids
 from lib.store.sqlite import SqliteStore
 
 SAMPLE = 20
@@ -76,6 +76,7 @@ def sample_snapshot(
         "tier": [0] * assets,
         **dict.fromkeys(series.fields, values),
     }
+    rows = pl.DataFrame(columns, schema=series.columns)
     marker = Marker(
         series=series.name,
         source=source,
@@ -90,5 +91,6 @@ def sample_snapshot(
         unchanged=False,
         backfilled=False,
         ids=pack_ids(ids),
+        hash=content_hash(series.name, source, tick, rows),
     )
-    return Snapshot(series, marker, pl.DataFrame(columns, schema=series.columns))
+    return Snapshot(series, marker, rows)

@@ -11,7 +11,7 @@ import polars as pl
 from lib import schema
 from lib.errors import SnapshotRefused
 from lib.schema import ID, PRICE, TIER, VOLUME_RANK, Series
-from lib.snapshot import Marker, Snapshot, pack_ids
+from lib.snapshot import Marker, Snapshot, content_hash, pack_ids
 from lib.source.extract import Reading
 
 VOLUME = "volume_usd"
@@ -63,6 +63,7 @@ class Gate:
             unchanged=before is not None and before.rows.equals(rows),
             backfilled=backfilled,
             ids=pack_ids(rows[ID]),
+            hash=content_hash(reading.series.name, reading.source, tick, rows),
         )
         return Snapshot(reading.series, marker, rows), dict(rejected)
 

@@ -85,6 +85,9 @@ MARKER_UNITS = {
     "interval_s": "seconds to the next expected tick",
     "unchanged": "1 when the upstream's values are those of the tick before",
     "backfilled": "1 when written later than its time",
+    "stored_at": "epoch seconds when the store got it: from then on it was known",
+    "ids": "text: the ids of the snapshot's assets, packed",
+    "hash": "text: of the snapshot's content, the same in either store",
 }
 
 

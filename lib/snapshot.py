@@ -1,11 +1,14 @@
 """What the gate lets through and what the stores keep: snapshots and their markers."""
 
 import base64
+import hashlib
 import zlib
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import numpy as np
+import orjson
 import polars as pl
 
 from lib import schema
@@ -18,7 +21,8 @@ class Marker:
     """The point that says a snapshot is complete. Written last; readers trust nothing without it.
 
     `ids` names the snapshot's members in a few bytes, so that two snapshots can be matched, and a row that
-    does not belong told, without reading either.
+    does not belong told, without reading either. `hash` is `content_hash`'s, empty in the markers of before there was
+    one. `stored_at` is the store's to say; None until it has the snapshot.
     """
 
     series: str
@@ -34,6 +38,17 @@ class Marker:
     unchanged: bool
     backfilled: bool
     ids: str
+    hash: str = ""
+    stored_at: datetime | None = None
+
+    @property
+    def known_since(self) -> datetime:
+        """When an answer could first stand on it. Markers of before `stored_at` were stored once fetched."""
+        return self.stored_at or self.observed_at + self.duration
+
+    def stamped(self, now: datetime) -> "Marker":
+        """As the store keeps it: known since `now`, unless it says since when."""
+        return self if self.stored_at else replace(self, stored_at=now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +63,23 @@ class Snapshot:
     def tick(self) -> datetime:
         """The instant the rows belong to."""
         return self.marker.tick
+
+
+def known(markers: Iterable[Marker], at: datetime | None) -> list[Marker]:
+    """Those an answer could stand on at an instant; all without one."""
+    return [marker for marker in markers if at is None or marker.known_since <= at]
+
+
+def content_hash(series: str, source: str, tick: datetime, rows: pl.DataFrame) -> str:
+    """What a snapshot says, in 32 hexadecimal digits: the same in either store, or in a file.
+
+    A column without a value is left out, so that a series may gain fields and what was hashed stays what it is.
+    """
+    said = hashlib.blake2b(orjson.dumps([series, source, int(tick.timestamp())]), digest_size=16)
+    for name in sorted(rows.columns):
+        if rows[name].null_count() < len(rows):
+            said.update(orjson.dumps([name, rows[name].to_list()]))
+    return said.hexdigest()
 
 
 def pack_ids(ids: pl.Series) -> str:

@@ -30,6 +30,13 @@ class Unchanged(BaseModel):
     rank: bool
 
 
+class Snapshots(BaseModel):
+    """The content hash of each snapshot; null for those of before there was one."""
+
+    price: str | None
+    rank: str | None
+
+
 class Row(BaseModel):
     """One asset. The fields of extra series follow, null where they have no value.
 
@@ -60,6 +67,8 @@ class TopAnswer(BaseModel):
     rank_age_s: float
     resolution: Literal["1m", "1h"]
     sources: Sources
+    snapshots: Snapshots
+    known_at: datetime
     assets: Assets
     unchanged: Unchanged
     limit: int

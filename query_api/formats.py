@@ -31,6 +31,8 @@ def to_json(top: Top, limit: int) -> bytes:
         "rank_age_s": (top.at - rank.tick).total_seconds(),
         "resolution": top.resolution,
         "sources": {"price": price.source, "rank": rank.source},
+        "snapshots": {"price": price.hash or None, "rank": rank.hash or None},
+        "known_at": isoformat(top.known_at),
         "assets": {"price": price.assets, "rank": rank.assets, "matched": top.matched},
         "unchanged": {"price": price.unchanged, "rank": rank.unchanged},
         "limit": limit,
@@ -39,7 +41,12 @@ def to_json(top: Top, limit: int) -> bytes:
     if top.extras:
         answer["extras"] = {
             extra.series.name: extra.marker
-            and {"time": isoformat(extra.marker.tick), "source": extra.marker.source, "assets": extra.marker.assets}
+            and {
+                "time": isoformat(extra.marker.tick),
+                "source": extra.marker.source,
+                "assets": extra.marker.assets,
+                "snapshot": extra.marker.hash or None,
+            }
             for extra in top.extras
         }
     return orjson.dumps(answer | {"data": top.rows.to_dicts()})

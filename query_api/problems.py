@@ -48,6 +48,7 @@ STATUS: Mapping[type[TopcoinsError], int] = {
 EXAMPLES = {
     "limit": "200",
     "datetime": instant.EXAMPLE,
+    "known_at": instant.EXAMPLE,
     "from": "now-24h",
     "to": "now",
     "format": "csv",

@@ -27,6 +27,15 @@ Instant = Annotated[
         json_schema_extra={"pattern": SHAPE},
     ),
 ]
+KnownAt = Annotated[
+    str | SkipJsonSchema[None],
+    Query(
+        description="Only what the store had at this instant counts, default now; the forms of datetime",
+        examples=[EXAMPLES["known_at"]],
+        max_length=64,
+        json_schema_extra={"pattern": SHAPE},
+    ),
+]
 FormatName = Annotated[
     str | SkipJsonSchema[None],
     Query(
@@ -57,6 +66,7 @@ class Question:
     max_age: timedelta
     format: Format
     columns: tuple[str, ...]
+    known_at: datetime | None = None
 
 
 def known_parameters(request: Request) -> None:

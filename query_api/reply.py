@@ -32,6 +32,9 @@ async def reply(request: Request, question: Question, answer: Top, now: datetime
         "x-rank-time": isoformat(answer.pair.rank.tick),
         "x-price-source": answer.pair.price.source,
         "x-rank-source": answer.pair.rank.source,
+        "x-price-snapshot": answer.pair.price.hash,
+        "x-rank-snapshot": answer.pair.rank.hash,
+        "x-known-at": isoformat(answer.known_at),
         "x-resolution": answer.resolution,
     }
     if _unchanged(listed(request, "if-none-match"), headers["etag"]):
@@ -51,7 +54,7 @@ def _etag(question: Question, answer: Top, body: bytes) -> str:
     if not question.moving:
         return f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
     price, rank = answer.pair.price, answer.pair.rank
-    stands_on = (price.tick, price.observed_at, rank.tick, rank.observed_at, answer.resolution, answer.extras)
+    stands_on = (price.tick, price.hash, rank.tick, rank.hash, answer.known_at, answer.resolution, answer.extras)
     asked = (question.limit, question.format, question.columns)
     return f'W/"{hashlib.blake2b(repr((stands_on, asked)).encode(), digest_size=16).hexdigest()}"'
 

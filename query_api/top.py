@@ -45,7 +45,11 @@ class Extra:
 
 @dataclass(frozen=True, slots=True)
 class Top:
-    """The answer: when, from what, and the rows (`asof.COLUMNS`, then the extra series' fields)."""
+    """The answer: when, from what, and the rows (`asof.COLUMNS`, then the extra series' fields).
+
+    `known_at` is the instant asked for, or else the earliest that gives this answer: when the last of its snapshots
+    got into the store.
+    """
 
     at: datetime
     pair: Pair
@@ -53,6 +57,7 @@ class Top:
     matched: int
     extras: tuple[Extra, ...]
     rows: pl.DataFrame
+    known_at: datetime
 
 
 class TopLists:
@@ -63,32 +68,40 @@ class TopLists:
         self._max_skew = max_skew
         self._extras = tuple(extras)
 
-    async def at(self, at: datetime, *, limit: int, max_age: timedelta) -> Top:
-        """The top `limit` as of `at`; NoSnapshot with the reason when there is no pair within `max_age`."""
-        pair, markers, resolution = await self._found(at, max_age)
+    async def at(self, at: datetime, *, limit: int, max_age: timedelta, known_at: datetime | None = None) -> Top:
+        """The top `limit` as of `at`; NoSnapshot with the reason when there is no pair within `max_age`.
+
+        With `known_at` from what the store had then: a later delivery or backfill changes nothing.
+        """
+        pair, markers, resolution = await self._found(at, max_age, known_at)
         rows, matched = await self._rows(pair, limit, resolution)
         extras = tuple(self._extra(series, markers, pair) for series in self._extras)
         for extra in extras:
             rows = await self._with(extra, rows, resolution)
-        return Top(at, pair, resolution, matched, extras, rows)
+        stood_on = [pair.price, pair.rank, *(extra.marker for extra in extras if extra.marker)]
+        known_at = known_at or max(marker.known_since for marker in stood_on)
+        return Top(at, pair, resolution, matched, extras, rows, known_at)
 
-    async def _found(self, at: datetime, max_age: timedelta) -> tuple[Pair, list[Marker], Resolution]:
+    async def _found(
+        self, at: datetime, max_age: timedelta, known_at: datetime | None
+    ) -> tuple[Pair, list[Marker], Resolution]:
         """The pair for an instant; past the raw retention the hourly snapshots answer."""
         if at < OLDEST:
-            raise await self._none(at, max_age)
+            raise await self._none(at, max_age, known_at)
         horizon = self._store.horizon()
         if at >= horizon:
-            markers = await self._store.markers(max(at - max_age, horizon), at)
+            markers = await self._store.markers(max(at - max_age, horizon), at, known_at=known_at)
             if pair := newest_pair(markers, at, max_skew=self._max_skew, max_age=max_age):
                 return pair, markers, "1m"
         if at - max_age < horizon:
             age = max(max_age, HOURLY_AGE)
-            markers = await self._store.markers(slot(at - age, HOURLY_AGE), at, resolution="1h")
+            start = slot(at - age, HOURLY_AGE)
+            markers = await self._store.markers(start, at, resolution="1h", known_at=known_at)
             if pair := newest_pair(markers, at, max_skew=self._max_skew, max_age=age):
                 return pair, markers, "1h"
-        raise await self._none(at, max_age)
+        raise await self._none(at, max_age, known_at)
 
-    async def _none(self, at: datetime, max_age: timedelta) -> NoSnapshot:
+    async def _none(self, at: datetime, max_age: timedelta, known_at: datetime | None) -> NoSnapshot:
         first_price, first_rank = await asyncio.gather(
             self._store.first(PRICE.name), self._store.first(VOLUME_RANK.name)
         )
@@ -102,6 +115,8 @@ class TopLists:
         before = await self._pair_before(at)
         if before is None:
             why = "price and rank ticks lie further apart than the skew allows"
+        elif known_at and (since := max(before.price.known_since, before.rank.known_since)) > known_at:
+            why = f"the nearest pair before got into the store at {isoformat(since)}, after the known_at asked for"
         else:
             age = at - min(before.price.tick, before.rank.tick)
             why = (

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import polars as pl
 from lib.clock import slot
 from lib.errors import TopcoinsError
 from lib.schema import ID, TIER, Series
-from lib.snapshot import Marker, Snapshot
+from lib.snapshot import Marker, Snapshot, known
 from lib.store import Resolution
 
 RECORDED = Path(__file__).parent / "recorded"
@@ -54,7 +55,8 @@ class MemoryStore:
     async def write(self, snapshot: Snapshot) -> None:
         """See `Store.write`."""
         await self.ready()
-        self.snapshots[snapshot.series.name, snapshot.tick] = snapshot
+        stamped = replace(snapshot, marker=snapshot.marker.stamped(self._clock()))
+        self.snapshots.setdefault((snapshot.series.name, snapshot.tick), stamped)
         hours = set()
         for name, tick in sorted(self.snapshots):
             hour = (name, slot(tick, HOUR))
@@ -63,11 +65,18 @@ class MemoryStore:
             hours.add(hour)
 
     async def markers(
-        self, start: datetime, stop: datetime, *, series: str | None = None, resolution: Resolution = "1m"
+        self,
+        start: datetime,
+        stop: datetime,
+        *,
+        series: str | None = None,
+        resolution: Resolution = "1m",
+        known_at: datetime | None = None,
     ) -> list[Marker]:
         """See `Store.markers`."""
         await self.ready()
-        found = sorted((m for m in self._markers(series) if start <= m.tick <= stop), key=lambda m: (m.tick, m.series))
+        found = [m for m in known(self._markers(series), known_at) if start <= m.tick <= stop]
+        found.sort(key=lambda m: (m.tick, m.series))
         if resolution == "1m":
             return found
         firsts: dict[tuple[str, datetime], Marker] = {}

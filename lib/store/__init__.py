@@ -5,9 +5,12 @@ from datetime import datetime
 from typing import Literal, Protocol
 
 import polars as pl
+import structlog
 
 from lib.schema import Series
 from lib.snapshot import Marker, Snapshot
+
+log = structlog.get_logger()
 
 Resolution = Literal["1m", "1h"]
 """Raw ticks, or the first tick of each hour, which outlives them."""
@@ -17,7 +20,9 @@ class Store(Protocol):
     """Keeps snapshots whole. Every method may raise StoreUnavailable, StoreRejected or StoreMalformed.
 
     - A snapshot is visible only through its marker, and its marker only after all of its rows.
-    - Writing a snapshot twice leaves one.
+    - A tick belongs to who first completes it: writing it again, in whatever words, changes nothing. What an answer
+      once stood on is never rewritten.
+    - The store stamps a snapshot with `stored_at` as it takes it; one that has it, from a backup, keeps it.
     - Rows come as the series' columns sorted by `cmc_id`; a missing tag or field is null, never 0.
     - After `horizon` all ticks are kept; before it only the first of each hour (`resolution="1h"`).
     """
@@ -26,9 +31,15 @@ class Store(Protocol):
         """Keep a snapshot: its rows, then its marker. Returns only once the store has confirmed both."""
 
     async def markers(
-        self, start: datetime, stop: datetime, *, series: str | None = None, resolution: Resolution = "1m"
+        self,
+        start: datetime,
+        stop: datetime,
+        *,
+        series: str | None = None,
+        resolution: Resolution = "1m",
+        known_at: datetime | None = None,
     ) -> list[Marker]:
-        """The markers with start <= tick <= stop, of one series or all, oldest first."""
+        """The markers with start <= tick <= stop, of one series or all, oldest first; those known at `known_at`."""
 
     async def nearest(self, series: str, at: datetime) -> Marker | None:
         """The newest marker of a series not after `at`, however old."""
@@ -60,3 +71,9 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """Let go of files and connections."""
+
+
+def tell_kept(held: Marker, came: Marker) -> None:
+    """Log that a tick stays as it is when a snapshot came that says something else."""
+    if held.hash != came.hash:
+        log.warning("snapshot not kept: its tick has one", series=came.series, tick=came.tick, source=came.source)

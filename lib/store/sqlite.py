@@ -5,7 +5,7 @@ One table per series, clustered by (tick, tier, cmc_id), and one of markers. A s
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import fields
@@ -19,8 +19,8 @@ from lib import schema
 from lib.clock import Clock, from_epoch
 from lib.errors import StoreMalformed, StoreRejected, StoreUnavailable
 from lib.schema import ID, TIER, Series
-from lib.snapshot import Marker, Snapshot
-from lib.store import Resolution
+from lib.snapshot import Marker, Snapshot, known
+from lib.store import Resolution, tell_kept
 
 T = TypeVar("T")
 
@@ -34,8 +34,11 @@ _TYPES = {pl.Int64: "INTEGER", pl.Int8: "INTEGER", pl.String: "TEXT", pl.Float64
 _MARKER = tuple(field.name for field in fields(Marker))
 _MARKERS = f"""CREATE TABLE IF NOT EXISTS "{schema.MARKER}" (
   series TEXT, source TEXT, tick INTEGER, assets INTEGER, rejected INTEGER, duplicates INTEGER, duration REAL,
-  observed_at REAL, credits REAL, interval REAL, unchanged INTEGER, backfilled INTEGER, ids TEXT,
+  observed_at REAL, credits REAL, interval REAL, unchanged INTEGER, backfilled INTEGER, ids TEXT, hash TEXT,
+  stored_at REAL,
   PRIMARY KEY (series, tick)) WITHOUT ROWID"""
+_ADDED = {"hash": "TEXT", "stored_at": "REAL"}
+"""Columns of the markers that files of earlier versions lack."""
 
 
 class SqliteStore:
@@ -54,10 +57,16 @@ class SqliteStore:
 
     async def write(self, snapshot: Snapshot) -> None:
         """See `Store.write`. Old ticks are let go of in the same transaction."""
-        await self._do(lambda file: file.write(snapshot, self.horizon()))
+        await self._do(lambda file: file.write(snapshot, self._clock, self.horizon()))
 
     async def markers(
-        self, start: datetime, stop: datetime, *, series: str | None = None, resolution: Resolution = "1m"
+        self,
+        start: datetime,
+        stop: datetime,
+        *,
+        series: str | None = None,
+        resolution: Resolution = "1m",
+        known_at: datetime | None = None,
     ) -> list[Marker]:
         """See `Store.markers`."""
         names = "" if series is None else "series = ? AND "
@@ -69,6 +78,7 @@ class SqliteStore:
                 stop.timestamp(),
             )
         )
+        found = known(found, known_at)
         return list(_first_of_hours(found)) if resolution == "1h" else found
 
     async def nearest(self, series: str, at: datetime) -> Marker | None:
@@ -137,6 +147,7 @@ def _connect(path: Path, durable: bool) -> sqlite3.Connection:
     # NORMAL lets the newest commits go at a power cut; a confirmed snapshot must stay.
     connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
     connection.execute(_MARKERS)
+    _add_columns(connection, schema.MARKER, _ADDED)
     return connection
 
 
@@ -151,22 +162,18 @@ class _File:
     def close(self) -> None:
         self.connection.close()
 
-    def write(self, snapshot: Snapshot, horizon: datetime) -> None:
-        series, tick = snapshot.series, _tick(snapshot.tick)
-        names = ", ".join(f'"{name}"' for name in series.columns)
-        places = ", ".join("?" * (1 + len(series.columns)))
+    def write(self, snapshot: Snapshot, clock: Clock, horizon: datetime) -> None:
         with self._transaction():
-            self._create(series)
-            self.connection.execute(f'DELETE FROM "{series.name}" WHERE tick = ?', (tick,))
-            self.connection.executemany(
-                f'INSERT INTO "{series.name}" (tick, {names}) VALUES ({places})',
-                ((tick, *row) for row in snapshot.rows.iter_rows()),
-            )
-            values = [_plain(getattr(snapshot.marker, name)) for name in _MARKER]
+            if held := self.markers("series = ? AND tick = ?", snapshot.series.name, _tick(snapshot.tick)):
+                tell_kept(held[0], snapshot.marker)
+                return
+            self._insert(snapshot.series, _tick(snapshot.tick), snapshot.rows)
+            marker = snapshot.marker.stamped(clock())
+            values = [_plain(getattr(marker, name)) for name in _MARKER]
             self.connection.execute(
-                f'INSERT OR REPLACE INTO "{schema.MARKER}" VALUES ({", ".join("?" * len(values))})', values
+                f'INSERT INTO "{schema.MARKER}" ({", ".join(_MARKER)}) VALUES ({", ".join("?" * len(values))})', values
             )
-            self._forget(series, _tick(horizon))
+            self._forget(snapshot.series, _tick(horizon))
 
     def markers(self, where: str, *values: object) -> list[Marker]:
         found = self.connection.execute(f'SELECT {", ".join(_MARKER)} FROM "{schema.MARKER}" WHERE {where}', values)
@@ -200,6 +207,14 @@ class _File:
                 self.connection.execute("ROLLBACK")
             raise
 
+    def _insert(self, series: Series, tick: int, rows: pl.DataFrame) -> None:
+        self._create(series)
+        names = ", ".join(f'"{name}"' for name in series.columns)
+        places = ", ".join("?" * (1 + len(series.columns)))
+        self.connection.executemany(
+            f'INSERT INTO "{series.name}" (tick, {names}) VALUES ({places})', ((tick, *row) for row in rows.iter_rows())
+        )
+
     def _create(self, series: Series) -> None:
         """The series' table, with every column it has by now: an older file's table lacks the newer ones."""
         held = self._columns(series)
@@ -222,18 +237,32 @@ class _File:
         return held
 
     def _forget(self, series: Series, horizon: int) -> None:
-        """Of the ticks before the horizon keep the first of each hour."""
+        """Of the ticks before the horizon keep those that were the first of their hour when they were stored."""
         since = self.forgotten.get(series.name, 0)
-        old = f'FROM "{schema.MARKER}" WHERE series = ? AND tick >= ? AND tick < ?'
-        values = (series.name, since, horizon) * 2
+        known = "ifnull({0}.stored_at, {0}.observed_at + {0}.duration)"
         gone = self.connection.execute(
-            f"SELECT tick {old} EXCEPT SELECT MIN(tick) {old} GROUP BY tick / {HOUR}", values
+            f"""SELECT tick FROM "{schema.MARKER}" late WHERE series = ? AND tick >= ? AND tick < ? AND EXISTS (
+              SELECT 1 FROM "{schema.MARKER}" first WHERE first.series = late.series
+              AND first.tick >= late.tick / {HOUR} * {HOUR} AND first.tick < late.tick
+              AND {known.format("first")} <= {known.format("late")})""",
+            (series.name, since, horizon),
         ).fetchall()
         self.connection.executemany(f'DELETE FROM "{series.name}" WHERE tick = ?', gone)
         self.connection.executemany(
             f'DELETE FROM "{schema.MARKER}" WHERE series = ? AND tick = ?', ((series.name, tick) for (tick,) in gone)
         )
         self.forgotten[series.name] = horizon // HOUR * HOUR
+
+
+def _add_columns(connection: sqlite3.Connection, table: str, columns: Mapping[str, str]) -> None:
+    """Give a table of an earlier version the columns it lacks; null in what it holds."""
+    held = {name for _, name, *_ in connection.execute(f'PRAGMA table_info("{table}")')}
+    for name in (name for name in columns if name not in held):
+        try:
+            connection.execute(f'ALTER TABLE "{table}" ADD COLUMN "{name}" {columns[name]}')
+        except sqlite3.OperationalError as exc:
+            if "duplicate column" not in str(exc):  # another process was quicker
+                raise
 
 
 def _tick(at: datetime) -> int:
@@ -251,7 +280,9 @@ def _marker(row: tuple[Any, ...]) -> Marker:
     found |= {name: from_epoch(found[name]) for name in ("tick", "observed_at")}
     found |= {name: timedelta(seconds=found[name]) for name in ("duration", "interval")}
     found |= {name: bool(found[name]) for name in ("unchanged", "backfilled")}
-    return Marker(**found)
+    stored_at = found.pop("stored_at")
+    marker = Marker(**found | {"hash": found["hash"] or ""})
+    return marker.stamped(marker.known_since if stored_at is None else from_epoch(stored_at))
 
 
 def _first_of_hours(markers: list[Marker]) -> Iterator[Marker]:

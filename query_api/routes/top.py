@@ -13,6 +13,7 @@ from query_api.negotiation import negotiated
 from query_api.question import (
     FormatName,
     Instant,
+    KnownAt,
     Limit,
     MaxAge,
     Question,
@@ -44,6 +45,7 @@ def install(app: FastAPI, archive: Archive) -> None:
         datetime: Instant = None,
         format: FormatName = None,
         max_age: MaxAge = None,
+        known_at: KnownAt = None,
         columns: str | SkipJsonSchema[None] = which,
     ) -> Response:
         """The top `limit` assets by 24h volume as of `datetime`, with USD prices."""
@@ -51,13 +53,14 @@ def install(app: FastAPI, archive: Archive) -> None:
         chosen = negotiated(format, listed(request, "accept"))
         question = Question(
             at=asked_instant(datetime, now),
-            moving=datetime is None or datetime.startswith("now"),
+            moving=datetime is None or datetime.startswith("now") or (known_at or "").startswith("now"),
             limit=limit,
             max_age=archive.max_age if max_age is None else asked_age(max_age),
             format=chosen,
             columns=asked_columns(columns, chosen, known),
+            known_at=None if known_at is None else asked_instant(known_at, now, "known_at"),
         )
-        found = await archive.lists.at(question.at, limit=limit, max_age=question.max_age)
+        found = await archive.lists.at(question.at, limit=limit, max_age=question.max_age, known_at=question.known_at)
         request.scope[FRESH_UNTIL] = now.replace(microsecond=0) + SECOND
         return await reply(request, question, found, now)
 

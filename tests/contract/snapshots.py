@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from lib.schema import ID, TIER, Series
-from lib.snapshot import Marker, Snapshot, pack_ids
+from lib.snapshot import Marker, Snapshot, content_hash, pack_ids
 from tests.fakes import NOON
 
 MINUTE = timedelta(minutes=1)
@@ -31,7 +31,9 @@ def snapshot(
         "interval": MINUTE,
         "unchanged": False,
         "backfilled": False,
+        "stored_at": tick + timedelta(seconds=written, microseconds=250_001),
     } | marked
+    values["hash"] = content_hash(series.name, values["source"], tick, frame)
     return Snapshot(series, Marker(series.name, tick=tick, assets=len(frame), ids=pack_ids(frame[ID]), **values), frame)
 
 

@@ -2,6 +2,7 @@
 
 import polars as pl
 import pytest
+from structlog.testing import capture_logs
 
 from lib.schema import PRICE, VOLUME_RANK
 from tests.contract.snapshots import CAP, MINUTE, many, snapshot
@@ -180,11 +181,12 @@ async def test_writing_a_snapshot_twice_leaves_one(store):
     assert_same(await store.rows(PRICE, NOON), told.rows)
 
 
-async def test_a_tick_written_anew_is_what_was_written_last(store):
+async def test_a_tick_written_anew_stays_as_it_was_first_completed(store):
     tags = {"symbol": "OLD", "name": "Old"}
     neighbour = many(PRICE, 20, NOON + MINUTE)
     rank = many(VOLUME_RANK, 20)
-    await store.write(snapshot(PRICE, rows=[{"usd": 1.0, "updated_at": 9.0, **tags}, tags, tags], source="one"))
+    first = snapshot(PRICE, rows=[{"usd": 1.0, "updated_at": 9.0, **tags}, tags, tags], source="one")
+    await store.write(first)
     await store.write(neighbour)
     await store.write(rank)
     anew = snapshot(
@@ -193,10 +195,13 @@ async def test_a_tick_written_anew_is_what_was_written_last(store):
         written=2,
         source="two",
     )
-    await store.write(anew)
-    assert await store.markers(NOON, NOON, series=PRICE.name) == [anew.marker]
-    assert_same(await store.rows(PRICE, NOON), anew.rows)
-    assert_same(await store.rows(PRICE, NOON, ids=[1, 2, 3]), anew.rows.filter(pl.col("cmc_id") < 3))
+    with capture_logs() as logs:
+        await store.write(first)
+        await store.write(anew)
+    assert [entry["event"] for entry in logs] == ["snapshot not kept: its tick has one"]
+    assert await store.markers(NOON, NOON, series=PRICE.name) == [first.marker]
+    assert_same(await store.rows(PRICE, NOON), first.rows)
+    assert_same(await store.rows(PRICE, NOON, ids=[1, 99]), first.rows.filter(pl.col("cmc_id") == 1))
     assert_same(await store.rows(PRICE, NOON + MINUTE), neighbour.rows)
     assert await store.markers(NOON, NOON, series=VOLUME_RANK.name) == [rank.marker]
     assert_same(await store.rows(VOLUME_RANK, NOON), rank.rows)

@@ -1,4 +1,6 @@
-"""A snapshot's members, packed into its marker."""
+"""A snapshot's members, packed into its marker, and the hash of its content."""
+
+from datetime import timedelta
 
 import polars as pl
 import pytest
@@ -7,8 +9,8 @@ from hypothesis import strategies as st
 
 from lib.errors import StoreMalformed
 from lib.schema import LARGEST_ID
-from lib.snapshot import pack_ids, unpack_ids
-from tests.fakes import recorded
+from lib.snapshot import content_hash, pack_ids, unpack_ids
+from tests.fakes import NOON, recorded
 
 
 @given(st.sets(st.integers(1, 50_000)))
@@ -38,3 +40,31 @@ def test_the_ids_of_a_real_list_take_less_than_two_bytes_each():
 def test_text_that_packs_no_ids_is_malformed(text):
     with pytest.raises(StoreMalformed, match="ids can't be read"):
         unpack_ids(text)
+
+
+ROWS = pl.DataFrame({"cmc_id": [1, 2], "symbol": ["BTC", None], "usd": [92311.5, 0.1 + 0.2]})
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        ("volume_rank", "acme", NOON, ROWS),
+        ("price", "other", NOON, ROWS),
+        ("price", "acme", NOON + timedelta(seconds=1), ROWS),
+        ("price", "acme", NOON, ROWS.head(1)),
+        ("price", "acme", NOON, ROWS.with_columns(usd=pl.lit(0.3))),
+        ("price", "acme", NOON, ROWS.with_columns(symbol=pl.lit("BTC"))),
+        ("price", "acme", NOON, ROWS.rename({"usd": "eur"})),
+    ],
+)
+def test_whatever_a_snapshot_says_is_in_its_hash(said):
+    assert content_hash(*said) != content_hash("price", "acme", NOON, ROWS)
+
+
+def test_a_hash_stays_when_a_series_gains_a_field():
+    wider = ROWS.with_columns(market_cap=pl.lit(None, pl.Float64)).select("market_cap", *ROWS.columns)
+    assert content_hash("price", "acme", NOON, wider) == content_hash("price", "acme", NOON, ROWS)
+
+
+def test_a_hash_is_the_same_in_every_version():
+    assert content_hash("price", "acme", NOON, ROWS) == "e134588972a676a7a22f99fa8048358c"

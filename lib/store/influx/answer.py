@@ -51,10 +51,10 @@ def rows(csv: str, series: Series) -> pl.DataFrame:
 
 
 def markers(csv: str) -> list[Marker]:
-    """The markers that have all their fields, oldest first; of two for one tick, the one observed last."""
+    """The markers that have all their fields, oldest first; of two for one tick, the one known first."""
     found: dict[tuple[datetime, str], Marker] = {}
-    for marker in sorted(_complete(table(csv)), key=lambda marker: (marker.tick, marker.series, marker.observed_at)):
-        found[marker.tick, marker.series] = marker
+    for marker in sorted(_complete(table(csv)), key=lambda marker: (marker.tick, marker.series, marker.known_since)):
+        found.setdefault((marker.tick, marker.series), marker)
     return list(found.values())
 
 
@@ -91,7 +91,7 @@ def _complete(values: pl.DataFrame) -> Iterator[Marker]:
 
 def _marker(tick: datetime, series: str, source: str, fields: dict[str, str]) -> Marker:
     number = {name: float(fields[name]) for name in _NUMBERS}
-    return Marker(
+    marker = Marker(
         series=series,
         source=source,
         tick=tick,
@@ -105,4 +105,7 @@ def _marker(tick: datetime, series: str, source: str, fields: dict[str, str]) ->
         unchanged=bool(number["unchanged"]),
         backfilled=bool(number["backfilled"]),
         ids=fields["ids"],
+        hash=fields.get("hash", ""),
     )
+    stored_at = fields.get("stored_at")
+    return marker.stamped(from_epoch(float(stored_at)) if stored_at else marker.known_since)

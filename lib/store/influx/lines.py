@@ -48,10 +48,12 @@ def marker(marker: Marker) -> bytes:
         "interval_s": marker.interval / timedelta(seconds=1),
         "unchanged": marker.unchanged,
         "backfilled": marker.backfilled,
+        "stored_at": marker.known_since.timestamp(),
     }
     fields = ",".join(f"{name}={float(value)!r}" for name, value in values.items())
+    texts = f'ids="{marker.ids}"' + (f',hash="{marker.hash}"' if marker.hash else "")
     tags = f"series={_escaped(marker.series)},source={_escaped(marker.source)}"
-    return f'{schema.MARKER},{tags} {fields},ids="{marker.ids}" {int(marker.tick.timestamp())}'.encode()
+    return f"{schema.MARKER},{tags} {fields},{texts} {int(marker.tick.timestamp())}".encode()
 
 
 def unescaped(tag: str) -> pl.Expr:

@@ -10,8 +10,8 @@ from pydantic import SecretStr
 from lib import schema
 from lib.clock import Clock, slot
 from lib.schema import TIER_PLACES, Series
-from lib.snapshot import Marker, Snapshot
-from lib.store import Resolution
+from lib.snapshot import Marker, Snapshot, known
+from lib.store import Resolution, tell_kept
 from lib.store.influx import answer, flux, lines
 from lib.store.influx.server import TIMEOUT, Server, StoreMissing
 
@@ -26,7 +26,7 @@ ALL_TIERS = range(len(TIER_PLACES) + 1)
 class InfluxStore:
     """A `Store` on the server at `url`; reads go to `read_url` where there is one, such as a replica's.
 
-    One writer per series: a tick that is written again in other words is first taken away, marker before rows.
+    One writer per series: what an earlier writing of a tick left without a marker is first taken away.
     """
 
     def __init__(
@@ -54,15 +54,22 @@ class InfluxStore:
         """
         bucket = self._bucket if snapshot.tick >= self.horizon() else flux.hourly(self._bucket)
         made = await asyncio.to_thread(lines.rows, snapshot)
-        await self._clear(bucket, snapshot)
+        if not await self._cleared(bucket, snapshot):
+            return
         await self._writer.write(bucket, made)
-        await self._writer.write(bucket, lines.marker(snapshot.marker))
+        await self._writer.write(bucket, lines.marker(snapshot.marker.stamped(self._clock())))
 
     async def markers(
-        self, start: datetime, stop: datetime, *, series: str | None = None, resolution: Resolution = "1m"
+        self,
+        start: datetime,
+        stop: datetime,
+        *,
+        series: str | None = None,
+        resolution: Resolution = "1m",
+        known_at: datetime | None = None,
     ) -> list[Marker]:
         """See `Store.markers`."""
-        found = await self._markers(self._of(resolution), start, stop, series)
+        found = known(await self._markers(self._of(resolution), start, stop, series), known_at)
         if resolution == "1m":
             return found
         firsts: dict[tuple[str, datetime], Marker] = {}
@@ -148,11 +155,15 @@ class InfluxStore:
             start, stop = (tick + SECOND, stop) if pick == "first" else (start, tick - SECOND)
         return None
 
-    async def _clear(self, bucket: str, snapshot: Snapshot) -> None:
-        """Take away what an earlier, different writing of the tick has left: other tags would stay beside the new."""
+    async def _cleared(self, bucket: str, snapshot: Snapshot) -> bool:
+        """Whether the tick is free: what an unfinished writing has left goes, other tags would stay beside the new."""
         series, tick = snapshot.series, snapshot.tick.replace(microsecond=0)
         left = await self._writer.query(flux.leftovers(bucket, series, tick))
-        if not left.strip() or answer.markers(left) == [snapshot.marker]:
-            return
+        if not left.strip():
+            return True
+        if held := answer.markers(left):
+            tell_kept(held[0], snapshot.marker)
+            return False
         await self._writer.delete(bucket, tick, flux.is_marker(series))
         await self._writer.delete(bucket, tick, flux.is_row(series))
+        return True

@@ -44,7 +44,7 @@ ROWS = st.lists(
 
 def top(rows: Sequence[tuple[Any, ...]] = (BTC,), *, extras: tuple[Extra, ...] = (), **more: Any) -> Top:
     frame = pl.DataFrame(rows, schema=SCHEMA, orient="row").with_columns(**more)
-    return Top(NEWEST + 30 * SECOND, PAIR, "1m", 1, extras, frame)
+    return Top(NEWEST + 30 * SECOND, PAIR, "1m", 1, extras, frame, NEWEST + SECOND)
 
 
 def read(body: bytes) -> list[list[str]]:
@@ -61,6 +61,8 @@ def test_the_json_has_exactly_the_documented_shape() -> None:
         "rank_age_s": 50.0,
         "resolution": "1m",
         "sources": {"price": "coinmarketcap", "rank": "coindesk"},
+        "snapshots": {"price": PAIR.price.hash, "rank": PAIR.rank.hash},
+        "known_at": "2026-11-17T14:37:01Z",
         "assets": {"price": 1, "rank": 3, "matched": 1},
         "unchanged": {"price": False, "rank": False},
         "limit": 200,
@@ -83,9 +85,11 @@ def test_the_json_has_exactly_the_documented_shape() -> None:
 
 
 def test_an_extra_series_tells_its_time_and_its_values_with_null_for_what_is_missing() -> None:
-    extra = Extra(MARKET_CAP, market_caps(NEWEST - SECOND, [(1, 1e12, None)]).marker)
+    marker = market_caps(NEWEST - SECOND, [(1, 1e12, None)]).marker
+    extra = Extra(MARKET_CAP, marker)
     answer = orjson.loads(to_json(top(extras=(extra,), market_cap_usd=pl.lit(1e12), supply=pl.lit(None)), 1))
-    assert answer["extras"] == {"market_cap": {"time": "2026-11-17T14:36:59Z", "source": "coingecko", "assets": 1}}
+    told = {"time": "2026-11-17T14:36:59Z", "source": "coingecko", "assets": 1, "snapshot": marker.hash}
+    assert answer["extras"] == {"market_cap": told}
     assert answer["data"][0]["market_cap_usd"] == 1e12
     assert answer["data"][0]["supply"] is None
     nothing = orjson.loads(to_json(top(extras=(Extra(MARKET_CAP, None),)), 1))

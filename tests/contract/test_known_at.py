@@ -1,0 +1,86 @@
+"""What was known when: late and backfilled snapshots change no earlier answer, and every answer can be had again."""
+
+from datetime import datetime, timedelta
+
+import pytest
+from polars.testing import assert_frame_equal
+
+from lib.errors import TopcoinsError
+from lib.schema import PRICE, VOLUME_RANK
+from lib.snapshot import content_hash
+from lib.store import Store
+from query_api.top import NoSnapshot, Top, TopLists
+from tests.contract.snapshots import MINUTE, many, snapshot
+from tests.fakes import HOUR, NOON
+
+ROW = [{"symbol": "BTC", "name": "Bitcoin"}]
+
+
+async def store_pair(store: Store, tick: datetime, stored_at: datetime) -> None:
+    for series in (PRICE, VOLUME_RANK):
+        await store.write(snapshot(series, tick, ROW, stored_at=stored_at))
+
+
+async def top(store: Store, at: datetime, known_at: datetime | None = None) -> Top:
+    return await TopLists(store, max_skew=MINUTE).at(at, limit=10, max_age=10 * MINUTE, known_at=known_at)
+
+
+async def test_a_store_stamps_what_it_takes_and_lets_a_stamp_be(store, clock):
+    clock.move(minutes=30, seconds=1.25)
+    late = snapshot(PRICE, rows=ROW, stored_at=None)
+    stamped = snapshot(VOLUME_RANK, rows=ROW)
+    await store.write(late)
+    await store.write(stamped)
+    price, rank = await store.markers(NOON, NOON)
+    assert price == late.marker.stamped(clock())
+    assert rank == stamped.marker
+
+
+async def test_a_late_delivery_is_not_in_the_answers_of_before(store):
+    await store_pair(store, NOON, NOON + timedelta(seconds=2))
+    await store_pair(store, NOON + MINUTE, NOON + 30 * MINUTE)
+    at = NOON + 2 * MINUTE
+    now = await top(store, at)
+    assert (now.pair.price.tick, now.known_at) == (NOON + MINUTE, NOON + 30 * MINUTE)
+    then = await top(store, at, known_at=NOON + 10 * MINUTE)
+    assert (then.pair.price.tick, then.pair.rank.tick, then.known_at) == (NOON, NOON, NOON + 10 * MINUTE)
+
+
+async def test_an_answers_own_known_at_gives_it_again_whatever_came_since(store):
+    await store_pair(store, NOON, NOON + timedelta(seconds=2, microseconds=123_457))
+    first = await top(store, NOON + 2 * MINUTE)
+    await store_pair(store, NOON + MINUTE, NOON + 30 * MINUTE)
+    assert (await top(store, first.at)).pair != first.pair
+    again = await top(store, first.at, known_at=first.known_at)
+    assert (again.pair, again.matched, again.known_at) == (first.pair, first.matched, first.known_at)
+    assert_frame_equal(again.rows, first.rows)
+    with pytest.raises(NoSnapshot, match="after the known_at asked for"):
+        await top(store, first.at, known_at=first.known_at - timedelta(microseconds=1000))
+
+
+async def test_an_hour_is_told_by_the_first_of_its_ticks_that_was_known(store, place):
+    early = snapshot(PRICE, NOON + MINUTE, ROW, stored_at=NOON + 2 * MINUTE)
+    await store.write(early)
+    await place.settle()
+    late = snapshot(PRICE, NOON, ROW, stored_at=NOON + 50 * MINUTE, backfilled=True)
+    await store.write(late)
+    await place.settle()
+    asked = NOON, NOON + HOUR
+    assert await store.markers(*asked, resolution="1h") == [late.marker]
+    assert await store.markers(*asked, resolution="1h", known_at=NOON + 49 * MINUTE) == [early.marker]
+    assert await store.markers(*asked, resolution="1h", known_at=NOON) == []
+
+
+async def test_a_snapshots_hash_is_that_of_the_rows_that_come_back(store):
+    told = many(PRICE, 300)
+    await store.write(told)
+    (marker,) = await store.markers(NOON, NOON)
+    rows = await store.rows(PRICE, NOON)
+    assert marker.hash == content_hash(PRICE.name, marker.source, marker.tick, rows)
+    assert len(marker.hash) == 32
+
+
+async def test_an_instant_before_anything_was_known_has_no_answer(store):
+    await store_pair(store, NOON, NOON + MINUTE)
+    with pytest.raises(TopcoinsError, match="got into the store at 2026-08-01T12:01:00Z"):
+        await top(store, NOON, known_at=NOON)

@@ -246,7 +246,3 @@ def _print_list(body: bytes, format: str) -> None:
         Console().print(top_table(body))
     else:
         sys.stdout.buffer.write(body if body.endswith(b"\n") else body + b"\n")
-
-
-if __name__ == "__main__":
-    main()

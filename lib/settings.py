@@ -24,6 +24,7 @@ from pydantic import (
     ValidationError,
 )
 
+from lib import access
 from lib.errors import SettingsRejected
 from lib.units import parse_duration
 
@@ -32,7 +33,7 @@ SERVICES = ("ingest_price", "ingest_rank", "query_api")
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _USER = re.compile(r"//[^/]*@")
 
-_SECRETS = ("influx_token",)
+_SECRETS = ("influx_token", "client_key", "client_keys")
 _TABLES = ("api_keys", "source_urls")
 """Filled from settings of their own, such as cmc_api_key and cmc_url."""
 _TESTS = "test_"
@@ -51,6 +52,11 @@ EXAMPLES = {
     "spool_limit": "1GiB",
     "http_port": "6667",
     "http_safe_port": "8667",
+    "http_connections": "800",
+    "client_keys": "grafana:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "rate_limit": "600/minute",
+    "cors_origins": "https://dashboard.example.com",
+    "trusted_proxies": "10.0.0.7,172.18.0.0/16",
     "log_level": "info",
     "log_format": "json",
     "log_file": "/var/log/topcoins.log",
@@ -121,6 +127,9 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 Secret = Annotated[SecretStr, AfterValidator(_sendable)]
 SourceUrl = Annotated[str, AfterValidator(_safe_url)]
 Port = Annotated[int, Field(ge=1, le=65535)]
+ClientKeys = Annotated[dict[str, str], BeforeValidator(access.client_keys)]
+Origins = Annotated[Names, AfterValidator(access.origins)]
+Networks = Annotated[Names, AfterValidator(access.networks)]
 
 
 class Settings(BaseModel):
@@ -147,6 +156,12 @@ class Settings(BaseModel):
     http_host: str = "127.0.0.1"
     http_port: Port = 6667
     http_safe_port: Port = 8667
+    http_connections: Annotated[int, Field(ge=1, le=100_000)] = 800
+    client_keys: ClientKeys = {}
+    client_key: Secret | None = None
+    rate_limit: Annotated[access.Rate | None, BeforeValidator(access.rate)] = None
+    cors_origins: Origins = ()
+    trusted_proxies: Networks = ()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "console", "json"] = "auto"
     log_file: Path | None = None
@@ -154,8 +169,8 @@ class Settings(BaseModel):
     @property
     def secrets(self) -> tuple[SecretStr, ...]:
         """Every secret that is set, for the log's redaction."""
-        own = (self.influx_token,) if self.influx_token else ()
-        return (*own, *self.api_keys.values())
+        own = (self.influx_token, self.client_key, *self.api_keys.values())
+        return tuple(secret for secret in own if secret)
 
 
 def load(environ: Mapping[str, str], service: str | None = None) -> Settings:

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -21,7 +22,9 @@ from lib.source import read_source
 from lib.store.address import open_store
 from query_api.app import create_app
 from query_api.asof import COLUMNS
+from query_api.connections import Connections
 from query_api.feed import Feed
+from query_api.guard import Access
 
 DRAIN_S = 10
 
@@ -80,17 +83,22 @@ async def serve(chosen: Settings) -> None:
         spools=chosen.spool_dir,
         extras=further,
         feed=feed,
+        access=Access.of(chosen),
     )
+    connections = Connections(chosen.http_connections, timer=time.monotonic)
     config = uvicorn.Config(
         app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=DRAIN_S, server_header=False,
-        proxy_headers=False,
+        http=connections.protocol(), ws="none", proxy_headers=bool(chosen.trusted_proxies),
+        forwarded_allow_ips=list(chosen.trusted_proxies),
     )  # fmt: skip
     sockets = listening(chosen)
     at = [f"http://{name}:{port}" for name, port in (listener.getsockname()[:2] for listener in sockets)]
     structlog.get_logger().info("answering", at=at)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, frame: None)  # uvicorn ends at these, then raises them again
+    watching = asyncio.create_task(connections.watch())
     await Server(config, feed).serve(sockets=sockets)
+    watching.cancel()
     await store.close()
 
 

@@ -82,12 +82,18 @@ def _problem(description: str) -> dict[str, object]:
 
 
 _CSV = {"schema": {"type": "string"}, "example": "Rank,Symbol,Price USD\r\n1,BTC,92311.5\r\n"}
+GUARDED: dict[int | str, dict[str, object]] = {
+    401: _problem("A key is needed: this deployment has CLIENT_KEYS"),
+    429: _problem("Asked more often than this deployment's RATE_LIMIT allows; Retry-After tells when to ask again"),
+}
+"""What the guard may answer in a route's place."""
 TOP_RESPONSES: dict[int | str, dict[str, object]] = {
+    **GUARDED,
     200: {"model": TopAnswer, "content": {"text/csv": _CSV}, "description": "The list, as JSON or CSV"},
     304: {"description": "The caller's copy, named by If-None-Match, is still right"},
     404: _problem("No snapshot for that instant, with the reason and the nearest one before"),
     406: _problem("The Accept header allows neither JSON nor CSV"),
     422: _problem("A parameter is wrong, unknown or given twice"),
-    503: _problem("The store is away; Retry-After tells when to ask again"),
+    503: _problem("The store is away, or too many ask at once; Retry-After tells when to ask again"),
 }
-STORE_RESPONSES: dict[int | str, dict[str, object]] = {422: TOP_RESPONSES[422], 503: TOP_RESPONSES[503]}
+STORE_RESPONSES: dict[int | str, dict[str, object]] = {**GUARDED, 422: TOP_RESPONSES[422], 503: TOP_RESPONSES[503]}

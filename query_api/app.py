@@ -1,5 +1,6 @@
 """The HTTP interface, put together: what each address promises is in `routes`."""
 
+import time
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -13,11 +14,15 @@ from lib.schema import Series
 from lib.store import Store
 from query_api import problems
 from query_api.archive import Archive
+from query_api.connections import HangUp
 from query_api.feed import Feed
+from query_api.guard import ANYBODY, Access, Secured, guarded
 from query_api.metrics import Counted, Metrics
 from query_api.question import known_parameters
+from query_api.rates import Timer
 from query_api.routes import gaps, health, stream, top
 from query_api.top import TopLists
+from query_api.turns import Turns, Visits
 from query_api.warm import Warm
 
 
@@ -30,13 +35,16 @@ def create_app(
     spools: Path,
     extras: Sequence[Series] = (),
     feed: Feed | None = None,
+    access: Access = ANYBODY,
+    timer: Timer = time.monotonic,
 ) -> ASGIApp:
     """The whole API over one store. Holds no other state than its metrics, the answers of this second and listeners.
 
     Whoever has to let the listeners go hands in their `feed`.
     """
-    lists = TopLists(store, max_skew=max_skew, extras=extras)
-    archive = Archive(store, clock, lists, max_age, spools, extras)
+    shared = Turns(store)
+    lists = TopLists(shared, max_skew=max_skew, extras=extras)
+    archive = Archive(shared, clock, lists, max_age, spools, extras)
     counters = Metrics()
     app = FastAPIOffline(
         title="topcoins",
@@ -50,4 +58,5 @@ def create_app(
     gaps.install(app, archive)
     health.install(app, archive, counters)
     stream.install(app, archive, feed or Feed(store, archive.series, clock))
-    return Counted(Warm(app, clock=clock), metrics=counters)
+    answers = Warm(Visits(Secured(app, private=bool(access.keys))), clock=clock)
+    return HangUp(Counted(guarded(answers, access, timer=timer), metrics=counters))

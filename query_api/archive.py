@@ -1,14 +1,16 @@
 """What every route stands on: the store, the clock, and the rules by which an answer is found."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from lib.clock import Clock
 from lib.schema import OWN, Series
 from lib.store import Store
-from query_api.top import TopLists
+from query_api.flight import Flights
+from query_api.top import Top, TopLists
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +23,14 @@ class Archive:
     max_age: timedelta
     spools: Path
     extras: Sequence[Series] = ()
+    flights: Flights = field(default_factory=Flights)
 
     @property
     def series(self) -> list[str]:
         """The names of all series an answer may draw on."""
         return [*OWN, *(extra.name for extra in self.extras)]
+
+    async def top(self, at: datetime, *, limit: int, max_age: timedelta, known_at: datetime | None = None) -> Top:
+        """The top list as `lists` has it; equal questions of one moment are worked on once."""
+        work = partial(self.lists.at, at, limit=limit, max_age=max_age, known_at=known_at)
+        return await self.flights.join(("top", at, limit, max_age, known_at), work)

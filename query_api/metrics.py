@@ -11,6 +11,8 @@ from lib.gaps import Cause
 from query_api.status import SeriesStatus
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+GONE = 499
+"""Counted where the caller hung up before it was answered."""
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
@@ -91,7 +93,7 @@ class Counted:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        status = 500
+        status = GONE
         began = time.perf_counter()
 
         async def watch(message: Message) -> None:
@@ -102,6 +104,9 @@ class Counted:
 
         try:
             await self._app(scope, receive, watch)
+        except Exception:
+            status = 500
+            raise
         finally:
             route = getattr(scope.get("route"), "path", None) or "other"
             self._metrics.count(route, status, time.perf_counter() - began)

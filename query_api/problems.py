@@ -17,6 +17,7 @@ from lib.errors import Malformed, Rejected, TopcoinsError, Unavailable
 from query_api import instant
 from query_api.asof import Pair
 from query_api.top import NoSnapshot
+from query_api.turns import Busy
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 10
@@ -60,10 +61,12 @@ EXAMPLES = {
 
 TITLES = {
     400: "Bad request",
+    401: "A key is needed",
     404: "Not found",
     405: "Method not allowed",
     406: "Not acceptable",
     422: "Bad parameter",
+    429: "Too many requests",
     500: "Internal error",
     503: "The store is away",
 }
@@ -82,8 +85,7 @@ class Problem(BaseModel):
 
 def problem(status: int, detail: str, *, headers: Mapping[str, str] | None = None, **fields: Any) -> Response:
     """A problem response; extra fields follow the standard four."""
-    title = TITLES.get(status, "Error")
-    body = {"type": "about:blank", "title": title, "status": status, "detail": detail, **fields}
+    body = {"type": "about:blank", "title": TITLES.get(status, "Error"), "status": status, "detail": detail, **fields}
     return Response(
         orjson.dumps(body), status, headers={"cache-control": "no-store", **(headers or {})}, media_type=MEDIA_TYPE
     )
@@ -107,10 +109,13 @@ async def _ours(request: Request, exc: Exception) -> Response:
     if status != 503:
         return problem(status, str(exc))
     wait = exc.retry_after.total_seconds() if isinstance(exc, Unavailable) and exc.retry_after else RETRY_AFTER_S
+    headers = {"retry-after": str(max(1, round(wait)))}
+    if isinstance(exc, Busy):
+        return problem(status, str(exc), headers=headers, title="Busy")
     # What exactly is wrong with the store is the operator's affair: the log tells it.
     log.error("store failed", why=str(exc), kind=type(exc).__name__)
     detail = "the store can't answer now; the log of query_api tells why"
-    return problem(status, detail, headers={"retry-after": str(max(1, round(wait)))})
+    return problem(status, detail, headers=headers)
 
 
 def _told(pair: Pair | None) -> dict[str, str] | None:

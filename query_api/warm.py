@@ -14,7 +14,11 @@ FRESH_UNTIL = "topcoins.fresh_until"
 """The scope entry by which a route says how long its answer stays the same: an aware datetime."""
 
 LARGEST = 4 * 2**20
-ENTRIES = 64
+"""Bytes of one answer that is kept."""
+HELD = 32 * 2**20
+"""Bytes of all of them."""
+OVERHEAD = 2048
+"""What an answer takes beside its body, so that many empty ones do not count as nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,7 @@ class _Answer:
     messages: tuple[Message, ...]
     until: datetime
     route: Any
+    size: int
 
 
 class Warm:
@@ -30,7 +35,7 @@ class Warm:
     def __init__(self, app: ASGIApp, *, clock: Clock) -> None:
         self._app = app
         self._clock = clock
-        self._answers: MutableMapping[Any, _Answer] = LRUCache(ENTRIES)
+        self._answers: MutableMapping[Any, _Answer] = LRUCache(HELD, getsizeof=_size)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer from memory, or pass on and remember."""
@@ -48,16 +53,24 @@ class Warm:
 
     async def _pass_on(self, key: object, scope: Scope, receive: Receive, send: Send) -> None:
         messages: list[Message] = []
+        size = 0
 
         async def remember(message: Message) -> None:
-            if FRESH_UNTIL in scope:  # said before the first byte; a stream, which never ends, does not
+            nonlocal size
+            # Said before the first byte; a stream, which never ends, does not.
+            if FRESH_UNTIL in scope and size <= LARGEST:
                 messages.append(message)
+                size += len(message.get("body", b""))
             await send(message)
 
         await self._app(scope, receive, remember)
         until = scope.get(FRESH_UNTIL)
-        if until and sum(len(message.get("body", b"")) for message in messages) <= LARGEST:
-            self._answers[key] = _Answer(tuple(messages), until, scope.get("route"))
+        if until and size <= LARGEST:
+            self._answers[key] = _Answer(tuple(messages), until, scope.get("route"), size)
+
+
+def _size(answer: _Answer) -> int:
+    return answer.size + OVERHEAD
 
 
 def _deciding_headers(scope: Scope) -> tuple[tuple[bytes, bytes], ...]:

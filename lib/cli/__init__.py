@@ -81,7 +81,7 @@ def top(
         asked["datetime"] = datetime
     address = _address(url)
     try:
-        response = httpx.get(f"{address}/v1/top", params=asked, trust_env=False, timeout=30)
+        response = httpx.get(f"{address}/v1/top", params=asked, headers=_key(), trust_env=False, timeout=30)
     except httpx.HTTPError as exc:
         raise TopcoinsError(f"{address} does not answer ({exc}); start it with topcoins demo or topcoins up") from exc
     if not response.is_success:
@@ -99,7 +99,7 @@ def watch(
     from lib.watch import line, watch
 
     try:
-        with httpx.Client(trust_env=False) as client:
+        with httpx.Client(trust_env=False, headers=_key()) as client:
             for event in watch(client, _address(url), sleep=time.sleep, tell=console.print):
                 print(event.data if json else line(event), flush=True)
     except KeyboardInterrupt:
@@ -118,6 +118,23 @@ def doctor(json: Annotated[bool, typer.Option("--json", help="For machines.")] =
         show(findings, Console())
     if not all(finding.well for finding in findings):
         raise typer.Exit(1)
+
+
+@app.command()
+def key(
+    name: Annotated[str, typer.Argument(help="Whose key it is, for example grafana.")],
+    json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Make a client's key for the API. It is shown this once: the API is told only its hash."""
+    from lib.access import new_key
+
+    made = new_key(name)
+    if json:
+        print(orjson.dumps({"name": name, "key": made.key, "line": made.line}).decode())
+        return
+    print(made.key)
+    print(made.line)
+    console.print("The first line is the client's. The second goes into TOPCOINS_CLIENT_KEYS.", highlight=False)
 
 
 @app.command()
@@ -229,6 +246,11 @@ def _settings() -> Settings:
 def _address(url: str | None) -> str:
     chosen = _settings()
     return url or f"http://{chosen.http_host}:{chosen.http_port}"
+
+
+def _key() -> dict[str, str]:
+    key = _settings().client_key
+    return {"x-api-key": key.get_secret_value()} if key else {}
 
 
 def _series(chosen: Settings) -> list[Series]:

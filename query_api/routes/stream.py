@@ -40,7 +40,7 @@ _SHOWN: dict[int | str, dict[str, Any]] = {
         "description": "`snapshot` events, `missed` where an id is too old to go on from, and a comment every 15 s",
         "content": {"text/event-stream": {"example": _EXAMPLE}},
     },
-    422: STORE_RESPONSES[422],
+    **STORE_RESPONSES,
     503: {**STORE_RESPONSES[503], "description": "Too many listen, or the store is away; Retry-After tells when"},
 }
 

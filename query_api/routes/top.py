@@ -60,7 +60,7 @@ def install(app: FastAPI, archive: Archive) -> None:
             columns=asked_columns(columns, chosen, known),
             known_at=None if known_at is None else asked_instant(known_at, now, "known_at"),
         )
-        found = await archive.lists.at(question.at, limit=limit, max_age=question.max_age, known_at=question.known_at)
+        found = await archive.top(question.at, limit=limit, max_age=question.max_age, known_at=question.known_at)
         request.scope[FRESH_UNTIL] = now.replace(microsecond=0) + SECOND
         return await reply(request, question, found, now)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from lib.access import Rate, digest
 from lib.errors import SettingsRejected
 from lib.settings import EXAMPLES, SERVICES, Settings, load
 
@@ -135,6 +136,18 @@ def test_an_empty_config_variable_is_no_file():
         ("HTTP_PORT", "0", "6667"),
         ("HTTP_PORT", "65536", "6667"),
         ("HTTP_SAFE_PORT", "http", "8667"),
+        ("HTTP_CONNECTIONS", "0", "800"),
+        ("RATE_LIMIT", "600", "600/minute"),
+        ("RATE_LIMIT", "0/minute", "600/minute"),
+        ("RATE_LIMIT", "600/week", "600/minute"),
+        ("CORS_ORIGINS", "dashboard.example.com", "https://dashboard.example.com"),
+        ("CORS_ORIGINS", "https://dashboard.example.com/", "https://dashboard.example.com"),
+        ("CORS_ORIGINS", "null", "https://dashboard.example.com"),
+        ("TRUSTED_PROXIES", "proxy", "10.0.0.7,172.18.0.0/16"),
+        ("TRUSTED_PROXIES", "*", "10.0.0.7,172.18.0.0/16"),
+        ("TRUSTED_PROXIES", "0.0.0.0/0", "10.0.0.7,172.18.0.0/16"),
+        ("TRUSTED_PROXIES", "::/0", "10.0.0.7,172.18.0.0/16"),
+        ("TRUSTED_PROXIES", "10.0.0.7/8", "10.0.0.7,172.18.0.0/16"),
         ("LOG_LEVEL", "loud", "info"),
         ("LOG_FORMAT", "xml", "json"),
         ("SPOOL_LIMIT", "lots", "1GiB"),
@@ -318,10 +331,51 @@ def test_a_password_in_an_address_is_refused_without_being_shown(name, who):
     assert CANARY not in said
 
 
+HASHES = [digest(f"tc_{number}") for number in range(3)]
+
+
+def test_clients_keys_are_told_by_hash_apart_by_commas_or_on_lines_of_their_own(file, tmp_path):
+    meant = dict(zip("abc", HASHES, strict=True))
+    lines = [f"{name}:{hashed}" for name, hashed in meant.items()]
+    (tmp_path / "keys").write_text("# who may ask\n" + "\n".join(lines) + "  # the last\n")
+    for environ in (
+        {"TOPCOINS_CLIENT_KEYS": ", ".join(lines)},
+        {"TOPCOINS_CLIENT_KEYS_FILE": str(tmp_path / "keys")},
+        file(f"client_keys = {lines}\n"),
+    ):
+        assert load(environ).client_keys == meant
+    assert load({"TOPCOINS_CLIENT_KEYS": "", "TOPCOINS_RATE_LIMIT": " ", "TOPCOINS_CORS_ORIGINS": ""}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        (CANARY, "part 1 must be NAME:SHA256, as `topcoins key NAME` prints it"),
+        (f"a:{HASHES[0]},b:{CANARY}", "part 2 must be NAME:SHA256"),
+        (f"a b:{HASHES[0]}", "part 1 must be NAME:SHA256"),
+        (f"a:{HASHES[0].upper()}", "part 1 must be NAME:SHA256"),
+        (f"a:{HASHES[0]},a:{HASHES[1]}", "a is named twice"),
+    ],
+)
+def test_a_clients_key_put_where_its_hash_belongs_is_refused_without_being_shown(value, why):
+    said = refusal({"TOPCOINS_CLIENT_KEYS": value})
+    assert said.startswith("TOPCOINS_CLIENT_KEYS (or client_keys in the file): its value: ")
+    assert why in said
+    assert CANARY not in said
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [("600/minute", Rate(600, timedelta(minutes=1))), ("5/second", Rate(5, timedelta(seconds=1))), ("", None)],
+)
+def test_a_limit_is_a_number_of_requests_in_a_period(text, meant):
+    assert load({"TOPCOINS_RATE_LIMIT": text}).rate_limit == meant
+
+
 def test_no_secret_shows_in_the_settings_printed():
-    found = load({"TOPCOINS_CMC_API_KEY": CANARY, "TOPCOINS_INFLUX_TOKEN": CANARY})
+    found = load({f"TOPCOINS_{name}": CANARY for name in ("CMC_API_KEY", "INFLUX_TOKEN", "CLIENT_KEY")})
     assert CANARY not in f"{found!r} {found} {found.model_dump()} {found.model_dump_json()}"
-    assert len(found.secrets) == 2
+    assert len(found.secrets) == 3
 
 
 def test_settings_do_not_change_once_read():

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib.units import parse_duration
+from query_api.guard import OPEN
 from query_api.instant import DURATION, SHAPE, parse_instant
 from query_api.problems import EXAMPLES
 from tests.fakes import FakeClock
@@ -47,6 +48,9 @@ async def test_the_committed_document_is_the_served_one(client) -> None:
 async def test_every_address_is_documented_with_the_errors_it_gives(client) -> None:
     paths = (await client.get("/openapi.json")).json()["paths"]
     given_by = {path: set(methods["get"]["responses"]) for path, methods in paths.items()}
+    guarded = {path for path, statuses in given_by.items() if {"401", "429"} <= statuses}
+    assert guarded == set(paths) - OPEN
+    given_by = {path: statuses - {"401", "429"} for path, statuses in given_by.items()}
     assert given_by == {
         "/": {"200", "304", "404", "406", "422", "503"},
         "/v1/top": {"200", "304", "404", "406", "422", "503"},

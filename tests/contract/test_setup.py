@@ -1,5 +1,6 @@
 """`topcoins init` on a real server: idempotent, also half-done; and tokens that can do nothing more than they must."""
 
+import itertools
 import stat
 from collections.abc import Iterator
 from datetime import timedelta
@@ -8,12 +9,12 @@ import httpx
 import pytest
 
 from lib.errors import SettingsRejected, StoreRejected, StoreUnavailable
+from lib.store.influx.hourly import TASK
 from lib.store.influx.setup import CONSUMERS, Setup, set_up
 from tests.influxd import fresh_influxd
 
 pytestmark = pytest.mark.influx
 RETENTION = timedelta(days=90)
-POINT = "price,cmc_id=1,tier=0 usd=1 "
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +28,8 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("tokens")
 
 
-def run(url, folder, *, retention=RETENTION) -> Setup:
-    with httpx.Client() as client:
+def run(url, folder, *, retention=RETENTION, transport=None) -> Setup:
+    with httpx.Client(transport=transport) as client:
         return set_up(url, org="topcoins", bucket="market", retention=retention, folder=folder, client=client)
 
 
@@ -85,6 +86,66 @@ def test_a_run_that_died_before_the_server_took_the_token_goes_on_with_it(tmp_pa
         (tmp_path / "operator" / "influx_token").write_text("written-down-before-the-crash")
         run(fresh, tmp_path)
         assert ask(fresh, "written-down-before-the-crash", "GET", "authorizations") == 200
+
+
+class Dies(httpx.HTTPTransport):
+    """The run dies at this request: before it is sent, or once the server has done it and before we are told."""
+
+    def __init__(self, at: int, *, done: bool) -> None:
+        super().__init__()
+        self.left = at
+        self.done = done
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        self.left -= 1
+        if self.left == 0:
+            if self.done:
+                super().handle_request(request).read()
+            raise httpx.ReadError("died here")
+        return super().handle_request(request)
+
+
+@pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
+def test_runs_that_die_one_request_further_each_time_are_completed_by_the_next(done, tmp_path, tmp_path_factory):
+    with fresh_influxd(tmp_path_factory.mktemp("influxd")) as fresh:
+        for at in itertools.count(1):
+            dies = Dies(at, done=done)
+            try:
+                run(fresh, tmp_path, transport=dies)
+            except StoreUnavailable:
+                continue
+            break
+        assert at > 10
+        assert run(fresh, tmp_path).made == ()
+        operator = token(tmp_path, "operator")
+        headers = {"Authorization": f"Token {operator}"}
+        for what, most in (("buckets", {"market", "market_hourly", "_monitoring", "_tasks"}), ("tasks", {TASK})):
+            made = [each["name"] for each in httpx.get(f"{fresh}/api/v2/{what}", headers=headers).json()[what]]
+            assert sorted(made) == sorted(most)
+        given = httpx.get(f"{fresh}/api/v2/authorizations", headers=headers).json()["authorizations"]
+        assert len(given) == 1 + len(CONSUMERS)
+        for consumer in CONSUMERS:
+            assert query(fresh, token(tmp_path, consumer), "market") == 200
+
+
+def test_a_token_of_other_rights_is_replaced(url, folder, ready):
+    """As after an upgrade that needs more, or after somebody has widened it by hand."""
+    operator = token(folder, "operator")
+    headers = {"Authorization": f"Token {operator}"}
+    bucket = httpx.get(f"{url}/api/v2/buckets", params={"name": "market"}, headers=headers).json()["buckets"][0]
+    found = httpx.get(f"{url}/api/v2/authorizations", headers=headers).json()["authorizations"]
+    (own,) = [each for each in found if each["description"] == "topcoins query_api"]
+    httpx.delete(f"{url}/api/v2/authorizations/{own['id']}", headers=headers)
+    may = [{"action": action, "resource": {"type": "buckets", "id": bucket["id"]}} for action in ("read", "write")]
+    asked = {"orgID": bucket["orgID"], "description": "topcoins query_api", "permissions": may}
+    wide = httpx.post(f"{url}/api/v2/authorizations", headers=headers, json=asked).json()["token"]
+    file = folder / "query_api" / "influx_token"
+    file.unlink()
+    file.write_text(wide)
+    assert run(url, folder).made == ("token of query_api",)
+    assert query(url, wide, "market") == 401
+    assert write(url, token(folder, "query_api"), "market") == 403
+    assert query(url, token(folder, "query_api"), "market_hourly") == 200
 
 
 def test_another_retention_is_taken_over(url, folder, ready):

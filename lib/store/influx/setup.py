@@ -126,13 +126,14 @@ class _Work:
 
     def _keep_token(self, org_id: str, consumer: str, permissions: Sequence[Mapping[str, Any]]) -> None:
         file = self._folder / consumer / TOKEN
-        if file.exists() and self._works(file.read_text("utf-8").strip()):
+        description = f"topcoins {consumer}"
+        found = self._ask("GET", "authorizations", params={"orgID": org_id})["authorizations"]
+        own = [each for each in found if each["description"] == description]
+        if file.exists() and _as_they_must_be(own, permissions) and self._works(file.read_text("utf-8").strip()):
             self._note(f"token of {consumer}", made=False)
             return
-        description = f"topcoins {consumer}"
-        for each in self._ask("GET", "authorizations", params={"orgID": org_id})["authorizations"]:
-            if each["description"] == description:  # its token was lost: nobody can use it
-                self._ask("DELETE", f"authorizations/{each['id']}")
+        for each in own:  # lost, or of other rights
+            self._ask("DELETE", f"authorizations/{each['id']}")
         asked = {"orgID": org_id, "description": description, "permissions": permissions}
         _write_secret(file, self._ask("POST", "authorizations", json=asked)["token"], 0o440)
         self._note(f"token of {consumer}", made=True)
@@ -179,6 +180,13 @@ class _Work:
 def _permission(right: str, org_id: str, raw: str, hours: str) -> dict[str, Any]:
     action, *which = right.split()
     return {"action": action, "resource": {"type": "buckets", "id": hours if which else raw, "orgID": org_id}}
+
+
+def _as_they_must_be(own: Sequence[Mapping[str, Any]], permissions: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether there is one authorization, in force, of exactly these permissions."""
+    given = [{(p["action"], p["resource"].get("id")) for p in each["permissions"]} for each in own]
+    wanted = {(p["action"], p["resource"]["id"]) for p in permissions}
+    return given == [wanted] and own[0]["status"] == "active"
 
 
 def _write_secret(file: Path, secret: str, mode: int) -> None:

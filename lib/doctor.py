@@ -17,9 +17,9 @@ from rich.table import Table
 from lib import settings
 from lib.clock import Clock, isoformat
 from lib.errors import SettingsRejected, TopcoinsError
-from lib.forecast import influx_bytes_per_day, sqlite_bytes_per_tick
+from lib.forecast import DAY, YEAR, in_a_year, sqlite_bytes_per_tick
 from lib.gaps import ledger
-from lib.schema import OWN, PRICE
+from lib.schema import OWN
 from lib.service import find_source
 from lib.settings import PREFIX, Settings
 from lib.source import Source
@@ -28,13 +28,11 @@ from lib.store.address import SQLITE, open_store
 from lib.store.sqlite import RETENTION
 from lib.units import format_duration
 
-DAY = timedelta(days=1)
 CLOCK_TOLERANCE = timedelta(seconds=2)
 STALE_TICKS = 3
 MOST_MISSING = 0.01
 YEARS = 3650
 GIB = 2**30
-INFLUX_RETENTION = timedelta(days=90)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +86,7 @@ async def findings_of(chosen: Settings, client: httpx.AsyncClient, clock: Clock)
             *(
                 _disk(chosen, await sqlite_bytes_per_tick(chosen.assets))
                 if embedded
-                else [await _server_disk(chosen, client, store, clock())]
+                else [await _server_disk(chosen, client)]
             ),
         ]
     finally:
@@ -215,32 +213,33 @@ async def _gaps(store: Store, now: datetime, spools: Path) -> list[Finding]:
 
 
 def _disk(chosen: Settings, per_tick: float) -> list[Finding]:
-    """Whether the embedded store can be written, and whether its retention fits the disk."""
+    """Whether the embedded store can be written, and whether a year of it fits the disk."""
     path = Path(chosen.store_url.removeprefix(SQLITE)).absolute()
     folder = next(parent for parent in path.parents if parent.exists())
     writable = os.access(path if path.exists() else folder, os.W_OK)
     rights = Finding("store rights", writable, f"{path} can{'' if writable else ' not'} be written")
-    per_day = per_tick * (DAY / chosen.interval)
-    whole = per_day * (RETENTION / DAY)
+    year = in_a_year(per_tick, per_tick, chosen.interval, ticks_kept=RETENTION, hours_kept=YEAR - RETENTION)
     held = path.stat().st_size if path.exists() else 0
     free = shutil.disk_usage(folder).free
-    seen = (
-        f"{per_day / GIB:.2f} GiB a day for {chosen.assets} assets, {whole / GIB:.1f} GiB in"
-        f" {RETENTION.days} days; {held / GIB:.2f} GiB used, {free / GIB:.1f} GiB free"
+    seen = f"{_forecast(chosen, per_tick, year, RETENTION)}; {held / GIB:.2f} GiB used, {free / GIB:.1f} GiB free"
+    return [rights, Finding("disk", year - held <= free, seen)]
+
+
+async def _server_disk(chosen: Settings, client: httpx.AsyncClient) -> Finding:
+    """What InfluxDB's disk will take; how much is free there can't be seen from here."""
+    from lib.store.influx import RETENTION
+    from lib.store.influx.disk import row_size
+
+    row, hourly_row = await row_size(chosen, client, "1m"), await row_size(chosen, client, "1h")
+    rows = chosen.assets * (len(OWN) + len(chosen.extra_sources))
+    year = in_a_year(row.bytes * rows, hourly_row.bytes * rows, chosen.interval, ticks_kept=RETENTION, hours_kept=YEAR)
+    counted = f"by InfluxDB's own count of {row.rows:,} rows" if row.rows else "by what a simulated market took"
+    return Finding("disk", True, f"{_forecast(chosen, row.bytes * rows, year, RETENTION)}, {counted}")
+
+
+def _forecast(chosen: Settings, per_tick: float, year: float, retention: timedelta) -> str:
+    per_day = per_tick * (DAY / chosen.interval)
+    return (
+        f"{per_day / GIB:.3f} GiB a day for {chosen.assets} assets every {format_duration(chosen.interval)},"
+        f" {year / GIB:.2f} GiB after a year: ticks for {retention.days} days, the first of each hour for ever"
     )
-    return [rights, Finding("disk", whole - held <= free, seen)]
-
-
-async def _server_disk(chosen: Settings, client: httpx.AsyncClient, store: Store, now: datetime) -> Finding:
-    """What InfluxDB's disk takes: by its own count, over what is stored."""
-    try:
-        oldest = await store.first(PRICE.name)
-    except TopcoinsError as exc:
-        return Finding("disk", False, str(exc))
-    since = max(oldest.tick, store.horizon()) if oldest else now
-    per_day = await influx_bytes_per_day(chosen, client, now - since)
-    if per_day is None:
-        return Finding("disk", True, "InfluxDB does not tell yet what a day takes: look again after some hours")
-    year = per_day * min(365, INFLUX_RETENTION / DAY) + per_day / 60 * 365
-    seen = f"{per_day / GIB:.2f} GiB a day, {year / GIB:.1f} GiB in a year of minutes for 90 days and hours for ever"
-    return Finding("disk", True, f"{seen}, by InfluxDB's own count")

@@ -4,13 +4,10 @@ import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import httpx
 import numpy as np
 import polars as pl
-from prometheus_client.parser import text_string_to_metric_families
 
 from lib.schema import ID, PRICE, VOLUME_RANK, Series
-from lib.settings import Settings
 from lib.snapshot import Marker, Snapshot, content_hash, pack_ids
 from lib.store.sqlite import SqliteStore
 
@@ -19,8 +16,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
-SHARD_BYTES = "storage_shard_disk_size"
-"""InfluxDB 2.9's gauge of the bytes of each shard, labelled with its bucket's id."""
+YEAR = timedelta(days=365)
 
 
 async def sqlite_bytes_per_tick(assets: int) -> float:
@@ -38,30 +34,10 @@ async def sqlite_bytes_per_tick(assets: int) -> float:
         return (sizes[1] - sizes[0]) / SAMPLE
 
 
-async def influx_bytes_per_day(settings: Settings, client: httpx.AsyncClient, span: timedelta) -> float | None:
-    """What a day of the raw bucket takes on the server's disk, by its own count of the bucket's shards over `span`.
-
-    None where the server does not tell, or the archive is too young for its shards to be written out.
-    """
-    token = settings.influx_token.get_secret_value() if settings.influx_token else ""
-    try:
-        told = await client.get(
-            f"{settings.store_url}/api/v2/buckets",
-            params={"org": settings.influx_org, "name": settings.influx_bucket},
-            headers={"Authorization": f"Token {token}"},
-        )
-        bucket = told.json()["buckets"][0]["id"]
-        metrics = (await client.get(f"{settings.store_url}/metrics")).text
-    except (httpx.HTTPError, ValueError, LookupError):
-        return None
-    held = sum(
-        sample.value
-        for family in text_string_to_metric_families(metrics)
-        if family.name == SHARD_BYTES
-        for sample in family.samples
-        if sample.labels.get("bucket") == bucket
-    )
-    return held * (DAY / span) if held and span >= HOUR else None
+def in_a_year(tick: float, hour: float, interval: timedelta, *, ticks_kept: timedelta, hours_kept: timedelta) -> float:
+    """The bytes held after a year: the ticks of a retention, and of the hours of a span their first tick each."""
+    ticks = DAY / interval
+    return tick * ticks * (ticks_kept / DAY) + hour * min(ticks, DAY / HOUR) * (hours_kept / DAY)
 
 
 def sample_snapshot(

@@ -1,6 +1,7 @@
 """`topcoins doctor`: each finding is well or wrong for a reason that can be read."""
 
 import asyncio
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,14 +14,17 @@ from lib import settings
 from lib.clock import utc_now
 from lib.delivery import Direct
 from lib.doctor import Finding, as_json, examine, findings_of, show
-from lib.forecast import sample_snapshot, sqlite_bytes_per_tick
+from lib.forecast import in_a_year, sample_snapshot, sqlite_bytes_per_tick
 from lib.gaps import Miss, Misses
 from lib.schema import PRICE, VOLUME_RANK
 from lib.simulator import Market, Plan, create_app
+from lib.store.influx.disk import row_size
 from lib.store.sqlite import SqliteStore
 from tests.fakes import NOON, FakeClock
+from tests.influxd import Bucket
 
 MINUTE = timedelta(minutes=1)
+PATIENCE_S = 30
 
 
 def findings(environ, clock, *, plan=None) -> dict[str, Finding]:
@@ -28,7 +32,8 @@ def findings(environ, clock, *, plan=None) -> dict[str, Finding]:
     app = create_app(Market(1, 50), clock, plan=plan or Plan())
 
     async def found() -> list[Finding]:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client:
+        ways = {"http://127.0.0.1": httpx.AsyncHTTPTransport(), "all://": httpx.ASGITransport(app)}
+        async with httpx.AsyncClient(mounts=ways) as client:
             return await findings_of(settings.load(environ), client, clock)
 
     return {finding.what: finding for finding in asyncio.run(found())}
@@ -61,7 +66,8 @@ def test_without_keys_all_is_well_and_says_who_is_left_out(environ, clock):
     assert found["ingest_price: coinmarketcap"].seen == "asked without a key, every 5m"
     assert "left out: TOPCOINS_COINDESK_API_KEY is not set" in found["ingest_rank: coindesk"].seen
     assert found["ticks of price"].seen == "none stored yet"
-    assert "GiB a day for 50 assets" in found["disk"].seen
+    assert "GiB a day for 50 assets every 1m" in found["disk"].seen
+    assert "after a year: ticks for 30 days, the first of each hour for ever" in found["disk"].seen
 
 
 def test_a_broken_setting_is_the_only_finding_and_wrong():
@@ -149,3 +155,49 @@ async def test_the_forecast_grows_with_the_assets():
     few, many = await sqlite_bytes_per_tick(100), await sqlite_bytes_per_tick(1000)
     assert 5 < many / few < 15
     assert 30 < many / 1000 < 300
+
+
+def test_a_year_holds_the_ticks_of_the_retention_and_the_first_of_every_hour():
+    kept = {"ticks_kept": timedelta(days=90), "hours_kept": timedelta(days=365)}
+    assert in_a_year(1.0, 0.0, MINUTE, **kept) == 90 * 1440
+    assert in_a_year(0.0, 1.0, MINUTE, **kept) == 365 * 24
+    assert in_a_year(1.0, 2.0, 5 * MINUTE, **kept) == 90 * 288 + 2 * 365 * 24
+    assert in_a_year(0.0, 1.0, timedelta(hours=2), **kept) == 365 * 12
+
+
+@pytest.mark.influx
+@pytest.mark.parametrize(("enough", "told"), [(1000, True), (1_000_000, False)])
+async def test_what_a_row_takes_in_influxdb_is_counted_where_there_are_rows_enough(influx_bucket, enough, told):
+    store = influx_bucket.store(FakeClock())
+    for minute in range(20):
+        for series in (PRICE, VOLUME_RANK):
+            await store.write(sample_snapshot(series, NOON + minute * MINUTE, 100))
+    await store.close()
+    chosen = settings.load(influx_environ(influx_bucket))
+    late = time.monotonic() + PATIENCE_S
+    async with httpx.AsyncClient() as client:
+        size = await row_size(chosen, client, "1m", enough=enough)
+        while told and not size.rows and time.monotonic() < late:  # the server looks at its shards every ten seconds
+            await asyncio.sleep(0.2)
+            size = await row_size(chosen, client, "1m", enough=enough)
+        hours = await row_size(chosen, client, "1h", enough=enough)
+    assert size.rows == (4000 if told else 0)
+    assert 5 < size.bytes < 200
+    assert (hours.rows, 5 < hours.bytes < 50) == (0, True)
+
+
+@pytest.mark.influx
+def test_the_disk_of_an_influxdb_is_forecast(influx_bucket, clock):
+    found = findings(influx_environ(influx_bucket), clock)
+    assert found["store"].well
+    assert "GiB a day for 1000 assets every 1m" in found["disk"].seen
+    assert "GiB after a year: ticks for 90 days, the first of each hour for ever" in found["disk"].seen
+    assert "by what a simulated market took" in found["disk"].seen
+
+
+def influx_environ(bucket: Bucket) -> dict[str, str]:
+    return {
+        "TOPCOINS_STORE_URL": bucket.server.url,
+        "TOPCOINS_INFLUX_BUCKET": bucket.name,
+        "TOPCOINS_INFLUX_TOKEN": bucket.server.token,
+    }

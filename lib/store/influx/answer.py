@@ -76,6 +76,12 @@ def times(csv: str) -> list[datetime]:
     return [] if values.is_empty() else [datetime.fromisoformat(time) for time in values["_time"]]
 
 
+def numbers(csv: str) -> list[float]:
+    """The `_value` of each line."""
+    values = table(csv)
+    return [] if values.is_empty() else [float(value) for value in values["_value"]]
+
+
 def _complete(values: pl.DataFrame) -> Iterator[Marker]:
     if not {"_time", "series", "source"} <= set(values.columns):
         return

@@ -6,16 +6,19 @@ over; `contains` is not among them, and neither is a long chain of `or`.
 
 import math
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal
 
 from lib import schema
 from lib.schema import ID, TIER, Series
+from lib.store import Resolution
 
 Pick = Literal["first", "last"]
 
 IDS_TO_A_REGEX = 200
 """The time a regex takes per row grows with its length."""
+EVER = datetime(1970, 1, 1, tzinfo=UTC)
+FOREVER = datetime(2262, 1, 1, tzinfo=UTC)
 _LAST_SECOND = 9_223_372_035
 """Flux counts nanoseconds in 64 bits: the year 2262."""
 
@@ -23,6 +26,11 @@ _LAST_SECOND = 9_223_372_035
 def hourly(bucket: str) -> str:
     """The bucket of the first ticks of the hours, which `topcoins init` makes and a task of the server fills."""
     return f"{bucket}_hourly"
+
+
+def bucket_of(bucket: str, resolution: Resolution) -> str:
+    """The bucket that holds the ticks of a resolution."""
+    return bucket if resolution == "1m" else hourly(bucket)
 
 
 def text(value: str) -> str:
@@ -64,6 +72,12 @@ def outermost(bucket: str, series: str, start: datetime, stop: datetime, pick: P
     """The `first` or `last` marker's time, of each source. One field, so that the index answers."""
     wanted = [*_of_markers(series), 'r._field == "observed_at"']
     return f"{_points(bucket, start, stop, wanted)} |> {pick}() |> {_keep(['_time'])}"
+
+
+def row_count(bucket: str) -> str:
+    """How many rows the markers of a bucket tell of, a line for each series and source."""
+    wanted = [*_of_markers(None), 'r._field == "assets"']
+    return f"{_points(bucket, EVER, FOREVER, wanted)} |> sum() |> {_keep(['_value'])}"
 
 
 def leftovers(bucket: str, series: Series, tick: datetime) -> str:

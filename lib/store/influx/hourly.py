@@ -19,15 +19,21 @@ since = {since}
 markers = (bucket) => from(bucket: bucket)
     |> range(start: since)
     |> filter(fn: (r) => r._measurement == {marker} and r._field == "observed_at")
+shown = (tables=<-) => tables
     |> keep(columns: ["_time", "_value", "series", "source"])
 
+// Right after the filter the storage itself picks the first of each window; of two sources, the earlier is left.
 firsts = markers(bucket: {raw})
+    |> window(every: 1h)
+    |> first()
+    |> shown()
     |> group(columns: ["series"])
     |> sort(columns: ["_time"])
     |> window(every: 1h)
     |> first()
     |> map(fn: (r) => ({{r with side: "raw"}}))
 kept = markers(bucket: {hourly})
+    |> shown()
     |> map(fn: (r) => ({{r with side: "hourly"}}))
 
 // What the hourly bucket lacks, or has from an earlier writing: late and backfilled ticks too. The oldest first.
@@ -51,12 +57,13 @@ rows = (n) => points(n: n)
     |> to(bucket: {hourly})
     |> count()
     |> findColumn(fn: (key) => true, column: "_value")
-// Looking into the count makes the rows be written now, and the marker after them.
+// Looking into the count makes the rows be written now, and the marker after them. A marker that has lost its rows is
+// copied too: it is as broken there, and does not hold up the ones after it for ever.
 copy = (n) => {{
     written = length(arr: rows(n: n))
 
     return points(n: n)
-        |> filter(fn: (r) => r._measurement == {marker} and r.series == name(n: n) and written > 0)
+        |> filter(fn: (r) => r._measurement == {marker} and r.series == name(n: n) and written >= 0)
         |> to(bucket: {hourly})
 }}
 

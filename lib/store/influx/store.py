@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Collection
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import polars as pl
 from pydantic import SecretStr
@@ -13,13 +13,12 @@ from lib.schema import TIER_PLACES, Series
 from lib.snapshot import Marker, Snapshot, known
 from lib.store import Resolution, tell_kept
 from lib.store.influx import answer, flux, lines
+from lib.store.influx.flux import EVER, FOREVER
 from lib.store.influx.server import TIMEOUT, Server, StoreMissing
 
 RETENTION = timedelta(days=90)
 HOUR = timedelta(hours=1)
 SECOND = timedelta(seconds=1)
-EVER = datetime(1970, 1, 1, tzinfo=UTC)
-FOREVER = datetime(2262, 1, 1, tzinfo=UTC)
 ALL_TIERS = range(len(TIER_PLACES) + 1)
 
 
@@ -125,7 +124,7 @@ class InfluxStore:
         await self._reader.close()
 
     def _of(self, resolution: Resolution) -> str:
-        return self._bucket if resolution == "1m" else flux.hourly(self._bucket)
+        return flux.bucket_of(self._bucket, resolution)
 
     async def _markers(self, bucket: str, start: datetime, stop: datetime, series: str | None) -> list[Marker]:
         if not flux.spans(start, stop):

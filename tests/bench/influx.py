@@ -87,7 +87,7 @@ async def _fill(bucket: Bucket, assets: int, last: datetime) -> None:
     for some in (ticks[at : at + A_REQUEST] for at in range(0, TICKS, A_REQUEST)):
         snapshots = [snapshot for tick in some for snapshot in _snapshots(market, tick)]
         await server.write(bucket.name, b"\n".join(lines.rows(snapshot) for snapshot in snapshots))
-        await server.write(bucket.name, b"\n".join(lines.marker(snapshot.marker) for snapshot in snapshots))
+        await server.write(bucket.name, b"\n".join(lines.marker(each.marker) for each in snapshots))
     await server.close()
 
 
@@ -102,8 +102,10 @@ def _snapshots(market: Market, tick: datetime) -> list[Snapshot]:
         "volume_usd": listing.volume_24h,
         "market_cap_usd": listing.market_cap,
         "updated_at": listing.last_updated.astype(float),
+        "stablecoin": [0.0] * len(listing.ids),
+        "wrapped": [0.0] * len(listing.ids),
     }
-    price = pl.DataFrame({name: values for name, values in told.items() if name in (*PRICE.columns, "volume_usd")})
+    price = pl.DataFrame(told)
     rank = pl.DataFrame({ID: listing.ids, "volume_usd": listing.venue_volume})
     known = rank.filter(~pl.col(ID).is_in([*market.oddities.unlinked, *market.oddities.elsewhere]))
     return [_admitted(PRICE, price, tick), _admitted(VOLUME_RANK, known, tick)]

@@ -7,7 +7,6 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from lib.errors import TopcoinsError
-from lib.schema import OWN
 from lib.settings import Settings
 from lib.store import Resolution
 from lib.store.influx import answer, flux
@@ -15,10 +14,12 @@ from lib.store.influx.server import Server
 
 SHARD_BYTES = "storage_shard_disk_size"
 """InfluxDB 2.9's gauge of the bytes of each shard, its log included, labelled with its bucket's id."""
+ALIVE = ("storage_tsm_files_total", "storage_wal_size")
+"""Gauges that fall to 0 when a shard is dropped, as its retention has it do; that of its bytes stays as it was."""
 ENOUGH = 1_000_000
 """Fewer rows lie in the log for the most part, not packed yet: they tell nothing of later ones."""
-_VALUE_BYTES: Mapping[Resolution, float] = {"1m": 4.8, "1h": 5.6}
-"""Of each field's value, packed: a day of minutes, and two weeks of hours, of a simulated market on 2.9.1."""
+SIMULATED: Mapping[Resolution, float] = {"1m": 13.3, "1h": 17.1}
+"""Bytes a row of a simulated market took, packed: a day of minutes, and two weeks of hours, on 2.9.1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +40,7 @@ async def row_size(
         held = await _held(chosen, client, bucket) if rows >= enough else 0.0
     except (httpx.HTTPError, TopcoinsError, ValueError, LookupError):
         held = 0.0
-    if held:
-        return RowSize(held / rows, rows)
-    fields = sum(len(series.fields) for series in OWN.values()) / len(OWN)
-    return RowSize(_VALUE_BYTES[resolution] * fields, 0)
+    return RowSize(held / rows, rows) if held else RowSize(SIMULATED[resolution], 0)
 
 
 async def _rows(chosen: Settings, bucket: str) -> int:
@@ -62,10 +60,10 @@ async def _held(chosen: Settings, client: httpx.AsyncClient, bucket: str) -> flo
     told = await client.get(f"{chosen.store_url}/api/v2/buckets", params=asked, headers=headers)
     id_ = told.json()["buckets"][0]["id"]
     metrics = (await client.get(f"{chosen.store_url}/metrics")).text
-    return sum(
-        sample.value
-        for family in text_string_to_metric_families(metrics)
-        if family.name == SHARD_BYTES
-        for sample in family.samples
-        if sample.labels.get("bucket") == id_
-    )
+    shards: dict[str, dict[str, float]] = {name: {} for name in (SHARD_BYTES, *ALIVE)}
+    for family in text_string_to_metric_families(metrics):
+        for sample in family.samples if family.name in shards else ():
+            if sample.labels.get("bucket") == id_:
+                shards[family.name][sample.labels["id"]] = sample.value
+    alive = {shard for name in ALIVE for shard, value in shards[name].items() if value}
+    return sum(value for shard, value in shards[SHARD_BYTES].items() if shard in alive)

@@ -28,6 +28,7 @@ INTERVAL = timedelta(seconds=60)
 EVENTS_EVERY = timedelta(hours=12)
 PATIENCE_S = 60.0
 ASK_S = 0.2
+SIMULATED = "The market is simulated: no price, volume or rank is real."
 SOURCES = (("ingest_price", "coinmarketcap.toml"), ("ingest_rank", "coindesk.toml"))
 """The source files the demo's history is filled by, one worker process each."""
 
@@ -56,7 +57,7 @@ class Demo:
         now = utc_now()
         events_at = slot(now - timedelta(hours=1), EVENTS_EVERY)
         simulator = free_port()
-        console.print("[bold yellow]The market is simulated:[/] no price, volume or rank below is real.")
+        console.print(SIMULATED, style="bold yellow")
         console.print(f"Data and logs are in {data}" + ("" if self.data else " and go when the demo ends"))
         arguments = ["--port", str(simulator), "--assets", str(self.assets), "--seed", str(self.seed)]
         arguments += ["--events-at", events_at.isoformat(), "--unlimited"]
@@ -86,6 +87,7 @@ class Demo:
             "ASSETS": str(self.assets),
             "HTTP_PORT": str(self.port),
             "HTTP_SAFE_PORT": str(self.safe_port),
+            "NOTICE": SIMULATED,
         }
         return {PREFIX + name: value for name, value in settings.items()}
 
@@ -191,7 +193,7 @@ def tell_addresses(console: Console, port: int, safe_port: int, now: datetime) -
         f"{base}/v1/status",
     ):
         console.print(f"  curl '{url}'", soft_wrap=True, highlight=False)
-    console.print(f"  http://localhost:{safe_port}/docs in a browser (browsers refuse port {port})", highlight=False)
+    console.print(f"  http://localhost:{safe_port} in a browser (browsers refuse port {port})", highlight=False)
 
 
 def refuse_taken(port: int, option: str) -> None:

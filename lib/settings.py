@@ -52,6 +52,7 @@ EXAMPLES = {
     "spool_limit": "1GiB",
     "http_port": "6667",
     "http_safe_port": "8667",
+    "notice": "The market is simulated",
     "http_connections": "800",
     "client_keys": "grafana:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
     "rate_limit": "600/minute",
@@ -162,6 +163,7 @@ class Settings(BaseModel):
     rate_limit: Annotated[access.Rate | None, BeforeValidator(access.rate)] = None
     cors_origins: Origins = ()
     trusted_proxies: Networks = ()
+    notice: Annotated[str, Field(max_length=500)] = ""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "console", "json"] = "auto"
     log_file: Path | None = None

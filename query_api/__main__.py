@@ -83,6 +83,7 @@ async def serve(chosen: Settings) -> None:
         spools=chosen.spool_dir,
         extras=further,
         feed=feed,
+        notice=chosen.notice,
         access=Access.of(chosen),
     )
     connections = Connections(chosen.http_connections, timer=time.monotonic)

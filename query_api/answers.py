@@ -87,6 +87,7 @@ GUARDED: dict[int | str, dict[str, object]] = {
     429: _problem("Asked more often than this deployment's RATE_LIMIT allows; Retry-After tells when to ask again"),
 }
 """What the guard may answer in a route's place."""
+_HTML = {"schema": {"type": "string"}}
 TOP_RESPONSES: dict[int | str, dict[str, object]] = {
     **GUARDED,
     200: {"model": TopAnswer, "content": {"text/csv": _CSV}, "description": "The list, as JSON or CSV"},
@@ -95,5 +96,13 @@ TOP_RESPONSES: dict[int | str, dict[str, object]] = {
     406: _problem("The Accept header allows neither JSON nor CSV"),
     422: _problem("A parameter is wrong, unknown or given twice"),
     503: _problem("The store is away, or too many ask at once; Retry-After tells when to ask again"),
+}
+ROOT_RESPONSES: dict[int | str, dict[str, object]] = {
+    **TOP_RESPONSES,
+    200: {
+        "model": TopAnswer,
+        "content": {"text/csv": _CSV, "text/html": _HTML},
+        "description": "The list, as JSON or CSV; a page for those who would rather have HTML",
+    },
 }
 STORE_RESPONSES: dict[int | str, dict[str, object]] = {**GUARDED, 422: TOP_RESPONSES[422], 503: TOP_RESPONSES[503]}

@@ -18,9 +18,10 @@ from query_api.connections import HangUp
 from query_api.feed import Feed
 from query_api.guard import ANYBODY, Access, Secured, guarded
 from query_api.metrics import Counted, Metrics
+from query_api.page import load
 from query_api.question import known_parameters
 from query_api.rates import Timer
-from query_api.routes import gaps, health, stream, top
+from query_api.routes import gaps, health, page, sparklines, stream, top
 from query_api.top import TopLists
 from query_api.turns import Turns, Visits
 from query_api.warm import Warm
@@ -35,6 +36,7 @@ def create_app(
     spools: Path,
     extras: Sequence[Series] = (),
     feed: Feed | None = None,
+    notice: str = "",
     access: Access = ANYBODY,
     timer: Timer = time.monotonic,
 ) -> ASGIApp:
@@ -44,8 +46,9 @@ def create_app(
     """
     shared = Turns(store)
     lists = TopLists(shared, max_skew=max_skew, extras=extras)
-    archive = Archive(shared, clock, lists, max_age, spools, extras)
+    archive = Archive(shared, clock, lists, max_age, spools, extras, notice)
     counters = Metrics()
+    shown = load()
     app = FastAPIOffline(
         title="topcoins",
         version="1",
@@ -54,9 +57,11 @@ def create_app(
         redirect_slashes=False,
     )
     problems.install(app)
-    top.install(app, archive)
+    top.install(app, archive, shown)
+    page.install(app, shown)
     gaps.install(app, archive)
     health.install(app, archive, counters)
+    sparklines.install(app, archive)
     stream.install(app, archive, feed or Feed(store, archive.series, clock))
     answers = Warm(Visits(Secured(app, private=bool(access.keys))), clock=clock)
     return HangUp(Counted(guarded(answers, access, timer=timer), metrics=counters))

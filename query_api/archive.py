@@ -23,6 +23,7 @@ class Archive:
     max_age: timedelta
     spools: Path
     extras: Sequence[Series] = ()
+    notice: str = ""
     flights: Flights = field(default_factory=Flights)
 
     @property

@@ -24,6 +24,13 @@ def negotiated(asked: str | None, accept: str | None) -> Format:
     return best
 
 
+def prefers_page(asked: str | None, accept: str | None) -> bool:
+    """Whether a caller that names no format would rather have HTML than what we have besides, as browsers do."""
+    if asked is not None or accept is None:
+        return False
+    return _weight("text/html", accept) > max(_weight(kind.split(";")[0], accept) for kind in MEDIA_TYPES.values())
+
+
 def _weight(kind: str, accept: str) -> float:
     """The q-value of the most specific range of an Accept header that covers a media type (RFC 9110, 12.5.1)."""
     found = (-1, 0.0)

@@ -55,6 +55,9 @@ EXAMPLES = {
     "format": "csv",
     "max_age": "10m",
     "columns": "rank,cmc_id,symbol,price_usd",
+    "ids": "1,1027,825",
+    "span": "24h",
+    "points": "48",
     "last_event_id": "price:1794926220,volume_rank:1794926220",
 }
 """A valid value of each parameter."""

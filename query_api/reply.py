@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from collections.abc import Mapping
 from datetime import datetime
 
 from fastapi import Request
@@ -37,11 +38,20 @@ async def reply(request: Request, question: Question, answer: Top, now: datetime
         "x-known-at": isoformat(answer.known_at),
         "x-resolution": answer.resolution,
     }
+    return sent(request, body, headers, MEDIA_TYPES[question.format])
+
+
+def sent(request: Request, body: bytes, headers: Mapping[str, str], media_type: str) -> Response:
+    """A body with headers that hold its ETag; none for HEAD, nor where the caller's copy is still right."""
     if _unchanged(listed(request, "if-none-match"), headers["etag"]):
         return Response(status_code=304, headers=headers)
-    headers["content-length"] = str(len(body))
     shown = b"" if request.method == "HEAD" else body
-    return Response(shown, headers=headers, media_type=MEDIA_TYPES[question.format])
+    return Response(shown, headers={**headers, "content-length": str(len(body))}, media_type=media_type)
+
+
+def strong_tag(body: bytes) -> str:
+    """An ETag of exactly these bytes."""
+    return f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
 
 
 def listed(request: Request, header: str) -> str | None:
@@ -52,7 +62,7 @@ def listed(request: Request, header: str) -> str | None:
 def _etag(question: Question, answer: Top, body: bytes) -> str:
     """Strong for a fixed instant. A moving one differs by its own time each second: weak, over what it stands on."""
     if not question.moving:
-        return f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
+        return strong_tag(body)
     price, rank = answer.pair.price, answer.pair.rank
     stands_on = (price.tick, price.hash, rank.tick, rank.hash, answer.known_at, answer.resolution, answer.extras)
     asked = (question.limit, question.format, question.columns)

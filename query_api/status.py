@@ -48,6 +48,7 @@ class SeriesStatus(BaseModel):
     """
 
     tick: datetime | None
+    first: datetime | None
     age_s: float | None
     source: str | None
     assets: int
@@ -66,27 +67,30 @@ class SeriesStatus(BaseModel):
 
 
 class Status(BaseModel):
-    """How the stack stands, as the store shows it."""
+    """How the stack stands, as the store shows it, and what its operator has to say (`notice`)."""
 
     now: datetime
+    notice: str | None
     series: dict[str, SeriesStatus]
 
 
-async def status(store: Store, series: Sequence[str], now: datetime, *, spools: Path) -> Status:
+async def status(store: Store, series: Sequence[str], now: datetime, *, spools: Path, notice: str) -> Status:
     """The status of each series at `now`; `spools` is the folder of the ingestors' spools."""
     found = await asyncio.gather(*(_series(store, name, now, spools / name) for name in series))
-    return Status(now=now.replace(microsecond=0), series=dict(zip(series, found, strict=True)))
+    return Status(now=now.replace(microsecond=0), notice=notice or None, series=dict(zip(series, found, strict=True)))
 
 
 async def _series(store: Store, name: str, now: datetime, folder: Path) -> SeriesStatus:
-    newest, hour, spool, plan = await asyncio.gather(
+    newest, first, hour, spool, plan = await asyncio.gather(
         store.nearest(name, now),
+        store.first(name),
         ledger(store, name, now - HOUR, now, now=now, folder=folder),
         asyncio.to_thread(_spool, folder),
         asyncio.to_thread(_plan, folder),
     )
     return SeriesStatus(
         tick=newest.tick if newest else None,
+        first=first.tick if first else None,
         age_s=(now - newest.tick).total_seconds() if newest else None,
         source=newest.source if newest else None,
         assets=newest.assets if newest else 0,

@@ -22,7 +22,9 @@ def install(app: FastAPI, archive: Archive, counters: Metrics) -> None:
     async def current_status() -> Status:
         """Newest ticks, their ages, sources, credits and spools; expected against stored ticks of the last hour."""
         now = archive.clock().replace(microsecond=0)
-        asked = partial(status, archive.store, archive.series, archive.clock(), spools=archive.spools)
+        asked = partial(
+            status, archive.store, archive.series, archive.clock(), spools=archive.spools, notice=archive.notice
+        )
         return await archive.flights.join(("status", now), asked)
 
     async def healthz() -> dict[str, str]:

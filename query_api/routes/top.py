@@ -6,10 +6,11 @@ from fastapi import FastAPI, Query, Request
 from pydantic.json_schema import SkipJsonSchema
 from starlette.responses import JSONResponse, Response
 
-from query_api.answers import TOP_RESPONSES
+from query_api.answers import ROOT_RESPONSES, TOP_RESPONSES
 from query_api.archive import Archive
 from query_api.asof import COLUMNS
-from query_api.negotiation import negotiated
+from query_api.negotiation import negotiated, prefers_page
+from query_api.page import Page
 from query_api.question import (
     FormatName,
     Instant,
@@ -23,13 +24,14 @@ from query_api.question import (
 )
 from query_api.reply import listed, reply
 from query_api.routes import answer
+from query_api.routes.page import document
 from query_api.warm import FRESH_UNTIL
 
 SECOND = timedelta(seconds=1)
 
 
-def install(app: FastAPI, archive: Archive) -> None:
-    """The list at both of its addresses."""
+def install(app: FastAPI, archive: Archive, page: Page) -> None:
+    """The list at both of its addresses; at `/` a browser gets the page."""
     known = [*COLUMNS, *(field for extra in archive.extras for field in extra.fields)]
     one = f" *(?:{'|'.join(known)}) *"
     which = Query(
@@ -49,8 +51,11 @@ def install(app: FastAPI, archive: Archive) -> None:
         columns: str | SkipJsonSchema[None] = which,
     ) -> Response:
         """The top `limit` assets by 24h volume as of `datetime`, with USD prices."""
+        accept = listed(request, "accept")
+        if request.url.path == "/" and prefers_page(format, accept):
+            return document(request, page)
         now = archive.clock()
-        chosen = negotiated(format, listed(request, "accept"))
+        chosen = negotiated(format, accept)
         question = Question(
             at=asked_instant(datetime, now),
             moving=datetime is None or datetime.startswith("now") or (known_at or "").startswith("now"),
@@ -64,6 +69,6 @@ def install(app: FastAPI, archive: Archive) -> None:
         request.scope[FRESH_UNTIL] = now.replace(microsecond=0) + SECOND
         return await reply(request, question, found, now)
 
-    for path, name in (("/", "top"), ("/v1/top", "top_v1")):
-        shown = {"summary": "The top list", "responses": TOP_RESPONSES, "response_class": JSONResponse}
+    for path, name, responses in (("/", "top", ROOT_RESPONSES), ("/v1/top", "top_v1", TOP_RESPONSES)):
+        shown = {"summary": "The top list", "responses": responses, "response_class": JSONResponse}
         answer(app, path, top, operation_id=name, **shown)

@@ -21,6 +21,8 @@ BEYOND_A_SCHEMA = (
     "names a column twice",
     "lies after `to`",
     "lies more than",
+    "names an id twice",
+    "must be from 1s to 7d",
 )
 """Why a value of the right shape is refused all the same; the JSON schema of one parameter can't say any of these."""
 

@@ -1,0 +1,39 @@
+// The API this page stands on; it is where the page came from.
+
+/** An answer that is no success: the API's problem document. */
+export class Problem extends Error {
+  constructor(document) {
+    super(document.detail);
+    this.document = document;
+  }
+}
+
+/** The JSON of an address; Problem when the API says no, or nothing. */
+export async function ask(path, parameters = {}, signal = undefined) {
+  const query = new URLSearchParams(Object.entries(parameters).filter(([, value]) => value !== null));
+  let response;
+  try {
+    response = await fetch(`${path}?${query}`, { headers: { accept: "application/json" }, signal });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Problem({ title: "The API does not answer", detail: "It is asked again by itself." });
+  }
+  const document = await response.json().catch(() => ({ title: response.statusText, detail: `${path}: ${response.status}` }));
+  if (!response.ok) throw new Problem(document);
+  return document;
+}
+
+/**
+ * Call `news` for each new snapshot and `connected` with whether the stream is there, for ever.
+ * The browser comes back by itself with the last id; only where the API says no is it up to us.
+ */
+export function follow(news, connected) {
+  const stream = new EventSource("v1/stream");
+  stream.addEventListener("open", () => connected(true));
+  stream.addEventListener("snapshot", news);
+  stream.addEventListener("missed", news);
+  stream.addEventListener("error", () => {
+    connected(false);
+    if (stream.readyState === EventSource.CLOSED) setTimeout(() => follow(news, connected), 10_000);
+  });
+}

@@ -21,7 +21,7 @@ from query_api.metrics import Counted, Metrics
 from query_api.page import load
 from query_api.question import known_parameters
 from query_api.rates import Timer
-from query_api.routes import gaps, health, page, sparklines, stream, top
+from query_api.routes import export, gaps, health, page, sparklines, stream, top
 from query_api.top import TopLists
 from query_api.turns import Turns, Visits
 from query_api.warm import Warm
@@ -62,6 +62,7 @@ def create_app(
     gaps.install(app, archive)
     health.install(app, archive, counters)
     sparklines.install(app, archive)
+    export.install(app, archive)
     stream.install(app, archive, feed or Feed(store, archive.series, clock))
     answers = Warm(Visits(Secured(app, private=bool(access.keys))), clock=clock)
     return HangUp(Counted(guarded(answers, access, timer=timer), metrics=counters))

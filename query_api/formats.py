@@ -57,11 +57,12 @@ def to_csv(top: Top, columns: Sequence[str]) -> bytes:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow([COLUMNS.get(name, name) for name in columns])
-    writer.writerows([_cell(value) for value in row] for row in top.rows.select(columns).iter_rows())
+    writer.writerows([cell(value) for value in row] for row in top.rows.select(columns).iter_rows())
     return out.getvalue().encode("utf-8")
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
+    """A value as a CSV shows it: nothing for null, text that no spreadsheet runs."""
     if value is None:
         return ""
     if isinstance(value, float):

@@ -22,7 +22,8 @@ OPEN_FOLDER = "/static-offline-docs/"
 CHALLENGE = 'Bearer realm="topcoins", Basic realm="topcoins"'
 TELLS = [
     "etag", "retry-after", "x-requested-at", "x-price-time", "x-rank-time", "x-price-source", "x-rank-source",
-    "x-resolution",
+    "x-price-snapshot", "x-rank-snapshot", "x-known-at", "x-resolution", "x-from", "x-to", "x-steps",
+    "content-disposition",
 ]  # fmt: skip
 """The headers that a page of a named origin may read."""
 

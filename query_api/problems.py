@@ -52,6 +52,8 @@ EXAMPLES = {
     "known_at": instant.EXAMPLE,
     "from": "now-24h",
     "to": "now",
+    "every": "1h",
+    "top": "200",
     "format": "csv",
     "max_age": "10m",
     "columns": "rank,cmc_id,symbol,price_usd",

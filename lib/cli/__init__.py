@@ -12,6 +12,7 @@ import httpx
 import orjson
 import typer
 from rich.console import Console
+from rich.progress import Progress
 
 from lib import settings
 from lib.clock import utc_now
@@ -104,6 +105,35 @@ def watch(
                 print(event.data if json else line(event), flush=True)
     except KeyboardInterrupt:
         return
+
+
+@app.command()
+def export(
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file; its ending tells the format.")],
+    start: Annotated[str, typer.Option("--from", help="The first step, for example 2026-11-01 or now-30d.")],
+    stop: Annotated[str, typer.Option("--to", help="Where it ends; the last step lies before.")] = "now",
+    every: Annotated[str, typer.Option(help="The distance between steps.")] = "1h",
+    top: Annotated[int, typer.Option(min=1, max=5000)] = 200,
+    format: Annotated[str | None, typer.Option(help="csv, ndjson or parquet; else as the file's ending.")] = None,
+    url: Annotated[str | None, typer.Option(help="The API to ask; else the one of the settings.")] = None,
+) -> None:
+    """Write who was in the list, step by step, to a file. The same command again goes on after an interruption."""
+    from lib.download import TIMEOUT_S, Download
+
+    asked = {"from": start, "to": stop, "every": every, "top": str(top)}
+    asked["format"] = (format or output.suffix.removeprefix(".")).lower()
+    if asked["format"] not in ("csv", "ndjson", "parquet"):
+        raise SettingsRejected(f"--format {asked['format']}: must be csv, ndjson or parquet; for example -o top.csv")
+    address = _address(url)
+    client = httpx.Client(trust_env=False, headers=_key(), timeout=TIMEOUT_S)
+    with client, Progress(console=console) as progress:
+        task = progress.add_task("steps", total=None)
+        download = Download(client, f"{address}/v1/export", asked, output)
+        try:
+            steps = download.run(lambda done, total: progress.update(task, completed=done, total=total))
+        except httpx.HTTPError as exc:
+            raise TopcoinsError(f"{address} does not answer ({exc}); the same command again goes on from here") from exc
+    console.print(f"{output}: {steps} steps", highlight=False)
 
 
 @app.command()

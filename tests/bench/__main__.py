@@ -13,6 +13,7 @@ BENCHMARKS: dict[str, Callable[[Path], Awaitable[None]]] = {
     "asof": answers.cold_instants,
     "tick": ticks.one_tick_of_5000,
     "influx": influx.cold_instants,
+    "export": influx.a_month_of_hours,
     "demo": demo.a_day_of_history,
 }
 

@@ -29,6 +29,8 @@ TICKS = int(os.environ.get("TOPCOINS_TEST_BENCH_TICKS", "1440"))
 A_REQUEST = 10
 """Ticks written together."""
 SAMPLES = 150
+HOUR = timedelta(hours=1)
+MONTH = 720
 FEW = 20
 QUIET_S = 5
 PACKING = ("storage_compactions_active", "storage_compactions_queued")
@@ -79,12 +81,34 @@ def _tell(what: str, took: Sequence[float], wanted: str = "") -> None:
     )
 
 
-async def _fill(bucket: Bucket, assets: int, last: datetime) -> None:
-    """Minutes up to `last` as they are ordinarily made and written, but for the HTTP and some ticks to a request."""
-    market = Market(1, assets, events_at=last - TICKS // 2 * MINUTE)
+async def a_month_of_hours(folder: Path) -> None:
+    """`/v1/export` of the top 200 of 1,000 assets at each hour of 30 days, in each format, and the API's memory."""
+    with fresh_influxd(folder) as url:
+        server = set_up(url)
+        for name in ("month", "month_hourly"):
+            server.make_bucket(name)
+        await _fill(Bucket(server, "month"), 1000, slot(utc_now(), HOUR), count=MONTH, every=HOUR)
+        environ = {"TOPCOINS_INFLUX_BUCKET": "month", "TOPCOINS_INFLUX_TOKEN": server.token}
+        async with query_api(server.url, **environ) as api, httpx.AsyncClient(timeout=300) as client:
+            for format in ("csv", "ndjson", "parquet"):
+                began, size = time.perf_counter(), 0
+                asked = {"from": "now-30d", "every": "1h", "top": "200", "format": format}
+                async with client.stream("GET", f"http://127.0.0.1:{api.port}/v1/export", params=asked) as answer:
+                    async for chunk in answer.aiter_bytes():
+                        size += len(chunk)
+                print(
+                    f"{format}: {answer.headers['x-steps']} steps, {size / 2**20:.1f} MiB in"
+                    f" {time.perf_counter() - began:.1f} s (wanted: under 60 s); the API's peak {api.peak_mb()} MB",
+                    flush=True,
+                )
+
+
+async def _fill(bucket: Bucket, assets: int, last: datetime, *, count: int = TICKS, every: timedelta = MINUTE) -> None:
+    """Ticks up to `last` as they are ordinarily made and written, but for the HTTP and some ticks to a request."""
+    market = Market(1, assets, events_at=last - count // 2 * every)
     server = Server(bucket.server.url, org=bucket.server.org, token=bucket.token, timeout=timedelta(minutes=1))
-    ticks = [last - n * MINUTE for n in reversed(range(TICKS))]
-    for some in (ticks[at : at + A_REQUEST] for at in range(0, TICKS, A_REQUEST)):
+    ticks = [last - n * every for n in reversed(range(count))]
+    for some in (ticks[at : at + A_REQUEST] for at in range(0, count, A_REQUEST)):
         snapshots = [snapshot for tick in some for snapshot in _snapshots(market, tick)]
         await server.write(bucket.name, b"\n".join(lines.rows(snapshot) for snapshot in snapshots))
         await server.write(bucket.name, b"\n".join(lines.marker(each.marker) for each in snapshots))

@@ -31,6 +31,11 @@ class Server:
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
 
+    def peak_mb(self) -> int:
+        """The most memory it has held."""
+        told = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(told.partition("VmHWM:")[2].split()[0]) // 1024
+
 
 @asynccontextmanager
 async def server(arguments: Sequence[str], port: int, **settings: str) -> AsyncIterator[Server]:

@@ -1,0 +1,81 @@
+"""The export: at each step the very answer of the top list, in every format, on both stores."""
+
+import io
+from collections.abc import AsyncGenerator
+
+import orjson
+import polars as pl
+import pytest
+
+from lib.forecast import sample_snapshot
+from lib.schema import PRICE, VOLUME_RANK
+from query_api.export import Hole, Span, steps
+from query_api.export_formats import ExportFormat, exported
+from query_api.formats import to_json
+from query_api.top import Top, TopLists
+from tests.contract.snapshots import MINUTE
+from tests.fakes import NOON
+
+AGE = 3 * MINUTE
+SPAN = Span(NOON - MINUTE, NOON + 20 * MINUTE, 2 * MINUTE)
+ANSWERED = (0, 1, 2, 3, 9, 10, 11, 15)
+"""The minutes that have a pair: the steps at minutes -1, 7 and 19 have none within the age."""
+
+
+@pytest.fixture
+async def lists(store):
+    for minute in ANSWERED:
+        for series in (PRICE, VOLUME_RANK):
+            await store.write(sample_snapshot(series, NOON + minute * MINUTE, 30))
+    return TopLists(store, max_skew=MINUTE)
+
+
+def found(lists: TopLists, span: Span = SPAN) -> AsyncGenerator[Top | Hole, None]:
+    return steps(lists, span, limit=7, max_age=AGE, known_at=None)
+
+
+async def body(lists: TopLists, format: ExportFormat, span: Span = SPAN) -> bytes:
+    return b"".join([chunk async for chunk in exported(format, found(lists, span), limit=7, extras=())])
+
+
+async def test_each_step_is_the_answer_of_its_instant_and_a_gap_is_a_step_too(lists):
+    told = [step async for step in found(lists)]
+    assert [step.at for step in told] == [NOON + (2 * n - 1) * MINUTE for n in range(11)]
+    assert [(step.at - NOON) // MINUTE for step in told if isinstance(step, Hole)] == [-1, 7, 19]
+    for step in told:
+        if not isinstance(step, Hole):
+            alone = await lists.at(step.at, limit=7, max_age=AGE)
+            assert to_json(step, 7) == to_json(alone, 7)
+            assert step.pair.price.tick <= step.at
+
+
+async def test_a_line_is_an_answer_and_the_last_one_tells_the_totals(lists):
+    *lines, end = (await body(lists, "ndjson")).splitlines()
+    assert orjson.loads(end) == {"end": True, "steps": 11, "answered": 8, "gaps": 3, "rows": 56}
+    assert [("gap" in orjson.loads(line), "data" in orjson.loads(line)) for line in lines[:2]] == [
+        (True, False),
+        (False, True),
+    ]
+    assert lines[1] == to_json(await lists.at(NOON + MINUTE, limit=7, max_age=AGE), 7)
+
+
+async def test_the_formats_hold_the_same_rows(lists):
+    table = pl.read_parquet(io.BytesIO(await body(lists, "parquet")))
+    text = await body(lists, "csv")
+    *_, end = text.decode().splitlines()
+    assert end.startswith("#end,")
+    assert end.endswith("steps=11 answered=8 gaps=3 rows=56")
+    read = pl.read_csv(io.BytesIO(text), comment_prefix="#", schema_overrides=dict.fromkeys(["name", "gap"], pl.String))
+    assert read.columns == table.columns
+    assert len(read) == len(table) == 59
+    lines = [orjson.loads(line) for line in (await body(lists, "ndjson")).splitlines()[:-1]]
+    prices = [row["price_usd"] for line in lines for row in line.get("data", [{"price_usd": None}])]
+    assert prices == table["price_usd"].to_list() == read["price_usd"].to_list()
+    gaps = table.filter(pl.col("gap").is_not_null())
+    assert gaps["step"].to_list() == [NOON + minute * MINUTE for minute in (-1, 7, 19)]
+    assert gaps["cmc_id"].null_count() == 3
+
+
+async def test_a_span_without_a_step_is_a_whole_file_of_nothing(lists):
+    none = await body(lists, "parquet", Span(NOON, NOON, MINUTE))
+    assert pl.read_parquet(io.BytesIO(none)).is_empty()

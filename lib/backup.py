@@ -6,10 +6,11 @@ moves an archive from one to the other.
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Container, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import get_args
 
 import orjson
 
@@ -18,20 +19,27 @@ from lib.errors import StoreMalformed
 from lib.schema import Series
 from lib.snapshot import Snapshot, content_hash
 from lib.spool import ENDING, decode, encode, plain, write_whole
-from lib.store import Store
+from lib.store import Resolution, Store
 
 DAY = timedelta(days=1)
+HOUR = timedelta(hours=1)
+SECOND = timedelta(seconds=1)
+RESOLUTIONS: tuple[Resolution, ...] = get_args(Resolution)
 
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """What one day of one series holds: snapshots, their rows, and a checksum over all of it."""
+    """What one day of one series holds: snapshots, their rows, and a checksum over all of it.
+
+    `passed` counts those of a backup that the store keeps no longer: of an hour past its retention, all but the first.
+    """
 
     day: date
     series: str
     snapshots: int
     rows: int
     checksum: str
+    passed: int = field(default=0, compare=False)
 
 
 async def back_up(
@@ -47,15 +55,15 @@ async def back_up(
             continue
         at = slot(max(first.tick, start or first.tick), DAY)
         while at <= clock():
-            kept = []
+            kept = _Tally(one)
             async for snapshot in _stored(store, one, at):
                 path = _path(folder, snapshot)
                 if not path.exists():
                     path.parent.mkdir(parents=True, exist_ok=True)
                     await asyncio.to_thread(write_whole, path, encode(snapshot))
-                kept.append(snapshot)
-            if kept:
-                yield _day(at, one.name, kept)
+                kept.add(snapshot)
+            if kept.ticks:
+                yield kept.day(at)
             at += DAY
 
 
@@ -66,26 +74,63 @@ async def restore(folder: Path, store: Store) -> AsyncIterator[Day]:
     the same, and Damaged for a file that is not what was written. Running it again changes nothing.
     """
     for at, paths in _days(folder):
-        snapshots = []
+        horizon = store.horizon()
+        tallies: dict[Series, _Tally] = {}
         for path in paths:
             snapshot = decode(await asyncio.to_thread(path.read_bytes))
+            written = tallies.setdefault(snapshot.series, _Tally(snapshot.series))
+            if snapshot.tick < horizon and slot(snapshot.tick, HOUR) in written.hours:
+                written.passed += 1
+                continue
             await store.write(snapshot)
-            snapshots.append(snapshot)
-        for one in dict.fromkeys(snapshot.series for snapshot in snapshots):
-            ticks = {snapshot.tick for snapshot in snapshots if snapshot.series == one}
-            written = _day(at, one.name, [snapshot for snapshot in snapshots if snapshot.series == one])
-            held = _day(at, one.name, [back async for back in _stored(store, one, at) if back.tick in ticks])
-            if held != written:
-                raise StoreMalformed(
-                    f"{one.name} of {written.day}: {written.snapshots} snapshots with {written.rows} rows were written,"
-                    f" {held.snapshots} with {held.rows} came back, checksum {held.checksum} for {written.checksum}"
-                )
-            yield held
+            written.add(snapshot)
+        for one, written in tallies.items():
+            held = await _held(store, one, at, written.ticks)
+            if held.day(at) != written.day(at):
+                raise StoreMalformed(f"{written.told(at)} were written, {held.told(at)} came back")
+            yield written.day(at)
+
+
+class _Tally:
+    """Adds up a day of one series without keeping its snapshots."""
+
+    def __init__(self, series: Series) -> None:
+        self.passed = 0
+        self.ticks: dict[datetime, tuple[int, bytes]] = {}
+        self.hours: set[datetime] = set()
+        self._series = series.name
+
+    def add(self, snapshot: Snapshot) -> None:
+        marker = snapshot.marker
+        content = content_hash(self._series, marker.source, snapshot.tick, snapshot.rows)
+        self.ticks[snapshot.tick] = len(snapshot.rows), orjson.dumps(plain(marker)) + content.encode()
+        self.hours.add(slot(snapshot.tick, HOUR))
+
+    def day(self, at: datetime) -> Day:
+        total = hashlib.blake2b(digest_size=16)
+        for tick in sorted(self.ticks):
+            total.update(self.ticks[tick][1])
+        rows = sum(count for count, _ in self.ticks.values())
+        return Day(at.date(), self._series, len(self.ticks), rows, total.hexdigest(), self.passed)
+
+    def told(self, at: datetime) -> str:
+        day = self.day(at)
+        return f"{day.snapshots} {day.series} snapshots of {day.day} with {day.rows} rows, checksum {day.checksum},"
+
+
+async def _held(store: Store, series: Series, at: datetime, ticks: Container[datetime]) -> _Tally:
+    """Those of a day's ticks that the store holds, wherever: the retention's end may just have passed them."""
+    held = _Tally(series)
+    for resolution in RESOLUTIONS:
+        for marker in await store.markers(at, at + DAY - SECOND, series=series.name, resolution=resolution):
+            if marker.tick in ticks and marker.tick not in held.ticks:
+                held.add(Snapshot(series, marker, await store.rows(series, marker.tick, resolution=resolution)))
+    return held
 
 
 async def _stored(store: Store, series: Series, at: datetime) -> AsyncIterator[Snapshot]:
     """The snapshots of one day: every minute still kept, and the first of each hour before that."""
-    stop = at + DAY - timedelta(seconds=1)
+    stop = at + DAY - SECOND
     horizon = store.horizon()
     raw = await store.markers(max(at, horizon), stop, series=series.name) if stop >= horizon else []
     old = await store.markers(at, min(stop, horizon), series=series.name, resolution="1h") if at < horizon else []
@@ -94,15 +139,6 @@ async def _stored(store: Store, series: Series, at: datetime) -> AsyncIterator[S
         yield Snapshot(series, marker, await store.rows(series, marker.tick, resolution="1h"))
     for marker in raw:
         yield Snapshot(series, marker, await store.rows(series, marker.tick))
-
-
-def _day(at: datetime, series: str, snapshots: Sequence[Snapshot]) -> Day:
-    total = hashlib.blake2b(digest_size=16)
-    for snapshot in sorted(snapshots, key=lambda snapshot: snapshot.tick):
-        total.update(orjson.dumps(plain(snapshot.marker)))
-        total.update(content_hash(series, snapshot.marker.source, snapshot.tick, snapshot.rows).encode())
-    rows = sum(len(snapshot.rows) for snapshot in snapshots)
-    return Day(at.date(), series, len(snapshots), rows, total.hexdigest())
 
 
 def _path(folder: Path, snapshot: Snapshot) -> Path:

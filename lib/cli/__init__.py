@@ -288,7 +288,8 @@ def _series(chosen: Settings) -> list[Series]:
 
 
 def _tell_day(day: "Day") -> None:
-    print(f"{day.day} {day.series}: {day.snapshots} snapshots, {day.rows} rows, {day.checksum}", flush=True)
+    passed = f", {day.passed} past the retention left out" if day.passed else ""
+    print(f"{day.day} {day.series}: {day.snapshots} snapshots, {day.rows} rows, {day.checksum}{passed}", flush=True)
 
 
 def _print_list(body: bytes, format: str) -> None:

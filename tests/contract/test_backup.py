@@ -89,7 +89,10 @@ async def test_a_store_that_does_not_hold_what_was_written_is_told(tmp_path, clo
                 await super().write(snapshot)
 
     await backed_up(await archive(tmp_path, clock), tmp_path / "backup", clock)
-    with pytest.raises(StoreMalformed, match="4 snapshots with 80 rows were written, 3 with 60 came back"):
+    with pytest.raises(
+        StoreMalformed,
+        match=r"4 price snapshots of 2026-08-01 with 80 rows.* were written, 3 price .* with 60 rows.* came back",
+    ):
         [day async for day in restore(tmp_path / "backup", Forgetful(clock))]
 
 
@@ -99,3 +102,22 @@ async def test_an_interrupted_backup_goes_on_and_ends_the_same(tmp_path, clock):
     for file in list((tmp_path / "backup").glob("*/*"))[::2]:
         file.unlink()
     assert await backed_up(store, tmp_path / "backup", clock) == days
+
+
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("influx", marks=pytest.mark.influx)])
+async def test_of_minutes_that_are_past_the_retention_by_now_the_first_of_each_hour_is_restored(
+    kind, tmp_path, clock, request
+):
+    days = await backed_up(await archive(tmp_path, clock), tmp_path / "backup", clock)
+    # The retention ends within the second hour: after its first tick, before its second.
+    retention = timedelta(days=90 if kind == "influx" else 30)
+    clock.now = NOON + 60 * MINUTE + timedelta(seconds=30) + retention
+    fresh = (
+        request.getfixturevalue("influx_bucket").store(clock)
+        if kind == "influx"
+        else SqliteStore(tmp_path / "fresh.db", clock=clock)
+    )
+    restored = [day async for day in restore(tmp_path / "backup", fresh)]
+    assert [(day.snapshots, day.passed) for day in restored if day.series == "price"] == [(3, 1), (2, 0), (1, 0)]
+    assert {day for day in restored if not day.passed} <= set(days)
+    await fresh.close()

@@ -1,14 +1,22 @@
 """The three services as processes on a real InfluxDB, each with the token `topcoins init` made for it."""
 
+import asyncio
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
+from pydantic import SecretStr
 
+from lib.clock import slot, utc_now
+from lib.forecast import sample_snapshot
+from lib.schema import OWN
+from lib.store.influx import InfluxStore
 from tests.flow.processes import Api, free_port
 from tests.influxd import fresh_influxd
 
 pytestmark = [pytest.mark.stack, pytest.mark.influx]
+HOUR = timedelta(hours=1)
+HOURS_AGO = (1, 2, 25, 26)
 
 
 def test_init_then_the_services_answer_and_say_when_the_store_is_gone(stage, tmp_path_factory):
@@ -49,3 +57,31 @@ def test_init_then_the_services_answer_and_say_when_the_store_is_gone(stage, tmp
     said = "".join(process.out + process.err for process in (*ingestors, *(api.process for api in apis)))
     for name in ("ingest_price", "ingest_rank", "query_api", "operator"):
         assert (stage.folder / "tokens" / name / "influx_token").read_text() not in said
+
+
+def test_the_commands_back_an_archive_up_and_restore_it_into_a_fresh_server(stage, tmp_path_factory):
+    def topcoins(url: str, whose: str, *arguments: object) -> list[str]:
+        token = {"INFLUX_TOKEN_FILE": stage.folder / whose / "influx_token"} if whose else {}
+        command = stage.topcoins(*map(str, arguments), STORE_URL=url, **token)
+        assert command.ends() == 0, command.err
+        return sorted(command.out.splitlines())
+
+    with (
+        fresh_influxd(tmp_path_factory.mktemp("influxd")) as old,
+        fresh_influxd(tmp_path_factory.mktemp("influxd")) as new,
+    ):
+        topcoins(old, "", "init", "--folder", "old")
+        asyncio.run(fill(old, SecretStr((stage.folder / "old/ingest_price/influx_token").read_text())))
+        told = topcoins(old, "old/query_api", "backup", "kept")
+        assert sum(int(line.split()[2]) for line in told) == 2 * len(HOURS_AGO)
+        topcoins(new, "", "init", "--folder", "new")
+        assert topcoins(new, "new/operator", "restore", "kept") == told
+        assert topcoins(new, "new/query_api", "backup", "again") == told
+
+
+async def fill(url: str, token: SecretStr) -> None:
+    store = InfluxStore(url, org="topcoins", bucket="market", token=token, clock=utc_now)
+    for hours in HOURS_AGO:
+        for series in OWN.values():
+            await store.write(sample_snapshot(series, slot(utc_now(), HOUR) - hours * HOUR, 50))
+    await store.close()

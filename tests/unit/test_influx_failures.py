@@ -11,11 +11,13 @@ from pydantic import SecretStr
 
 from lib.clock import utc_now
 from lib.errors import StoreMalformed, StoreRejected, StoreUnavailable
+from lib.forecast import sample_snapshot
 from lib.schema import PRICE, VOLUME_RANK
 from lib.store.influx import InfluxStore
 from lib.store.influx.server import Server
 from tests.contract.snapshots import many, snapshot
 from tests.fakes import NOON, FakeClock
+from tests.unit.query_api.market import calling
 
 CANARY = "canary-token-8f2e"
 HEADER = ",result,table,_value,_field,cmc_id,name,symbol,tier\r\n"
@@ -162,6 +164,20 @@ async def test_a_read_that_fails_says_what_to_do_and_never_returns(said, read):
             await READS[read](store)
     assert "InfluxDB at http://127.0.0.1" in str(failure.value)
     assert CANARY not in repr(failure.getrepr(chain=True, showlocals=False))
+
+
+@pytest.mark.stack
+@pytest.mark.parametrize("said", SAID)
+async def test_the_api_answers_503_tells_when_to_ask_again_and_shows_no_list(said):
+    speak, *_ = SAID[said]
+    async with double(speak) as (store, _), calling(store, FakeClock()) as client:
+        answers = [await client.get(path) for path in ("/", "/v1/top?format=csv&datetime=now-1m", "/readyz")]
+    for response in answers:
+        assert response.status_code == 503
+        assert int(response.headers["retry-after"]) > 0
+        assert response.headers["content-type"] == "application/problem+json"
+        assert "data" not in response.json()
+        assert CANARY not in response.text
 
 
 @pytest.mark.stack
@@ -379,3 +395,21 @@ async def test_a_marker_that_lacks_a_field_is_passed_over(influx_bucket):
     assert await store.first("price") == told.marker
     await store.close()
     await server.close()
+
+
+@pytest.mark.influx
+@pytest.mark.parametrize("lost", ["price", "volume_rank"])
+async def test_a_row_lost_in_the_server_is_an_answer_refused_and_not_a_list_one_short(influx_bucket, lost):
+    clock = FakeClock()
+    store = influx_bucket.store(clock)
+    for series in (PRICE, VOLUME_RANK):
+        await store.write(sample_snapshot(series, NOON, 30))
+    async with calling(store, clock) as client:
+        whole = await client.get("/?datetime=2026-08-01T12:00:00Z")
+        server = Server(influx_bucket.server.url, org=influx_bucket.server.org, token=influx_bucket.token)
+        await server.delete(influx_bucket.name, NOON, f'_measurement="{lost}" AND cmc_id="7"')
+        await server.close()
+        clock.move(seconds=1)
+        short = await client.get("/?datetime=2026-08-01T12:00:01Z")
+    assert (whole.status_code, whole.json()["count"]) == (200, 30)
+    assert (short.status_code, "data" in short.json()) == (503, False)

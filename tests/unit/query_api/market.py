@@ -1,5 +1,6 @@
 """Markets to ask about: what the two sources told at some ticks, through the real gate, and the API over them."""
 
+import random
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -116,6 +117,31 @@ def _prices(tick: datetime) -> Prices:
 
 def _ranks(tick: datetime) -> Ranks:
     return Ranks(tick, [(1, 9.5e10), (1027, 4.5e10), (825, 1.2e11), (32196, 6e3), (5805, 2e8), (77, 3e9)])
+
+
+def large_market(seed: int, assets: int, newest: datetime = NEWEST) -> list[Prices | Ranks]:
+    """Two sources that disagree on volumes, over three minutes: tiers differ, tiers move, ids are missing."""
+    chance = random.Random(seed)
+    ids = chance.sample(range(1, 40_000), assets)
+    volumes = {id_: 1e10 / place**1.3 for place, id_ in enumerate(ids, 1)}
+    told: list[Prices | Ranks] = []
+    for minute in range(3):
+        noise = chance.choice([0.0, 0.3, 3.0])
+        prices: list[PriceRow] = []
+        ranks: list[RankRow] = []
+        for id_, volume in volumes.items():
+            if chance.random() < 0.9:
+                own = chance.choice(
+                    [volume * chance.lognormvariate(0, noise), 0.0, None][: chance.choice([1, 1, 1, 3])]
+                )
+                prices.append((id_, f"S{id_ % 50}", f"Asset {id_}", chance.lognormvariate(0, 5), own))
+            times = chance.choice([0, *[1] * 18, 2])
+            ranks += [(id_, volume * chance.lognormvariate(0, noise)) for _ in range(times)]
+        chance.shuffle(prices)
+        chance.shuffle(ranks)
+        tick = newest - (3 - minute) * MINUTE
+        told += [Prices(tick, prices), Ranks(tick + chance.choice([-20, 0, 20]) * SECOND, ranks)]
+    return told
 
 
 class CountingStore(MemoryStore):

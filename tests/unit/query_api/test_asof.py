@@ -1,6 +1,5 @@
 """The as-of rule, against a reference that reads everything: the pair, the join, and the whole path from a store."""
 
-import random
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
@@ -26,11 +25,10 @@ from tests.unit.query_api.market import (
     MINUTE,
     NEWEST,
     SECOND,
-    PriceRow,
     Prices,
-    RankRow,
     Ranks,
     fill,
+    large_market,
     marker,
     market_caps,
     snapshot,
@@ -160,31 +158,6 @@ async def test_the_list_of_any_small_market_is_the_reference_s(
         for at in instants:
             rule = {"max_skew": max_skew, "max_age": max_age, "limit": limit}
             assert_same(await asked(store, at, **rule), reference.answer(told, at, **rule))
-
-
-def large_market(seed: int, assets: int) -> list[Prices | Ranks]:
-    """Two sources that disagree on volumes, over three minutes: tiers differ, tiers move, ids are missing."""
-    chance = random.Random(seed)
-    ids = chance.sample(range(1, 40_000), assets)
-    volumes = {id_: 1e10 / place**1.3 for place, id_ in enumerate(ids, 1)}
-    told: list[Prices | Ranks] = []
-    for minute in range(3):
-        noise = chance.choice([0.0, 0.3, 3.0])
-        prices: list[PriceRow] = []
-        ranks: list[RankRow] = []
-        for id_, volume in volumes.items():
-            if chance.random() < 0.9:
-                own = chance.choice(
-                    [volume * chance.lognormvariate(0, noise), 0.0, None][: chance.choice([1, 1, 1, 3])]
-                )
-                prices.append((id_, f"S{id_ % 50}", f"Asset {id_}", chance.lognormvariate(0, 5), own))
-            times = chance.choice([0, *[1] * 18, 2])
-            ranks += [(id_, volume * chance.lognormvariate(0, noise)) for _ in range(times)]
-        chance.shuffle(prices)
-        chance.shuffle(ranks)
-        tick = T - (3 - minute) * MINUTE
-        told += [Prices(tick, prices), Ranks(tick + chance.choice([-20, 0, 20]) * SECOND, ranks)]
-    return told
 
 
 @pytest.mark.parametrize(("seed", "assets"), [(1, 90), (2, 260), (3, 700), (4, 1400), (5, 3200)])

@@ -203,7 +203,7 @@ def gaps(markers: Sequence[Marker], missing: Sequence[datetime], misses: Iterabl
     written = {}
     for miss in misses:
         place = bisect_right(known, miss.tick) - 1
-        if place >= 0 and miss.tick < known[-1] + markers[-1].interval:
+        if place >= 0 and (not markers or miss.tick < known[-1] + markers[-1].interval):
             written[known[place]] = miss
     runs = groupby(missing, key=lambda at: bisect_right(ticks, at))
     return [_gap(list(run), written) for _, run in runs]
@@ -231,11 +231,11 @@ async def ledger(store: Store, series: str, start: datetime, stop: datetime, *, 
         asyncio.to_thread(_misses, folder, start, stop),
     )
     markers = [*([before] if before else []), *stored]
-    if not markers:
-        ticks = sorted({miss.tick for miss in misses})
-        return Ledger([], [_gap(ticks, {miss.tick: miss for miss in misses})] if ticks else [])
-    due = min(stop, now - markers[-1].interval)
-    missing = [at for at in expected(markers, due) if at >= start]
+    begun = slot(markers[0].tick, markers[0].interval) if markers else stop + timedelta.resolution
+    missing = sorted({miss.tick for miss in misses if miss.tick < begun})
+    if markers:
+        due = min(stop, now - markers[-1].interval)
+        missing += [at for at in expected(markers, due) if at >= start]
     return Ledger(stored, gaps(markers, missing, misses))
 
 

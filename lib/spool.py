@@ -187,12 +187,12 @@ class Spool:
 
     def set_aside(self, entry: Entry, why: str) -> None:
         """This one can't be delivered, now or later: keep it for a person, and count it as dropped."""
+        log.error("snapshot set aside", file=entry.path.name, tick=entry.tick, why=why)
+        self._lost(entry.tick, f"set aside: {why}")
         with self._guarded():
             counts = counted(self._folder)
             self._count(counts.fetched, counts.dropped + 1, leaving=(entry.number,))
             self._move_aside(entry)
-        log.error("snapshot set aside", file=entry.path.name, tick=entry.tick, why=why)
-        self._lost(entry.tick, f"set aside: {why}")
 
     def counts(self) -> Counts:
         """What became of this series' snapshots."""
@@ -209,13 +209,14 @@ class Spool:
             leaving.append(entry)
         if not leaving:
             return
+        for entry in leaving:
+            log.error("snapshot dropped: the spool is full", tick=entry.tick, limit=self._limit)
+            self._lost(entry.tick, f"dropped: the spool's {self._limit} bytes were full")
         counts = counted(self._folder)
         numbers = tuple(entry.number for entry in leaving)
         self._count(counts.fetched, counts.dropped + len(leaving), leaving=numbers)
         for entry in leaving:
             entry.path.unlink()
-            log.error("snapshot dropped: the spool is full", tick=entry.tick, limit=self._limit)
-            self._lost(entry.tick, f"dropped: the spool's {self._limit} bytes were full")
 
     def _settle(self) -> None:
         """Make the counts say what the files say, and what is leaving leave."""

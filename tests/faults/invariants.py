@@ -1,0 +1,85 @@
+"""What must be true at any moment, whatever went wrong."""
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import httpx
+
+from lib.clock import from_epoch, isoformat
+from lib.snapshot import Marker, unpack_ids
+from lib.spool import counted, waiting
+from lib.store import Store
+from tests.faults.world import SERIES, World
+
+YEAR = timedelta(days=366)
+
+
+async def hold(world: World, series: str, *, taken: Collection[datetime] = (), clock_steps: bool = False) -> None:
+    """All of them, for a series; `taken` are the ticks whose snapshot was taken over for delivery."""
+    store = world.open_store()
+    try:
+        markers = await store.markers(world.clock.now - YEAR, world.clock.now + YEAR, series=series)
+        await each_marker_has_exactly_its_rows(store, markers)
+    finally:
+        await store.close()
+    nothing_fetched_is_lost(world.spool_of(series), markers, taken, again=clock_steps)
+
+
+async def each_marker_has_exactly_its_rows(store: Store, markers: Collection[Marker]) -> None:
+    """No half snapshot is visible."""
+    assert len({(marker.series, marker.tick) for marker in markers}) == len(markers), "one marker for each tick"
+    for marker in markers:
+        rows = await store.rows(SERIES[marker.series], marker.tick)
+        assert rows["cmc_id"].equals(unpack_ids(marker.ids)), f"{marker.series} {marker.tick}: not the marker's rows"
+        assert len(rows) == marker.assets
+
+
+def nothing_fetched_is_lost(
+    folder: Path, markers: Collection[Marker], taken: Collection[datetime], *, again: bool = False
+) -> None:
+    """fetched = stored + spooled + dropped, where `stored` is what the store really has.
+
+    A snapshot may be in the store and not confirmed yet; one fetched `again` for the same tick is there once.
+    """
+    counts, held = counted(folder), {entry.tick for entry in waiting(folder)}
+    stored = {marker.tick for marker in markers}
+    assert counts.spooled == len(waiting(folder))
+    assert counts.fetched == counts.stored + counts.spooled + counts.dropped
+    unconfirmed = len(stored & held)
+    if not again:
+        assert counts.stored == len(stored) - unconfirmed, f"{counts} but {len(stored)} in the store"
+    missing = set(taken) - stored - held
+    assert len(missing) <= counts.dropped, f"lost: {sorted(missing)}"
+
+
+async def no_answer_is_false(client: httpx.AsyncClient, ticks: Collection[datetime]) -> int:
+    """Each list is whole or refused with a reason; how many there are."""
+    whole = 0
+    for tick in ticks:
+        answer = await client.get("/", params={"datetime": isoformat(tick), "limit": 5000})
+        assert answer.status_code in (200, 404), answer.text
+        if answer.status_code == 200:
+            told = answer.json()
+            assert told["count"] == told["assets"]["matched"] == len(told["data"])
+            assert [row["rank"] for row in told["data"]] == list(range(1, told["count"] + 1))
+            assert datetime.fromisoformat(told["price_time"]) <= tick
+            whole += 1
+    return whole
+
+
+async def causes(world: World, series: str) -> dict[str, int]:
+    """The missing ticks of the last day by cause, as /v1/gaps tells them."""
+    async with world.api() as client:
+        answer = await client.get("/v1/gaps")
+    assert answer.status_code == 200, answer.text
+    found: dict[str, int] = {}
+    for gap in answer.json()["series"][series]["gaps"]:
+        for cause, ticks in gap["causes"].items():
+            found[cause] = found.get(cause, 0) + ticks
+    return found
+
+
+def noted_ticks(file: Path) -> set[datetime]:
+    """The ticks a victim has written down before it ended."""
+    return {from_epoch(float(line)) for line in file.read_text().split()} if file.exists() else set()

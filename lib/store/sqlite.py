@@ -47,9 +47,18 @@ class SqliteStore:
     Without `durable` a power cut may take the newest snapshots: for those that can be made again.
     """
 
-    def __init__(self, path: Path, *, clock: Clock, retention: timedelta = RETENTION, durable: bool = True) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: Clock,
+        retention: timedelta = RETENTION,
+        durable: bool = True,
+        busy: timedelta = BUSY,
+    ) -> None:
         self._path = path
         self._durable = durable
+        self._busy = busy
         self._clock = clock
         self._retention = retention
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
@@ -126,7 +135,7 @@ class SqliteStore:
     def _translated(self, work: Callable[["_File"], T]) -> T:
         try:
             if self._connected is None:
-                self._connected = _File(_connect(self._path, self._durable))
+                self._connected = _File(_connect(self._path, self._durable, self._busy))
             return work(self._connected)
         except sqlite3.OperationalError as exc:
             raise StoreUnavailable(f"store {self._path}: {exc}") from exc
@@ -138,10 +147,10 @@ class SqliteStore:
             raise StoreRejected(f"store {self._path}: {exc}") from exc
 
 
-def _connect(path: Path, durable: bool) -> sqlite3.Connection:
+def _connect(path: Path, durable: bool, busy: timedelta) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(
-        path, timeout=BUSY.total_seconds(), isolation_level=None, check_same_thread=False, cached_statements=64
+        path, timeout=busy.total_seconds(), isolation_level=None, check_same_thread=False, cached_statements=64
     )
     connection.execute("PRAGMA journal_mode = WAL")
     # NORMAL lets the newest commits go at a power cut; a confirmed snapshot must stay.

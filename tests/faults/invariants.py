@@ -12,14 +12,15 @@ from lib.spool import counted, waiting
 from lib.store import Store
 from tests.faults.world import SERIES, World
 
-YEAR = timedelta(days=366)
+DAY = timedelta(days=1)
+LATER = timedelta(minutes=30)
 
 
 async def hold(world: World, series: str, *, taken: Collection[datetime] = (), clock_steps: bool = False) -> None:
     """All of them, for a series; `taken` are the ticks whose snapshot was taken over for delivery."""
-    store = world.open_store()
+    store = world.open_reader()
     try:
-        markers = await store.markers(world.clock.now - YEAR, world.clock.now + YEAR, series=series)
+        markers = await store.markers(world.clock.now - DAY, world.clock.now + LATER, series=series)
         await each_marker_has_exactly_its_rows(store, markers)
     finally:
         await store.close()

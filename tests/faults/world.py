@@ -66,6 +66,8 @@ class World:
     write: Write = write_whole
     sleep: Callable[[float], Awaitable[None]] = never
     make_store: Callable[[Clock], Store] | None = None
+    make_reader: Callable[[Clock], Store] | None = None
+    """How those who only look open the store, where that is another way than the ingests'."""
     wrap_store: Callable[[Store], Store] = lambda store: store
     wrap_delivery: Callable[[Delivery], Delivery] = lambda delivery: delivery
     wrap_transport: Callable[[httpx.AsyncBaseTransport], httpx.AsyncBaseTransport] = lambda transport: transport
@@ -84,6 +86,10 @@ class World:
     def open_store(self) -> Store:
         """A store as a process of its own opens it."""
         return self.make_store(self.clock) if self.make_store else SqliteStore(self.database, clock=self.clock)
+
+    def open_reader(self) -> Store:
+        """A store to look into."""
+        return self.make_reader(self.clock) if self.make_reader else self.open_store()
 
     @asynccontextmanager
     async def opened(self, series: str) -> AsyncIterator[Ingest]:
@@ -130,7 +136,7 @@ class World:
     @asynccontextmanager
     async def api(self) -> AsyncIterator[httpx.AsyncClient]:
         """The API over the store, with the spools in sight."""
-        store = self.open_store()
+        store = self.open_reader()
         app = create_api(store, clock=self.clock, max_skew=MINUTE, max_age=10 * MINUTE, spools=self.folder / "spool")
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://topcoins") as client:

@@ -49,20 +49,28 @@ class Server:
     async def write(self, bucket: str, lines: bytes) -> None:
         """Write line protocol in one request; returns once the server has confirmed it."""
         with self._translated(f"write to {bucket}", writing=True):
-            await self._connected().write_api().write(bucket, record=lines, write_precision="s")
+            taken = await self._connected().write_api().write(bucket, record=lines, write_precision="s")
+        if not taken:
+            raise self._unconfirmed(f"write to {bucket}")
 
     async def delete(self, bucket: str, tick: datetime, predicate: str) -> None:
         """Delete the points of one second that fit the predicate."""
         # The delete API takes both ends; nothing of the next second may go.
         stop = tick + timedelta(milliseconds=500)
         with self._translated(f"delete from {bucket}"):
-            await self._connected().delete_api().delete(tick, stop, predicate, bucket)
+            gone = await self._connected().delete_api().delete(tick, stop, predicate, bucket)
+        if not gone:
+            raise self._unconfirmed(f"delete from {bucket}")
 
     async def close(self) -> None:
         """Let go of the connections."""
         client, self._client = self._client, None
         if client:
             await client.close()
+
+    def _unconfirmed(self, asked: str) -> StoreUnavailable:
+        """What answers 200, and not InfluxDB's own 204, is something else: a portal, a proxy's page."""
+        return StoreUnavailable(f"InfluxDB at {self._url}: {asked}: answered, but did not confirm it")
 
     def _connected(self) -> Any:
         if self._token is None:

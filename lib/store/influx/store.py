@@ -9,6 +9,7 @@ from pydantic import SecretStr
 
 from lib import schema
 from lib.clock import Clock, slot
+from lib.errors import StoreMalformed, StoreUnavailable
 from lib.schema import TIER_PLACES, Series
 from lib.snapshot import Marker, Snapshot, known
 from lib.store import Resolution, tell_kept
@@ -157,11 +158,15 @@ class InfluxStore:
     async def _cleared(self, bucket: str, snapshot: Snapshot) -> bool:
         """Whether the tick is free: what an unfinished writing has left goes, other tags would stay beside the new."""
         series, tick = snapshot.series, snapshot.tick.replace(microsecond=0)
-        left = await self._writer.query(flux.leftovers(bucket, series, tick))
+        try:
+            left = await self._writer.query(flux.leftovers(bucket, series, tick))
+            markers = answer.markers(left)
+        except StoreMalformed as exc:  # the fault of what answered, not of the snapshot: that must wait
+            raise StoreUnavailable(str(exc)) from exc
         if not left.strip():
             return True
-        if held := answer.markers(left):
-            tell_kept(held[0], snapshot.marker)
+        if markers:
+            tell_kept(markers[0], snapshot.marker)
             return False
         await self._writer.delete(bucket, tick, flux.is_marker(series))
         await self._writer.delete(bucket, tick, flux.is_row(series))

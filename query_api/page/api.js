@@ -24,16 +24,36 @@ export async function ask(path, parameters = {}, signal = undefined) {
 }
 
 /**
- * Call `news` for each new snapshot and `connected` with whether the stream is there, for ever.
- * The browser comes back by itself with the last id; only where the API says no is it up to us.
+ * Call `news` for each new snapshot and `connected` with whether the stream is there, while the page is looked at:
+ * a browser opens six connections to a host, and pages out of sight would keep theirs.
+ * After a cut it comes back by itself, with the last id; only where the API says no is it up to us.
  */
 export function follow(news, connected) {
-  const stream = new EventSource("v1/stream");
-  stream.addEventListener("open", () => connected(true));
-  stream.addEventListener("snapshot", news);
-  stream.addEventListener("missed", news);
-  stream.addEventListener("error", () => {
+  let stream = null;
+  let again;
+  const close = () => {
+    clearTimeout(again);
+    stream?.close();
+    stream = null;
+  };
+  const open = () => {
+    close();
+    stream = new EventSource("v1/stream");
+    stream.addEventListener("open", () => connected(true));
+    stream.addEventListener("snapshot", news);
+    stream.addEventListener("missed", news);
+    stream.addEventListener("error", () => {
+      connected(false);
+      if (stream?.readyState === EventSource.CLOSED) again = setTimeout(open, 10_000);
+    });
+  };
+  const look = () => {
+    if (document.visibilityState === "visible") return open();
+    close();
     connected(false);
-    if (stream.readyState === EventSource.CLOSED) setTimeout(() => follow(news, connected), 10_000);
-  });
+  };
+  document.addEventListener("visibilitychange", look);
+  addEventListener("pagehide", close);
+  addEventListener("pageshow", (event) => event.persisted && look());
+  look();
 }

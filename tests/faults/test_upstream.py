@@ -28,7 +28,7 @@ COINDESK_SAYS = {
     "coindesk-401": REFUSED, "coindesk-429": AWAY, "coindesk-500": AWAY, "minapi-unknown-path": REFUSED,
     "minapi-parameter": REFUSED, "minapi-rate-limit": AWAY,
 }  # fmt: skip
-STATUSES = (300, 400, 401, 402, 403, 404, 408, 410, 418, 429, 451, 500, 502, 503, 504, 521)
+STATUSES = (300, 400, 401, 403, 404, 408, 429, 500, 502, 504)
 STOPS = {"coinmarketcap": (400, 401, 402, 403), "coindesk": (400, 401, 403)}
 
 DEEP = "[" * 1000 + "]" * 1000

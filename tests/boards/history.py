@@ -1,25 +1,31 @@
-"""A simulated history for the boards, through the ordinary ingest path: a day of ticks, and ten days of hourly ones."""
+"""A simulated history for the boards, through the ordinary ingest path: a day of ticks, ten days of hourly ones, and
+before them a year of hours, one like the other, of the assets that are drawn alone."""
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import httpx
+import polars as pl
 from pydantic import SecretStr
 
 from lib.clock import slot
 from lib.delivery import Direct
 from lib.ingest import Ingest
+from lib.schema import ID, OWN
 from lib.simulator.app import create_app
 from lib.simulator.market import Market
 from lib.simulator.usage import Plan
 from lib.snapshot import Snapshot
 from lib.source import Source, read_source
 from lib.store import Store
+from lib.store.influx import lines
+from lib.store.influx.flux import hourly as hourly_of
+from lib.store.influx.server import Server
 from tests.influxd import Bucket
 
 ASSETS = 120
@@ -27,6 +33,9 @@ STEP = timedelta(minutes=10)
 DAY = timedelta(hours=26)
 LONG = timedelta(days=10)
 LONG_STEP = timedelta(hours=6)
+YEAR = timedelta(days=366)
+DRAWN = [1, 1027, 5426]
+A_REQUEST = 1000
 HOUR = timedelta(hours=1)
 SOURCES = (("ingest_price", "coinmarketcap.toml"), ("ingest_rank", "coindesk.toml"))
 Written = dict[tuple[str, datetime], Snapshot]
@@ -62,6 +71,23 @@ class History:
 async def fill(history: History, raw: Store, hourly: Store) -> None:
     """Write all of it, both series at once."""
     await asyncio.gather(*(_fill(history, Path(str(files(package) / name)), raw, hourly) for package, name in SOURCES))
+    server = Server(history.bucket.server.url, org=history.bucket.server.org, token=history.bucket.token)
+    for series in OWN:
+        for some in _year(history, series):
+            await server.write(hourly_of(history.bucket.name), some)
+    await server.close()
+
+
+def _year(history: History, series: str) -> Iterator[bytes]:
+    """The oldest snapshot once more for each hour of the year before it, some hours to a request."""
+    oldest = history.hourly()[0]
+    told = history.written[series, oldest]
+    few = replace(told, rows=told.rows.filter(pl.col(ID).is_in(DRAWN)))
+    text = lines.rows(few) + b"\n" + lines.marker(told.marker)
+    stamp = b" %d" % oldest.timestamp()
+    hours = range(1, (oldest - history.stop + YEAR) // HOUR)
+    for some in (hours[at : at + A_REQUEST] for at in range(0, len(hours), A_REQUEST)):
+        yield b"\n".join(text.replace(stamp, b" %d" % (oldest - n * HOUR).timestamp()) for n in some)
 
 
 async def _fill(history: History, source: Path, raw: Store, hourly: Store) -> None:

@@ -16,7 +16,7 @@ from lib.clock import isoformat
 from lib.errors import Malformed, Rejected, TopcoinsError, Unavailable
 from query_api import instant
 from query_api.asof import Pair
-from query_api.top import NoSnapshot
+from query_api.pairs import NoSnapshot
 from query_api.turns import Busy
 
 MEDIA_TYPE = "application/problem+json"

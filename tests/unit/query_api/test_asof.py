@@ -15,7 +15,8 @@ from lib.schema import LARGEST_ID, PRICE, TIER_PLACES, VOLUME_RANK
 from lib.store import Store
 from lib.store.sqlite import SqliteStore
 from query_api.asof import join, nearest, newest_pair
-from query_api.top import NoSnapshot, Top, TopLists
+from query_api.pairs import NoSnapshot
+from query_api.top import Top, TopLists
 from tests.fakes import FakeClock, MemoryStore
 from tests.unit.query_api import reference
 from tests.unit.query_api.market import (

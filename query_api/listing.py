@@ -1,0 +1,160 @@
+"""The first rows of a pair, reading no more than they take."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from lib.clock import isoformat
+from lib.errors import StoreMalformed
+from lib.schema import ID, PRICE, TIER_PLACES, VOLUME_RANK, tiers_holding
+from lib.snapshot import unpack_ids
+from lib.store import Resolution, Store
+from query_api.asof import Pair, join
+from query_api.filters import EVERYTHING, REASON, Filtered, Filters
+
+SHOWN = ("usd", "updated_at")
+"""The fields of a price the list shows: each one more is so many more series to read in InfluxDB."""
+LAST_TIER = len(TIER_PLACES)
+ALL_TIERS = range(LAST_TIER + 1)
+
+Ids = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A list's rows, how many assets are in both snapshots, and what filters left out, where there are any."""
+
+    rows: pl.DataFrame
+    matched: int
+    filtered: Filtered | None = None
+
+
+class Listings:
+    """Reads from one store. The markers tell which ids each side has, so most rows need not be read."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def first(self, pair: Pair, limit: int, resolution: Resolution, filters: Filters = EVERYTHING) -> Listing:
+        """The first `limit` assets on both sides that the filters let through, renumbered from 1."""
+        read = _Read(self._store, pair, resolution, (*SHOWN, *filters.fields))
+        if filters == EVERYTHING:
+            return Listing(await self._plain(read, limit), len(read.matching))
+        return await self._filtered(read, limit, filters)
+
+    async def _plain(self, read: "_Read", limit: int) -> pl.DataFrame:
+        wanted = min(limit, len(read.matching))
+        await read.tiers(tiers_holding(wanted))
+        while len(read.rank) < wanted and read.more:
+            await read.tiers(read.stop)
+        first = read.rank[np.argsort(read.rank["rank"], stable=True)[:wanted]]
+        await read.prices_of(first)
+        rows = await asyncio.to_thread(join, read.price, first, wanted)
+        read.check(len(rows), wanted)
+        return rows
+
+    async def _filtered(self, read: "_Read", limit: int, filters: Filters) -> Listing:
+        """As many tiers as it takes to find enough; of named assets only their own rows."""
+        if filters.named:
+            await read.only(filters.names(await read.names()))
+        else:
+            await read.tiers(tiers_holding(min(limit, len(read.matching))))
+        judged = await self._judged(read, filters)
+        while judged[REASON].null_count() < limit and read.more:
+            await read.tiers(read.stop)
+            judged = await self._judged(read, filters)
+        kept = judged.filter(pl.col(REASON).is_null())[ID].head(limit)
+        above = judged if len(kept) < limit else judged.head(judged[ID].index_of(kept[-1]) or 0)
+        rows = await asyncio.to_thread(join, read.price, read.rank.filter(pl.col(ID).is_in(kept.implode())), limit)
+        missing = filters.missing(judged[ID].to_list(), judged["symbol"].to_list())
+        return Listing(rows, len(read.matching), Filtered(filters.counts(above), missing))
+
+    @staticmethod
+    async def _judged(read: "_Read", filters: Filters) -> pl.DataFrame:
+        """Everything read so far, by the source's rank."""
+        await read.prices_of(read.rank)
+        both = read.rank.join(read.price, on=ID).sort("rank", ID)
+        read.check(len(both), len(read.rank))
+        return filters.judged(both)
+
+
+class _Read:
+    """What has been read of a pair: rank rows of assets on both sides, and price rows."""
+
+    def __init__(self, store: Store, pair: Pair, resolution: Resolution, fields: tuple[str, ...]) -> None:
+        self._store = store
+        self._pair = pair
+        self._resolution: Resolution = resolution
+        self._fields = fields
+        self._ranked: Ids = unpack_ids(pair.rank.ids).to_numpy()
+        self.matching: Ids = np.intersect1d(unpack_ids(pair.price.ids), self._ranked, assume_unique=True)
+        self._known = 0
+        self._due = 0
+        self.stop = 0
+        self.rank = VOLUME_RANK.empty()
+        self.price = PRICE.only(fields).empty()
+
+    @property
+    def more(self) -> bool:
+        """Whether there are tiers that were not read."""
+        return self.stop <= LAST_TIER
+
+    async def tiers(self, last: int) -> None:
+        """Read on to this tier, ranks and prices at the same time."""
+        tiers = range(self.stop, last + 1)
+        rank, price = await asyncio.gather(
+            self._store.rows(VOLUME_RANK, self._pair.rank.tick, tiers=tiers, resolution=self._resolution),
+            self._store.rows(
+                PRICE, self._pair.price.tick, tiers=tiers, fields=self._fields, resolution=self._resolution
+            ),
+        )
+        self.stop = last + 1
+        # A missing row would let the ones below it move up unseen.
+        self._known += int(np.isin(rank[ID], self._ranked).sum())
+        self._due = min([len(self._ranked), *TIER_PLACES[self.stop - 1 : self.stop]])
+        self._take(rank, price)
+
+    async def names(self) -> pl.DataFrame:
+        """The price side's ids and symbols, all of them: a ticker may be shared by assets of any tier."""
+        return await self._store.rows(PRICE, self._pair.price.tick, fields=("usd",), resolution=self._resolution)
+
+    async def only(self, ids: pl.Series) -> None:
+        """Read these assets and no others."""
+        wanted = np.intersect1d(self.matching, ids)
+        rank = await self._store.rows(
+            VOLUME_RANK, self._pair.rank.tick, ids=wanted.tolist(), resolution=self._resolution
+        )
+        self.stop = LAST_TIER + 1
+        self._known, self._due = len(rank), len(wanted)
+        self._take(rank, self.price)
+
+    async def prices_of(self, rank: pl.DataFrame) -> None:
+        """Read the prices of these ranks that stand in a lower tier in the price source."""
+        missing = np.setdiff1d(rank[ID], self.price[ID], assume_unique=True)
+        if len(missing):
+            rest = await self._store.rows(
+                PRICE,
+                self._pair.price.tick,
+                ids=missing.tolist(),
+                fields=self._fields,
+                resolution=self._resolution,
+            )
+            self.price = pl.concat([self.price, rest])
+
+    def check(self, rows: int, wanted: int) -> None:
+        """StoreMalformed when rows are missing that the markers name."""
+        if self._known < self._due or rows != wanted:
+            ticks: tuple[datetime, datetime] = (self._pair.price.tick, self._pair.rank.tick)
+            raise StoreMalformed(
+                f"the snapshots of {isoformat(ticks[0])} and {isoformat(ticks[1])} hold {self._known} of {self._due}"
+                f" ranks and {rows} of the {wanted} rows their markers name"
+            )
+
+    def _take(self, rank: pl.DataFrame, price: pl.DataFrame) -> None:
+        held = pl.Series(np.isin(rank[ID], self.matching), dtype=pl.Boolean)
+        self.rank = pl.concat([self.rank, rank.filter(held)])
+        self.price = pl.concat([self.price, price])

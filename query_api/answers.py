@@ -1,9 +1,10 @@
 """What the top list's documents look like, for the OpenAPI document and for readers of it."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
 
 from query_api.problems import Problem
 
@@ -55,6 +56,13 @@ class Row(BaseModel):
     price_updated_at: datetime | None
 
 
+_FILTERED = (
+    "With filters only: how many assets each left out above the last one shown; `unknown` are those left out because"
+    " no source told their kind or market cap"
+)
+_MISSING = "With filters only: the symbols and ids asked for that are not in both snapshots"
+
+
 class TopAnswer(BaseModel):
     """The top list as of `requested_at`: from the snapshots of `price_time` and `rank_time`, never later ones."""
 
@@ -74,6 +82,8 @@ class TopAnswer(BaseModel):
     limit: int
     count: int
     data: list[Row]
+    filtered: Annotated[dict[str, int] | SkipJsonSchema[None], Field(description=_FILTERED)] = None
+    missing: Annotated[list[str] | SkipJsonSchema[None], Field(description=_MISSING)] = None
 
 
 def _problem(description: str) -> dict[str, object]:

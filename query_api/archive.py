@@ -9,6 +9,7 @@ from pathlib import Path
 from lib.clock import Clock
 from lib.schema import OWN, Series
 from lib.store import Store
+from query_api.filters import EVERYTHING, Filters
 from query_api.flight import Flights
 from query_api.top import Top, TopLists
 
@@ -31,7 +32,15 @@ class Archive:
         """The names of all series an answer may draw on."""
         return [*OWN, *(extra.name for extra in self.extras)]
 
-    async def top(self, at: datetime, *, limit: int, max_age: timedelta, known_at: datetime | None = None) -> Top:
+    async def top(
+        self,
+        at: datetime,
+        *,
+        limit: int,
+        max_age: timedelta,
+        known_at: datetime | None = None,
+        filters: Filters = EVERYTHING,
+    ) -> Top:
         """The top list as `lists` has it; equal questions of one moment are worked on once."""
-        work = partial(self.lists.at, at, limit=limit, max_age=max_age, known_at=known_at)
-        return await self.flights.join(("top", at, limit, max_age, known_at), work)
+        work = partial(self.lists.at, at, limit=limit, max_age=max_age, known_at=known_at, filters=filters)
+        return await self.flights.join(("top", at, limit, max_age, known_at, filters), work)

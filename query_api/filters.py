@@ -30,7 +30,7 @@ class Filtered:
 class Filters:
     """What a list is narrowed to: named assets, none of some kinds, none that trade more than so much of their cap."""
 
-    exclude: frozenset[str] = frozenset()
+    exclude: tuple[str, ...] = ()
     max_volume_to_cap: float | None = None
     symbols: tuple[str, ...] = ()
     ids: tuple[int, ...] = ()
@@ -46,11 +46,11 @@ class Filters:
         flags = [field for name, field in FLAGS.items() if name in self.exclude]
         return (*flags, *([CAP] if self.max_volume_to_cap is not None else []))
 
-    def names(self, price: pl.DataFrame) -> pl.Series:
-        """The ids of the rows that are asked for by name, in any case."""
-        wanted = [symbol.lower() for symbol in self.symbols]
-        named = pl.col("symbol").str.to_lowercase().is_in(wanted).fill_null(False) | pl.col(ID).is_in(self.ids)
-        return price.filter(named)[ID]
+    def named_in(self, price: pl.DataFrame) -> list[int]:
+        """The ids of the rows whose ticker is asked for, in any case."""
+        wanted = {symbol.lower() for symbol in self.symbols}
+        pairs = price.select(ID, "symbol").iter_rows()
+        return [id_ for id_, symbol in pairs if symbol and symbol.lower() in wanted]
 
     def judged(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Rows with the `reason` each is left out for, null for those that stay."""

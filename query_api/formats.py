@@ -38,6 +38,8 @@ def to_json(top: Top, limit: int) -> bytes:
         "limit": limit,
         "count": len(top.rows),
     }
+    if top.filtered:
+        answer |= {"filtered": dict(top.filtered.counts), "missing": top.filtered.missing}
     if top.extras:
         answer["extras"] = {
             extra.series.name: extra.marker

@@ -1,6 +1,7 @@
 """The first rows of a pair, reading no more than they take."""
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -60,7 +61,8 @@ class Listings:
     async def _filtered(self, read: "_Read", limit: int, filters: Filters) -> Listing:
         """As many tiers as it takes to find enough; of named assets only their own rows."""
         if filters.named:
-            await read.only(filters.names(await read.names()))
+            prices = await read.names() if filters.symbols else PRICE.empty()
+            await read.only({*filters.ids, *filters.named_in(prices)})
         else:
             await read.tiers(tiers_holding(min(limit, len(read.matching))))
         judged = await self._judged(read, filters)
@@ -122,9 +124,9 @@ class _Read:
         """The price side's ids and symbols, all of them: a ticker may be shared by assets of any tier."""
         return await self._store.rows(PRICE, self._pair.price.tick, fields=("usd",), resolution=self._resolution)
 
-    async def only(self, ids: pl.Series) -> None:
+    async def only(self, ids: Collection[int]) -> None:
         """Read these assets and no others."""
-        wanted = np.intersect1d(self.matching, ids)
+        wanted = np.intersect1d(self.matching, list(ids)).astype(np.int64)
         rank = await self._store.rows(
             VOLUME_RANK, self._pair.rank.tick, ids=wanted.tolist(), resolution=self._resolution
         )

@@ -1,14 +1,16 @@
 """What a caller asks: the parameters, as the OpenAPI document shows them, and how each is judged."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
-from fastapi import Query, Request
+from fastapi import Depends, Query, Request
 from pydantic.json_schema import SkipJsonSchema
 
 from lib.units import format_duration, parse_duration
+from query_api.filters import EVERYTHING, FLAGS, Filters
 from query_api.formats import CSV_DEFAULT
 from query_api.instant import DURATION, FORMS, SHAPE, parse_instant
 from query_api.negotiation import Format
@@ -56,6 +58,71 @@ MaxAge = Annotated[
 ]
 
 
+_NAMED = "[^,]*[^, ][^,]*"
+_KIND = f" *(?:{'|'.join(FLAGS)}) *"
+_ID = " *[0-9]{1,8} *"
+
+
+def asked_filters(
+    exclude: Annotated[
+        str | SkipJsonSchema[None],
+        Query(
+            description=f"Without these kinds of assets: {', '.join(FLAGS)}",
+            examples=[EXAMPLES["exclude"]],
+            max_length=64,
+            json_schema_extra={"pattern": f"^{_KIND}(?:,{_KIND})*$"},
+        ),
+    ] = None,
+    max_volume_to_cap: Annotated[
+        float | SkipJsonSchema[None],
+        Query(
+            gt=0,
+            allow_inf_nan=False,
+            description="Without assets that trade more than this many times their market cap in 24 h",
+            examples=[0.5],
+        ),
+    ] = None,
+    symbols: Annotated[
+        str | SkipJsonSchema[None],
+        Query(
+            description="Only assets with these tickers, in any case; a shared one gives all that have it",
+            examples=[EXAMPLES["symbols"]],
+            max_length=4096,
+            json_schema_extra={"pattern": f"^{_NAMED}(?:,{_NAMED})*$"},
+        ),
+    ] = None,
+    ids: Annotated[
+        str | SkipJsonSchema[None],
+        Query(
+            description="Only assets with these CoinMarketCap ids; with symbols, those of either",
+            examples=[EXAMPLES["ids"]],
+            max_length=4096,
+            json_schema_extra={"pattern": f"^{_ID}(?:,{_ID})*$"},
+        ),
+    ] = None,
+) -> Filters:
+    """The parameters that narrow a list."""
+    kinds, tickers, numbers = _items("exclude", exclude), _items("symbols", symbols), _items("ids", ids)
+    for name in kinds:
+        if name not in FLAGS:
+            why = f"{name!r} can't be excluded; what can are {', '.join(FLAGS)}"
+            raise BadRequest("exclude", exclude, why, EXAMPLES["exclude"])
+    for number in numbers:
+        if not re.fullmatch(_ID, number):
+            raise BadRequest("ids", ids, f"{number!r} is no CoinMarketCap id", EXAMPLES["ids"])
+    return Filters(tuple(sorted(set(kinds))), max_volume_to_cap, tickers, tuple(int(number) for number in numbers))
+
+
+def _items(parameter: str, text: str | None) -> tuple[str, ...]:
+    items = () if text is None else tuple(item.strip(" ") for item in text.split(","))
+    if not all(items):
+        raise BadRequest(parameter, text, "has an empty item", EXAMPLES[parameter])
+    return items
+
+
+Filtering = Annotated[Filters, Depends(asked_filters)]
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """A top list asked for, every parameter judged. `moving` when the instant moves with the clock."""
@@ -67,6 +134,7 @@ class Question:
     format: Format
     columns: tuple[str, ...]
     known_at: datetime | None = None
+    filters: Filters = EVERYTHING
 
 
 def known_parameters(request: Request) -> None:

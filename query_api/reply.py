@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import Mapping
 from datetime import datetime
+from urllib.parse import quote
 
 from fastapi import Request
 from starlette.responses import Response
@@ -38,6 +39,9 @@ async def reply(request: Request, question: Question, answer: Top, now: datetime
         "x-known-at": isoformat(answer.known_at),
         "x-resolution": answer.resolution,
     }
+    if answer.filtered:
+        headers["x-filtered"] = ", ".join(f"{name}={count}" for name, count in answer.filtered.counts.items())
+        headers["x-missing"] = ", ".join(quote(name) for name in answer.filtered.missing)
     return sent(request, body, headers, MEDIA_TYPES[question.format])
 
 
@@ -65,7 +69,7 @@ def _etag(question: Question, answer: Top, body: bytes) -> str:
         return strong_tag(body)
     price, rank = answer.pair.price, answer.pair.rank
     stands_on = (price.tick, price.hash, rank.tick, rank.hash, answer.known_at, answer.resolution, answer.extras)
-    asked = (question.limit, question.format, question.columns)
+    asked = (question.limit, question.format, question.columns, question.filters)
     return f'W/"{hashlib.blake2b(repr((stands_on, asked)).encode(), digest_size=16).hexdigest()}"'
 
 

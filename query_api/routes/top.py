@@ -12,6 +12,7 @@ from query_api.asof import COLUMNS
 from query_api.negotiation import negotiated, prefers_page
 from query_api.page import Page
 from query_api.question import (
+    Filtering,
     FormatName,
     Instant,
     KnownAt,
@@ -43,6 +44,7 @@ def install(app: FastAPI, archive: Archive, page: Page) -> None:
 
     async def top(
         request: Request,
+        filters: Filtering,
         limit: Limit = 200,
         datetime: Instant = None,
         format: FormatName = None,
@@ -64,8 +66,15 @@ def install(app: FastAPI, archive: Archive, page: Page) -> None:
             format=chosen,
             columns=asked_columns(columns, chosen, known),
             known_at=None if known_at is None else asked_instant(known_at, now, "known_at"),
+            filters=filters,
         )
-        found = await archive.top(question.at, limit=limit, max_age=question.max_age, known_at=question.known_at)
+        found = await archive.top(
+            question.at,
+            limit=limit,
+            max_age=question.max_age,
+            known_at=question.known_at,
+            filters=filters,
+        )
         request.scope[FRESH_UNTIL] = now.replace(microsecond=0) + SECOND
         return await reply(request, question, found, now)
 

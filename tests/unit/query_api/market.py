@@ -1,9 +1,9 @@
 """Markets to ask about: what the two sources told at some ticks, through the real gate, and the API over them."""
 
 import random
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -40,6 +40,11 @@ RankRow = tuple[int | None, float | None]
 """cmc_id, 24h volume."""
 
 
+Kind = tuple[float | None, float | None, float | None]
+"""Market cap, stablecoin, wrapped."""
+UNTOLD: Kind = (None, None, None)
+
+
 @dataclass(frozen=True)
 class Prices:
     """What the price source told at a tick; `updated_at` is its own time of every value."""
@@ -47,6 +52,7 @@ class Prices:
     tick: datetime
     rows: Sequence[PriceRow]
     updated_at: float | None = None
+    kinds: Mapping[int, Kind] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,7 @@ class Ranks:
 def snapshot(told: Prices | Ranks, *, interval: timedelta = MINUTE) -> Snapshot:
     """What the gate makes of it."""
     if isinstance(told, Prices):
-        rows = [(*row[:4], told.updated_at, row[4]) for row in told.rows]
+        rows = [(*row[:4], told.updated_at, *told.kinds.get(row[0] or 0, UNTOLD), row[4]) for row in told.rows]
         return admitted(PRICE, told.tick, rows, "coinmarketcap", interval, symbol=pl.String, name=pl.String)
     return admitted(VOLUME_RANK, told.tick, told.rows, "coindesk", interval)
 
@@ -73,7 +79,7 @@ def market_caps(tick: datetime, rows: Sequence[tuple[int, float | None, float | 
 def admitted(
     series: Series, tick: datetime, rows: Sequence[Any], source: str, interval: timedelta, **tags: Any
 ) -> Snapshot:
-    fields = {"price": ["usd", "updated_at"], "volume_rank": []}.get(series.name, list(series.fields))
+    fields = {"price": PRICE.fields, "volume_rank": ()}.get(series.name, series.fields)
     volume = ["volume_usd"] if series in (PRICE, VOLUME_RANK) else []
     columns = {"cmc_id": pl.Int64, **tags, **dict.fromkeys([*fields, *volume], pl.Float64)}
     frame = pl.DataFrame(rows, schema=columns, orient="row")

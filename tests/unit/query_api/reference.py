@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from tests.unit.query_api.market import PriceRow, Prices, RankRow, Ranks
+from query_api.filters import Filters
+from tests.unit.query_api.market import UNTOLD, Kind, PriceRow, Prices, RankRow, Ranks
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,46 @@ def answer(
     priced, ranked = priced_of(prices[pair[0]]), ranked_of(ranks[pair[1]])
     rows = joined(priced, ranked)
     return Answer(pair[0], pair[1], len(priced), len(ranked), len(rows), rows[:limit])
+
+
+def filtered(
+    told: Prices, ranked: Sequence[dict[str, Any]], filters: Filters, limit: int
+) -> tuple[list[dict[str, Any]], dict[str, int]]:
+    """Of an unfiltered list the first `limit` that pass, renumbered, and how many above the last were left out."""
+    kept: list[dict[str, Any]] = []
+    counts = dict.fromkeys(filters.exclude, 0)
+    if filters.max_volume_to_cap is not None:
+        counts["volume_to_cap"] = 0
+    if counts:
+        counts["unknown"] = 0
+    for row in ranked:
+        ticker = (row["symbol"] or "").lower()
+        by_name = row["cmc_id"] in filters.ids or (ticker and ticker in [name.lower() for name in filters.symbols])
+        if (filters.ids or filters.symbols) and not by_name:
+            continue
+        if len(kept) == limit:
+            break
+        why = left_out(told.kinds.get(row["cmc_id"], UNTOLD), row["volume_24h_usd"], filters)
+        if why:
+            counts[why] += 1
+        else:
+            kept.append(row | {"rank": len(kept) + 1})
+    return kept, counts
+
+
+def left_out(kind: Kind, volume: float, filters: Filters) -> str | None:
+    """Why an asset is left out."""
+    cap, stablecoin, wrapped = kind
+    if "stablecoins" in filters.exclude and stablecoin == 1:
+        return "stablecoins"
+    if "wrapped" in filters.exclude and wrapped == 1:
+        return "wrapped"
+    most = filters.max_volume_to_cap
+    if most is not None and cap is not None and volume > cap * most:
+        return "volume_to_cap"
+    needed = [stablecoin] * ("stablecoins" in filters.exclude) + [wrapped] * ("wrapped" in filters.exclude)
+    needed += [cap] if most is not None else []
+    return "unknown" if None in needed else None
 
 
 def joined(priced: dict[int, PriceRow], ranked: list[tuple[int, float]]) -> list[dict[str, Any]]:

@@ -159,4 +159,5 @@ class _Read:
     def _take(self, rank: pl.DataFrame, price: pl.DataFrame) -> None:
         held = pl.Series(np.isin(rank[ID], self.matching), dtype=pl.Boolean)
         self.rank = pl.concat([self.rank, rank.filter(held)])
-        self.price = pl.concat([self.price, price])
+        fresh = pl.Series(np.isin(price[ID], self.price[ID], invert=True), dtype=pl.Boolean)  # some came by id before
+        self.price = pl.concat([self.price, price.filter(fresh)])

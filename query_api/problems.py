@@ -61,7 +61,6 @@ EXAMPLES = {
     "symbols": "BTC,ETH",
     "ids": "1,1027",
     "columns": "rank,cmc_id,symbol,price_usd",
-    "ids": "1,1027,825",
     "span": "24h",
     "points": "48",
     "last_event_id": "price:1794926220,volume_rank:1794926220",

@@ -12,7 +12,7 @@ from lib.clock import slot
 from lib.schema import ID, PRICE
 from lib.snapshot import Marker
 from lib.store import Resolution, Store
-from query_api.top import HOURLY_AGE
+from query_api.pairs import HOURLY_AGE
 
 AT_ONCE = 8
 """How many ticks are looked for at the same time."""

@@ -37,6 +37,14 @@ console = Console(stderr=True)
 
 Assets = Annotated[int, typer.Option(min=1, max=5000, help="How many assets the market has.")]
 Seed = Annotated[int, typer.Option(help="Another seed is another market.")]
+Url = Annotated[str | None, typer.Option(help="The API to ask; else the one of the settings.")]
+Shown = Annotated[str, typer.Option(help="table, json or csv.")]
+Exclude = Annotated[str | None, typer.Option(help="Without stablecoins, wrapped or both: stablecoins,wrapped.")]
+VolumeToCap = Annotated[
+    float | None, typer.Option(help="Without assets that trade more than so many times their market cap in 24 h.")
+]
+Symbols = Annotated[str | None, typer.Option(help="Only these tickers, for example BTC,ETH.")]
+Ids = Annotated[str | None, typer.Option(help="Only these CoinMarketCap ids, for example 1,1027.")]
 
 
 @app.command()
@@ -71,24 +79,26 @@ def up() -> None:
 def top(
     limit: Annotated[int, typer.Option(min=1, max=5000)] = 20,
     datetime: Annotated[str | None, typer.Option(help="The instant, for example 2026-11-17T14:37Z or now-90m.")] = None,
-    format: Annotated[str, typer.Option(help="table, json or csv.")] = "table",
-    url: Annotated[str | None, typer.Option(help="The API to ask; else the one of the settings.")] = None,
+    format: Shown = "table",
+    exclude: Exclude = None,
+    max_volume_to_cap: VolumeToCap = None,
+    symbols: Symbols = None,
+    ids: Ids = None,
+    url: Url = None,
 ) -> None:
     """Ask a running API for the top list."""
-    if format not in ("table", "json", "csv"):
-        raise SettingsRejected(f"--format {format}: must be table, json or csv; for example --format csv")
-    asked = {"limit": str(limit), "format": "csv" if format == "csv" else "json"}
-    if datetime:
-        asked["datetime"] = datetime
-    address = _address(url)
-    try:
-        response = httpx.get(f"{address}/v1/top", params=asked, headers=_key(), trust_env=False, timeout=30)
-    except httpx.HTTPError as exc:
-        raise TopcoinsError(f"{address} does not answer ({exc}); start it with topcoins demo or topcoins up") from exc
-    if not response.is_success:
-        problem = response.json()
-        raise TopcoinsError(f"{problem['title']}: {problem['detail']}")
-    _print_list(response.content, format)
+    body = _ask(
+        url,
+        "/v1/top",
+        format,
+        limit=limit,
+        datetime=datetime,
+        exclude=exclude,
+        max_volume_to_cap=max_volume_to_cap,
+        symbols=symbols,
+        ids=ids,
+    )
+    _print_list(body, format)
 
 
 @app.command()
@@ -290,6 +300,23 @@ def _series(chosen: Settings) -> list[Series]:
 def _tell_day(day: "Day") -> None:
     passed = f", {day.passed} past the retention left out" if day.passed else ""
     print(f"{day.day} {day.series}: {day.snapshots} snapshots, {day.rows} rows, {day.checksum}{passed}", flush=True)
+
+
+def _ask(url: str | None, path: str, format: str, **asked: str | int | float | None) -> bytes:
+    """A running API's answer as JSON or CSV; what it refuses, in its own words."""
+    if format not in ("table", "json", "csv"):
+        raise SettingsRejected(f"--format {format}: must be table, json or csv; for example --format csv")
+    params = {name: str(value) for name, value in asked.items() if value is not None}
+    params["format"] = "csv" if format == "csv" else "json"
+    address = _address(url)
+    try:
+        response = httpx.get(f"{address}{path}", params=params, headers=_key(), trust_env=False, timeout=30)
+    except httpx.HTTPError as exc:
+        raise TopcoinsError(f"{address} does not answer ({exc}); start it with topcoins demo or topcoins up") from exc
+    if not response.is_success:
+        problem = response.json()
+        raise TopcoinsError(f"{problem['title']}: {problem['detail']}")
+    return response.content
 
 
 def _print_list(body: bytes, format: str) -> None:

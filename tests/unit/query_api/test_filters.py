@@ -35,7 +35,9 @@ ASSETS = st.lists(
 def told(assets: list[tuple[str | None, float, Kind]]) -> tuple[Prices, Ranks]:
     kinds = {number: kind for number, (_, _, kind) in enumerate(assets, 1)}
     prices: list[PriceRow] = [(number, symbol, "N", 1.0, 1.0) for number, (symbol, _, _) in enumerate(assets, 1)]
-    return Prices(T, prices, kinds=kinds), Ranks(T, [(number, volume) for number, (_, volume, _) in enumerate(assets, 1)])
+    return Prices(T, prices, kinds=kinds), Ranks(
+        T, [(number, volume) for number, (_, volume, _) in enumerate(assets, 1)]
+    )
 
 
 async def asked(store: MemoryStore | SqliteStore, limit: int, filters: Filters) -> Top:
@@ -164,5 +166,3 @@ async def test_an_instant_past_and_a_moving_one_differ_in_their_etag_by_filter(c
     for when in (f"datetime={T:%Y-%m-%dT%H:%MZ}&", ""):
         tags = [(await client.get(f"/?{when}{query}")).headers["etag"] for query in ("", "ids=1", "ids=1,2", "ids=3")]
         assert len(set(tags)) == 4
-
-

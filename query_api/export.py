@@ -7,7 +7,8 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from query_api.top import NoSnapshot, Top, TopLists
+from query_api.pairs import NoSnapshot
+from query_api.top import Top, TopLists
 
 MOST_STEPS = 10_000
 AT_ONCE = 3

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 from fastapi import Depends, Query, Request
+from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
 from lib.units import format_duration, parse_duration
@@ -74,10 +75,8 @@ def asked_filters(
         ),
     ] = None,
     max_volume_to_cap: Annotated[
-        float | SkipJsonSchema[None],
+        Annotated[float, Field(gt=0, allow_inf_nan=False)] | SkipJsonSchema[None],
         Query(
-            gt=0,
-            allow_inf_nan=False,
             description="Without assets that trade more than this many times their market cap in 24 h",
             examples=[0.5],
         ),

@@ -133,7 +133,7 @@ def _told(pair: Pair | None) -> dict[str, str] | None:
 async def _invalid(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, RequestValidationError)
     error = exc.errors()[0]
-    name = str(error["loc"][-1])
+    name = str(error["loc"][1])  # of a value that may be several things, more follows
     return await _ours(request, BadRequest(name, error["input"], error["msg"], EXAMPLES.get(name, "")))
 
 

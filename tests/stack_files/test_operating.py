@@ -28,8 +28,9 @@ def test_the_page_names_every_service_rule_and_board():
 
 def test_every_variable_the_page_names_is_one_compose_reads():
     named = set(re.findall(r"\b((?:TOPCOINS|API|GRAFANA|CMC|COINDESK)_[A-Z_]+)\b", PAGE))
+    set_ = {name for service in compose()["services"].values() for name in service["environment"]}
     assert named
-    assert named <= READ
+    assert named <= READ | set_
 
 
 def test_the_page_speaks_of_the_project_and_the_image_that_compose_has():

@@ -30,6 +30,14 @@ def test_the_admins_password_comes_from_the_same_volume():
     assert SERVICE["environment"]["GF_SECURITY_ADMIN_PASSWORD__FILE"] == f"{SEEN['token_grafana']}/admin_password"
 
 
+def test_grafana_fetches_no_plugin_and_starts_the_one_that_the_data_source_is():
+    (source,) = provisioning("datasources/influxdb.yaml")["datasources"]
+    assert SERVICE["environment"]["GF_PLUGINS_PREINSTALL_DISABLED"] == "true"
+    disabled = SERVICE["environment"]["GF_PLUGINS_DISABLE_PLUGINS"]
+    assert " " not in disabled
+    assert source["type"] not in disabled.split(",")
+
+
 def test_the_boards_are_looked_for_where_they_are_mounted():
     (provider,) = provisioning("dashboards/topcoins.yaml")["providers"]
     assert provider["options"]["path"] == SEEN["./grafana/dashboards"]

@@ -182,17 +182,26 @@ def noted(folder: Path, start: datetime, stop: datetime) -> list[Miss]:
     return found
 
 
+def paces(markers: Sequence[Marker]) -> list[timedelta]:
+    """The interval that holds after each marker: a day's list that was filled in makes no minute less expected."""
+    held: list[timedelta] = []
+    for marker in markers:
+        held.append(min(marker.interval, held[-1]) if marker.backfilled and held else marker.interval)
+    return held
+
+
 def expected(markers: Sequence[Marker], stop: datetime) -> list[datetime]:
     """The slots between the markers, and after the last up to `stop`, each at the interval of the marker before."""
     slots: list[datetime] = []
+    intervals = paces(markers)
     following = [marker.tick for marker in markers[1:]]
-    for marker, until in zip(markers, [*following, stop + timedelta.resolution], strict=True):
-        at = slot(marker.tick, marker.interval) + marker.interval
+    for marker, interval, until in zip(markers, intervals, [*following, stop + timedelta.resolution], strict=True):
+        at = slot(marker.tick, interval) + interval
         while at < until:
             slots.append(at)
-            at += marker.interval
+            at += interval
     # A marker holds for its own slot: a first fetch's is stamped within it.
-    taken = {slot(marker.tick, marker.interval) for marker in markers}
+    taken = {slot(marker.tick, interval) for marker, interval in zip(markers, intervals, strict=True)}
     return [at for at in slots if at not in taken]
 
 
@@ -203,7 +212,7 @@ def gaps(markers: Sequence[Marker], missing: Sequence[datetime], misses: Iterabl
     written = {}
     for miss in misses:
         place = bisect_right(known, miss.tick) - 1
-        if place >= 0 and (not markers or miss.tick < known[-1] + markers[-1].interval):
+        if place >= 0 and (not markers or miss.tick < known[-1] + paces(markers)[-1]):
             written[known[place]] = miss
     runs = groupby(missing, key=lambda at: bisect_right(ticks, at))
     return [_gap(list(run), written) for _, run in runs]

@@ -147,6 +147,17 @@ def export(
 
 
 @app.command()
+def backfill(
+    since: Annotated[str, typer.Option("--since", help="How far back to look for gaps.")] = "7d",
+    yes: Annotated[bool, typer.Option("--yes", help="Buy without asking.")] = False,
+) -> None:
+    """List the gaps and what can be bought back for how many credits, and buy it if you say so. Never minutes."""
+    from lib.cli.backfill import run
+
+    run(_settings(), since, yes=yes, console=console)
+
+
+@app.command()
 def doctor(json: Annotated[bool, typer.Option("--json", help="For machines.")] = False) -> None:
     """Check settings, keys, credits, clock, store and disk; exit code 1 when something is wrong."""
     from lib.doctor import as_json, examine, show

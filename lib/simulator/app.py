@@ -50,6 +50,9 @@ def create_app(
         address = request.client.host if request.client else ""
         return cmc.listings(request.url.path, request.query_params, request.headers, address, frozen)
 
+    def historical(request: Request, frozen: datetime | None) -> Answer:
+        return cmc.historical(request.url.path, request.query_params, request.headers)
+
     def key_info(request: Request, frozen: datetime | None) -> Answer:
         return cmc.key_info(request.headers)
 
@@ -63,6 +66,7 @@ def create_app(
 
     served: dict[str, Serve] = {
         **{base + path: listings for path in coinmarketcap.LISTINGS for base in ("", coinmarketcap.KEYLESS)},
+        **dict.fromkeys(coinmarketcap.HISTORICAL, historical),
         coinmarketcap.KEY_INFO: key_info,
         coindesk.TOP_LIST: top_list,
         "/{path:path}": unknown,

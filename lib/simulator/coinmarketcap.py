@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Final
 
 import orjson
@@ -18,10 +18,12 @@ from lib.simulator.usage import Usage
 
 KEYLESS: Final = "/public-api"
 LISTINGS: Final = ("/v1/cryptocurrency/listings/latest", "/v3/cryptocurrency/listings/latest")
+HISTORICAL: Final = ("/v1/cryptocurrency/listings/historical", "/v3/cryptocurrency/listings/historical")
 KEY_INFO: Final = "/v1/key/info"
 
 _HEADER = "x-cmc_pro_api_key"
 _ASSETS_PER_CREDIT = 200
+_ASSETS_PER_CREDIT_OF_A_DAY = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,21 @@ class CoinMarketCap:
         if not keyless:
             self.usage.charge(key, cost)
         return Answer(_v3(page, now, cost) if path.endswith(LISTINGS[1]) else _v1(page, now, cost))
+
+    def historical(self, path: str, params: Mapping[str, str], headers: Mapping[str, str]) -> Answer:
+        """One page of the list as it stood at the end of a past UTC day. Needs a key, and costs twice the present's."""
+        now, key = self.clock(), headers.get(_HEADER, "")
+        if refusal := self._refused(key) or self.usage.ask(key):
+            return refusals.named(refusal, now)
+        try:
+            day = _past_day(params, now)
+            ask = Ask.of({name: value for name, value in params.items() if name != "date"})
+            page = self.feed.listings_of(day, ask)
+        except BadParameter as exc:
+            return refusals.coinmarketcap(Refusal(400, 400, str(exc)), now)
+        cost = max(1, math.ceil(len(page.records) / _ASSETS_PER_CREDIT_OF_A_DAY))
+        self.usage.charge(key, cost)
+        return Answer(_v3(page, now, cost) if path == HISTORICAL[1] else _v1(page, now, cost))
 
     def key_info(self, headers: Mapping[str, str]) -> Answer:
         """What the key's plan is and what is left of it. Costs nothing."""
@@ -83,6 +100,19 @@ class CoinMarketCap:
         if not key:
             return "cmc-1002"
         return "cmc-1001" if key.startswith("bad") else None
+
+
+def _past_day(params: Mapping[str, str], now: datetime) -> date:
+    """Only the date of the parameter counts, as the vendor has it."""
+    try:
+        day = date.fromisoformat(params["date"][:10])
+    except KeyError:
+        raise BadParameter('"date" is required') from None
+    except ValueError:
+        raise BadParameter('"date" must be a valid ISO 8601 timestamp or unix time value') from None
+    if day >= now.astimezone(UTC).date():
+        raise BadParameter('"date" must be older than the current UTC day')
+    return day
 
 
 def _status(now: datetime, cost: int) -> dict[str, Any]:

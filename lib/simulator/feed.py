@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, date, datetime, time
 from typing import Any, Protocol
 
 from lib.simulator.listings import Ask, records
@@ -10,6 +10,7 @@ from lib.simulator.market import Listing, Market
 from lib.simulator.toplist import TopList
 
 Record = dict[str, Any]
+LAST_MINUTE = time(23, 59, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,9 @@ class Feed(Protocol):
     def listings(self, ask: Ask, at: datetime, *, hold: bool = False) -> Page:
         """The asked part of CoinMarketCap's list."""
 
+    def listings_of(self, day: date, ask: Ask) -> Page:
+        """The asked part of CoinMarketCap's list as it stood at the end of a day; BadParameter where it has none."""
+
     def top_list(self, at: datetime, *, first: bool, hold: bool = False) -> TopList:
         """CoinDesk's whole list; `first` when its first page is asked for."""
 
@@ -42,6 +46,11 @@ class MarketFeed:
     def listings(self, ask: Ask, at: datetime, *, hold: bool = False) -> Page:
         """The asked part of the market's list at this minute."""
         listing = self._at(at)
+        return Page(records(listing, ask), len(listing.ids))
+
+    def listings_of(self, day: date, ask: Ask) -> Page:
+        """The asked part of the market's list at the day's last minute."""
+        listing = self._market.at(datetime.combine(day, LAST_MINUTE))
         return Page(records(listing, ask), len(listing.ids))
 
     def top_list(self, at: datetime, *, first: bool, hold: bool = False) -> TopList:

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
@@ -14,12 +14,13 @@ import orjson
 
 from lib.errors import SettingsRejected
 from lib.simulator.feed import Page, Record
-from lib.simulator.listings import Ask
+from lib.simulator.listings import Ask, BadParameter
 from lib.simulator.market import Listing, Oddities
 from lib.simulator.noise import Floats
 from lib.simulator.toplist import TopList
 
 FILES: Final = "cmc-listings-latest-*.json"
+DAYS: Final = "cmc-listings-historical-*.json"
 
 _CAPTURED = re.compile(r"-(\d{8})(?:T(\d{4})Z)?\.json$")
 
@@ -45,6 +46,7 @@ class Replay:
     def __init__(self, folder: Path, match: str = "*") -> None:
         files = [path for path in folder.glob(FILES) if fnmatchcase(path.name, match)]
         self._captures = sorted((_capture(path) for path in files), key=lambda capture: capture.at)
+        self._days = sorted(folder.glob(DAYS))
         self._steps: Counter[str] = Counter()
         if not files:
             raise SettingsRejected(
@@ -62,6 +64,15 @@ class Replay:
             records = records[::-1]
         chosen = records[ask.start - 1 : ask.start - 1 + ask.limit]
         return Page(chosen, len(records), {**capture.status, "total_count": len(records)})
+
+    def listings_of(self, day: date, ask: Ask) -> Page:
+        """The asked part of the list recorded of that day; BadParameter for any other day."""
+        for path in self._days:
+            capture = _capture(path)
+            if capture.at.date() == day:
+                chosen = sorted(capture.records, key=_volume, reverse=True)[ask.start - 1 : ask.start - 1 + ask.limit]
+                return Page(chosen, len(capture.records), {**capture.status, "total_count": len(capture.records)})
+        raise BadParameter(f'"date" {day} has no recorded list')
 
     def top_list(self, at: datetime, *, first: bool, hold: bool = False) -> TopList:
         """The capture in turn as a CoinDesk list."""

@@ -140,6 +140,13 @@ class Pace(Part):
     keyless: Duration = timedelta(minutes=5)
 
 
+class Daily(Part):
+    """A list of a past UTC day, as it stood at the day's end: which `parameter` carries the date, and its price."""
+
+    parameter: str
+    assets_per_credit: Annotated[int, Field(ge=1)]
+
+
 class SourceFile(Part):
     """One source, as its file describes it."""
 
@@ -148,6 +155,7 @@ class SourceFile(Part):
     request: Request
     key: Key | None = None
     pace: Pace = Pace()
+    daily: Daily | None = None
     paging: Paging
     records: Records
     fields: dict[Annotated[Name, AfterValidator(_free)], Jmes]
@@ -179,6 +187,8 @@ class SourceFile(Part):
         """This source, when it fills `series`; SettingsRejected otherwise."""
         if self.series != series.name:
             raise SettingsRejected(f"source {self.name} fills {self.series}; a source of {series.name} is wanted")
+        if self.daily:
+            raise SettingsRejected(f"source {self.name} tells past days, for topcoins backfill; it can't be polled")
         return self
 
 

@@ -5,7 +5,7 @@ import math
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -20,7 +20,7 @@ from lib.clock import Clock, from_epoch, isoformat
 from lib.errors import SourceExhausted, SourceMalformed, SourceRejected, SourceUnavailable
 from lib.schema import Series
 from lib.source.extract import Extractor, Reading, number
-from lib.source.model import Action, SourceFile
+from lib.source.model import Action, Daily, SourceFile
 
 ATTEMPTS = 3
 REFUSED_REST = timedelta(hours=1)
@@ -105,9 +105,15 @@ class Source:
     def _loopback(self) -> bool:
         return httpx.URL(self._url).scheme == "http"  # settings take plain http for loopback alone
 
-    async def read(self, assets: int, within: timedelta) -> Reading:
+    @property
+    def daily(self) -> Daily | None:
+        """How a past day is asked for, where that can be."""
+        return self._file.daily
+
+    async def read(self, assets: int, within: timedelta, *, day: date | None = None) -> Reading:
         """The first `assets` records, all pages of them; raises what `lib.errors` has for a source.
 
+        With `day`, of a `daily` source, as they stood at the end of that UTC day.
         Retries, for errors that name themselves worth it, end at half of `within`; the whole ends at `within`.
         """
         began = self._clock()
@@ -115,7 +121,7 @@ class Source:
             raise self._rest.kind(self._rest.said)
         try:
             async with asyncio.timeout(within.total_seconds()):
-                pages = await self._pages(assets, within / 2)
+                pages = await self._pages(assets, within / 2, self._of(day))
         except TimeoutError as exc:
             message = f"{self.name}: no full answer within {within.total_seconds():g} s"
             raise SourceUnavailable(message) from exc
@@ -145,7 +151,13 @@ class Source:
             raise SourceMalformed(f"{asked}: no credits at {quota.left} and {quota.limit}")
         return Allowance(left, limit, _time(self._found(quota.resets_at, answer)), _date(response))
 
-    async def _pages(self, assets: int, budget: timedelta) -> list[_Page]:
+    def _of(self, day: date | None) -> dict[str, str]:
+        if day is None:
+            return {}
+        assert self._file.daily, f"{self.name} tells no past days"
+        return {self._file.daily.parameter: day.isoformat()}
+
+    async def _pages(self, assets: int, budget: timedelta, of: Mapping[str, str]) -> list[_Page]:
         paging = self._file.paging
         pages: list[_Page] = []
         got = 0
@@ -154,7 +166,8 @@ class Source:
             if not paging.exact_size:  # pages that are numbered must all be of one size
                 size = min(size, assets if paging.by == "page" else assets - got)
             place = turn if paging.by == "page" else got
-            page = await self._page({paging.parameter: paging.first + place, paging.size_parameter: size}, budget)
+            where = {paging.parameter: paging.first + place, paging.size_parameter: size}
+            page = await self._page({**of, **where}, budget)
             pages.append(page)
             got += len(page.records)
             if got >= assets or (page.total is not None and got >= page.total):
@@ -170,7 +183,7 @@ class Source:
         if page.total is not None:
             raise SourceMalformed(f"{self.name}: a page is missing: {got} records came, {page.total} are announced")
 
-    async def _page(self, place: Mapping[str, int], budget: timedelta) -> _Page:
+    async def _page(self, place: Mapping[str, int | str], budget: timedelta) -> _Page:
         def worth_it(exc: Exception) -> bool:
             return isinstance(exc, SourceUnavailable) and exc.again
 
@@ -179,7 +192,7 @@ class Source:
                 return await self._ask(place)
         raise AssertionError("stamina ends by a return or a raise")  # pragma: no cover
 
-    async def _ask(self, place: Mapping[str, int]) -> _Page:
+    async def _ask(self, place: Mapping[str, int | str]) -> _Page:
         asked = f"{self.name}: GET {httpx.URL(self._url).path} {_query(place)}"
         response, body = await self._get(self._url, {**self._file.request.params, **place}, asked)
         try:
@@ -286,7 +299,7 @@ class Source:
         return float(value)
 
 
-def _query(place: Mapping[str, int]) -> str:
+def _query(place: Mapping[str, int | str]) -> str:
     return "&".join(f"{name}={value}" for name, value in place.items())
 
 

@@ -221,8 +221,10 @@ def shipped() -> list[Path]:
 def test_sources_are_shipped():
     assert [f"{file.parent.name}/{file.name}" for file in shipped()] == [
         "ingest_price/coinmarketcap.toml",
+        "ingest_price/coinmarketcap_historical.toml",
         "ingest_rank/coindesk.toml",
         "ingest_rank/coinmarketcap.toml",
+        "ingest_rank/coinmarketcap_historical.toml",
     ]
 
 
@@ -236,7 +238,14 @@ def test_a_shipped_source_loads_and_asks_over_https_with_its_key_in_a_header(fil
     assert not any("key" in name.lower() for name in source.request.params)
 
 
-def test_both_sources_of_coinmarketcap_treat_its_errors_alike():
-    price, _, rank = map(read_source, shipped())
-    assert price.errors == rank.errors
-    assert (price.request, price.paging, price.key) == (rank.request, rank.paging, rank.key)
+def test_all_sources_of_coinmarketcap_treat_its_errors_alike():
+    price, price_of_a_day, _, rank, rank_of_a_day = map(read_source, shipped())
+    assert price.errors == rank.errors == price_of_a_day.errors == rank_of_a_day.errors
+    for one, other in ((price, rank), (price_of_a_day, rank_of_a_day)):
+        assert (one.request, one.paging, one.key, one.daily) == (other.request, other.paging, other.key, other.daily)
+
+
+def test_a_source_of_past_days_is_not_polled():
+    past = read_source(shipped()[1])
+    with pytest.raises(SettingsRejected, match="coinmarketcap_historical tells past days, for topcoins backfill"):
+        past.filling(PRICE)

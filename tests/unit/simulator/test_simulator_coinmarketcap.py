@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from lib.simulator import Market, Plan
+from lib.simulator import Market, Plan, Replay
 from tests.unit.simulator.upstreams import NOON, Hands, Open
 
 V1 = "/v1/cryptocurrency/listings/latest"
@@ -163,3 +163,37 @@ async def test_an_unknown_path_is_a_404_in_the_envelope_of_its_vendor(simulate: 
 
 async def test_5000_assets_fit_one_page(simulate: Open):
     assert len((await simulate(Market(assets=5000)).cmc(V3, limit=5000)).json()["data"]) == 5000
+
+
+@pytest.mark.parametrize("version", ["v1", "v3"])
+async def test_a_past_day_is_the_list_of_its_last_minute_at_a_credit_per_100_assets(simulate: Open, clock, version):
+    caller, path = simulate(), f"/{version}/cryptocurrency/listings/historical"
+    told = (await caller.cmc(path, date="2026-03-01", limit=250)).json()
+    assert told["status"]["credit_count"] == 3
+    assert {record["last_updated"][:10] for record in told["data"]} == {"2026-03-01"}
+    clock.now += timedelta(hours=5)
+    assert (await caller.cmc(path, date="2026-03-01", limit=250)).json()["data"] == told["data"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"), [({}, "is required"), ({"date": "2026-03-04"}, "older"), ({"date": "soon"}, "ISO 8601")]
+)
+async def test_a_day_that_has_no_list_is_refused(simulate: Open, asked, says):
+    answer = await simulate().cmc("/v1/cryptocurrency/listings/historical", **asked)
+    assert answer.status_code == 400
+    assert says in answer.json()["status"]["error_message"]
+
+
+async def test_past_days_are_not_for_the_keyless(simulate: Open):
+    caller = simulate()
+    assert (await caller.cmc("/v1/cryptocurrency/listings/historical", key="", date="2026-03-01")).status_code == 401
+    past = "/public-api/v1/cryptocurrency/listings/historical"
+    assert (await caller.cmc(past, key="", date="2026-03-01")).status_code == 404
+
+
+async def test_a_recorded_day_is_served_for_its_date_and_no_other(simulate: Open, recorded):
+    caller = simulate(Replay(recorded))
+    path = "/v1/cryptocurrency/listings/historical"
+    told = (await caller.cmc(path, date="2024-01-15")).json()
+    assert {record["id"] for record in told["data"]} >= {1}
+    assert (await caller.cmc(path, date="2024-01-16")).status_code == 400

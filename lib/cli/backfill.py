@@ -1,0 +1,89 @@
+"""What `topcoins backfill` shows, asks and says."""
+
+import asyncio
+import sys
+from importlib.resources import files
+from pathlib import Path
+
+import httpx
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from lib.backfill import Offer, fill, offers
+from lib.clock import isoformat, utc_now
+from lib.service import usable_sources
+from lib.settings import Settings
+from lib.source import Source, read_source
+from lib.store import Store
+from lib.store.address import open_store
+from lib.units import parse_duration
+
+SOURCES = (("ingest_price", "coinmarketcap_historical.toml"), ("ingest_rank", "coinmarketcap_historical.toml"))
+
+
+def run(chosen: Settings, since: str, *, yes: bool, console: Console) -> None:
+    """List, ask, buy."""
+    start = utc_now().replace(microsecond=0) - parse_duration(since)
+
+    async def work() -> None:
+        store = open_store(chosen, utc_now)
+        try:
+            async with httpx.AsyncClient(headers={"user-agent": "topcoins"}) as client:
+                sources = [_source(chosen, package, name, client) for package, name in SOURCES]
+                found = await offers(
+                    sources, store, start, now=utc_now(), spools=chosen.spool_dir, assets=chosen.assets
+                )
+                _show(found)
+                await _tell_left(found, console)
+                if _wanted(found, yes):
+                    await _buy(found, store, chosen)
+        finally:
+            await store.close()
+
+    asyncio.run(work())
+
+
+def _source(chosen: Settings, package: str, name: str, client: httpx.AsyncClient) -> Source:
+    return usable_sources([read_source(Path(str(files(package) / name)))], chosen, client=client, clock=utc_now)[0]
+
+
+def _show(found: list[Offer]) -> None:
+    table = Table("series", "first missing", "last missing", "ticks", "cause", "can be bought", "credits")
+    for offer in found:
+        for gap in offer.gaps:
+            days = [call for call in offer.calls if gap.first.date() <= call.day <= gap.last.date()]
+            told = ", ".join(f"last list of {call.day}" for call in days) or "nothing"
+            cost = str(sum(call.credits for call in days))
+            span = isoformat(gap.first), isoformat(gap.last), str(gap.ticks)
+            table.add_row(offer.source.series.name, *span, gap.cause, told, cost)
+    Console().print(table)
+    for offer in found:
+        print(
+            f"{offer.source.series.name}: {len(offer.calls)} of {len(offer.calls) + offer.lost} missing ticks can be"
+            f" bought, of {offer.source.name} for {offer.credits} credits; {offer.lost} are lost: nobody sells minutes"
+        )
+
+
+async def _tell_left(found: list[Offer], console: Console) -> None:
+    if any(offer.calls for offer in found) and (left := await found[0].source.allowance()):
+        console.print(
+            f"Together {sum(offer.credits for offer in found)} of the {left.left:g} credits the key has left."
+        )
+
+
+def _wanted(found: list[Offer], yes: bool) -> bool:
+    if not any(offer.calls for offer in found) or yes:
+        return yes
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        print("Nothing is spent without --yes.")
+        return False
+    return typer.confirm("Buy them?", err=True)
+
+
+async def _buy(found: list[Offer], store: Store, chosen: Settings) -> None:
+    for offer in found:
+        bought = fill(offer, store, spools=chosen.spool_dir, limit=chosen.spool_limit, assets=chosen.assets)
+        async for each in bought:
+            rows = f"{each.snapshot.marker.assets} assets" if each.snapshot else "there already, nothing changed"
+            print(f"{offer.source.series.name} {isoformat(each.tick)}: {rows}, {each.credits:g} credits", flush=True)

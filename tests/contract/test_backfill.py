@@ -1,0 +1,134 @@
+"""Backfill on both stores: the day's last list into a gap, through source, gate and spool; never over a snapshot."""
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+import ingest_price
+import ingest_rank
+from lib.backfill import Bought, Offer, calls, fill, offers
+from lib.clock import Clock
+from lib.errors import SourceMalformed, SourceRejected
+from lib.forecast import sample_snapshot
+from lib.gaps import Gap, Ledger, ledger
+from lib.schema import PRICE, VOLUME_RANK
+from lib.simulator import Market, create_app
+from lib.source import Source, read_source
+from lib.store import Store
+from query_api.top import TopLists
+from tests.contract.snapshots import MINUTE
+from tests.fakes import NOON, Upstream, recorded, says
+
+DAY = timedelta(days=1)
+ASSETS = 120
+BEFORE, AFTER = NOON - 2 * DAY, NOON - 30 * MINUTE
+LAST = [datetime(2026, 7, day, 23, 59, tzinfo=UTC) for day in (30, 31)]
+FILES = [Path(package.__path__[0]) / "coinmarketcap_historical.toml" for package in (ingest_price, ingest_rank)]
+
+
+def sources(client: httpx.AsyncClient, clock: Clock, key: str = "key") -> list[Source]:
+    return [
+        Source(read_source(file), client=client, clock=clock, key=SecretStr(key), url="http://cmc") for file in FILES
+    ]
+
+
+@pytest.fixture
+async def sold(clock):
+    """The two sources over a simulated market."""
+    market = create_app(Market(1, ASSETS), clock)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(market)) as client:
+        yield sources(client, clock)
+
+
+@pytest.fixture
+async def gapped(store):
+    """An archive that stands still for two days less half an hour."""
+    for series in (PRICE, VOLUME_RANK):
+        for tick in (BEFORE, AFTER):
+            await store.write(sample_snapshot(series, tick, ASSETS))
+    return store
+
+
+async def offered(sold: list[Source], store: Store, folder: Path) -> list[Offer]:
+    return await offers(sold, store, NOON - 3 * DAY, now=NOON, spools=folder, assets=ASSETS)
+
+
+async def bought(sold: list[Source], store: Store, folder: Path) -> list[Bought]:
+    return [
+        each
+        for offer in await offered(sold, store, folder)
+        async for each in fill(offer, store, spools=folder, limit=2**24, assets=ASSETS)
+    ]
+
+
+async def test_an_offer_tells_each_days_price_before_anything_is_spent(sold, gapped, tmp_path):
+    for offer in await offered(sold, gapped, tmp_path):
+        assert [(call.day, call.credits) for call in offer.calls] == [(date(2026, 7, 30), 2), (date(2026, 7, 31), 2)]
+        assert offer.credits == 4
+        first, *_ = offer.gaps
+        assert (first.first, first.last) == (BEFORE + MINUTE, AFTER - MINUTE)
+        assert offer.lost == sum(gap.ticks for gap in offer.gaps) - 2
+    assert (await sold[0].allowance()).left == 10_000
+
+
+async def test_a_day_is_bought_with_its_own_time_marked_and_for_the_price_that_was_told(sold, gapped, tmp_path, clock):
+    done = await bought(sold, gapped, tmp_path)
+    assert [each.credits for each in done] == [2, 2, 2, 2]
+    assert (await sold[0].allowance()).left == 10_000 - 8
+    for series in (PRICE, VOLUME_RANK):
+        found = [m for m in await gapped.markers(BEFORE, AFTER, series=series.name) if m.backfilled]
+        assert [marker.tick for marker in found] == [each.tick for each in done if each.call.source.series == series]
+        assert [marker.tick.date() for marker in found] == [each.date() for each in LAST]
+        assert [(marker.source, marker.interval) for marker in found] == [("coinmarketcap_historical", DAY)] * 2
+        assert {marker.known_since for marker in found} == {clock()}
+    at = done[0].tick + 5 * MINUTE
+    top = await TopLists(gapped, max_skew=MINUTE).at(at, limit=50, max_age=10 * MINUTE)
+    assert top.pair.price.tick == top.pair.rank.tick == done[0].tick
+    assert len(top.rows) == 50
+
+
+async def test_a_bought_day_makes_no_minute_less_missing(sold, gapped, tmp_path):
+    before = await ledger(gapped, PRICE.name, BEFORE, NOON, now=NOON, folder=tmp_path)
+    await bought(sold, gapped, tmp_path)
+    after = await ledger(gapped, PRICE.name, BEFORE, NOON, now=NOON, folder=tmp_path)
+    assert (after.missing, after.stored) == (before.missing - 2, before.stored + 2)
+
+
+async def test_buying_again_buys_nothing(sold, gapped, tmp_path):
+    await bought(sold, gapped, tmp_path)
+    assert await bought(sold, gapped, tmp_path) == []
+
+
+async def test_a_list_of_another_day_is_refused(tmp_path, gapped, clock):
+    upstream = Upstream(says(recorded("cmc-listings-historical-3-20240115T2340Z")))
+    price, _ = sources(upstream.client, clock)
+    (offer, _) = await offered([price, price], gapped, tmp_path)
+    with pytest.raises(SourceMalformed, match="the list of 2026-07-30 is of 2024-01-15T23:40:26Z"):
+        [each async for each in fill(offer, gapped, spools=tmp_path, limit=2**24, assets=3)]
+    assert upstream.asked[0].url.params["date"] == "2026-07-30"
+
+
+async def test_without_a_right_key_nothing_is_bought(gapped, tmp_path, clock):
+    market = create_app(Market(1, ASSETS), clock)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(market)) as client:
+        with pytest.raises(SourceRejected):
+            await bought(sources(client, clock, key="bad"), gapped, tmp_path)
+
+
+def test_a_day_counts_only_where_its_end_is_missing(clock):
+    price, _ = sources(Upstream(says({})).client, clock)
+    end = LAST[0]
+    for first, last, ticks, days in (
+        (end, end, 1, 1),
+        (end - MINUTE, end - MINUTE, 1, 0),
+        (end + MINUTE, end + 20 * MINUTE, 20, 0),
+        (end - 9 * MINUTE, end - 4 * MINUTE, 2, 1),
+        (end - 14 * MINUTE, end - 9 * MINUTE, 2, 0),
+        (end - DAY + MINUTE, end + DAY - MINUTE, 2879, 1),
+        (end - DAY, end + DAY, 2881, 3),
+    ):
+        held = Ledger([], [Gap(first, last, ticks, "not running", None, {})])
+        assert len(calls(price, held, 100)) == days

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lib.gaps import Cause
-from query_api.status import SeriesStatus
+from query_api.status import SeriesStatus, Status
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 GONE = 499
@@ -56,6 +56,12 @@ class Metrics:
             ["series", "cause"],
             registry=registry,
         )
+        self._disagreement = Gauge(
+            "topcoins_rank_disagreement",
+            "Part of the first places that the price source, by its own volumes, and the rank source do not share",
+            ["places"],
+            registry=registry,
+        )
         self._series = {
             name: Gauge(f"topcoins_{name}", told, ["series"], registry=registry) for name, (told, _) in _SERIES.items()
         }
@@ -65,19 +71,24 @@ class Metrics:
         self._requests.labels(route, str(status)).inc()
         self._duration.labels(route).observe(seconds)
 
-    def exposition(self, series: Mapping[str, SeriesStatus] | None) -> bytes:
-        """The Prometheus text; `series` is None when the store can't answer: then nothing old is told of them."""
-        self._up.set(series is not None)
+    def exposition(self, status: Status | None) -> bytes:
+        """The Prometheus text; `status` is None when the store can't answer: then nothing old is told."""
+        self._up.set(status is not None)
+        series = status.series if status else {}
         for name, gauge in self._series.items():
             gauge.clear()
-            for one, status in (series or {}).items():
-                value = _SERIES[name][1](status)
+            for one, stands in series.items():
+                value = _SERIES[name][1](stands)
                 if value is not None:
                     gauge.labels(one).set(value)
         self._gaps.clear()
-        for one, status in (series or {}).items():
+        for one, stands in series.items():
             for cause in get_args(Cause):
-                self._gaps.labels(one, cause).set(status.missing_last_hour.get(cause, 0))
+                self._gaps.labels(one, cause).set(stands.missing_last_hour.get(cause, 0))
+        self._disagreement.clear()
+        if status and status.rank_disagreement:
+            for places, unshared in status.rank_disagreement.unshared.items():
+                self._disagreement.labels(places).set(unshared)
         return generate_latest(self._registry)
 
 

@@ -13,6 +13,7 @@ from lib.gaps import Cause, ledger
 from lib.snapshot import Marker
 from lib.spool import counted
 from lib.store import Store
+from query_api.disagreement import RankDisagreement
 
 HOUR = timedelta(hours=1)
 
@@ -67,11 +68,15 @@ class SeriesStatus(BaseModel):
 
 
 class Status(BaseModel):
-    """How the stack stands, as the store shows it, and what its operator has to say (`notice`)."""
+    """How the stack stands, as the store shows it, and what its operator has to say (`notice`).
+
+    `rank_disagreement` is null where one source is both, or no snapshots of both are near.
+    """
 
     now: datetime
     notice: str | None
     series: dict[str, SeriesStatus]
+    rank_disagreement: RankDisagreement | None = None
 
 
 async def status(store: Store, series: Sequence[str], now: datetime, *, spools: Path, notice: str) -> Status:

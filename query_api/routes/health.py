@@ -1,5 +1,6 @@
 """How the service, its store and each series stand: for probes, operators and Prometheus."""
 
+from datetime import datetime
 from functools import partial
 
 from fastapi import FastAPI
@@ -9,6 +10,7 @@ from lib.errors import TopcoinsError
 from query_api import metrics
 from query_api.answers import GUARDED, STORE_RESPONSES
 from query_api.archive import Archive
+from query_api.disagreement import Disagreements
 from query_api.metrics import Metrics
 from query_api.routes import NO_PARAMETERS, answer, plain_text
 from query_api.status import Status, status
@@ -18,14 +20,20 @@ PROBE = {status: told for status, told in STORE_RESPONSES.items() if status not 
 
 def install(app: FastAPI, archive: Archive, counters: Metrics) -> None:
     """Probes, status and metrics."""
+    disagreements = Disagreements(archive.store)
 
     async def current_status() -> Status:
         """Newest ticks, their ages, sources, credits and spools; expected against stored ticks of the last hour."""
-        now = archive.clock().replace(microsecond=0)
-        asked = partial(
-            status, archive.store, archive.series, archive.clock(), spools=archive.spools, notice=archive.notice
-        )
-        return await archive.flights.join(("status", now), asked)
+        now = archive.clock()
+        return await archive.flights.join(("status", now.replace(microsecond=0)), partial(told, now))
+
+    async def told(now: datetime) -> Status:
+        stands = await status(archive.store, archive.series, now, spools=archive.spools, notice=archive.notice)
+        try:
+            newest = await archive.top(now.replace(microsecond=0), limit=1, max_age=archive.max_age)
+            return stands.model_copy(update={"rank_disagreement": await disagreements.of(newest)})
+        except TopcoinsError:  # the list's own answer says why
+            return stands
 
     async def healthz() -> dict[str, str]:
         """The process runs."""
@@ -39,7 +47,7 @@ def install(app: FastAPI, archive: Archive, counters: Metrics) -> None:
     async def exposition() -> Response:
         """Metrics for Prometheus."""
         try:
-            body = counters.exposition((await current_status()).series)
+            body = counters.exposition(await current_status())
         except TopcoinsError:
             body = counters.exposition(None)
         return Response(body, media_type=metrics.MEDIA_TYPE)

@@ -114,7 +114,7 @@ class Download:
             with part.open("wb") as file:
                 for chunk in answer.iter_bytes():
                     file.write(chunk)
-        held = _steps(part, self._asked["format"])
+        held = steps_of(part, self._asked["format"])
         if held != piece.steps:
             raise TopcoinsError(f"{self._url}: {held} of {piece.steps} steps came from {isoformat(piece.start)} on")
         part.rename(path)
@@ -132,15 +132,17 @@ class Download:
         raise TopcoinsError(f"{problem['title']}: {problem['detail']}")
 
 
-def _steps(path: Path, format: str) -> int | None:
+def steps_of(path: Path, format: str) -> int | None:
     """How many steps a file of an export says it holds; None when it was cut off."""
     if format == "parquet":
         try:
             return int(pl.scan_parquet(path).select(pl.col("step").n_unique()).collect().item())
         except pl.exceptions.PolarsError:
             return None
-    last = path.read_bytes().rstrip(b"\r\n").rpartition(b"\n")[2]
-    return _totals(last).get("steps")
+    body = path.read_bytes()
+    if not body.endswith(b"\n"):
+        return None
+    return _totals(body.rstrip(b"\r\n").rpartition(b"\n")[2]).get("steps")
 
 
 def _totals(last: bytes) -> dict[str, int]:

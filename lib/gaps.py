@@ -243,7 +243,7 @@ async def ledger(store: Store, series: str, start: datetime, stop: datetime, *, 
     begun = slot(markers[0].tick, markers[0].interval) if markers else stop + timedelta.resolution
     missing = sorted({miss.tick for miss in misses if miss.tick < begun})
     if markers:
-        due = min(stop, now - markers[-1].interval)
+        due = min(stop, now - paces(markers)[-1])
         missing += [at for at in expected(markers, due) if at >= start]
     return Ledger(stored, gaps(markers, missing, misses))
 

@@ -157,6 +157,26 @@ def backfill(
     run(_settings(), since, yes=yes, console=console)
 
 
+@app.command(name="import")
+def import_(
+    files: Annotated[list[Path], typer.Argument(help="Files that `topcoins export` or /v1/export has made.")],
+) -> None:
+    """Bring earlier exports back, at their own ticks, where the store has no snapshot. Only their top is there."""
+    from lib.imports import imported
+
+    chosen = _settings()
+
+    async def run() -> None:
+        store = open_store(chosen, utc_now)
+        try:
+            async for done in imported(files, store, clock=utc_now):
+                print(f"{done.file}: {done.written} snapshots written, {done.kept} ticks had one", flush=True)
+        finally:
+            await store.close()
+
+    asyncio.run(run())
+
+
 @app.command()
 def doctor(json: Annotated[bool, typer.Option("--json", help="For machines.")] = False) -> None:
     """Check settings, keys, credits, clock, store and disk; exit code 1 when something is wrong."""

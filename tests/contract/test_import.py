@@ -1,0 +1,103 @@
+"""Export and import: a fresh store answers for the exported instants as the first did; nothing is written over."""
+
+from collections.abc import AsyncGenerator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from lib.errors import SettingsRejected
+from lib.forecast import sample_snapshot
+from lib.imports import imported, read_export
+from lib.schema import PRICE, VOLUME_RANK
+from lib.store import Store
+from query_api.export import Hole, Span, steps
+from query_api.export_formats import ExportFormat, exported
+from query_api.top import Top, TopLists
+from tests.contract.snapshots import MINUTE
+from tests.fakes import NOON, FakeClock, MemoryStore
+
+TICKS = [NOON + n * MINUTE for n in (0, 10, 20, 40)]
+SPAN = Span(NOON, NOON + 50 * MINUTE, 5 * MINUTE)
+ASSETS, TOP = 130, 110
+FORMATS = ("csv", "ndjson", "parquet")
+
+
+def lists(store: Store) -> TopLists:
+    return TopLists(store, max_skew=MINUTE)
+
+
+def told(store: Store) -> AsyncGenerator[Top | Hole, None]:
+    return steps(lists(store), SPAN, limit=TOP, max_age=10 * MINUTE, known_at=None)
+
+
+@pytest.fixture
+async def archive():
+    store = MemoryStore(FakeClock(NOON + timedelta(hours=1)))
+    for tick in TICKS:
+        for series in (PRICE, VOLUME_RANK):
+            snapshot = sample_snapshot(series, tick, ASSETS)
+            if series == VOLUME_RANK:
+                places = pl.col("volume_usd").rank("ordinal", descending=True).cast(pl.Float64)
+                snapshot = replace(snapshot, rows=snapshot.rows.with_columns(rank=places))
+            await store.write(snapshot)
+    return store
+
+
+async def written(archive: Store, folder: Path, format: ExportFormat) -> Path:
+    file = folder / f"top.{format}"
+    with file.open("wb") as out:
+        async for chunk in exported(format, told(archive), limit=TOP, extras=()):
+            out.write(chunk)
+    return file
+
+
+@pytest.mark.parametrize("format", FORMATS)
+async def test_a_fresh_store_gives_the_exported_answers_again(archive, store, clock, tmp_path, format):
+    file = await written(archive, tmp_path, format)
+    clock.move(hours=2)
+    (done,) = [each async for each in imported([file], store, clock=clock)]
+    assert (done.written, done.kept) == (2 * len(TICKS), 0)
+    for at in (NOON + n * MINUTE for n in (0, 5, 25, 45)):
+        first, again = [await lists(each).at(at, limit=TOP, max_age=10 * MINUTE) for each in (archive, store)]
+        assert again.rows.to_dicts() == first.rows.to_dicts()
+        assert (again.pair.price.tick, again.pair.rank.tick) == (first.pair.price.tick, first.pair.rank.tick)
+        assert again.pair.price.source == first.pair.price.source
+        assert again.pair.price.backfilled
+        assert again.known_at == clock()
+        assert again.matched == TOP < first.matched
+
+
+async def test_what_is_in_the_store_stays(archive, store, clock, tmp_path):
+    own = sample_snapshot(PRICE, TICKS[1], 7, source="own")
+    await store.write(own)
+    file = await written(archive, tmp_path, "parquet")
+    (done,) = [each async for each in imported([file], store, clock=clock)]
+    assert (done.written, done.kept) == (2 * len(TICKS) - 1, 1)
+    assert len(await store.rows(PRICE, TICKS[1])) == 7
+    (again,) = [each async for each in imported([file], store, clock=clock)]
+    assert (again.written, again.kept) == (0, 2 * len(TICKS))
+
+
+@pytest.mark.parametrize("format", FORMATS)
+async def test_a_file_that_was_cut_off_is_refused(archive, tmp_path, format):
+    file = await written(archive, tmp_path, format)
+    file.write_bytes(file.read_bytes()[:-20])
+    with pytest.raises(SettingsRejected, match="has no end"):
+        read_export(file)
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "says"),
+    [
+        ("top.xlsx", b"", r"ends in \.csv, \.ndjson or \.parquet"),
+        ("top.csv", b"a,b\r\n1,2\r\n#end,steps=1\r\n", "is no export"),
+        ("top.ndjson", b'{"data":[{"cmc_id":1}]}\n{"end":true,"steps":1}\n', "is no export"),
+    ],
+)
+def test_what_is_no_export_is_refused_with_its_name(tmp_path, name, body, says):
+    (tmp_path / name).write_bytes(body)
+    with pytest.raises(SettingsRejected, match=f"{name}.*{says}"):
+        read_export(tmp_path / name)

@@ -63,6 +63,7 @@ EXAMPLES = {
     "columns": "rank,cmc_id,symbol,price_usd",
     "span": "24h",
     "points": "48",
+    "ranks": "true",
     "last_event_id": "price:1794926220,volume_rank:1794926220",
 }
 """A valid value of each parameter."""

@@ -9,7 +9,7 @@ from cachetools import LRUCache
 from pydantic import BaseModel, Field
 
 from lib.clock import slot
-from lib.schema import ID, PRICE
+from lib.schema import ID, PRICE, VOLUME_RANK, Series
 from lib.snapshot import Marker
 from lib.store import Resolution, Store
 from query_api.pairs import HOURLY_AGE
@@ -22,20 +22,24 @@ SECOND = timedelta(seconds=1)
 
 
 class Line(BaseModel):
-    """One asset's prices, null at instants that have no snapshot and where the asset was not in it."""
+    """One asset's prices and, asked for, its source's ranks: null without a snapshot and where it was not in it."""
 
     cmc_id: int
     prices: list[float | None]
+    ranks: list[int | None] | None = None
 
 
 class SparklinesAnswer(BaseModel):
-    """The prices as of each instant `at`, from the snapshot of `ticks`: null in a gap."""
+    """The values as of each instant `at`; `ticks` are the price snapshots they are from, null in a gap."""
 
     start: datetime = Field(serialization_alias="from")
     stop: datetime = Field(serialization_alias="to")
     at: list[datetime]
     ticks: list[datetime | None]
     data: list[Line]
+
+
+Values = Mapping[int, float | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,44 +54,62 @@ class Sparklines:
     def __init__(self, store: Store, max_age: timedelta) -> None:
         self._store = store
         self._max_age = max_age
-        self._known: LRUCache[tuple[datetime, str], dict[int, float | None]] = LRUCache(KEPT)
+        self._known: LRUCache[tuple[str, datetime, str], dict[int, float | None]] = LRUCache(KEPT)
 
-    async def of(self, ids: Sequence[int], start: datetime, stop: datetime, points: int) -> SparklinesAnswer:
+    async def of(
+        self, ids: Sequence[int], start: datetime, stop: datetime, points: int, *, ranks: bool = False
+    ) -> SparklinesAnswer:
         """The prices of `ids` at `start`, at multiples of a step between, and at `stop`."""
         at = instants(start, stop, points)
         turn = asyncio.Semaphore(AT_ONCE)
+        prices, places = await asyncio.gather(
+            self._column(PRICE, "usd", at, ids, turn), self._column(VOLUME_RANK, "rank", at if ranks else [], ids, turn)
+        )
+        data = [
+            Line(
+                cmc_id=id_,
+                prices=[values.get(id_) for _, values in prices],
+                ranks=[_whole(values.get(id_)) for _, values in places] if ranks else None,
+            )
+            for id_ in ids
+        ]
+        return SparklinesAnswer(start=start, stop=stop, at=at, ticks=[tick for tick, _ in prices], data=data)
 
-        async def one(instant: datetime) -> tuple[datetime | None, Mapping[int, float | None]]:
+    async def _column(
+        self, series: Series, field: str, at: Sequence[datetime], ids: Sequence[int], turn: asyncio.Semaphore
+    ) -> list[tuple[datetime | None, Values]]:
+        async def one(instant: datetime) -> tuple[datetime | None, Values]:
             async with turn:
-                tick = await self._tick(instant)
-                return (tick.marker.tick, await self._prices(tick, ids)) if tick else (None, {})
+                tick = await self._tick(series, instant)
+                return (tick.marker.tick, await self._values(series, field, tick, ids)) if tick else (None, {})
 
-        found = await asyncio.gather(*(one(instant) for instant in at))
-        data = [Line(cmc_id=id_, prices=[prices.get(id_) for _, prices in found]) for id_ in ids]
-        return SparklinesAnswer(start=start, stop=stop, at=at, ticks=[tick for tick, _ in found], data=data)
+        return await asyncio.gather(*(one(instant) for instant in at))
 
-    async def _tick(self, at: datetime) -> _Tick | None:
-        """The newest price tick not after `at` nor too old; past the raw retention an hourly one."""
+    async def _tick(self, series: Series, at: datetime) -> _Tick | None:
+        """The newest tick not after `at` nor too old; past the raw retention an hourly one."""
         horizon = self._store.horizon()
         if at >= horizon:
-            near = await self._store.markers(max(at - self._max_age, horizon), at, series=PRICE.name)
+            near = await self._store.markers(max(at - self._max_age, horizon), at, series=series.name)
             if near:
                 return _Tick(near[-1], "1m")
         if at - self._max_age < horizon:
             since = slot(at - max(self._max_age, HOURLY_AGE), HOURLY_AGE)
-            near = await self._store.markers(since, at, series=PRICE.name, resolution="1h")
+            near = await self._store.markers(since, at, series=series.name, resolution="1h")
             if near:
                 return _Tick(near[-1], "1h")
         return None
 
-    async def _prices(self, tick: _Tick, ids: Sequence[int]) -> Mapping[int, float | None]:
-        known = self._known.setdefault((tick.marker.tick, tick.marker.hash), {})
+    async def _values(self, series: Series, field: str, tick: _Tick, ids: Sequence[int]) -> Values:
+        marker = tick.marker
+        known = self._known.setdefault((series.name, marker.tick, marker.hash), {})
         if missing := [id_ for id_ in ids if id_ not in known]:
-            rows = await self._store.rows(
-                PRICE, tick.marker.tick, ids=missing, fields=["usd"], resolution=tick.resolution
-            )
-            known |= dict.fromkeys(missing) | dict(zip(rows[ID], rows["usd"], strict=True))
+            rows = await self._store.rows(series, marker.tick, ids=missing, fields=[field], resolution=tick.resolution)
+            known |= dict.fromkeys(missing) | dict(zip(rows[ID], rows[field], strict=True))
         return known
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else int(value)
 
 
 def instants(start: datetime, stop: datetime, points: int) -> list[datetime]:

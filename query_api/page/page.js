@@ -139,7 +139,7 @@ addEventListener("popstate", load);
 document.querySelector("footer").addEventListener("pointerenter", links);
 document.querySelector("footer").addEventListener("focusin", links);
 time.onChoice(go, now);
-chart.onAddress(list.asset, () => (time.chosen() ?? new Date(now())));
+const openAsset = chart.onAddress(list.asset, () => time.chosen() ?? new Date(now()));
 
 let soon;
 follow(
@@ -159,3 +159,4 @@ setInterval(tell, 1000);
 setInterval(status, STATUS_EVERY_MS);
 await status();
 await load();
+await openAsset();

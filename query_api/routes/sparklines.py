@@ -60,14 +60,15 @@ def install(app: FastAPI, archive: Archive) -> None:
         to: Instant = None,
         span: Span = None,
         points: Annotated[int, Query(ge=2, le=96, description="Into how many steps the span is cut")] = 48,
+        ranks: Annotated[bool, Query(description="Whether to tell the source's ranks too")] = False,
     ) -> Response:
         """The prices of `ids` as of a few instants up to `to`, null where there is no snapshot."""
         now = archive.clock()
         stop = asked_instant(to, now, "to")
         start = max(stop - asked_span(span), EPOCH)
-        found = await lines.of(asked_ids(ids), start, stop, points)
+        found = await lines.of(asked_ids(ids), start, stop, points, ranks=ranks)
         request.scope[FRESH_UNTIL] = now.replace(microsecond=0) + SECOND
-        body = found.model_dump_json(by_alias=True).encode()
+        body = found.model_dump_json(by_alias=True, exclude_none=True).encode()
         keep = DAY_S if settled(stop, archive, now) else SOON_S
         headers = {"etag": strong_tag(body), "cache-control": f"public, max-age={keep}"}
         return sent(request, body, headers, "application/json")

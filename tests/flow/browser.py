@@ -45,9 +45,13 @@ class Browser:
 
     def open(self, url: str) -> None:
         """A page in a tab that has none yet, with its list."""
-        self.driver.get("about:blank")
+        self.leave()
         self.driver.get(url)
         self.shown()
+
+    def leave(self) -> None:
+        """Show nothing."""
+        self.driver.get("about:blank")
 
     def shown(self) -> str:
         """The instant of the list shown, as soon as it is whole."""
@@ -98,7 +102,7 @@ class Browser:
 
     def complaints(self) -> list[str]:
         """Errors and violations in its console since it was asked last."""
-        return [entry["message"] for entry in self._log("browser")]
+        return [entry["message"] for entry in self._log("browser") if entry["level"] == "SEVERE"]
 
     def hosts(self) -> set[str | None]:
         """Whom it has asked for something since it was asked last."""

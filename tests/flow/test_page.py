@@ -213,6 +213,7 @@ def test_a_new_snapshot_is_shown_by_itself(browser, stage):
     eventually(lambda: utc_now() >= tick)
     asyncio.run(_write(stage.store, [tick]))
     eventually(lambda: {row["ranked"] for row in rows(browser)} == {isoformat(tick)})
+    browser.leave()  # before this API ends
 
 
 def test_everything_is_reached_by_keyboard(browser, archive, now):
@@ -228,6 +229,44 @@ def test_everything_is_reached_by_keyboard(browser, archive, now):
     browser.tab_to(lambda element: element.get_attribute("id") == "find")
     browser.press("tiny")
     assert [each.get_attribute("data-id") for each in browser.all("#rows tr") if each.is_displayed()] == ["2"]
+
+
+def test_an_asset_s_chart_tells_what_the_api_says_and_draws_no_line_across_a_gap(browser, archive, now):
+    browser.open(page(archive, f"?datetime={isoformat(now)}"))
+    browser.tab_to(lambda element: element.tag_name == "a" and "BTC" in element.text)
+    browser.press(Keys.ENTER)
+    eventually(lambda: browser.one("#asset").get_attribute("data-shown") == "1/86400")
+    assert browser.one("#asset-name").text == "BTC Bitcoin"
+    browser.one("[data-span='21600']").click()
+    eventually(lambda: browser.one("#asset").get_attribute("data-shown") == "1/21600")
+    assert "1 gap is shaded" in browser.one("#chart-told").text
+    line = archive.get("/v1/sparklines", ids=1, to=isoformat(now), span="6h", points=72, ranks=True).json()["data"][0]
+    browser.tab_to(lambda element: element.get_attribute("id") == "chart")
+    browser.press(Keys.END)
+    assert browser.one("#chart-told").text == f"{now:%Y-%m-%d %H:%M} UTC: {line['prices'][-1]:,.2f} USD, rank 1"
+    assert line["ranks"][-1] == 1
+    inside = now - timedelta(minutes=sum(GAP) / 2)
+    for moment, drawn in ((inside, 0), (now - 20 * MINUTE, 1), (now - 140 * MINUTE, 1)):
+        share = 1 - (now - moment) / timedelta(hours=6)
+        assert [min(count, 1) for count in browser.script(STROKES, share)] == [drawn, drawn]
+    browser.press(Keys.ESCAPE)
+    assert not browser.one("#asset").is_displayed()
+    assert "#" not in browser.driver.current_url
+
+
+STROKES = """return [...document.querySelectorAll(".uplot")].map((plot) => {
+  const over = plot.querySelector(".u-over"), canvas = plot.querySelector("canvas");
+  const scale = canvas.width / canvas.clientWidth;
+  const x = Math.round((over.offsetLeft + arguments[0] * over.clientWidth) * scale);
+  const { data } = canvas.getContext("2d").getImageData(x - 1, 0, 2, canvas.height);
+  let strokes = 0;
+  for (let n = 0; n < data.length; n += 4) {
+    const [red, green, blue] = data.slice(n, n + 3);
+    strokes += data[n + 3] > 128 && Math.max(red, green, blue) - Math.min(red, green, blue) > 90;
+  }
+  return strokes;
+})"""
+"""How many pixels of the lines' colours, which are strong, each chart has at a share of its width."""
 
 
 def test_everything_that_can_be_used_has_a_name(browser, archive):
@@ -255,3 +294,7 @@ def test_a_phone_needs_no_scrolling_sideways(browser, archive):
         for query in ("", "?datetime=2020-01-01"):
             browser.open(page(archive, query))
             assert browser.script("return document.documentElement.scrollWidth") <= 360
+        browser.open(page(archive, "#1"))
+        eventually(lambda: browser.one("#asset").get_attribute("data-shown") == "1/86400")
+        assert browser.script("return document.getElementById('asset').getBoundingClientRect().right") <= 360
+        assert browser.script("return document.querySelector('#chart canvas').getBoundingClientRect().right") <= 360

@@ -77,6 +77,16 @@ async def test_an_asset_that_is_in_no_snapshot_is_null_throughout_and_in_its_pla
     assert None not in told["data"][1]["prices"]
 
 
+async def test_the_source_s_ranks_come_with_the_prices_when_they_are_asked_for(client) -> None:
+    asked = {"ids": "1,99", "to": isoformat(NEWEST), "span": "37m", "points": 37}
+    assert "ranks" not in (await lines(client, **asked))["data"][0]
+    told = await lines(client, ranks=True, **asked)
+    bitcoin, unranked = told["data"]
+    assert set(unranked["ranks"]) == {None}
+    for tick, usd, rank in zip(told["ticks"], bitcoin["prices"], bitcoin["ranks"], strict=True):
+        assert (usd is None, rank) == ((True, None) if tick is None else (False, 2))
+
+
 async def test_nothing_after_the_instant_is_used(client, store) -> None:
     before = await lines(client, ids="1", to=isoformat(BEFORE_GAP), span="10m")
     await fill(store, [Prices(BEFORE_GAP + MINUTE, [(1, "BTC", "Bitcoin", 7.0, 9e10)])])

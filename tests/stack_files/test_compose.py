@@ -136,6 +136,12 @@ def test_the_simulated_ingestors_ask_the_simulator_alone(name):
     assert service["networks"] is None
 
 
+def test_nothing_is_reset_where_compose_would_not_see_it():
+    shared, services = (ROOT / "compose.demo.yaml").read_text("utf-8").split("\nservices:\n")
+    assert "!reset" not in shared
+    assert services.count("networks: !reset null") == len(SERIES)
+
+
 def test_the_simulated_stack_keeps_its_volumes_apart():
     assert compose(*DEMO)["name"] != compose()["name"]
 

@@ -1,4 +1,4 @@
-"""A top list as people read it in a terminal."""
+"""Answers as people read them in a terminal."""
 
 import orjson
 from rich.table import Table
@@ -26,3 +26,46 @@ def top_table(body: bytes) -> Table:
             f"{row['volume_24h_usd']:,.0f}",
         )
     return table
+
+
+def fields_table(body: bytes) -> Table:
+    """The fields of a JSON answer, one below the other."""
+    answer = orjson.loads(body)
+    table = Table(show_header=False)
+    for name, value in answer.items():
+        shown = ", ".join(f"{key} {own}" for key, own in value.items()) if isinstance(value, dict) else value
+        table.add_row(name, Text("" if shown is None else str(shown)))
+    return table
+
+
+def movers_table(body: bytes) -> Table:
+    """The movers of a JSON answer as a table, the times of both lists in the title."""
+    answer = orjson.loads(body)
+    start, stop = answer["from"], answer["to"]
+    table = Table(
+        title=f"Top {answer['top']} of {stop['requested_at']} against {start['requested_at']}",
+        caption=f"{answer['stayed']} stayed, {answer['entered']} entered, {answer['left']} left;"
+        f" prices of {start['price_time']} and {stop['price_time']}",
+    )
+    for name in ("Rank", "Was", "Change", "CMC id", "Symbol", "Price USD", "Price %", "24h volume %"):
+        table.add_column(name, justify="left" if name == "Symbol" else "right")
+    for row in answer["data"]:
+        table.add_row(
+            _whole(row["rank_to"], row["move"]),
+            _whole(row["rank_from"], row["move"]),
+            "" if row["rank_change"] is None else f"{row['rank_change']:+d}",
+            str(row["cmc_id"]),
+            Text(row["symbol"] or ""),
+            "" if row["price_to_usd"] is None else f"{row['price_to_usd']:,.8g}",
+            _percent(row["price_change_pct"]),
+            _percent(row["volume_24h_change_pct"]),
+        )
+    return table
+
+
+def _whole(number: int | None, otherwise: str) -> str:
+    return otherwise if number is None else str(number)
+
+
+def _percent(change: float | None) -> str:
+    return "" if change is None else f"{change:+.2f}"

@@ -86,15 +86,18 @@ class TopAnswer(BaseModel):
     missing: Annotated[list[str] | SkipJsonSchema[None], Field(description=_MISSING)] = None
 
 
-def _problem(description: str) -> dict[str, object]:
+def problem_shown(description: str) -> dict[str, object]:
+    """A documented error."""
     schema = Problem.model_json_schema()
     return {"description": description, "content": {"application/problem+json": {"schema": schema}}}
 
 
 _CSV = {"schema": {"type": "string"}, "example": "Rank,Symbol,Price USD\r\n1,BTC,92311.5\r\n"}
 GUARDED: dict[int | str, dict[str, object]] = {
-    401: _problem("A key is needed: this deployment has CLIENT_KEYS"),
-    429: _problem("Asked more often than this deployment's RATE_LIMIT allows; Retry-After tells when to ask again"),
+    401: problem_shown("A key is needed: this deployment has CLIENT_KEYS"),
+    429: problem_shown(
+        "Asked more often than this deployment's RATE_LIMIT allows; Retry-After tells when to ask again"
+    ),
 }
 """What the guard may answer in a route's place."""
 _HTML = {"schema": {"type": "string"}}
@@ -102,10 +105,10 @@ TOP_RESPONSES: dict[int | str, dict[str, object]] = {
     **GUARDED,
     200: {"model": TopAnswer, "content": {"text/csv": _CSV}, "description": "The list, as JSON or CSV"},
     304: {"description": "The caller's copy, named by If-None-Match, is still right"},
-    404: _problem("No snapshot for that instant, with the reason and the nearest one before"),
-    406: _problem("The Accept header allows neither JSON nor CSV"),
-    422: _problem("A parameter is wrong, unknown or given twice"),
-    503: _problem("The store is away, or too many ask at once; Retry-After tells when to ask again"),
+    404: problem_shown("No snapshot for that instant, with the reason and the nearest one before"),
+    406: problem_shown("The Accept header allows neither JSON nor CSV"),
+    422: problem_shown("A parameter is wrong, unknown or given twice"),
+    503: problem_shown("The store is away, or too many ask at once; Retry-After tells when to ask again"),
 }
 ROOT_RESPONSES: dict[int | str, dict[str, object]] = {
     **TOP_RESPONSES,

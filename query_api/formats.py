@@ -2,14 +2,16 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 import orjson
 
 from lib.clock import isoformat
-from query_api.asof import COLUMNS
+from lib.store import Resolution
+from query_api.asof import COLUMNS, Pair
 from query_api.top import Top
 
 CSV_DEFAULT = ("rank", "symbol", "price_usd")
@@ -24,14 +26,7 @@ def to_json(top: Top, limit: int) -> bytes:
     """The whole answer; times end in `Z`."""
     price, rank = top.pair.price, top.pair.rank
     answer: dict[str, Any] = {
-        "requested_at": isoformat(top.at),
-        "price_time": isoformat(price.tick),
-        "rank_time": isoformat(rank.tick),
-        "price_age_s": (top.at - price.tick).total_seconds(),
-        "rank_age_s": (top.at - rank.tick).total_seconds(),
-        "resolution": top.resolution,
-        "sources": {"price": price.source, "rank": rank.source},
-        "snapshots": {"price": price.hash or None, "rank": rank.hash or None},
+        **told_of(top.at, top.pair, top.resolution),
         "known_at": isoformat(top.known_at),
         "assets": {"price": price.assets, "rank": rank.assets, "matched": top.matched},
         "unchanged": {"price": price.unchanged, "rank": rank.unchanged},
@@ -54,12 +49,32 @@ def to_json(top: Top, limit: int) -> bytes:
     return orjson.dumps(answer | {"data": top.rows.to_dicts()})
 
 
+def told_of(at: datetime, pair: Pair, resolution: Resolution) -> dict[str, Any]:
+    """What every answer tells of the pair it stands on."""
+    price, rank = pair.price, pair.rank
+    return {
+        "requested_at": isoformat(at),
+        "price_time": isoformat(price.tick),
+        "rank_time": isoformat(rank.tick),
+        "price_age_s": (at - price.tick).total_seconds(),
+        "rank_age_s": (at - rank.tick).total_seconds(),
+        "resolution": resolution,
+        "sources": {"price": price.source, "rank": rank.source},
+        "snapshots": {"price": price.hash or None, "rank": rank.hash or None},
+    }
+
+
 def to_csv(top: Top, columns: Sequence[str]) -> bytes:
     """RFC 4180 with CRLF: the named columns, numbers as plain decimals that read back as the same float."""
+    return table_csv([COLUMNS.get(name, name) for name in columns], top.rows.select(columns).iter_rows())
+
+
+def table_csv(header: Iterable[str], rows: Iterable[Sequence[Any]]) -> bytes:
+    """Any table as such a CSV."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow([COLUMNS.get(name, name) for name in columns])
-    writer.writerows([cell(value) for value in row] for row in top.rows.select(columns).iter_rows())
+    writer.writerow(header)
+    writer.writerows([cell(value) for value in row] for row in rows)
     return out.getvalue().encode("utf-8")
 
 

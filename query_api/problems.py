@@ -16,6 +16,7 @@ from lib.clock import isoformat
 from lib.errors import Malformed, Rejected, TopcoinsError, Unavailable
 from query_api import instant
 from query_api.asof import Pair
+from query_api.asset import NoAsset, Shared
 from query_api.pairs import NoSnapshot
 from query_api.turns import Busy
 
@@ -41,6 +42,8 @@ class NotAcceptable(TopcoinsError):
 STATUS: Mapping[type[TopcoinsError], int] = {
     BadRequest: 422,
     NoSnapshot: 404,
+    NoAsset: 404,
+    Shared: 409,
     NotAcceptable: 406,
     Unavailable: 503,
     Malformed: 503,
@@ -56,6 +59,7 @@ EXAMPLES = {
     "top": "200",
     "format": "csv",
     "max_age": "10m",
+    "id": "BTC",
     "exclude": "stablecoins,wrapped",
     "max_volume_to_cap": "0.5",
     "symbols": "BTC,ETH",
@@ -74,6 +78,7 @@ TITLES = {
     404: "Not found",
     405: "Method not allowed",
     406: "Not acceptable",
+    409: "Several assets have this ticker",
     422: "Bad parameter",
     429: "Too many requests",
     500: "Internal error",
@@ -115,6 +120,8 @@ async def _ours(request: Request, exc: Exception) -> Response:
     if isinstance(exc, NoSnapshot):
         first = isoformat(exc.first) if exc.first else None
         return problem(status, str(exc), title="No snapshot", nearest_before=_told(exc.before), first=first)
+    if isinstance(exc, Shared):
+        return problem(status, str(exc), candidates=exc.candidates)
     if status != 503:
         return problem(status, str(exc))
     wait = exc.retry_after.total_seconds() if isinstance(exc, Unavailable) and exc.retry_after else RETRY_AFTER_S

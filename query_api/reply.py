@@ -17,6 +17,7 @@ from query_api.status import next_tick
 from query_api.top import Top
 
 DAY_S = 86400
+SOON_S = 30
 
 
 async def reply(request: Request, question: Question, answer: Top, now: datetime) -> Response:
@@ -29,9 +30,7 @@ async def reply(request: Request, question: Question, answer: Top, now: datetime
         "etag": _etag(question, answer, body),
         "cache-control": f"public, max-age={_keep(question, answer, now)}",
         "vary": "Accept",
-        "x-requested-at": isoformat(answer.at),
-        "x-price-time": isoformat(answer.pair.price.tick),
-        "x-rank-time": isoformat(answer.pair.rank.tick),
+        **time_headers(answer),
         "x-price-source": answer.pair.price.source,
         "x-rank-source": answer.pair.rank.source,
         "x-price-snapshot": answer.pair.price.hash,
@@ -39,10 +38,31 @@ async def reply(request: Request, question: Question, answer: Top, now: datetime
         "x-known-at": isoformat(answer.known_at),
         "x-resolution": answer.resolution,
     }
-    if answer.filtered:
-        headers["x-filtered"] = ", ".join(f"{name}={count}" for name, count in answer.filtered.counts.items())
-        headers["x-missing"] = ", ".join(quote(name) for name in answer.filtered.missing)
-    return sent(request, body, headers, MEDIA_TYPES[question.format])
+    return sent(request, body, headers | filter_headers(answer), MEDIA_TYPES[question.format])
+
+
+def time_headers(answer: Top, prefix: str = "x") -> dict[str, str]:
+    """The instant asked for and the ticks that answer it."""
+    return {
+        f"{prefix}-requested-at": isoformat(answer.at),
+        f"{prefix}-price-time": isoformat(answer.pair.price.tick),
+        f"{prefix}-rank-time": isoformat(answer.pair.rank.tick),
+    }
+
+
+def filter_headers(answer: Top) -> dict[str, str]:
+    """What filters left out, and what was asked for by name and is not there; nothing without filters."""
+    if not answer.filtered:
+        return {}
+    return {
+        "x-filtered": ", ".join(f"{name}={count}" for name, count in answer.filtered.counts.items()),
+        "x-missing": ", ".join(quote(name) for name in answer.filtered.missing),
+    }
+
+
+def kept_for(settled: bool) -> str:
+    """How long a copy may be kept: a day once nothing can change it but a backfill, else not long."""
+    return f"public, max-age={DAY_S if settled else SOON_S}"
 
 
 def sent(request: Request, body: bytes, headers: Mapping[str, str], media_type: str) -> Response:

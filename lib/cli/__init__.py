@@ -7,6 +7,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import quote
 
 import httpx
 import orjson
@@ -99,6 +100,43 @@ def top(
         ids=ids,
     )
     _print_list(body, format)
+
+
+@app.command()
+def asset(
+    id: Annotated[str, typer.Argument(help="A CoinMarketCap id, or a ticker that only one asset has.")],
+    datetime: Annotated[str | None, typer.Option(help="The instant, for example 2026-11-17T14:37Z or now-90m.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+    url: Url = None,
+) -> None:
+    """Ask a running API for one asset: price, volume, rank, market cap, kind."""
+    from lib.table import fields_table
+
+    body = _ask(url, f"/v1/assets/{quote(id, safe='')}", None, datetime=datetime)
+    Console().print(fields_table(body)) if not json else _print_list(body, "json")
+
+
+@app.command()
+def movers(
+    start: Annotated[
+        str, typer.Option("--from", help="The earlier instant, for example 2026-11-17 or now-7d.")
+    ] = "now-1d",
+    stop: Annotated[str, typer.Option("--to", help="The later instant.")] = "now",
+    top: Annotated[int, typer.Option(min=1, max=5000)] = 20,
+    format: Shown = "table",
+    exclude: Exclude = None,
+    max_volume_to_cap: VolumeToCap = None,
+    symbols: Symbols = None,
+    ids: Ids = None,
+    url: Url = None,
+) -> None:
+    """Ask a running API who rose, fell, entered or left the list between two instants."""
+    from lib.table import movers_table
+
+    asked: dict[str, str | int | float | None] = {"from": start, "to": stop, "top": top}
+    asked |= {"exclude": exclude, "max_volume_to_cap": max_volume_to_cap, "symbols": symbols, "ids": ids}
+    body = _ask(url, "/v1/movers", format, **asked)
+    Console().print(movers_table(body)) if format == "table" else _print_list(body, format)
 
 
 @app.command()
@@ -333,12 +371,13 @@ def _tell_day(day: "Day") -> None:
     print(f"{day.day} {day.series}: {day.snapshots} snapshots, {day.rows} rows, {day.checksum}{passed}", flush=True)
 
 
-def _ask(url: str | None, path: str, format: str, **asked: str | int | float | None) -> bytes:
+def _ask(url: str | None, path: str, format: str | None, **asked: str | int | float | None) -> bytes:
     """A running API's answer as JSON or CSV; what it refuses, in its own words."""
-    if format not in ("table", "json", "csv"):
+    if format not in ("table", "json", "csv", None):
         raise SettingsRejected(f"--format {format}: must be table, json or csv; for example --format csv")
     params = {name: str(value) for name, value in asked.items() if value is not None}
-    params["format"] = "csv" if format == "csv" else "json"
+    if format:
+        params["format"] = "csv" if format == "csv" else "json"
     address = _address(url)
     try:
         response = httpx.get(f"{address}{path}", params=params, headers=_key(), trust_env=False, timeout=30)

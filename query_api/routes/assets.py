@@ -1,0 +1,50 @@
+"""`/v1/assets/{id}`: one asset as of an instant."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import orjson
+from fastapi import FastAPI, Path, Request
+from starlette.responses import JSONResponse, Response
+
+from query_api.archive import Archive
+from query_api.asset import Asset, Assets
+from query_api.asset_answers import ASSET_RESPONSES
+from query_api.formats import told_of
+from query_api.problems import EXAMPLES
+from query_api.question import Instant, MaxAge, asked_age, asked_instant
+from query_api.reply import kept_for, sent, strong_tag
+from query_api.routes import answer
+
+Named = Annotated[
+    str,
+    Path(
+        description="A CoinMarketCap id, or a ticker in any case that only one asset has then; digits are always an id",
+        examples=["1", EXAMPLES["id"]],
+        max_length=256,
+        json_schema_extra={"pattern": "^[^/]+$"},
+    ),
+]
+
+
+def install(app: FastAPI, archive: Archive) -> None:
+    """One asset."""
+    assets = Assets(archive.store, archive.lists.pairs)
+
+    async def asset(request: Request, id: Named, datetime: Instant = None, max_age: MaxAge = None) -> Response:
+        """The asset as the list of `datetime` has it, with its market cap and kind. A shared ticker is refused."""
+        now = archive.clock()
+        age = archive.max_age if max_age is None else asked_age(max_age)
+        found = await assets.at(id, asked_instant(datetime, now), max_age=age)
+        body = orjson.dumps(_told(found))
+        moving = datetime is None or datetime.startswith("now")
+        settled = not moving and found.at < now - age - found.found.pair.price.interval
+        headers = {"etag": strong_tag(body), "cache-control": kept_for(settled)}
+        return sent(request, body, headers, "application/json")
+
+    shown = {"summary": "One asset", "responses": ASSET_RESPONSES, "response_class": JSONResponse}
+    answer(app, "/v1/assets/{id}", asset, operation_id="asset", **shown)
+
+
+def _told(asset: Asset) -> Mapping[str, Any]:
+    return {**told_of(asset.at, asset.found.pair, asset.found.resolution), **asset.row}

@@ -1,0 +1,71 @@
+"""`/v1/movers`: who moved between two instants."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Annotated, Any
+
+import orjson
+import polars as pl
+from fastapi import FastAPI, Query, Request
+from starlette.responses import JSONResponse, Response
+
+from query_api.archive import Archive
+from query_api.asset_answers import MOVERS_RESPONSES
+from query_api.formats import table_csv, told_of
+from query_api.movers import COLUMNS, MOVES, movers
+from query_api.negotiation import MEDIA_TYPES, negotiated
+from query_api.question import Filtering, FormatName, Instant, Limit, MaxAge, asked_age, asked_range
+from query_api.reply import filter_headers, kept_for, listed, sent, strong_tag, time_headers
+from query_api.routes import answer
+from query_api.top import Top
+
+DAY = timedelta(days=1)
+EVER = timedelta(days=100 * 366)
+
+
+def install(app: FastAPI, archive: Archive) -> None:
+    """Moves."""
+
+    async def moved(
+        request: Request,
+        filters: Filtering,
+        start: Annotated[Instant, Query(alias="from")] = None,
+        stop: Annotated[Instant, Query(alias="to")] = None,
+        top: Limit = 200,
+        format: FormatName = None,
+        max_age: MaxAge = None,
+    ) -> Response:
+        """Who rose, fell, entered or left the top `top` between `from`, by default a day before, and `to`."""
+        now = archive.clock()
+        chosen = negotiated(format, listed(request, "accept"))
+        first, last = asked_range(start, stop, now, default=DAY, longest=EVER)
+        age = archive.max_age if max_age is None else asked_age(max_age)
+        lists = await asyncio.gather(
+            *(archive.top(at, limit=top, max_age=age, filters=filters) for at in (first, last))
+        )
+        rows = await asyncio.to_thread(movers, lists[0].rows, lists[1].rows)
+        body = _json(lists, top, rows) if chosen == "json" else table_csv(COLUMNS.values(), rows.iter_rows())
+        moving = any(text is None or text.startswith("now") for text in (start, stop))
+        settled = not moving and last < now - age - lists[1].pair.price.interval
+        headers = {"etag": strong_tag(body), "cache-control": kept_for(settled), "vary": "Accept"}
+        for side, one in zip(("from", "to"), lists, strict=True):
+            headers |= time_headers(one, f"x-{side}")
+        headers |= filter_headers(lists[1])
+        return sent(request, body, headers, MEDIA_TYPES[chosen])
+
+    shown = {"summary": "Who moved", "responses": MOVERS_RESPONSES, "response_class": JSONResponse}
+    answer(app, "/v1/movers", moved, operation_id="movers", **shown)
+
+
+def _json(lists: Sequence[Top], top: int, rows: pl.DataFrame) -> bytes:
+    moves = rows["move"].to_list()
+    told = {"from": _told(lists[0]), "to": _told(lists[1]), "top": top, **{move: moves.count(move) for move in MOVES}}
+    return orjson.dumps({**told, "data": rows.to_dicts()})
+
+
+def _told(one: Top) -> dict[str, Any]:
+    told = {**told_of(one.at, one.pair, one.resolution), "matched": one.matched}
+    if one.filtered:
+        told |= {"filtered": dict(one.filtered.counts), "missing": one.filtered.missing}
+    return told

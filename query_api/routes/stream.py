@@ -28,8 +28,8 @@ id: price:1794926160,volume_rank:1794926160
 retry: 2000
 
 event: snapshot
-data: {"series":"price","tick":"2026-11-17T14:37:00Z","source":"coinmarketcap","assets":1000,"rejected":0,\
-"duplicates":0,"interval_s":60.0,"backfilled":false,"observed_at":"2026-11-17T14:37:00.214Z"}
+data: {"series":"price","tick":"2026-11-17T14:37:00Z","source":"coinmarketcap","hash":"9d0c2f4e8a","assets":1000,\
+"rejected":0,"duplicates":0,"interval_s":60.0,"backfilled":false,"observed_at":"2026-11-17T14:37:00.214Z"}
 id: price:1794926220,volume_rank:1794926160
 
 : ping
@@ -51,6 +51,7 @@ class NewSnapshot(BaseModel):
     series: str
     tick: datetime
     source: str
+    hash: str
     assets: int
     rejected: int
     duplicates: int
@@ -117,6 +118,7 @@ def _new(marker: Marker) -> NewSnapshot:
         series=marker.series,
         tick=marker.tick,
         source=marker.source,
+        hash=marker.hash,
         assets=marker.assets,
         rejected=marker.rejected,
         duplicates=marker.duplicates,

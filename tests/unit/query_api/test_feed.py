@@ -288,7 +288,7 @@ async def test_a_listener_that_comes_back_is_sent_each_event_with_its_id(store, 
     assert end == ""
     names = [event.splitlines()[0] for event in events]
     assert names == ["event: snapshot"] * 2
-    assert '"series":"price","tick":"2026-11-17T14:37:00Z","source":"coinmarketcap","assets":6' in events[0]
+    assert '"series":"price","tick":"2026-11-17T14:37:00Z","source":"coinmarketcap","hash":"' in events[0]
     assert events[1].endswith(f"\nid: {position_text(dict.fromkeys(SERIES, NEWEST))}")
 
 

@@ -67,7 +67,7 @@ async def steps(
 
     async def answered(at: datetime) -> Top | Hole:
         try:
-            return await lists.at(at, limit=limit, max_age=max_age, known_at=known_at)
+            return await lists.at(at, limit=limit, max_age=max_age, known_at=known_at, explained=False)
         except NoSnapshot as exc:
             return Hole(at, str(exc))
 

@@ -44,10 +44,15 @@ class Pairs:
         self._store = store
         self._max_skew = max_skew
 
-    async def at(self, at: datetime, *, max_age: timedelta, known_at: datetime | None = None) -> Found:
-        """The pair for an instant, NoSnapshot without one; past the raw retention the hourly snapshots answer."""
+    async def at(
+        self, at: datetime, *, max_age: timedelta, known_at: datetime | None = None, explained: bool = True
+    ) -> Found:
+        """The pair for an instant, NoSnapshot without one; past the raw retention the hourly snapshots answer.
+
+        To explain what is missing asks the store for more than to find what is there: not for each step of many.
+        """
         if at < OLDEST:
-            raise await self._none(at, max_age, known_at)
+            raise await self._none(at, max_age, known_at, explained)
         horizon = self._store.horizon()
         if at >= horizon:
             markers = await self._store.markers(max(at - max_age, horizon), at, known_at=known_at)
@@ -59,9 +64,11 @@ class Pairs:
             markers = await self._store.markers(start, at, resolution="1h", known_at=known_at)
             if pair := newest_pair(markers, at, max_skew=self._max_skew, max_age=age):
                 return Found(pair, markers, "1h")
-        raise await self._none(at, max_age, known_at)
+        raise await self._none(at, max_age, known_at, explained)
 
-    async def _none(self, at: datetime, max_age: timedelta, known_at: datetime | None) -> NoSnapshot:
+    async def _none(self, at: datetime, max_age: timedelta, known_at: datetime | None, explained: bool) -> NoSnapshot:
+        if not explained:
+            return NoSnapshot(f"no pair of snapshots within {format_duration(max_age)}", before=None, first=None)
         first_price, first_rank = await asyncio.gather(
             self._store.first(PRICE.name), self._store.first(VOLUME_RANK.name)
         )

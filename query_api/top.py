@@ -59,12 +59,13 @@ class TopLists:
         max_age: timedelta,
         known_at: datetime | None = None,
         filters: Filters = EVERYTHING,
+        explained: bool = True,
     ) -> Top:
         """The top `limit` as of `at`; NoSnapshot with the reason when there is no pair within `max_age`.
 
         With `known_at` from what the store had then: a later delivery or backfill changes nothing.
         """
-        found = await self.pairs.at(at, max_age=max_age, known_at=known_at)
+        found = await self.pairs.at(at, max_age=max_age, known_at=known_at, explained=explained)
         pair, resolution = found.pair, found.resolution
         listing = await self._listings.first(pair, limit, resolution, filters)
         extras = tuple(self._extra(series, found.markers, pair) for series in self._extras)

@@ -49,14 +49,16 @@ def _source(chosen: Settings, package: str, name: str, client: httpx.AsyncClient
 
 
 def _show(found: list[Offer]) -> None:
-    table = Table("series", "first missing", "last missing", "ticks", "cause", "can be bought", "credits")
+    table = Table("series", "missing", "ticks", "cause", "last lists of", "credits")
+    for column in table.columns:
+        column.no_wrap = column.header in ("series", "ticks", "credits")
     for offer in found:
         for gap in offer.gaps:
             days = [call for call in offer.calls if gap.first.date() <= call.day <= gap.last.date()]
-            told = ", ".join(f"last list of {call.day}" for call in days) or "nothing"
+            told = "\n".join(str(call.day) for call in days) or "nothing"
             cost = str(sum(call.credits for call in days))
-            span = isoformat(gap.first), isoformat(gap.last), str(gap.ticks)
-            table.add_row(offer.source.series.name, *span, gap.cause, told, cost)
+            span = f"{gap.first:%Y-%m-%d %H:%MZ}\n{gap.last:%Y-%m-%d %H:%MZ}"
+            table.add_row(offer.source.series.name, span, str(gap.ticks), gap.cause, told, cost)
     Console().print(table)
     for offer in found:
         print(

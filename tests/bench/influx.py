@@ -87,12 +87,14 @@ async def a_month_of_hours(folder: Path) -> None:
         server = set_up(url)
         for name in ("month", "month_hourly"):
             server.make_bucket(name)
-        await _fill(Bucket(server, "month"), 1000, slot(utc_now(), HOUR), count=MONTH, every=HOUR)
+        last = slot(utc_now(), HOUR)
+        await _fill(Bucket(server, "month"), 1000, last, count=MONTH, every=HOUR)
+        span = {"from": isoformat(last - (MONTH - 1) * HOUR), "to": isoformat(last + timedelta(seconds=1))}
         environ = {"TOPCOINS_INFLUX_BUCKET": "month", "TOPCOINS_INFLUX_TOKEN": server.token}
         async with query_api(server.url, **environ) as api, httpx.AsyncClient(timeout=300) as client:
             for format in ("csv", "ndjson", "parquet"):
                 began, size = time.perf_counter(), 0
-                asked = {"from": "now-30d", "every": "1h", "top": "200", "format": format}
+                asked = {**span, "every": "1h", "top": "200", "format": format}
                 async with client.stream("GET", f"http://127.0.0.1:{api.port}/v1/export", params=asked) as answer:
                     async for chunk in answer.aiter_bytes():
                         size += len(chunk)

@@ -1,70 +1,85 @@
 """The credit planner: stretches a series' interval so that a key's credits last until their reset.
 
 It reckons with what was measured: the credits each answer cost, and what the key-info call, which is free, says is
-left. Whoever else spends the same key shows in what is left, and every planner scales by the same factor.
+left. Whoever else spends the same key shows in what is left. All series of one key follow one plan, so that they keep
+ticking together: it is in a file beside each one's spool, and the newest counts, also after a restart.
 """
 
 import math
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-import orjson
 import structlog
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
-from lib.clock import Clock, isoformat
+from lib.clock import Clock
 from lib.errors import TopcoinsError
-from lib.source import Source
+from lib.source import Allowance, Source
 from lib.units import format_duration
 
 log = structlog.get_logger()
 
 DAY = timedelta(days=1)
+MINUTE = timedelta(minutes=1)
 LOOK_EVERY = timedelta(minutes=30)
 FIRST_LOOK_AFTER = timedelta(minutes=10)
+MEASURED_TICKS = 8
+"""What is spent is measured over so many ticks at least: over few, one more or less would count as a change."""
 RESERVE = 0.03
 """This part of what is left is not planned with: for retries, and for a reset that comes late."""
+CALM = 1.1
+"""An interval is shortened only where one so much longer than needed would be shorter too: else it would swing."""
+SPARE_TICKS = 4
+"""Nor are so many ticks."""
+RUNGS = [MINUTE * minutes for minutes in range(1, 1441) if 1440 % minutes == 0]
+"""The intervals to stretch to: whole minutes of which a day has a whole number."""
+LONGEST = RUNGS[-1]
 
 ASSUMED_MONTH = timedelta(days=31)
-LONGEST = timedelta(hours=24)
 FILE = "credits.json"
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """What is left of a key, and how it is spent."""
+class Plan(BaseModel):
+    """What is left of a key, how fast it is spent, and the interval at which it lasts.
 
+    `per_day` is what all who use the key spend a day at that interval; `since` is from where on it is measured.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    source: str
+    key: str
     left: float
     limit: float
-    resets_at: datetime
-    told_at: datetime
+    resets_at: AwareDatetime
+    told_at: AwareDatetime
     per_day: float
-
-    @property
-    def lasts_until(self) -> datetime | None:
-        """When it runs dry at the present rate; None when that is not before the reset."""
-        if self.per_day <= 0:
-            return None
-        days = self.left / self.per_day
-        if days > (self.resets_at - self.told_at) / DAY:
-            return None
-        return self.told_at + timedelta(days=days)
+    lasts_until: AwareDatetime | None
+    interval_s: float
+    stretch: float
+    since: AwareDatetime
+    since_left: float
 
 
-def planned(asked: timedelta, present: timedelta, *, per_day: float, budget: Budget) -> timedelta:
-    """The interval at which the budget lasts: the asked one, doubled as often as it takes.
+def runs_dry(left: float, per_day: float, now: datetime, resets_at: datetime) -> datetime | None:
+    """When credits run dry at this rate; None when that is not before the reset."""
+    if per_day <= 0 or left / per_day > (resets_at - now) / DAY:
+        return None
+    return (now + timedelta(days=left / per_day)).replace(microsecond=0)
 
-    Doubling keeps the ticks of a series that is stretched more among those of one that is stretched less, so that
-    prices and ranks still meet. `per_day` is what all who use the key spend a day while this series runs at its
-    `present` interval.
-    """
-    days = (budget.resets_at - budget.told_at) / DAY
-    allowed = budget.left * (1 - RESERVE)
-    needed = present.total_seconds() * per_day * days / allowed if allowed > 0 else math.inf
-    interval = asked
-    while interval.total_seconds() < min(needed, LONGEST.total_seconds()):
-        interval *= 2
-    return interval
+
+def needed(left: float, per_day: float, days: float, *, spare: float = 0) -> float:
+    """How many times slower than now a key must be spent to last so many days."""
+    allowed = left * (1 - RESERVE) - spare
+    return per_day * days / allowed if allowed > 0 else math.inf
+
+
+def stretched(asked: timedelta, stretch: float) -> timedelta:
+    """The shortest interval of `RUNGS` that is as much longer than the asked one; that one itself where it does."""
+    if stretch <= 1:
+        return asked
+    wanted = asked.total_seconds() * stretch * (1 - 1e-9)
+    return next((rung for rung in RUNGS if rung.total_seconds() >= wanted), max(asked, LONGEST))
 
 
 class CreditPlanner:
@@ -74,74 +89,127 @@ class CreditPlanner:
         self._source = source
         self._asked = asked
         self._clock = clock
-        self._file = folder / FILE if folder else None
-        self._since: Budget | None = None
+        self._folder = folder
+        self._plan: Plan | None = None
+        self._resumed = False
+        self._interval = asked
         self._next = clock()
-        self.interval = asked
+
+    @property
+    def interval(self) -> timedelta:
+        """The distance between ticks: as asked, or stretched. After a restart, as it was planned before."""
+        if not self._resumed:
+            self._resumed = True
+            self._follow(self._clock())
+        return self._interval
 
     async def spent(self, credits: float) -> None:
         """Tell what a tick cost; looks at what is left when it is time, and plans anew."""
         now = self._clock()
+        self._follow(now)
         if now < self._next or not credits:
             return
         try:
-            budget = await self._budget(credits, now)
+            allowance = await self._source.allowance()
         except TopcoinsError as exc:
             log.warning("what is left of the credits is not known", source=self._source.name, why=str(exc))
             self._next = now + LOOK_EVERY
             return
-        if budget is None:
-            self._next = now + LONGEST
-            return
-        self._next = now + (LOOK_EVERY if self._since else FIRST_LOOK_AFTER)
-        self._plan(budget)
-        self._since = budget
-
-    async def _budget(self, credits: float, now: datetime) -> Budget | None:
-        allowance = await self._source.allowance()
         if allowance is None:
-            return None
-        before = self._since
-        if before and allowance.left < before.left:
-            per_day = (before.left - allowance.left) / ((now - before.told_at) / DAY)
-        else:  # nothing measured yet: as if a second series of the same cost used the key
-            per_day = 2 * credits * (DAY / self.interval)
+            self._next = now + LONGEST
+        elif not self._follow(now):  # another series may have looked meanwhile
+            self._adopt(self._planned(allowance, credits, now))
+
+    def _planned(self, allowance: Allowance, credits: float, now: datetime) -> Plan:
+        left, before, interval = allowance.left, self._plan, self.interval
         resets_at = allowance.resets_at if allowance.resets_at and allowance.resets_at > now else now + ASSUMED_MONTH
-        return Budget(allowance.left, allowance.limit, resets_at, now, per_day)
+        since, since_left = (before.since, before.since_left) if before else (now, left)
+        # Nothing measured yet: as if a second series of the same cost used the key.
+        per_day = before.per_day if before else 2 * credits * (DAY / interval)
+        if left > since_left:  # a reset, or credits bought
+            since, since_left = now, left
+        elif now - since >= max(FIRST_LOOK_AFTER, MEASURED_TICKS * interval):
+            per_day = (since_left - left) / ((now - since) / DAY)
+            if now - since >= DAY:
+                since, since_left = now, left
+        present = interval / self._asked
+        stretch = present * needed(left, per_day, (resets_at - now) / DAY, spare=SPARE_TICKS * credits)
+        chosen = stretched(self._asked, stretch)
+        if chosen < interval:
+            chosen = min(interval, stretched(self._asked, stretch * CALM))
+        if chosen != interval:
+            lasts = chosen.total_seconds() >= self._asked.total_seconds() * stretch
+            self._tell_change(chosen, allowance, resets_at, lasts=lasts)
+            since, since_left = now, left
+            per_day *= interval / chosen
+        return Plan(
+            source=self._source.name,
+            key=self._source.key_setting,
+            left=left,
+            limit=allowance.limit,
+            resets_at=resets_at,
+            told_at=now.replace(microsecond=0),
+            per_day=per_day,
+            lasts_until=runs_dry(left, per_day, now, resets_at),
+            interval_s=chosen.total_seconds(),
+            stretch=chosen / self._asked,
+            since=since,
+            since_left=since_left,
+        )
 
-    def _plan(self, budget: Budget) -> None:
-        interval = planned(self._asked, self.interval, per_day=budget.per_day, budget=budget)
-        if interval != self.interval:
-            log.warning(
-                "the credit planner sets another interval",
-                source=self._source.name,
-                asked=format_duration(self._asked),
-                before=format_duration(self.interval),
-                now=format_duration(interval),
-                credits_left=budget.left,
-                resets_at=budget.resets_at,
-            )
-        budget = replace(budget, per_day=budget.per_day * (self.interval / interval))
-        self.interval = interval
-        self._tell(budget)
+    def _tell_change(self, chosen: timedelta, allowance: Allowance, resets_at: datetime, *, lasts: bool) -> None:
+        say = log.warning if lasts else log.error
+        say(
+            "the credit planner sets another interval" if lasts else "the credits can't last: ask for fewer assets",
+            source=self._source.name,
+            asked=format_duration(self._asked),
+            before=format_duration(self._interval),
+            now=format_duration(chosen),
+            credits_left=allowance.left,
+            resets_at=resets_at,
+        )
 
-    def _tell(self, budget: Budget) -> None:
-        """The plan in a file beside the spool, for /v1/status and doctor."""
-        if self._file is None:
+    def _follow(self, now: datetime) -> bool:
+        """Take over the newest plan of our key, if it is newer than ours."""
+        known = self._plan.told_at if self._plan else None
+        told = [plan for plan in self._told() if plan.key == self._source.key_setting and plan.resets_at > now]
+        newest = max(told, key=lambda plan: plan.told_at, default=None)
+        if newest is None or newest.told_at > now or (known and newest.told_at <= known):
+            return False
+        self._take(newest)
+        return True
+
+    def _adopt(self, plan: Plan) -> None:
+        """Follow a plan of our own, and tell it to the other series, /v1/status and doctor."""
+        first = self._plan is None
+        self._take(plan)
+        if first:
+            self._next = plan.told_at + FIRST_LOOK_AFTER
+        if self._folder is None:
             return
-        told = {
-            "source": self._source.name,
-            "left": budget.left,
-            "limit": budget.limit,
-            "resets_at": isoformat(budget.resets_at),
-            "told_at": isoformat(budget.told_at.replace(microsecond=0)),
-            "per_day": budget.per_day,
-            "lasts_until": isoformat(budget.lasts_until.replace(microsecond=0)) if budget.lasts_until else None,
-            "interval_s": self.interval.total_seconds(),
-        }
-        part = self._file.with_suffix(".part")
+        part = self._folder / f"{FILE}.part"
         try:
-            part.write_bytes(orjson.dumps(told))
-            part.rename(self._file)
+            part.write_text(plan.model_dump_json(), "utf-8")
+            part.rename(self._folder / FILE)
         except OSError as exc:
-            log.warning("the credit plan can't be told", file=str(self._file), why=exc.strerror)
+            log.warning("the credit plan can't be told", folder=str(self._folder), why=exc.strerror)
+
+    def _take(self, plan: Plan) -> None:
+        self._plan = plan
+        self._interval = stretched(self._asked, plan.stretch)
+        self._next = plan.told_at + LOOK_EVERY
+
+    def _told(self) -> list[Plan]:
+        """The plans beside ours, and our own of an earlier run."""
+        return told_plans(self._folder.parent) if self._folder else []
+
+
+def told_plans(folder: Path) -> list[Plan]:
+    """The plans of all series under the spools' folder; what can't be read is none."""
+    plans = []
+    for file in sorted(folder.glob(f"*/{FILE}")):
+        try:
+            plans.append(Plan.model_validate_json(file.read_bytes()))
+        except (OSError, ValidationError):
+            continue
+    return plans

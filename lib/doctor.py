@@ -16,6 +16,7 @@ from rich.table import Table
 
 from lib import settings
 from lib.clock import Clock, isoformat
+from lib.credits import told_plans
 from lib.errors import SettingsRejected, TopcoinsError
 from lib.forecast import DAY, YEAR, in_a_year, sqlite_bytes_per_tick
 from lib.gaps import ledger
@@ -114,7 +115,7 @@ async def _keys(chosen: Settings, client: httpx.AsyncClient, store: Store, clock
         found.append(_how_asked(what, source, setting, keyed=key is not None, chosen=chosen))
         if key is not None and setting not in asked:
             asked.add(setting)
-            found += await _credits(setting, source, store, clock)
+            found += await _credits(setting, source, chosen, store, clock)
     none = sorted({service for service, _ in named} - askable)
     return found + [Finding(service, False, "no source can be asked") for service in none]
 
@@ -133,7 +134,7 @@ def _every(source: Source, chosen: Settings) -> str:
     return format_duration(source.interval(chosen.interval))
 
 
-async def _credits(setting: str, source: Source, store: Store, clock: Clock) -> list[Finding]:
+async def _credits(setting: str, source: Source, chosen: Settings, store: Store, clock: Clock) -> list[Finding]:
     what = f"{PREFIX}{setting.upper()}"
     began = clock()
     try:
@@ -143,6 +144,7 @@ async def _credits(setting: str, source: Source, store: Store, clock: Clock) -> 
     if allowance is None:
         return [Finding(what, True, f"{source.name} does not tell what is left of it")]
     found = [await _lasts(what, source.name, allowance.left, allowance.limit, allowance.resets_at, store, clock())]
+    found += _planned(what, source, chosen, clock())
     if allowance.told_at:
         told = allowance.told_at.astimezone(UTC)
         off = max(began - told - timedelta(seconds=1), told - clock(), timedelta())
@@ -169,6 +171,23 @@ async def _lasts(
     until = "for years" if days > YEARS else f"until {isoformat((now + days * DAY).replace(microsecond=0))}"
     well = resets_at is None or days >= (resets_at - now) / DAY
     return Finding(what, well, f"{seen}; at the last day's {used:,.0f} they last {until}")
+
+
+def _planned(what: str, source: Source, chosen: Settings, now: datetime) -> list[Finding]:
+    """Whether the interval the planner has come to leaves "now" an answer; if not, the settings that would."""
+    plans = [p for p in told_plans(chosen.spool_dir) if p.key == source.key_setting and p.resets_at > now]
+    if not plans:
+        return []
+    interval = timedelta(seconds=max(plans, key=lambda plan: plan.told_at).interval_s)
+    seen = f"planned to last at a tick every {format_duration(interval)}"
+    if interval <= max(chosen.max_age, chosen.interval):
+        return [Finding(f"{what}: plan", True, seen)]
+    fewer = int(chosen.assets * (chosen.max_age / interval))
+    can = f"{PREFIX}MAX_AGE={format_duration(interval + chosen.max_skew)}"
+    if fewer:
+        can = f"{PREFIX}ASSETS={fewer} or {can}"
+    why = f'longer than {PREFIX}MAX_AGE={format_duration(chosen.max_age)}, so "now" has no answer in between'
+    return [Finding(f"{what}: plan", False, f"{seen}, {why}; {can} would do")]
 
 
 async def _store_answers(store: Store) -> Finding:

@@ -5,6 +5,6 @@
 
 from lib.source.extract import Reading
 from lib.source.model import SourceFile, read_source
-from lib.source.upstream import Source
+from lib.source.upstream import Allowance, Source
 
-__all__ = ["Reading", "Source", "SourceFile", "read_source"]
+__all__ = ["Allowance", "Reading", "Source", "SourceFile", "read_source"]

@@ -17,8 +17,9 @@ from lib.errors import SettingsRejected
 from lib.schema import Series
 from lib.settings import Duration, SourceUrl
 
-Action = Literal["retry", "next_tick", "reset", "stop"]
-"""Try again within the tick; wait for the next one; wait for the quota's reset; stop until the key changes."""
+Action = Literal["retry", "next_tick", "next_minute", "reset", "reset_month", "stop"]
+"""Try again within the tick; wait for the next tick or the next minute; wait for the reset of the day's quota (UTC
+midnight) or of the month's (which the quota call tells); stop until the key changes."""
 
 _TAKEN = (schema.MARKER, schema.TIER, "tick")
 

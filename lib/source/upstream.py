@@ -4,6 +4,7 @@ import asyncio
 import math
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -17,14 +18,19 @@ from jmespath.exceptions import JMESPathError
 from pydantic import SecretStr
 
 from lib.clock import Clock, from_epoch, isoformat
-from lib.errors import SourceExhausted, SourceMalformed, SourceRejected, SourceUnavailable
+from lib.errors import SourceExhausted, SourceMalformed, SourceRejected, SourceUnavailable, TopcoinsError
 from lib.schema import Series
 from lib.source.extract import Extractor, Reading, number
 from lib.source.model import Action, Daily, SourceFile
 
 ATTEMPTS = 3
+MINUTE = timedelta(minutes=1)
 REFUSED_REST = timedelta(hours=1)
 """A refused key is tried again this rarely: a plan may be renewed without a new key."""
+
+
+class _MonthUsedUp(SourceExhausted):
+    """The month's quota is used up; when it is reset is yet to be asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +86,17 @@ class Source:
         self._extract = Extractor(file)
         self._at = jmespath.compile(file.records.at)
         self._rest: _Rest | None = None
+        self._resets_at: datetime | None = None
 
     @property
     def name(self) -> str:
         """The name that markers and answers give this source."""
         return self._file.name
+
+    @property
+    def key_setting(self) -> str:
+        """The setting its key comes from; nothing where it is asked without one."""
+        return self._file.key.setting if self._file.key and self._key else ""
 
     @property
     def series(self) -> Series:
@@ -149,7 +161,8 @@ class Source:
         left, limit = self._count(quota.left, answer), self._count(quota.limit, answer)
         if left is None or limit is None:
             raise SourceMalformed(f"{asked}: no credits at {quota.left} and {quota.limit}")
-        return Allowance(left, limit, _time(self._found(quota.resets_at, answer)), _date(response))
+        self._resets_at = _time(self._found(quota.resets_at, answer))
+        return Allowance(left, limit, self._resets_at, _date(response))
 
     def _of(self, day: date | None) -> dict[str, str]:
         if day is None:
@@ -199,6 +212,16 @@ class Source:
             return self._page_of(self._judge(response, body, asked), asked)
         except RecursionError as exc:
             raise SourceMalformed(f"{asked}: the answer is nested too deep") from exc
+        except _MonthUsedUp as exc:
+            raise await self._until_the_reset(str(exc)) from exc
+
+    async def _until_the_reset(self, said: str) -> SourceUnavailable | SourceRejected:
+        """Rest until the month's quota is reset. Where nobody tells when, a day at a time: asking costs nothing."""
+        now = self._clock()
+        with suppress(TopcoinsError):  # what it told last still holds
+            await self.allowance()
+        told = self._resets_at
+        return self._resting(SourceExhausted, said, now, told if told and told > now else _midnight(now))
 
     async def _get(self, url: str, params: Mapping[str, str | int | float], asked: str) -> tuple[httpx.Response, bytes]:
         request = self._file.request
@@ -268,15 +291,22 @@ class Source:
         now = self._clock()
         if action == "retry" and not wait:
             return SourceUnavailable(said, again=True)
-        if action in ("retry", "next_tick"):
+        if action == "reset_month" and not wait:
+            return _MonthUsedUp(said)
+        if action == "next_minute" and not wait:
+            wait = now.replace(second=0, microsecond=0) + MINUTE - now
+        if action in ("retry", "next_tick", "next_minute"):
             if wait:
                 self._rest = _Rest(now, now + wait, SourceUnavailable, f"{said}; asked to wait {wait}")
             return SourceUnavailable(said, retry_after=wait)
         until = now + REFUSED_REST
-        if action == "reset":
-            midnight = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
-            until = now + wait if wait else midnight
-        kind = SourceRejected if action == "stop" else SourceExhausted
+        if action in ("reset", "reset_month"):
+            until = now + wait if wait else _midnight(now)
+        return self._resting(SourceRejected if action == "stop" else SourceExhausted, said, now, until)
+
+    def _resting(
+        self, kind: type[SourceUnavailable | SourceRejected], said: str, now: datetime, until: datetime
+    ) -> SourceUnavailable | SourceRejected:
         said = f"{said}; not asked again before {isoformat(until.replace(microsecond=0))}"
         self._rest = _Rest(now, until, kind, said)
         return kind(said)
@@ -297,6 +327,11 @@ class Source:
         if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
             return None
         return float(value)
+
+
+def _midnight(at: datetime) -> datetime:
+    """The next one, in UTC."""
+    return at.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
 
 
 def _query(place: Mapping[str, int | str]) -> str:

@@ -92,6 +92,17 @@ class Process:
     def runs(self) -> bool:
         return self._process.poll() is None
 
+    @property
+    def memory(self) -> int:
+        """Bytes of memory it holds."""
+        return int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    @property
+    def cpu_s(self) -> float:
+        """Seconds of CPU it has used, while it runs."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def send(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 

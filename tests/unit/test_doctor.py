@@ -1,6 +1,7 @@
 """`topcoins doctor`: each finding is well or wrong for a reason that can be read."""
 
 import asyncio
+import json
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -94,6 +95,23 @@ def test_credits_that_do_not_last_until_the_reset_are_wrong(environ, clock, cred
     found = findings(environ | {"TOPCOINS_CMC_API_KEY": "good"}, clock)["TOPCOINS_CMC_API_KEY"]
     assert found.well == well
     assert "they last" in found.seen
+
+
+@pytest.mark.parametrize(("interval", "well"), [(600, True), (2880, False)])
+def test_a_plan_that_leaves_now_without_an_answer_is_wrong_and_names_the_setting_that_can(
+    environ, clock, tmp_path, interval, well
+):
+    (tmp_path / "spool" / "price").mkdir(parents=True)
+    times = {"resets_at": "2026-09-01T00:00:00Z", "told_at": "2026-08-01T11:00:00Z", "since": "2026-08-01T11:00:00Z"}
+    numbers = {"left": 9e3, "limit": 1e4, "per_day": 300, "since_left": 9e3, "interval_s": interval, "stretch": 1}
+    plan = {"source": "coinmarketcap", "key": "cmc_api_key", "lasts_until": None, **times, **numbers}
+    (tmp_path / "spool" / "price" / "credits.json").write_text(json.dumps(plan))
+    environ |= {"TOPCOINS_SPOOL_DIR": str(tmp_path / "spool"), "TOPCOINS_ASSETS": "1000"}
+    found = findings(environ | {"TOPCOINS_CMC_API_KEY": "good"}, clock)["TOPCOINS_CMC_API_KEY: plan"]
+    assert found.well == well
+    if not well:
+        assert found.seen.startswith("planned to last at a tick every 48m, longer than TOPCOINS_MAX_AGE=10m")
+        assert found.seen.endswith("TOPCOINS_ASSETS=208 or TOPCOINS_MAX_AGE=49m would do")
 
 
 def test_hardly_any_use_lasts_for_years(environ, clock):

@@ -133,7 +133,12 @@ def test_a_sound_file_loads_with_what_it_left_out(path):
         ('usd = "usd"', 'usd = "usd"\ntick = "at"', "fields.tick.[key]", "'tick' is a name the stores use themselves"),
         ('code = "error"', "", "errors.code", "Field required"),
         ('message = "message"', "", "errors.message", "Field required"),
-        ('"http 5xx" = "retry"', '"http 5xx" = "again"', "errors.actions.http 5xx", "'retry', 'next_tick', 'reset'"),
+        (
+            '"http 5xx" = "retry"',
+            '"http 5xx" = "again"',
+            "errors.actions.http 5xx",
+            "'retry', 'next_tick', 'next_minute'",
+        ),
         ('message = "message"', 'message = "message"\nfine = "0"', "errors.fine", "valid list"),
         ('message = "message"', 'message = "message"\notherwise = 1', "errors.otherwise", "'retry', 'next_tick'"),
     ],

@@ -164,7 +164,7 @@ async def test_what_a_file_asks_for_is_asked_on_every_page():
 # Errors
 
 
-RETRY, NEXT, RESET, STOP = "retry", "next_tick", "reset", "stop"
+RETRY, NEXT, NEXT_MIN, RESET, STOP = "retry", "next_tick", "next_minute", "reset", "stop"
 
 
 def cmc_error(code: int | str, status: int = 200) -> tuple[dict[str, Any], int]:
@@ -176,7 +176,13 @@ ERRORS = [
     ("cmc", recorded("cmc-error-http401"), 401, STOP, "code 1002: API key missing."),
     ("cmc", recorded("cmc-error-1002-keymissing-1-20200323"), 401, STOP, "code 1002: API key missing."),
     ("cmc", recorded("cmc-error-http403"), 403, STOP, "code 1006: Your API Key subscription plan doesn't support"),
-    ("cmc", recorded("cmc-error-http429"), 429, NEXT, "code 1008: You've exceeded your API Key's HTTP request rate"),
+    (
+        "cmc",
+        recorded("cmc-error-http429"),
+        429,
+        NEXT_MIN,
+        "code 1008: You've exceeded your API Key's HTTP request rate",
+    ),
     ("cmc", recorded("cmc-error-http500"), 500, RETRY, "code 500: An internal server error occurred"),
     ("coindesk", recorded("coindesk-data-error-401-keyrequired-1-20260623"), 401, STOP, "code 2: API key required"),
     ("coindesk", recorded("cryptocompare-minapi-error-paramrequired-http200-1-20260102"), 200, STOP, "tsym is a req"),
@@ -197,8 +203,9 @@ ERRORS = [
     ("coindesk", recorded("cryptocompare-minapi-error-unknownpath-http200-1-20260102"), 200, STOP, "Path does not ex"),
     *(("cmc", *cmc_error(code, 401), STOP, f"code {code}") for code in (1001, 1003, 1004, 1005, 1007, "1001")),
     *(("cmc", *cmc_error(code, 200), STOP, f"code {code}") for code in (1001, "1002", 1003)),
-    *(("cmc", *cmc_error(code, status), RESET, f"code {code}") for code in (1009, "1010") for status in (200, 429)),
-    *(("cmc", *cmc_error(code, status), NEXT, f"code {code}") for code in (1008, "1011") for status in (200, 429)),
+    *(("cmc", *cmc_error(code, status), RESET, f"code {code}") for code in (1009, "1009") for status in (200, 429)),
+    *(("cmc", *cmc_error(code, status), NEXT, f"code {code}") for code in (1011, "1011") for status in (200, 429)),
+    *(("cmc", *cmc_error(code, status), NEXT_MIN, f"code {code}") for code in (1008, "1008") for status in (200, 429)),
     *(("cmc", *cmc_error(code, 200), NEXT, f"code {code}") for code in (7777, "surprise")),
     *(("cmc", *cmc_error(code, 200), RETRY, f"code {code}") for code in (500, "500")),
     *(("cmc", b"<html>", status, RETRY, f"HTTP {status}") for status in (500, 502, 503, 504)),
@@ -217,9 +224,12 @@ async def test_each_error_does_what_its_source_file_says(name, body, status, act
     assert f"HTTP {status}" in str(failed)
     assert isinstance(failed, SourceRejected if action == STOP else SourceUnavailable)
     assert len(upstream.asked) == (3 if action == RETRY else 1)
-    rest = {RETRY: timedelta(), NEXT: timedelta(), RESET: timedelta(hours=12), STOP: timedelta(hours=1)}[action]
+    rest = {
+        RETRY: timedelta(), NEXT: timedelta(), NEXT_MIN: timedelta(minutes=1), RESET: timedelta(hours=12),
+        STOP: timedelta(hours=1),
+    }[action]  # fmt: skip
     upstream.asked.clear()
-    if rest:
+    if rest > timedelta(minutes=1):
         clock.now = NOON + rest - timedelta(seconds=1)
         resting = await failure(source)
         assert not upstream.asked
@@ -239,11 +249,43 @@ async def test_a_refused_key_that_works_again_is_taken_up_after_an_hour():
     assert await ids(source, 1) == [1]
 
 
-async def test_used_up_credits_are_waited_for_until_midnight_utc():
-    clock, upstream = FakeClock(NOON.replace(hour=23, minute=59)), Upstream(says(*cmc_error(1010)), says(listing(1)))
+async def test_a_days_used_up_credits_are_waited_for_until_midnight_utc():
+    clock, upstream = FakeClock(NOON.replace(hour=23, minute=59)), Upstream(says(*cmc_error(1009)), says(listing(1)))
     source = made(CMC, upstream, clock=clock)
     assert "not asked again before 2026-08-02T00:00:00Z" in str(await failure(source))
     clock.move(minutes=1)
+    assert await ids(source, 1) == [1]
+
+
+async def test_a_months_used_up_credits_are_waited_for_until_the_reset_that_the_quota_tells():
+    info = recorded("cmc-key-info-1-20240122T1635Z")
+    info["data"]["plan"]["credit_limit_monthly_reset_timestamp"] = "2026-08-19T07:30:00.000Z"
+    clock, upstream = FakeClock(), Upstream(says(*cmc_error(1010)), says(info), says(listing(1)))
+    source = made(CMC, upstream, clock=clock)
+    assert "not asked again before 2026-08-19T07:30:00Z" in str(await failure(source))
+    clock.now = NOON.replace(day=19, hour=7, minute=29)
+    await failure(source)
+    assert len(upstream.asked) == 2
+    clock.move(minutes=1)
+    assert await ids(source, 1) == [1]
+
+
+async def test_a_months_used_up_credits_are_asked_for_again_each_day_where_nobody_tells_the_reset():
+    clock, upstream = FakeClock(), Upstream(says(*cmc_error(1010)), says(b"<html>", 500), says(listing(1)))
+    source = made(CMC, upstream, clock=clock)
+    assert "not asked again before 2026-08-02T00:00:00Z" in str(await failure(source))
+    clock.now = NOON.replace(day=2, hour=0)
+    assert await ids(source, 1) == [1]
+
+
+async def test_a_minutes_used_up_requests_are_waited_for_until_the_next_minute():
+    clock, upstream = FakeClock(NOON.replace(second=20)), Upstream(says(*cmc_error(1008)), says(listing(1)))
+    source = made(CMC, upstream, clock=clock)
+    await failure(source)
+    clock.move(seconds=39)
+    assert isinstance(await failure(source), SourceUnavailable)
+    assert len(upstream.asked) == 1
+    clock.move(seconds=1)
     assert await ids(source, 1) == [1]
 
 

@@ -67,10 +67,7 @@ class Trouble:
     async def kill(self, begin: float, until: float) -> None:
         """Kill an ingestor now and then, and start it again."""
         last = begin + (until - begin) * KILLS_END
-        while True:
-            await asyncio.sleep(self._chance.uniform(0.5, 1.5) * KILL_EVERY_S)
-            if time.monotonic() > last:
-                return
+        while await self._pause(KILL_EVERY_S, last):
             name = self._chance.choice(INGESTORS)
             process, _ = self._watched[name]
             process.send(signal.SIGKILL)
@@ -80,10 +77,7 @@ class Trouble:
 
     async def lock(self, file: Path, until: float) -> None:
         """Hold the embedded store's write lock now and then, longer than writers wait."""
-        while True:
-            await asyncio.sleep(self._chance.uniform(0.5, 1.5) * LOCK_EVERY_S)
-            if time.monotonic() > until - 4 * LOCKED_S:
-                return
+        while await self._pause(LOCK_EVERY_S, until - 4 * LOCKED_S):
             with closing(sqlite3.connect(file, isolation_level=None, timeout=LOCKED_S)) as connection:
                 connection.execute("BEGIN IMMEDIATE")
                 await asyncio.sleep(LOCKED_S)
@@ -98,6 +92,14 @@ class Trouble:
                 elif name not in INGESTORS:
                     self._seen.fault(name, "ended by itself")
             await asyncio.sleep(SAMPLE_S)
+
+    async def _pause(self, every: float, last: float) -> bool:
+        """Wait about so long; False, at once, where that would be too late."""
+        seconds = self._chance.uniform(0.5, 1.5) * every
+        if time.monotonic() + seconds > last:
+            return False
+        await asyncio.sleep(seconds)
+        return True
 
     def stop(self) -> None:
         """End the ingestors; each finishes its tick."""

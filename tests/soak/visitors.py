@@ -44,6 +44,7 @@ class Visitors:
         paces: list[tuple[Visit, float]] = [
             (self.now, 0.3), (self.past, 0.5), (self.csv, 1.5), (self.about, 1.0), (self.bad, 1.0), (self.garbage, 3.0),
             (self.hang_up, 2.0), (self.crowd, 45.0), (self.slow, 60.0), (self.listen, 20.0),
+            (self.lines, 4.0), (self.export, 15.0),
         ]  # fmt: skip
         async with asyncio.TaskGroup() as group:
             for visit, every in paces:
@@ -65,6 +66,15 @@ class Visitors:
     async def csv(self) -> None:
         """As a spreadsheet would."""
         await self._ask("csv", "/", format="csv", datetime=self._instant(), limit=100)
+
+    async def lines(self) -> None:
+        """As the page for people draws them."""
+        await self._ask("sparklines", "/v1/sparklines", ids="1,1027,825", span="1h", points=24)
+
+    async def export(self) -> None:
+        """Who was in the list at each step of a span."""
+        form = self._chance.choice(["ndjson", "csv"])
+        await self._ask("export", "/v1/export", **{"from": "now-20m", "every": "1m", "top": 50, "format": form})
 
     async def about(self) -> None:
         """How things stand."""

@@ -23,6 +23,21 @@ def test_the_environment_is_the_locked_one_without_the_developers_tools():
         assert {"--locked", "--no-dev", "--no-editable"} <= set(command.split())
 
 
+def test_everything_locked_has_its_hash():
+    locked = tomllib.loads((ROOT / "uv.lock").read_text("utf-8"))["package"]
+    foreign = [package for package in locked if package["source"] != {"editable": "."}]
+    assert len(foreign) > 50
+    for package in foreign:
+        files = [*package.get("wheels", []), *([package["sdist"]] if "sdist" in package else [])]
+        assert files, package["name"]
+        assert all(re.fullmatch(r"sha256:[0-9a-f]{64}", file["hash"]) for file in files), package["name"]
+
+
+def test_no_layer_is_given_a_secret():
+    assert not re.search(r"(?im)^(?:ARG|ENV) .*(?:KEY|TOKEN|SECRET|PASSWORD)", TEXT)
+    assert not re.search(r"--mount=type=secret|\.env|COPY \. ", TEXT)
+
+
 def test_the_last_stage_copies_the_environment_and_nothing_else():
     assert re.findall(r"(?m)^(?:COPY|ADD) .*", LAST) == ["COPY --from=build /opt/topcoins /opt/topcoins"]
     assert "UV_PROJECT_ENVIRONMENT=/opt/topcoins" in BUILD

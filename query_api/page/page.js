@@ -26,12 +26,12 @@ const shownAt = () => (time.chosen() === null ? now() : Date.parse(state.answer.
 async function load() {
   state.asking.abort();
   const { signal } = (state.asking = new AbortController());
-  const at = time.chosen();
-  time.show(at, state.first, now());
-  document.body.classList.toggle("past", at !== null);
   try {
-    const instant = at && rfc3339(at);
-    const answer = await ask("v1/top", { limit: limit.value, datetime: instant }, signal);
+    await settle(signal);
+    const at = time.chosen();
+    time.show(at, state.first, now());
+    document.body.classList.toggle("past", at !== null);
+    const answer = await ask("v1/top", { ...asked(), limit: limit.value, datetime: at && rfc3339(at) }, signal);
     if (at === null) state.ahead = Date.parse(answer.requested_at) - Date.now();
     const follows = state.answer !== null && at === null;
     state.answer = answer;
@@ -44,6 +44,19 @@ async function load() {
     if (error.name === "AbortError") return;
     refuse(error);
   }
+}
+
+/** What the address asks for beside instant and length, such as a filter: the API's own parameters. */
+function asked() {
+  return { ...Object.fromEntries(new URLSearchParams(location.search)), format: null };
+}
+
+/** Turn an instant only the API can read into the one it means, which stays that one. */
+async function settle(signal) {
+  const text = time.unread();
+  if (text === null) return;
+  const { requested_at: at } = await ask("v1/top", { ...asked(), limit: 1, datetime: text }, signal);
+  time.choose(new Date(at), { instead: true });
 }
 
 /** The prices of the last day, by the snapshot the list stands on. */
@@ -125,9 +138,9 @@ function links() {
   }
 }
 
-const asked = new URLSearchParams(location.search).get("limit");
-if (asked && ![...limit.options].some((option) => option.value === asked)) limit.add(new Option(asked, asked));
-limit.value = asked ?? "200";
+const length = asked().limit;
+if (length && ![...limit.options].some((option) => option.value === length)) limit.add(new Option(length, length));
+limit.value = length ?? "200";
 limit.addEventListener("change", () => {
   const url = new URL(location.href);
   url.searchParams.set("limit", limit.value);

@@ -17,17 +17,23 @@ export function chosen() {
   return Number.isNaN(date.getTime()) ? null : date;
 }
 
+/** What the address says of the instant where only the API knows what that means, such as now-90m; else null. */
+export function unread() {
+  const text = new URLSearchParams(location.search).get("datetime");
+  return chosen() === null && text !== "now" ? text : null;
+}
+
 /** Without an offset it is UTC, as the API has it. */
 function zoned(text) {
   return /T.*(Z|[+-]\d\d:\d\d)$/i.test(text) || !text.includes("T") ? text : text + "Z";
 }
 
-/** Put an instant, or live, into the address. */
-export function choose(date) {
+/** Put an instant, or live, into the address: a step of its own in the browser's history, or `instead` of this one. */
+export function choose(date, { instead = false } = {}) {
   const url = new URL(location.href);
   if (date === null) url.searchParams.delete("datetime");
   else url.searchParams.set("datetime", rfc3339(date));
-  history.pushState(null, "", url);
+  history[instead ? "replaceState" : "pushState"](null, "", url);
 }
 
 /** Call `go` with what the controls ask for; `now` tells the present. */
@@ -60,7 +66,7 @@ export function show(shown, first, now) {
   at.max = new Date(now).toISOString().slice(0, 16);
   slider.value = Math.floor(instant.getTime() / 1000);
   slider.ariaValueText = `${moment(instant)} UTC`;
-  live.ariaPressed = String(shown === null);
+  live.ariaPressed = String(shown === null && unread() === null);
 }
 
 /** The span the slider covers, in seconds. */

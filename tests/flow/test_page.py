@@ -166,6 +166,14 @@ def test_a_past_minute_is_shown_as_the_api_has_it_and_live_is_one_press_away(bro
     browser.shows(isoformat(minute))
 
 
+def test_the_address_means_what_it_means_to_the_api(browser, archive):
+    browser.open(page(archive, "?datetime=now-20m&symbols=TINY"))
+    shown = utc_now() - datetime.fromisoformat(browser.shown())
+    assert timedelta(minutes=19) < shown < timedelta(minutes=22)
+    assert [row["symbol"] for row in rows(browser)] == ["TINY"]
+    assert "now-20m" not in browser.script("return location.search")
+
+
 def test_prices_are_plain_and_names_are_text(browser, archive):
     browser.open(page(archive))
     shown = {row["symbol"]: row["shown"] for row in rows(browser)}

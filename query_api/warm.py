@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from cachetools import LRUCache
+from cachetools import TLRUCache
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lib.clock import Clock
@@ -16,7 +16,7 @@ FRESH_UNTIL = "topcoins.fresh_until"
 LARGEST = 4 * 2**20
 """Bytes of one answer that is kept."""
 HELD = 32 * 2**20
-"""Bytes of all of them."""
+"""Bytes of all of them; those whose time is over go as the next one comes."""
 OVERHEAD = 2048
 """What an answer takes beside its body, so that many empty ones do not count as nothing."""
 
@@ -34,8 +34,7 @@ class Warm:
 
     def __init__(self, app: ASGIApp, *, clock: Clock) -> None:
         self._app = app
-        self._clock = clock
-        self._answers: MutableMapping[Any, _Answer] = LRUCache(HELD, getsizeof=_size)
+        self._answers: MutableMapping[Any, _Answer] = TLRUCache(HELD, ttu=_until, timer=clock, getsizeof=_size)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer from memory, or pass on and remember."""
@@ -44,7 +43,7 @@ class Warm:
             return
         key = (scope["method"], scope["path"], scope["query_string"], _deciding_headers(scope))
         kept = self._answers.get(key)
-        if kept and self._clock() < kept.until:
+        if kept:
             scope["route"] = kept.route
             for message in kept.messages:
                 await send(message)
@@ -67,6 +66,10 @@ class Warm:
         until = scope.get(FRESH_UNTIL)
         if until and size <= LARGEST:
             self._answers[key] = _Answer(tuple(messages), until, scope.get("route"), size)
+
+
+def _until(key: object, answer: _Answer, now: datetime) -> datetime:
+    return answer.until
 
 
 def _size(answer: _Answer) -> int:

@@ -5,6 +5,7 @@ A pytest plugin. Without a server such tests are skipped; with TOPCOINS_TEST_REQ
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import pytest
@@ -26,6 +27,8 @@ from lib.store.influx import InfluxStore
 VERSION = "2.9.1"
 PATIENCE = 20.0
 """Seconds a private server may take until it answers."""
+VERIFIES = False
+"""Plain HTTP has nothing to verify, and to read the certificates costs more than to ask."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,8 @@ class Influxd:
     def api(self, method: str, path: str, **asked: Any) -> Any:
         """What the server's API answers; raises unless it agrees."""
         headers = {"Authorization": f"Token {self.token}"}
-        answer = httpx.request(method, f"{self.url}/api/v2/{path}", headers=headers, timeout=PATIENCE, **asked)
+        asked |= {"headers": headers, "timeout": PATIENCE, "verify": VERIFIES}
+        answer = httpx.request(method, f"{self.url}/api/v2/{path}", **asked)
         answer.raise_for_status()
         return answer.json() if answer.content else None
 
@@ -105,36 +109,65 @@ def influx_bucket(influxd: Influxd) -> Iterator[Bucket]:
 @contextmanager
 def fresh_influxd(folder: Path) -> Iterator[str]:
     """The address of a private server that nobody has set up yet, with its files in the folder."""
-    program = _program()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [
-        program,
-        f"--bolt-path={folder / 'influxd.bolt'}",
-        f"--sqlite-path={folder / 'influxd.sqlite'}",
-        f"--engine-path={folder / 'engine'}",
-        f"--http-bind-address=127.0.0.1:{port}",
-        "--reporting-disabled",
-        "--log-level=error",
-    ]
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("INFLUXD_")}
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(command, cwd=folder, env=environ, stdout=log, stderr=subprocess.STDOUT)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        _await_ready(url, process, folder / "log")
-        yield url
-    finally:
-        process.kill()
-        process.wait()
+    with PrivateServer(folder) as server:
+        yield server.url
+
+
+class PrivateServer:
+    """A server with its files in a folder: one that was killed starts again on them, at the same address."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port = probe.getsockname()[1]
+        self._folder = folder
+        self._log = folder / "log"
+        self.url = f"http://127.0.0.1:{self._port}"
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.kill()
+
+    def start(self) -> None:
+        """Returns once it answers."""
+        command = [
+            _program(),
+            f"--bolt-path={self._folder / 'influxd.bolt'}",
+            f"--sqlite-path={self._folder / 'influxd.sqlite'}",
+            f"--engine-path={self._folder / 'engine'}",
+            f"--http-bind-address=127.0.0.1:{self._port}",
+            "--reporting-disabled",
+            "--log-level=error",
+        ]
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("INFLUXD_")}
+        with self._log.open("a") as log:
+            self._process = subprocess.Popen(
+                command, cwd=self._folder, env=environ, stdout=log, stderr=subprocess.STDOUT
+            )
+        try:
+            _await_ready(self.url, self._process, self._log)
+        except BaseException:
+            self.kill()
+            raise
+
+    def kill(self) -> None:
+        """With SIGKILL: it has no time to put anything in order."""
+        self._process.kill()
+        self._process.wait()
+
+    def send(self, number: signal.Signals) -> None:
+        """A signal to the process."""
+        self._process.send_signal(number)
 
 
 def set_up(url: str) -> Influxd:
     """A fresh server with an organisation and an operator's token, made the plain way."""
     token = uuid.uuid4().hex
     asked = {"username": "admin", "password": uuid.uuid4().hex, "org": "topcoins", "bucket": "first", "token": token}
-    httpx.post(f"{url}/api/v2/setup", json=asked, timeout=PATIENCE).raise_for_status()
+    httpx.post(f"{url}/api/v2/setup", json=asked, timeout=PATIENCE, verify=VERIFIES).raise_for_status()
     return Influxd(url, "topcoins", token)
 
 
@@ -155,7 +188,7 @@ def _await_ready(url: str, process: "subprocess.Popen[bytes]", log: Path) -> Non
         if process.poll() is not None:
             pytest.fail(f"influxd ended: {log.read_text('utf-8')[-2000:]}")
         try:
-            if httpx.get(f"{url}/ready", timeout=1).is_success:
+            if httpx.get(f"{url}/ready", timeout=1, verify=VERIFIES).is_success:
                 return
         except httpx.TransportError:
             pass

@@ -1,5 +1,6 @@
 """What must be true at any moment, whatever went wrong."""
 
+from collections import Counter
 from collections.abc import Collection
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import httpx
 
 from lib.clock import from_epoch, isoformat
+from lib.gaps import ledger
 from lib.snapshot import Marker, unpack_ids
 from lib.spool import counted, waiting
 from lib.store import Store
@@ -70,15 +72,16 @@ async def no_answer_is_false(client: httpx.AsyncClient, ticks: Collection[dateti
 
 
 async def causes(world: World, series: str) -> dict[str, int]:
-    """The missing ticks of the last day by cause, as /v1/gaps tells them."""
-    async with world.api() as client:
-        answer = await client.get("/v1/gaps")
-    assert answer.status_code == 200, answer.text
-    found: dict[str, int] = {}
-    for gap in answer.json()["series"][series]["gaps"]:
-        for cause, ticks in gap["causes"].items():
-            found[cause] = found.get(cause, 0) + ticks
-    return found
+    """The missing ticks of the last day by cause: the ledger that /v1/gaps tells."""
+    now, store = world.clock.now, world.open_reader()
+    try:
+        found = await ledger(store, series, now - DAY, now, now=now, folder=world.spool_of(series))
+    finally:
+        await store.close()
+    told: Counter[str] = Counter()
+    for gap in found.gaps:
+        told.update(gap.causes)
+    return dict(told)
 
 
 def noted_ticks(file: Path) -> set[datetime]:

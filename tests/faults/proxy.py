@@ -12,6 +12,15 @@ CHUNK = 65536
 LATE_S = 0.05
 CUT_AFTER = 40
 
+STANDING_IN = {
+    "garbage": b"HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\ngarbage",
+    "not UTF-8": b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n\xff\xfe",
+    "a page of a portal": b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 6\r\n\r\n<html>",
+    "a redirect": b"HTTP/1.1 302 Found\r\nlocation: http://elsewhere.invalid/\r\ncontent-length: 0\r\n\r\n",
+    "no HTTP": b"what?\r\n\r\n",
+}
+"""What may answer in a server's place."""
+
 Meant = Callable[[bytes], bool]
 """Whether a request, by its first bytes, is one that is to fail."""
 

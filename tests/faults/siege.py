@@ -1,16 +1,14 @@
 """The real services under siege: each round one thing breaks for some seconds, is mended, and all recovers."""
 
 import asyncio
-import os
 import random
 import signal
-import subprocess
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -25,9 +23,9 @@ from lib.store import Store
 from lib.store.influx import InfluxStore
 from lib.store.sqlite import SqliteStore
 from tests.faults.invariants import each_marker_has_exactly_its_rows
-from tests.faults.proxy import Mode, Proxy
+from tests.faults.proxy import STANDING_IN, Mode, Proxy
 from tests.flow.processes import Process, Stage, free_port, upstream
-from tests.influxd import fresh_influxd
+from tests.influxd import PrivateServer
 
 INGESTORS = {"price": "ingest_price", "volume_rank": "ingest_rank"}
 ASSETS = 60
@@ -46,8 +44,12 @@ class Place:
 
     settings: dict[str, dict[str, object]]
     open: Callable[[], Store]
-    port: int | None = None
-    pids: list[int] = field(default_factory=list)
+    server: PrivateServer | None = None
+
+    @property
+    def port(self) -> int | None:
+        """The server's."""
+        return urlsplit(self.server.url).port if self.server else None
 
 
 @contextmanager
@@ -60,7 +62,8 @@ def sqlite(stage: Stage) -> Iterator[Place]:
 @contextmanager
 def influx(stage: Stage) -> Iterator[Place]:
     """A real InfluxDB, set up by `topcoins init`; the services get the token made for each."""
-    with tempfile.TemporaryDirectory(prefix="influxd-") as folder, fresh_influxd(Path(folder)) as url:
+    with tempfile.TemporaryDirectory(prefix="influxd-") as folder, PrivateServer(Path(folder)) as server:
+        url = server.url
         init = stage.topcoins("init", "--folder", "tokens", STORE_URL=url)
         assert init.ends() == 0, init.err
         names = (*INGESTORS.values(), "query_api")
@@ -69,15 +72,8 @@ def influx(stage: Stage) -> Iterator[Place]:
         yield Place(
             {name: {"STORE_URL": url, "INFLUX_TOKEN_FILE": token} for name, token in tokens.items()},
             lambda: InfluxStore(url, org="topcoins", bucket="market", token=secret, clock=utc_now),
-            urlsplit(url).port,
-            _children(folder),
+            server,
         )
-
-
-def _children(mark: str) -> list[int]:
-    """The processes whose command line holds this folder."""
-    found = subprocess.run(["pgrep", "-f", f"bolt-path={mark}"], capture_output=True, text=True, check=False)
-    return [int(line) for line in found.stdout.split()]
 
 
 class Siege:
@@ -119,8 +115,9 @@ class Siege:
             found.append((f"the upstream: {mode}", partial(self._fails, self._upstream, mode), DOWN | AWAY))
             if self._place.port:
                 found.append((f"the store: {mode}", partial(self._fails, self._store, mode), DOWN))
-        if self._place.pids:
-            found.append(("InfluxDB stands still", self._server_stopped, DOWN))
+        if server := self._place.server:
+            found.append(("InfluxDB stands still", partial(self._server_stopped, server), DOWN))
+            found.append(("kill -9 of InfluxDB", partial(self._server_killed, server), DOWN))
         return found
 
     def _start(self, name: str) -> None:
@@ -146,15 +143,19 @@ class Siege:
         await self._a_while()
         self._services[name].send(signal.SIGCONT)
 
-    async def _server_stopped(self) -> None:
-        for pid in self._place.pids:
-            os.kill(pid, signal.SIGSTOP)
+    async def _server_stopped(self, server: PrivateServer) -> None:
+        server.send(signal.SIGSTOP)
         await self._a_while()
-        for pid in self._place.pids:
-            os.kill(pid, signal.SIGCONT)
+        server.send(signal.SIGCONT)
+
+    async def _server_killed(self, server: PrivateServer) -> None:
+        await asyncio.sleep(self._chance.uniform(0, 1))
+        server.kill()
+        await self._a_while()
+        await asyncio.to_thread(server.start)
 
     async def _fails(self, proxy: Proxy, mode: Mode) -> None:
-        await proxy.fail(mode)
+        await proxy.fail(mode, error=self._chance.choice(list(STANDING_IN.values())))
         await self._a_while()
         await proxy.fail("through")
 
@@ -221,7 +222,7 @@ class Siege:
 
     async def _asked(self, path: str) -> Any:
         try:
-            async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
+            async with httpx.AsyncClient(trust_env=False, verify=False, timeout=10) as client:
                 answer = await client.get(f"http://127.0.0.1:{self._ports[1]}{path}")
         except httpx.TransportError:
             return None

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from lib.spool import encode
+from lib.spool import Counts, counted, encode
 from tests.fakes import FakeClock
 from tests.faults import victim
 from tests.faults.invariants import causes, hold, no_answer_is_false, noted_ticks
@@ -36,12 +36,7 @@ async def goes_on(world: World, task: Task) -> None:
 
 async def all_is_stored_but(world: World, task: Task, missing: dict[str, int]) -> None:
     assert await causes(world, task.series) == missing
-    async with world.api() as client:
-        told = (await client.get("/v1/status")).json()["series"][task.series]
-    ticks = task.ticks + 2 - sum(missing.values())
-    assert told["spool"] | {"spooled_bytes": 0} == {
-        "fetched": ticks, "stored": ticks, "spooled": 0, "dropped": 0, "spooled_bytes": 0
-    }  # fmt: skip
+    assert counted(world.spool_of(task.series)) == Counts(fetched=task.ticks + 2 - sum(missing.values()))
 
 
 @pytest.mark.parametrize("series", ["price", "volume_rank"])
@@ -73,11 +68,10 @@ async def test_killed_at_any_step_of_a_full_spool(tmp_path, step):
     world = World(tmp_path, FakeClock(START), limit=task.limit)
     await goes_on(world, task)
     found = await causes(world, "price")
-    async with world.api() as client:
-        spool = (await client.get("/v1/status")).json()["series"]["price"]["spool"]
-    assert (spool["spooled"], spool["stored"] + spool["dropped"]) == (0, spool["fetched"])
+    counts = counted(world.spool_of("price"))
+    assert (counts.spooled, counts.stored + counts.dropped) == (0, counts.fetched)
     fetched = step in ("after the snapshot's file", "after the spool")
-    assert found == named(store=spool["dropped"], not_running=0 if fetched else 1)
+    assert found == named(store=counts.dropped, not_running=0 if fetched else 1)
 
 
 def named(**ticks: int) -> dict[str, int]:

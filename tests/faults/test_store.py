@@ -12,16 +12,17 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from lib.spool import Counts, counted
 from lib.store import Store
+from lib.store.influx.server import TIMEOUT
 from lib.store.sqlite import SqliteStore
 from tests.fakes import FakeClock
-from tests.faults.invariants import causes, hold, no_answer_is_false
-from tests.faults.proxy import Mode, Proxy
-from tests.faults.world import MINUTE, START, World
+from tests.faults.invariants import causes, hold
+from tests.faults.proxy import STANDING_IN, Mode, Proxy
+from tests.faults.world import World
 from tests.influxd import Bucket, Influxd
 
 SERIES = ["price", "volume_rank"]
-HOUR = timedelta(hours=1)
 SOON = timedelta(seconds=0.4)
 WAITS = 2
 """So many ticks a store is away."""
@@ -101,16 +102,9 @@ async def test_a_file_that_another_process_locks_is_waited_for(tmp_path, series)
 
 WRITES = {"the question before": b"POST /api/v2/query", "the rows": b"POST /api/v2/write", "the marker": b"snapshot,"}
 MODES: list[Mode] = ["refuse", "hang", "reset", "cut", "error"]
-STANDING_IN = {
-    "garbage": b"HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\ngarbage",
-    "not UTF-8": b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n\xff\xfe",
-    "a page of a portal": b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 6\r\n\r\n<html>",
-    "a redirect": b"HTTP/1.1 302 Found\r\nlocation: http://elsewhere.invalid/\r\ncontent-length: 0\r\n\r\n",
-    "no HTTP": b"what?\r\n\r\n",
-}
 STATUSES = (401, 403, 404, 408, 429, 500, 502, 503, 504)
 REPLIES = [
-    *((which, name, reply) for which in WRITES for name, reply in STANDING_IN.items()),
+    *((which, name, reply) for which, (name, reply) in zip(itertools.cycle(WRITES), STANDING_IN.items(), strict=False)),
     *(
         (which, str(status), f"HTTP/1.1 {status} No\r\ncontent-length: 18\r\n\r\n".encode() + b'{"message":"busy"}')
         for status, which in zip(STATUSES, 3 * list(WRITES), strict=True)
@@ -129,20 +123,16 @@ def bucket(influxd: Influxd) -> Iterator[Bucket]:
         influxd.drop_bucket(name)
 
 
-@pytest.fixture(scope="module")
-def starts() -> Iterator[datetime]:
-    """Each before all others, so that none has a past."""
-    return (START - n * HOUR for n in itertools.count())
-
-
 @asynccontextmanager
-async def behind_a_proxy(tmp_path, bucket: Bucket, start: datetime) -> AsyncIterator[tuple[World, Proxy]]:
+async def behind_a_proxy(
+    tmp_path, bucket: Bucket, start: datetime, patience: timedelta = SOON
+) -> AsyncIterator[tuple[World, Proxy]]:
     port = urlsplit(bucket.server.url).port
     assert port is not None
     clock = FakeClock(start)
     reader = bucket.store(clock)
     async with Proxy(port) as proxy:
-        ours = partial(bucket.store, url=proxy.url, timeout=SOON)
+        ours = partial(bucket.store, url=proxy.url, timeout=patience)
         yield World(tmp_path, clock, make_store=ours, make_reader=lambda clock: Kept(reader)), proxy
     await reader.close()
 
@@ -174,11 +164,8 @@ async def store_fails(world: World, proxy: Proxy, series: str, which: str, mode:
         assert (await causes(world, series)).get("store", 0) <= WAITS
         assert await world.ticks(ingest, 1) == [True]
     await hold(world, series)
-    async with world.api() as client:
-        told = (await client.get("/v1/status")).json()["series"][series]
-        await no_answer_is_false(client, [world.clock.now - n * MINUTE for n in range(WAITS + 2)])
-    assert told["missing_last_hour"] == {}
-    assert (told["spool"]["fetched"], told["spool"]["stored"]) == (WAITS + 2, WAITS + 2)
+    assert await causes(world, series) == {}
+    assert counted(world.spool_of(series)) == Counts(fetched=WAITS + 2)
 
 
 @pytest.mark.influx
@@ -199,7 +186,7 @@ async def test_whatever_stands_in_for_the_server_confirms_nothing(tmp_path, buck
 @pytest.mark.influx
 @pytest.mark.parametrize("series", SERIES)
 async def test_a_slow_server_is_no_failure(tmp_path, bucket, starts, series):
-    async with behind_a_proxy(tmp_path, bucket, next(starts)) as (world, proxy):
+    async with behind_a_proxy(tmp_path, bucket, next(starts), TIMEOUT) as (world, proxy):
         await proxy.fail("delay")
         assert await world.run(series, 2) == [True, True]
         await proxy.fail("through")

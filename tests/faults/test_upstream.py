@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import httpx
 import pytest
 
 from lib.simulator import Fault
@@ -162,6 +163,44 @@ async def test_a_page_that_fails_is_no_half_snapshot(tmp_path, target, page, kin
         return
     (named,) = found
     assert named in ([cause] if cause else [MALFORMED, "snapshot refused"])
+
+
+SILENT = {
+    "no connection": httpx.ConnectError, "no connection in time": httpx.ConnectTimeout,
+    "no answer in time": httpx.ReadTimeout, "a connection that breaks": httpx.ReadError,
+}  # fmt: skip
+
+
+class Silent(httpx.AsyncBaseTransport):
+    """From the first request of a path that fails on, as many fail as one tick makes."""
+
+    def __init__(
+        self, inner: httpx.AsyncBaseTransport, failure: type[httpx.TransportError], path: str, first: int
+    ) -> None:
+        self._inner = inner
+        self._path = path
+        self._failure = failure
+        self._failing = range(first, first + ATTEMPTS)
+        self._asked = 0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self._asked += request.url.path == self._path
+        if request.url.path == self._path and self._asked in self._failing:
+            raise self._failure("simulated", request=request)
+        return await self._inner.handle_async_request(request)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("page", [1, 3])
+@pytest.mark.parametrize("failure", SILENT)
+async def test_an_upstream_that_does_not_answer_costs_its_tick_alone(tmp_path, target, page, failure):
+    target = TARGETS[target]
+    world = world_of(tmp_path, target)
+    world.wrap_transport = lambda transport: Silent(transport, SILENT[failure], target.path, PAGES + page)
+    async with world.opened(target.series) as ingest:
+        assert await world.ticks(ingest, 3) == [True, False, True]
+    await hold(world, target.series)
+    assert await causes(world, target.series) == {AWAY: 1}
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -1,10 +1,12 @@
 """One InfluxDB server: asking, writing, deleting, and what each of its failures means to the caller."""
 
 import re
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import Any
 
 import aiohttp
@@ -83,6 +85,7 @@ class Server:
                 timeout=self._timeout / timedelta(milliseconds=1),
                 # A redirect would carry the token to wherever it points.
                 allow_redirects=False,
+                ssl_context=_trusted(),
             )
         return self._client
 
@@ -101,6 +104,12 @@ class Server:
             raise StoreUnavailable(f"{asked}: {exc or type(exc).__name__}") from exc
         except UnicodeDecodeError as exc:
             raise StoreMalformed(f"{asked}: the answer is not UTF-8") from exc
+
+
+@cache
+def _trusted() -> ssl.SSLContext:
+    """The machine's certificates: to read them costs more than to ask a server, and the client does so each time."""
+    return ssl.create_default_context()
 
 
 def _meaning(asked: str, exc: ApiException, *, writing: bool) -> TopcoinsError:

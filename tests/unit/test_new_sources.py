@@ -265,7 +265,9 @@ def test_without_its_key_the_setting_to_set_is_named(file):
 def test_a_source_that_is_not_there_is_refused_with_those_that_are():
     with pytest.raises(SettingsRejected, match=r"source 'acme': there is no file .*; for example coinmarketcap"):
         Service(acme([]), PRICE_SOURCE="acme")
-    with pytest.raises(SettingsRejected, match="for example coindesk, coinmarketcap, or /path/to/file"):
+    with pytest.raises(
+        SettingsRejected, match="for example coindesk, coinmarketcap, coinmarketcap_historical, or /path/to/file"
+    ):
         rank_plan(load({"TOPCOINS_RANK_SOURCE": "acme"}))
 
 

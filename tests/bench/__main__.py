@@ -6,13 +6,14 @@ import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from tests.bench import answers, demo, influx, ticks
+from tests.bench import answers, archive, demo, influx, ticks
 
 BENCHMARKS: dict[str, Callable[[Path], Awaitable[None]]] = {
     "now": answers.now_against_a_bare_app,
     "asof": answers.cold_instants,
     "tick": ticks.one_tick_of_5000,
     "influx": influx.cold_instants,
+    "archive": archive.each_question,
     "export": influx.a_month_of_hours,
     "demo": demo.a_day_of_history,
 }

@@ -22,7 +22,7 @@ from lib.source import Reading
 from lib.store.influx import lines
 from lib.store.influx.disk import row_size
 from lib.store.influx.server import Server
-from tests.bench.servers import MINUTE, Connection, median_ms, query_api, timed
+from tests.bench.servers import MINUTE, Connection, median_ms, query_api, tell, timed
 from tests.influxd import Bucket, Influxd, fresh_influxd, set_up
 
 TICKS = int(os.environ.get("TOPCOINS_TEST_BENCH_TICKS", "1440"))
@@ -61,24 +61,17 @@ async def cold_instants(folder: Path) -> None:
             for name in (f"assets{assets}", f"assets{assets}_hourly"):
                 server.make_bucket(name)
             began = time.perf_counter()
-            await _fill(Bucket(server, f"assets{assets}"), assets, last)
+            await fill(Bucket(server, f"assets{assets}"), assets, last)
             print(f"filled {TICKS} ticks of {assets} assets in {time.perf_counter() - began:.0f} s", flush=True)
         await _settled(url)
         await _tell_size(server)
         small = await _answers(server, "assets500", 200, _instants(last, SAMPLES))
         large = await _answers(server, "assets5000", 200, _instants(last, SAMPLES))
-        _tell("500 assets, limit=200", small)
-        _tell("5,000 assets, limit=200", large, "p50 under 60 ms and p95 under 120 ms")
+        tell("500 assets, limit=200", small)
+        tell("5,000 assets, limit=200", large, "p50 under 60 ms and p95 under 120 ms")
         print(f"5,000 against 500 assets: {median_ms(large) / median_ms(small):.2f} times (wanted: at most 1.5)")
-        _tell("a plain last() of both series and a join, for the same list", _plain(server, _instants(last, FEW)))
-        _tell("5,000 assets, limit=5000", await _answers(server, "assets5000", 5000, _instants(last, FEW)), "800 ms")
-
-
-def _tell(what: str, took: Sequence[float], wanted: str = "") -> None:
-    p95 = sorted(took)[len(took) * 95 // 100] * 1000
-    print(
-        f"{what}: p50 {median_ms(took):.0f} ms, p95 {p95:.0f} ms{f' (wanted: {wanted})' if wanted else ''}", flush=True
-    )
+        tell("a plain last() of both series and a join, for the same list", _plain(server, _instants(last, FEW)))
+        tell("5,000 assets, limit=5000", await _answers(server, "assets5000", 5000, _instants(last, FEW)), "800 ms")
 
 
 async def a_month_of_hours(folder: Path) -> None:
@@ -88,7 +81,7 @@ async def a_month_of_hours(folder: Path) -> None:
         for name in ("month", "month_hourly"):
             server.make_bucket(name)
         last = slot(utc_now(), HOUR)
-        await _fill(Bucket(server, "month"), 1000, last, count=MONTH, every=HOUR)
+        await fill(Bucket(server, "month"), 1000, last, count=MONTH, every=HOUR)
         span = {"from": isoformat(last - (MONTH - 1) * HOUR), "to": isoformat(last + timedelta(seconds=1))}
         environ = {"TOPCOINS_INFLUX_BUCKET": "month", "TOPCOINS_INFLUX_TOKEN": server.token}
         async with query_api(server.url, **environ) as api, httpx.AsyncClient(timeout=300) as client:
@@ -105,7 +98,7 @@ async def a_month_of_hours(folder: Path) -> None:
                 )
 
 
-async def _fill(bucket: Bucket, assets: int, last: datetime, *, count: int = TICKS, every: timedelta = MINUTE) -> None:
+async def fill(bucket: Bucket, assets: int, last: datetime, *, count: int = TICKS, every: timedelta = MINUTE) -> None:
     """Ticks up to `last` as they are ordinarily made and written, but for the HTTP and some ticks to a request."""
     market = Market(1, assets, events_at=last - count // 2 * every)
     server = Server(bucket.server.url, org=bucket.server.org, token=bucket.token, timeout=timedelta(minutes=1))

@@ -113,6 +113,14 @@ def median_ms(took: Sequence[float]) -> float:
     return sorted(took)[len(took) // 2] * 1000
 
 
+def tell(what: str, took: Sequence[float], wanted: str = "") -> None:
+    """Print p50 and p95."""
+    p95 = sorted(took)[len(took) * 95 // 100] * 1000
+    print(
+        f"{what}: p50 {median_ms(took):.0f} ms, p95 {p95:.0f} ms{f' (wanted: {wanted})' if wanted else ''}", flush=True
+    )
+
+
 async def fill_history(store: Path, *, assets: int, ticks: int) -> datetime:
     """Simulated minutes up to now, through the ordinary ingest path; returns the last tick."""
     stop = slot(utc_now(), MINUTE)

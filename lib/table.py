@@ -38,6 +38,30 @@ def fields_table(body: bytes) -> Table:
     return table
 
 
+def history_table(body: bytes) -> Table:
+    """The points of a JSON answer as a table, what they cover in the caption."""
+    answer = orjson.loads(body)
+    names = ", ".join(dict.fromkeys(f"{one['symbol']} ({one['name']})" for one in answer["names"]))
+    table = Table(
+        title=Text(f"{names or answer['cmc_id']} from {answer['from']} to {answer['to']} every {answer['every']}"),
+        caption=", ".join(f"{count} {name}" for name, count in answer["coverage"].items()),
+    )
+    for name in ("At", "Price USD", "24h volume USD", "Source rank", "Price of"):
+        table.add_column(name, justify="right")
+    for point in answer["data"]:
+        if point["price_usd"] is None:
+            table.add_row(point["at"], "", "", "", "not listed" if point["price_time"] else "gap")
+            continue
+        table.add_row(
+            point["at"],
+            f"{point['price_usd']:,.8g}",
+            f"{point['volume_24h_usd']:,.0f}",
+            str(point["source_rank"]),
+            f"{point['price_time']}{' (filled)' if point['filled'] else ''}",
+        )
+    return table
+
+
 def movers_table(body: bytes) -> Table:
     """The movers of a JSON answer as a table, the times of both lists in the title."""
     answer = orjson.loads(body)

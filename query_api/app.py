@@ -21,7 +21,7 @@ from query_api.metrics import Counted, Metrics
 from query_api.page import load
 from query_api.question import known_parameters
 from query_api.rates import Timer
-from query_api.routes import assets, export, gaps, health, movers, page, sparklines, stream, top
+from query_api.routes import assets, export, gaps, health, history, movers, page, sparklines, stream, top
 from query_api.top import TopLists
 from query_api.turns import Turns, Visits
 from query_api.warm import Warm
@@ -60,6 +60,7 @@ def create_app(
     top.install(app, archive, shown)
     page.install(app, shown)
     assets.install(app, archive)
+    history.install(app, archive)
     movers.install(app, archive)
     gaps.install(app, archive)
     health.install(app, archive, counters)

@@ -77,6 +77,58 @@ class MoversAnswer(BaseModel):
     data: list[Mover]
 
 
+class Named(BaseModel):
+    """A ticker and name the asset went by, from the first to the last step that shows it."""
+
+    symbol: str | None
+    name: str | None
+    first: datetime
+    last: datetime
+
+
+class Covered(BaseModel):
+    """Of a page's expected steps: the asset was there, was in no list, or there was no snapshot; and gaps filled."""
+
+    expected: int
+    present: int
+    absent: int
+    missing: int
+    filled: int
+
+
+class Point(BaseModel):
+    """One step: of the newest pair whose price tick lies in (at - every, at], with the ticks' own times.
+
+    Without price a null: with times the asset was in no list then, without them there was no snapshot. `filled` says
+    that the step is a gap and the point that of the newest pair before it.
+    """
+
+    at: datetime
+    price_usd: float | None
+    volume_24h_usd: float | None
+    source_rank: int | None
+    symbol: str | None
+    price_time: datetime | None
+    rank_time: datetime | None
+    price_updated_at: datetime | None
+    resolution: Literal["1m", "1h"] | None
+    filled: bool
+
+
+class HistoryAnswer(BaseModel):
+    """A page of an asset's history: the steps from `from` on, before `to`; `next`, also as `Link`, is the next page."""
+
+    cmc_id: int
+    start: datetime = Field(alias="from")
+    stop: datetime = Field(alias="to")
+    every: str
+    fill: Literal["none", "null", "previous"]
+    coverage: Covered
+    names: list[Named]
+    next: str | None
+    data: list[Point]
+
+
 def _csv(example: str) -> dict[str, Any]:
     return {"text/csv": {"schema": {"type": "string"}, "example": example}}
 
@@ -86,6 +138,18 @@ ASSET_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"model": AssetAnswer, "description": "The asset"},
     404: problem_shown("No snapshot for that instant, or no such asset in it: with the reason"),
     409: problem_shown("Several assets have the ticker; `candidates` tells which, by id"),
+    **_KEPT,
+}
+HISTORY_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "model": HistoryAnswer,
+        "description": "A page of the history, as JSON or CSV",
+        "content": _csv("At,Price USD,…\r\n2026-11-17T14:00:00Z,92311.5,…\r\n"),
+        "headers": {"Link": {"description": "The next page", "schema": {"type": "string"}}},
+    },
+    404: problem_shown("No asset has the ticker, or there is no snapshot to look it up in"),
+    406: TOP_RESPONSES[406],
+    409: ASSET_RESPONSES[409],
     **_KEPT,
 }
 MOVERS_RESPONSES: dict[int | str, dict[str, Any]] = {

@@ -13,7 +13,7 @@ from lib.units import format_duration
 from query_api.asof import Pair, nearest, newest_pair
 
 HOURLY_AGE = timedelta(hours=1)
-OLDEST = datetime(1971, 1, 1, tzinfo=UTC)
+OLDEST = datetime(1972, 1, 1, tzinfo=UTC)
 """No snapshot is older, so a store is not asked about the calendar's first days, where subtraction ends."""
 STEPS_BACK = 20
 """How often the search for the nearest pair before a gap steps back; each step asks the store."""
@@ -42,7 +42,7 @@ class Pairs:
 
     def __init__(self, store: Store, *, max_skew: timedelta) -> None:
         self._store = store
-        self._max_skew = max_skew
+        self.max_skew = max_skew
 
     async def at(
         self, at: datetime, *, max_age: timedelta, known_at: datetime | None = None, explained: bool = True
@@ -56,13 +56,13 @@ class Pairs:
         horizon = self._store.horizon()
         if at >= horizon:
             markers = await self._store.markers(max(at - max_age, horizon), at, known_at=known_at)
-            if pair := newest_pair(markers, at, max_skew=self._max_skew, max_age=max_age):
+            if pair := newest_pair(markers, at, max_skew=self.max_skew, max_age=max_age):
                 return Found(pair, markers, "1m")
         if at - max_age < horizon:
             age = max(max_age, HOURLY_AGE)
             start = slot(at - age, HOURLY_AGE)
             markers = await self._store.markers(start, at, resolution="1h", known_at=known_at)
-            if pair := newest_pair(markers, at, max_skew=self._max_skew, max_age=age):
+            if pair := newest_pair(markers, at, max_skew=self.max_skew, max_age=age):
                 return Found(pair, markers, "1h")
         raise await self._none(at, max_age, known_at, explained)
 
@@ -100,9 +100,9 @@ class Pairs:
             )
             if price is None or rank is None:
                 return None
-            if abs(price.tick - rank.tick) <= self._max_skew:
-                start, stop = price.tick - self._max_skew, min(price.tick + self._max_skew, at)
+            if abs(price.tick - rank.tick) <= self.max_skew:
+                start, stop = price.tick - self.max_skew, min(price.tick + self.max_skew, at)
                 near = await self._store.markers(start, stop, series=VOLUME_RANK.name)
-                return Pair(price, nearest(near, price.tick, self._max_skew) or rank)
-            at = min(price.tick, rank.tick) + self._max_skew
+                return Pair(price, nearest(near, price.tick, self.max_skew) or rank)
+            at = min(price.tick, rank.tick) + self.max_skew
         return None

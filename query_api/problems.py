@@ -56,6 +56,7 @@ EXAMPLES = {
     "from": "now-24h",
     "to": "now",
     "every": "1h",
+    "fill": "null",
     "top": "200",
     "format": "csv",
     "max_age": "10m",

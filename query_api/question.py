@@ -183,6 +183,17 @@ def asked_age(text: str) -> timedelta:
     return age
 
 
+def asked_distance(text: str) -> timedelta:
+    """The `every` parameter."""
+    try:
+        every = parse_duration(text)
+    except ValueError as exc:
+        raise BadRequest("every", text, str(exc), EXAMPLES["every"]) from exc
+    if not every:
+        raise BadRequest("every", text, "must be above 0", EXAMPLES["every"])
+    return every
+
+
 def asked_columns(text: str | None, chosen: Format, known: Sequence[str]) -> tuple[str, ...]:
     """The `columns` parameter, of those that are known."""
     if text is None:

@@ -98,6 +98,20 @@ class Turns:
         async with self._turn():
             return await self._store.rows(series, tick, tiers=tiers, ids=ids, fields=fields, resolution=resolution)
 
+    async def ticks(
+        self, series: str, start: datetime, stop: datetime, *, resolution: Resolution = "1m"
+    ) -> list[datetime]:
+        """See `Store.ticks`."""
+        async with self._turn():
+            return await self._store.ticks(series, start, stop, resolution=resolution)
+
+    async def history(
+        self, series: Series, cmc_id: int, ticks: Collection[datetime], *, resolution: Resolution = "1m"
+    ) -> pl.DataFrame:
+        """See `Store.history`."""
+        async with self._turn():
+            return await self._store.history(series, cmc_id, ticks, resolution=resolution)
+
     def horizon(self) -> datetime:
         """See `Store.horizon`."""
         return self._store.horizon()

@@ -114,6 +114,23 @@ class MemoryStore:
             rows = rows.filter(pl.col(TIER) >= tiers.start, pl.col(TIER) < tiers.stop)
         return rows if ids is None else rows.filter(pl.col(ID).is_in(list(ids)))
 
+    async def ticks(
+        self, series: str, start: datetime, stop: datetime, *, resolution: Resolution = "1m"
+    ) -> list[datetime]:
+        """See `Store.ticks`."""
+        return [marker.tick for marker in await self.markers(start, stop, series=series, resolution=resolution)]
+
+    async def history(
+        self, series: Series, cmc_id: int, ticks: Collection[datetime], *, resolution: Resolution = "1m"
+    ) -> pl.DataFrame:
+        """See `Store.history`."""
+        columns = {"tick": pl.Datetime("us", "UTC"), **series.columns}
+        found = [pl.DataFrame(schema=columns)]
+        for tick in sorted(set(ticks)):
+            rows = await self.rows(series, tick, ids=[cmc_id])
+            found.append(rows.select(pl.lit(tick).cast(columns["tick"]).alias("tick"), *series.columns))
+        return pl.concat(found)
+
     def horizon(self) -> datetime:
         """See `Store.horizon`."""
         return self._clock() - self._retention

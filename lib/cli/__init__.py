@@ -117,6 +117,25 @@ def asset(
 
 
 @app.command()
+def history(
+    id: Annotated[str, typer.Argument(help="A CoinMarketCap id, or a ticker that only one asset has.")],
+    start: Annotated[str, typer.Option("--from", help="The first step, for example 2026-11-17 or now-7d.")] = "now-1d",
+    stop: Annotated[str, typer.Option("--to", help="Where it ends; the last step lies before.")] = "now",
+    every: Annotated[str, typer.Option(help="The distance between steps.")] = "1h",
+    fill: Annotated[str, typer.Option(help="Gaps: left out (none), null, or previous, marked.")] = "null",
+    limit: Annotated[int, typer.Option(min=1, max=5000, help="How many steps, at most.")] = 1000,
+    format: Shown = "table",
+    url: Url = None,
+) -> None:
+    """Ask a running API for one asset over time, gaps visible."""
+    from lib.table import history_table
+
+    asked: dict[str, str | int | float | None] = {"from": start, "to": stop, "every": every, "fill": fill}
+    body = _ask(url, f"/v1/assets/{quote(id, safe='')}/history", format, **asked, limit=limit)
+    Console().print(history_table(body)) if format == "table" else _print_list(body, format)
+
+
+@app.command()
 def movers(
     start: Annotated[
         str, typer.Option("--from", help="The earlier instant, for example 2026-11-17 or now-7d.")

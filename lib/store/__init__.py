@@ -63,6 +63,19 @@ class Store(Protocol):
         them. What was stored before its series had a field is null there.
         """
 
+    async def ticks(
+        self, series: str, start: datetime, stop: datetime, *, resolution: Resolution = "1m"
+    ) -> list[datetime]:
+        """The ticks of a series' markers with start <= tick <= stop, oldest first: cheaper than the markers."""
+
+    async def history(
+        self, series: Series, cmc_id: int, ticks: Collection[datetime], *, resolution: Resolution = "1m"
+    ) -> pl.DataFrame:
+        """One asset's rows at these ticks, which are those of markers: `tick`, then the series' columns, oldest first.
+
+        A tick without a row of the asset is absent. The fields read are those of `series`, which may be fewer.
+        """
+
     def horizon(self) -> datetime:
         """The instant before which only hourly snapshots are kept."""
 

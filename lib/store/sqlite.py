@@ -5,7 +5,7 @@ One table per series, clustered by (tick, tier, cmc_id), and one of markers. A s
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import fields
@@ -114,6 +114,22 @@ class SqliteStore:
         shown = series if fields is None else series.only(fields)
         return await self._do(lambda file: file.rows(shown, tick, tiers, ids))
 
+    async def ticks(
+        self, series: str, start: datetime, stop: datetime, *, resolution: Resolution = "1m"
+    ) -> list[datetime]:
+        """See `Store.ticks`."""
+        found = await self._do(lambda file: file.ticks(series, start, stop))
+        if resolution == "1h":
+            hours = {tick // HOUR: tick for tick in reversed(found)}
+            found = sorted(hours.values())
+        return [from_epoch(tick) for tick in found]
+
+    async def history(
+        self, series: Series, cmc_id: int, ticks: Collection[datetime], *, resolution: Resolution = "1m"
+    ) -> pl.DataFrame:
+        """See `Store.history`. Hourly ticks stay where they were written, so `resolution` changes nothing."""
+        return await self._do(lambda file: file.history(series, cmc_id, sorted({*ticks})))
+
     def horizon(self) -> datetime:
         """See `Store.horizon`."""
         return self._clock() - self._retention
@@ -188,9 +204,28 @@ class _File:
         found = self.connection.execute(f'SELECT {", ".join(_MARKER)} FROM "{schema.MARKER}" WHERE {where}', values)
         return [_marker(row) for row in found]
 
+    def ticks(self, series: str, start: datetime, stop: datetime) -> list[int]:
+        where = "series = ? AND tick BETWEEN ? AND ? ORDER BY tick"
+        values = (series, start.timestamp(), stop.timestamp())
+        return [
+            tick for (tick,) in self.connection.execute(f'SELECT tick FROM "{schema.MARKER}" WHERE {where}', values)
+        ]
+
+    def history(self, series: Series, cmc_id: int, ticks: Sequence[datetime]) -> pl.DataFrame:
+        shown = {"tick": pl.Int64(), **series.columns}
+        found: list[Any] = []
+        if measured := self._measured(series):
+            names = ", ".join(self._names(series))
+            # Naming ticks and tiers makes each row a look-up in the clustered key, which is (tick, tier, id).
+            where = f"tick = ? AND {TIER} IN ({', '.join(map(str, ALL_TIERS))}) AND {ID} = ? AND ({measured})"
+            asked = f'SELECT tick, {names} FROM "{series.name}" WHERE {where}'
+            for tick in ticks:
+                found += self.connection.execute(asked, (_tick(tick), cmc_id))
+        rows = pl.DataFrame(found, schema=shown, orient="row")
+        return rows.with_columns(pl.from_epoch("tick").dt.cast_time_unit("us").dt.replace_time_zone("UTC"))
+
     def rows(self, series: Series, tick: datetime, tiers: range | None, ids: Collection[int] | None) -> pl.DataFrame:
-        held = self._columns(series)
-        measured = [f'"{name}" IS NOT NULL' for name in series.fields if name in held]
+        measured = self._measured(series)
         if not measured:
             return series.empty()
         # Naming every tier lets the clustered key find ids: it is (tick, tier, id).
@@ -198,8 +233,8 @@ class _File:
         where, values = [f"tick = ? AND {TIER} IN ({', '.join('?' * len(wanted))})"], [_tick(tick), *wanted]
         if ids is not None:
             where.append(f"{ID} IN ({', '.join(str(int(id_)) for id_ in ids)})")
-        where.append(f"({' OR '.join(measured)})")
-        names = ", ".join(f'"{name}"' if name in held else "NULL" for name in series.columns)
+        where.append(f"({measured})")
+        names = ", ".join(self._names(series))
         found = self.connection.execute(
             f'SELECT {names} FROM "{series.name}" WHERE {" AND ".join(where)} ORDER BY {ID}', values
         ).fetchall()
@@ -236,6 +271,15 @@ class _File:
             return
         for column in columns.values():
             self.connection.execute(f'ALTER TABLE "{series.name}" ADD COLUMN {column}')
+
+    def _measured(self, series: Series) -> str:
+        """The condition that a row has any of the fields; nothing where the table has none of them."""
+        held = self._columns(series)
+        return " OR ".join(f'"{name}" IS NOT NULL' for name in series.fields if name in held)
+
+    def _names(self, series: Series) -> list[str]:
+        held = self._columns(series)
+        return [f'"{name}"' if name in held else "NULL" for name in series.columns]
 
     def _columns(self, series: Series) -> frozenset[str]:
         """The columns the series' table has, none without one. Another process may have added some."""

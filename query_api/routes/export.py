@@ -7,14 +7,13 @@ from fastapi import FastAPI, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from lib.clock import isoformat
-from lib.units import parse_duration
 from query_api.answers import STORE_RESPONSES
 from query_api.archive import Archive
 from query_api.export import MOST_STEPS, Span, begun, steps
 from query_api.export_formats import EXPORT_TYPES, ExportFormat, exported
 from query_api.instant import DURATION
 from query_api.problems import EXAMPLES, BadRequest
-from query_api.question import Instant, KnownAt, Limit, asked_instant, asked_range
+from query_api.question import Instant, KnownAt, Limit, asked_distance, asked_instant, asked_range
 from query_api.routes import answer
 
 DAY = timedelta(days=1)
@@ -84,17 +83,6 @@ def install(app: FastAPI, archive: Archive) -> None:
 
     shown = {"summary": "Who was in the list, step by step", "responses": _SHOWN, "response_class": StreamingResponse}
     answer(app, "/v1/export", export, **shown)
-
-
-def asked_distance(text: str) -> timedelta:
-    """The `every` parameter."""
-    try:
-        every = parse_duration(text)
-    except ValueError as exc:
-        raise BadRequest("every", text, str(exc), EXAMPLES["every"]) from exc
-    if not every:
-        raise BadRequest("every", text, "must be above 0", EXAMPLES["every"])
-    return every
 
 
 def asked_span(span: Span, every: str) -> Span:

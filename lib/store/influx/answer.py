@@ -1,6 +1,6 @@
 """InfluxDB's CSV, a line per value, turned into rows and markers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 import polars as pl
@@ -27,23 +27,36 @@ _NUMBERS = (
 
 def rows(csv: str, series: Series) -> pl.DataFrame:
     """The series' rows, sorted by id, one for each."""
+    # A tick written twice with other tags leaves both rows in the hourly bucket, where nothing is deleted.
+    found = _wide(csv, series, [])
+    return found.drop("tick").unique(ID, keep="first", maintain_order=True).sort(ID)
+
+
+def history(csv: str, series: Series, ticks: Sequence[datetime]) -> pl.DataFrame:
+    """The rows of these ticks, one for each, oldest first."""
+    found = _wide(csv, series, ["_time"])
+    return found.filter(pl.col("tick").is_in(ticks)).unique("tick", keep="first", maintain_order=True).sort("tick")
+
+
+def _wide(csv: str, series: Series, times: list[str]) -> pl.DataFrame:
+    """A row for each asset, and each of the `times` where they are told."""
+    kinds = {"tick": pl.Datetime("us", "UTC"), **series.columns}
     values = table(csv)
     if values.is_empty():
-        return series.empty()
-    kinds = series.columns
-    tags = [ID, *series.tags, TIER]
+        return pl.DataFrame(schema=kinds)
+    tags = [*times, ID, *series.tags, TIER]
     try:
         found = values.with_columns(pl.lit(None, pl.String).alias(n) for n in tags if n not in values.columns).pivot(
             "_field", index=tags, values="_value", aggregate_function="first"
         )
-        found = found.with_columns(pl.lit(None).alias(n) for n in series.fields if n not in found.columns)
-        # A tick written twice with other tags leaves both rows in the hourly bucket, where nothing is deleted.
+        found = found.with_columns(pl.lit(None).alias(n) for n in (*series.fields, "_time") if n not in found.columns)
         return (
             found.lazy()
             .with_columns(unescaped(tag) for tag in series.tags)
+            .with_columns(
+                pl.col("_time").cast(pl.String).str.to_datetime(time_unit="us", time_zone="UTC").alias("tick")
+            )
             .select(pl.col(name).cast(kind) for name, kind in kinds.items())
-            .unique(ID, keep="first", maintain_order=True)
-            .sort(ID)
             .collect()
         )
     except PolarsError as exc:

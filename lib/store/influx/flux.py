@@ -68,6 +68,20 @@ def markers(bucket: str, start: datetime, stop: datetime, series: str | None) ->
     return f"{_points(bucket, start, stop, _of_markers(series))} |> {_keep(columns)}"
 
 
+def ticks(bucket: str, series: str, start: datetime, stop: datetime) -> str:
+    """The markers' times. One field stands for all: a line is written whole, and the ids are long."""
+    wanted = [*_of_markers(series), 'r._field == "observed_at"']
+    return f'{_points(bucket, start, stop, wanted)} |> group(columns: ["_measurement"]) |> {_keep(["_time"])}'
+
+
+def history(bucket: str, series: Series, cmc_id: int, start: datetime, stop: datetime) -> str:
+    """The values of one asset with start <= tick <= stop, a line for each row and field."""
+    fields = " or ".join(f"r._field == {text(name)}" for name in series.fields)
+    wanted = [f"r._measurement == {text(series.name)}", f'r.{ID} == "{cmc_id}"', f"({fields})"]
+    columns = ["_time", ID, *series.tags, TIER, "_field", "_value"]
+    return f'{_points(bucket, start, stop, wanted)} |> group(columns: ["_measurement"]) |> {_keep(columns)}'
+
+
 def outermost(bucket: str, series: str, start: datetime, stop: datetime, pick: Pick) -> str:
     """The `first` or `last` marker's time, of each source. One field, so that the index answers."""
     wanted = [*_of_markers(series), 'r._field == "observed_at"']

@@ -110,6 +110,30 @@ class InfluxStore:
         csv = await self._reader.query(flux.rows(self._of(resolution), series, shown.fields, tick, tiers, numbers))
         return await asyncio.to_thread(answer.rows, csv, shown)
 
+    async def ticks(
+        self, series: str, start: datetime, stop: datetime, *, resolution: Resolution = "1m"
+    ) -> list[datetime]:
+        """See `Store.ticks`."""
+        if not flux.spans(start, stop):
+            return []
+        found = sorted({*answer.times(await self._reader.query(flux.ticks(self._of(resolution), series, start, stop)))})
+        if resolution == "1m":
+            return found
+        firsts: dict[datetime, datetime] = {}
+        for tick in found:
+            firsts.setdefault(slot(tick, HOUR), tick)
+        return list(firsts.values())
+
+    async def history(
+        self, series: Series, cmc_id: int, ticks: Collection[datetime], *, resolution: Resolution = "1m"
+    ) -> pl.DataFrame:
+        """See `Store.history`. One series over a span is one read, however many of its ticks are wanted."""
+        wanted = sorted(ticks)
+        if not wanted or not series.fields:
+            return answer.history("", series, wanted)
+        csv = await self._reader.query(flux.history(self._of(resolution), series, int(cmc_id), wanted[0], wanted[-1]))
+        return await asyncio.to_thread(answer.history, csv, series, wanted)
+
     def horizon(self) -> datetime:
         """See `Store.horizon`."""
         return self._clock() - self._retention

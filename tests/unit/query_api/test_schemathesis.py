@@ -21,6 +21,7 @@ BEYOND_A_SCHEMA = (
     "names a column twice",
     "lies after `to`",
     "lies more than",
+    "must be at least 1m and at most 366d",
     "names an id twice",
     "must be from 1s to 7d",
 )

@@ -64,6 +64,7 @@ async def steps(
     lists: TopLists, span: Span, *, limit: int, max_age: timedelta, known_at: datetime | None
 ) -> AsyncGenerator[Top | Hole, None]:
     """Each step's answer, in order. What the store raises ends it: a step is never left out."""
+    lists = lists.by_hours(span.stop)
 
     async def answered(at: datetime) -> Top | Hole:
         try:

@@ -13,9 +13,10 @@ from lib.clock import isoformat
 from lib.errors import StoreMalformed
 from lib.schema import ID, PRICE, TIER_PLACES, VOLUME_RANK, tiers_holding
 from lib.snapshot import unpack_ids
-from lib.store import Resolution, Store
+from lib.store import Resolution
 from query_api.asof import Pair, join
 from query_api.filters import EVERYTHING, REASON, Filtered, Filters
+from query_api.hours import Rows
 
 SHOWN = ("usd", "updated_at")
 """The fields of a price the list shows: each one more is so many more series to read in InfluxDB."""
@@ -37,7 +38,7 @@ class Listing:
 class Listings:
     """Reads from one store. The markers tell which ids each side has, so most rows need not be read."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Rows) -> None:
         self._store = store
 
     async def first(self, pair: Pair, limit: int, resolution: Resolution, filters: Filters = EVERYTHING) -> Listing:
@@ -87,7 +88,7 @@ class Listings:
 class _Read:
     """What has been read of a pair: rank rows of assets on both sides, and price rows."""
 
-    def __init__(self, store: Store, pair: Pair, resolution: Resolution, fields: tuple[str, ...]) -> None:
+    def __init__(self, store: Rows, pair: Pair, resolution: Resolution, fields: tuple[str, ...]) -> None:
         self._store = store
         self._pair = pair
         self._resolution: Resolution = resolution

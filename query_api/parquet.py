@@ -62,6 +62,8 @@ class _Pipe(io.RawIOBase):
 
     def write(self, chunk: Any) -> int:
         """Called by Polars, in its thread; waits for the reader."""
+        if self._failure:  # Polars may yet end the file with what it has
+            raise BrokenPipeError("the export broke off")
         self._await(self.chunks.put(bytes(chunk)))
         return len(chunk)
 

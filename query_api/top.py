@@ -11,6 +11,7 @@ from lib.snapshot import Marker
 from lib.store import Resolution, Store
 from query_api.asof import Pair, nearest
 from query_api.filters import EVERYTHING, Filtered, Filters
+from query_api.hours import Hours, Rows
 from query_api.listing import Listings
 from query_api.pairs import Pairs
 
@@ -44,12 +45,19 @@ class Top:
 class TopLists:
     """Answers from one store."""
 
-    def __init__(self, store: Store, *, max_skew: timedelta, extras: Sequence[Series] = ()) -> None:
+    def __init__(
+        self, store: Store, *, max_skew: timedelta, extras: Sequence[Series] = (), rows: Rows | None = None
+    ) -> None:
         self.pairs = Pairs(store, max_skew=max_skew)
         self._store = store
-        self._listings = Listings(store)
+        self._listings = Listings(rows or store)
         self._max_skew = max_skew
         self._extras = tuple(extras)
+
+    def by_hours(self, stop: datetime) -> "TopLists":
+        """The same lists for who asks for many in a row, up to an instant."""
+        rows = Hours(self._store, stop)
+        return TopLists(self._store, max_skew=self._max_skew, extras=self._extras, rows=rows)
 
     async def at(
         self,

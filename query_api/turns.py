@@ -112,6 +112,19 @@ class Turns:
         async with self._turn():
             return await self._store.history(series, cmc_id, ticks, resolution=resolution)
 
+    async def rows_between(
+        self,
+        series: Series,
+        ticks: Collection[datetime],
+        *,
+        tiers: range | None = None,
+        fields: Collection[str] | None = None,
+        resolution: Resolution = "1m",
+    ) -> dict[datetime, pl.DataFrame]:
+        """See `Store.rows_between`."""
+        async with self._turn():
+            return await self._store.rows_between(series, ticks, tiers=tiers, fields=fields, resolution=resolution)
+
     def horizon(self) -> datetime:
         """See `Store.horizon`."""
         return self._store.horizon()

@@ -106,6 +106,16 @@ class MemoryStore:
     ) -> pl.DataFrame:
         """See `Store.rows`."""
         await self.ready()
+        return self._rows(series, tick, tiers, ids, fields)
+
+    def _rows(
+        self,
+        series: Series,
+        tick: datetime,
+        tiers: range | None,
+        ids: Collection[int] | None,
+        fields: Collection[str] | None,
+    ) -> pl.DataFrame:
         found = self.snapshots.get((series.name, tick))
         shown = series if fields is None else series.only(fields)
         rows = (found.rows if found else series.empty()).select(*shown.columns)
@@ -130,6 +140,19 @@ class MemoryStore:
             rows = await self.rows(series, tick, ids=[cmc_id])
             found.append(rows.select(pl.lit(tick).cast(columns["tick"]).alias("tick"), *series.columns))
         return pl.concat(found)
+
+    async def rows_between(
+        self,
+        series: Series,
+        ticks: Collection[datetime],
+        *,
+        tiers: range | None = None,
+        fields: Collection[str] | None = None,
+        resolution: Resolution = "1m",
+    ) -> dict[datetime, pl.DataFrame]:
+        """See `Store.rows_between`."""
+        await self.ready()
+        return {tick: self._rows(series, tick, tiers, None, fields) for tick in ticks}
 
     def horizon(self) -> datetime:
         """See `Store.horizon`."""

@@ -76,6 +76,17 @@ class Store(Protocol):
         A tick without a row of the asset is absent. The fields read are those of `series`, which may be fewer.
         """
 
+    async def rows_between(
+        self,
+        series: Series,
+        ticks: Collection[datetime],
+        *,
+        tiers: range | None = None,
+        fields: Collection[str] | None = None,
+        resolution: Resolution = "1m",
+    ) -> dict[datetime, pl.DataFrame]:
+        """What `rows` gives for each of these ticks. For ticks that follow each other: all between may be read."""
+
     def horizon(self) -> datetime:
         """The instant before which only hourly snapshots are kept."""
 

@@ -130,6 +130,19 @@ class SqliteStore:
         """See `Store.history`. Hourly ticks stay where they were written, so `resolution` changes nothing."""
         return await self._do(lambda file: file.history(series, cmc_id, sorted({*ticks})))
 
+    async def rows_between(
+        self,
+        series: Series,
+        ticks: Collection[datetime],
+        *,
+        tiers: range | None = None,
+        fields: Collection[str] | None = None,
+        resolution: Resolution = "1m",
+    ) -> dict[datetime, pl.DataFrame]:
+        """See `Store.rows_between`. No tick between is read."""
+        shown = series if fields is None else series.only(fields)
+        return await self._do(lambda file: {tick: file.rows(shown, tick, tiers, None) for tick in ticks})
+
     def horizon(self) -> datetime:
         """See `Store.horizon`."""
         return self._clock() - self._retention

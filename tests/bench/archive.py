@@ -91,6 +91,7 @@ def _questions(last: datetime, ids: Sequence[int]) -> Iterator[tuple[str, list[s
     back = chance.sample(range(TICKS - 20), SAMPLES)
     past = [isoformat(last - minutes * MINUTE) for minutes in back]
     some = chance.sample(ids, SAMPLES)
+    day = f"from={isoformat(last - DAY + MINUTE)}&to={isoformat(last)}"
     listed = ",".join(map(str, ids))
     # Of another span each time: else their instants would be the same, and in memory.
     spans = [TICKS - 7 * n - 1 for n in range(SAMPLES)]
@@ -99,6 +100,7 @@ def _questions(last: datetime, ids: Sequence[int]) -> Iterator[tuple[str, list[s
         [f"/v1/sparklines?ids={listed}&to={isoformat(last)}&span={minutes}m" for minutes in spans],
     )
     yield "one asset", [f"/v1/assets/{id_}?datetime={at}" for id_, at in zip(some, past, strict=True)]
+    yield "its history of a day of minutes", [f"/v1/assets/{id_}/history?{day}&every=1m" for id_ in some]
     yield (
         "movers of the top 200",
         [f"/v1/movers?from={isoformat(last - DAY + MINUTE * (n + 1))}&to={at}&top=200" for n, at in enumerate(past)],
@@ -133,19 +135,26 @@ async def _streamed(api: Server, store: Store) -> list[float]:
         while len(took) < SAMPLES // 2:
             tick = await _write_new(store)
             began = time.perf_counter()
-            while (event := await anext(events)).event != "snapshot" or orjson.loads(event.data)["tick"] != tick:
+            while (event := await anext(events)).event != "snapshot" or not _is_of(event.data, tick):
                 pass
             took.append(time.perf_counter() - began)
     await store.close()
     return took
 
 
+def _is_of(told: str, tick: str) -> bool:
+    event = orjson.loads(told)
+    return bool(event["series"] == PRICE.name and event["tick"] == tick)
+
+
 async def _write_new(store: Store) -> str:
-    """A price snapshot of the next second there is none of, due again in one."""
+    """Both snapshots of a second there are none of, due again in one; the prices last."""
     await asyncio.sleep(1 - utc_now().microsecond / 1e6 + random.random() / 10)
-    new = sample_snapshot(PRICE, slot(utc_now(), SECOND), ASSETS)
-    await store.write(replace(new, marker=replace(new.marker, interval=SECOND)))
-    return isoformat(new.tick)
+    tick = slot(utc_now(), SECOND)
+    for series in (VOLUME_RANK, PRICE):
+        new = sample_snapshot(series, tick, ASSETS)
+        await store.write(replace(new, marker=replace(new.marker, interval=SECOND)))
+    return isoformat(tick)
 
 
 async def _imported(place: Place, export: Path) -> None:

@@ -21,6 +21,7 @@ from lib.snapshot import Snapshot
 from lib.source import Reading
 from lib.store.influx import lines
 from lib.store.influx.disk import row_size
+from lib.store.influx.flux import hourly
 from lib.store.influx.server import Server
 from tests.bench.servers import MINUTE, Connection, median_ms, query_api, tell, timed
 from tests.influxd import Bucket, Influxd, fresh_influxd, set_up
@@ -99,14 +100,18 @@ async def a_month_of_hours(folder: Path) -> None:
 
 
 async def fill(bucket: Bucket, assets: int, last: datetime, *, count: int = TICKS, every: timedelta = MINUTE) -> None:
-    """Ticks up to `last` as they are ordinarily made and written, but for the HTTP and some ticks to a request."""
+    """Ticks up to `last` as they are ordinarily made and written, but for the HTTP and some ticks to a request.
+
+    Hours are in the hourly bucket too, as the server's task has them.
+    """
     market = Market(1, assets, events_at=last - count // 2 * every)
     server = Server(bucket.server.url, org=bucket.server.org, token=bucket.token, timeout=timedelta(minutes=1))
     ticks = [last - n * every for n in reversed(range(count))]
     for some in (ticks[at : at + A_REQUEST] for at in range(0, count, A_REQUEST)):
         snapshots = [snapshot for tick in some for snapshot in _snapshots(market, tick)]
-        await server.write(bucket.name, b"\n".join(lines.rows(snapshot) for snapshot in snapshots))
-        await server.write(bucket.name, b"\n".join(lines.marker(each.marker) for each in snapshots))
+        for name in [bucket.name, hourly(bucket.name)] if every == HOUR else [bucket.name]:
+            await server.write(name, b"\n".join(lines.rows(snapshot) for snapshot in snapshots))
+            await server.write(name, b"\n".join(lines.marker(each.marker) for each in snapshots))
     await server.close()
 
 

@@ -79,3 +79,21 @@ async def test_the_formats_hold_the_same_rows(lists):
 async def test_a_span_without_a_step_is_a_whole_file_of_nothing(lists):
     none = await body(lists, "parquet", Span(NOON, NOON, MINUTE))
     assert pl.read_parquet(io.BytesIO(none)).is_empty()
+
+
+async def test_full_hours_read_together_are_the_answers_of_their_instants_too(store, place):
+    """Ticks on the hour, an hour that begins late, one without any, and one that is not copied yet."""
+    hour = 60 * MINUTE
+    minutes = [*(60 * at for at in range(-20, -1) if at not in (-9, -7)), -9 * 60 + 3, -9 * 60 + 4, -59]
+    for minute in minutes:
+        for series in (PRICE, VOLUME_RANK):
+            await store.write(sample_snapshot(series, NOON + minute * MINUTE, 30))
+    await place.settle()
+    for series in (PRICE, VOLUME_RANK):
+        await store.write(sample_snapshot(series, NOON - hour, 30))
+    lists = TopLists(store, max_skew=MINUTE)
+    told = [step async for step in found(lists, Span(NOON - 20 * hour, NOON, hour))]
+    assert [(step.at - NOON) // hour for step in told if isinstance(step, Hole)] == [-9, -7]
+    for step in told:
+        if not isinstance(step, Hole):
+            assert to_json(step, 7) == to_json(await lists.at(step.at, limit=7, max_age=AGE), 7)

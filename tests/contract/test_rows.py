@@ -1,5 +1,7 @@
 """Rows: those of one exact tick, as they were written."""
 
+from typing import Any
+
 import polars as pl
 import pytest
 from structlog.testing import capture_logs
@@ -158,6 +160,23 @@ async def test_a_series_that_gains_fields_reads_null_where_it_had_none_and_keeps
         assert_same(await place.rows(CAP, NOON), unknown)
         assert_same(await place.rows(CAP, after.tick), after.rows)
         assert_same(await place.rows(older, late.tick), late.rows)
+
+
+async def test_several_ticks_read_together_are_what_each_is_alone_and_those_between_are_left_out(store):
+    told = [many(PRICE, 30 + minute, NOON + minute * MINUTE) for minute in range(4)]
+    told.append(snapshot(PRICE, NOON + 4 * MINUTE, [{"symbol": "NEW", "updated_at": None}, {"usd": None}]))
+    for each in told:
+        await store.write(each)
+    ticks = [NOON + minute * MINUTE for minute in (4, 0, 2, 7, 2)]
+    choices: list[dict[str, Any]] = [{}, {"tiers": range(1, 3)}, {"fields": ["updated_at"]}, {"fields": []}]
+    for asked in choices:
+        found = await store.rows_between(PRICE, ticks, **asked)
+        assert set(found) == set(ticks)
+        for tick in ticks:
+            assert_same(found[tick], await store.rows(PRICE, tick, **asked))
+    assert await store.rows_between(PRICE, []) == {}
+    (alone,) = (await store.rows_between(PRICE, [NOON])).values()
+    assert_same(alone, told[0].rows)
 
 
 async def test_five_thousand_assets_come_back_whole(store):

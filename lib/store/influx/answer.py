@@ -32,6 +32,13 @@ def rows(csv: str, series: Series) -> pl.DataFrame:
     return found.drop("tick").unique(ID, keep="first", maintain_order=True).sort(ID)
 
 
+def rows_by_tick(csv: str, series: Series, ticks: Sequence[datetime]) -> dict[datetime, pl.DataFrame]:
+    """The rows of each of these ticks, as `rows` gives them."""
+    found = _wide(csv, series, ["_time"]).unique(["tick", ID], keep="first", maintain_order=True).sort(ID)
+    parts = found.partition_by("tick", include_key=False, as_dict=True)
+    return {tick: parts.get((tick,), series.empty()) for tick in ticks}
+
+
 def history(csv: str, series: Series, ticks: Sequence[datetime]) -> pl.DataFrame:
     """The rows of these ticks, one for each, oldest first."""
     found = _wide(csv, series, ["_time"])

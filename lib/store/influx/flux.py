@@ -42,11 +42,12 @@ def rows(
     bucket: str,
     series: Series,
     fields: Sequence[str],
-    tick: datetime,
+    start: datetime,
+    stop: datetime,
     tiers: range | None,
     ids: Sequence[int] | None,
 ) -> str:
-    """The values of one exact tick as one table, a line for each row and field."""
+    """The values with start <= tick <= stop as one table, a line for each row and field; their times if not one's."""
     wanted = [f"r._measurement == {text(series.name)}"]
     if len(fields) < len(series.fields):
         wanted.append("(" + " or ".join(f"r._field == {text(name)}" for name in fields) + ")")
@@ -55,10 +56,11 @@ def rows(
     if ids is not None:
         parts = [ids[at : at + IDS_TO_A_REGEX] for at in range(0, len(ids), IDS_TO_A_REGEX)]
         wanted.append("(" + " or ".join(f"r.{ID} =~ /^({'|'.join(map(str, part))})$/" for part in parts) + ")")
+    times = ["_time"] if start < stop else []
     # Ungrouped, each series is a table of its own; this group is the cheapest that puts all into one.
     return (
-        f"{_points(bucket, tick, tick, wanted)}"
-        f' |> group(columns: ["_measurement"]) |> {_keep([ID, *series.tags, TIER, "_field", "_value"])}'
+        f"{_points(bucket, start, stop, wanted)}"
+        f' |> group(columns: ["_measurement"]) |> {_keep([*times, ID, *series.tags, TIER, "_field", "_value"])}'
     )
 
 

@@ -1,7 +1,7 @@
 """A `Store` on an InfluxDB server: raw minutes in one bucket, first ticks of hours in another that outlives it."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 import polars as pl
@@ -101,13 +101,9 @@ class InfluxStore:
         resolution: Resolution = "1m",
     ) -> pl.DataFrame:
         """See `Store.rows`."""
-        if tiers is not None and tiers.start <= ALL_TIERS.start and ALL_TIERS.stop <= tiers.stop:
-            tiers = None
         shown = series if fields is None else series.only(fields)
         numbers = None if ids is None else sorted({int(id_) for id_ in ids})
-        if not flux.spans(tick, tick) or (tiers is not None and not tiers) or numbers == [] or not shown.fields:
-            return shown.empty()
-        csv = await self._reader.query(flux.rows(self._of(resolution), series, shown.fields, tick, tiers, numbers))
+        csv = await self._rows(series, shown, tick, tick, tiers, numbers, resolution)
         return await asyncio.to_thread(answer.rows, csv, shown)
 
     async def ticks(
@@ -133,6 +129,41 @@ class InfluxStore:
             return answer.history("", series, wanted)
         csv = await self._reader.query(flux.history(self._of(resolution), series, int(cmc_id), wanted[0], wanted[-1]))
         return await asyncio.to_thread(answer.history, csv, series, wanted)
+
+    async def rows_between(
+        self,
+        series: Series,
+        ticks: Collection[datetime],
+        *,
+        tiers: range | None = None,
+        fields: Collection[str] | None = None,
+        resolution: Resolution = "1m",
+    ) -> dict[datetime, pl.DataFrame]:
+        """See `Store.rows_between`. What a series costs is to find it, far more than a few more of its points."""
+        wanted = sorted({*ticks})
+        if len(wanted) == 1:
+            return {wanted[0]: await self.rows(series, wanted[0], tiers=tiers, fields=fields, resolution=resolution)}
+        shown = series if fields is None else series.only(fields)
+        csv = await self._rows(series, shown, wanted[0], wanted[-1], tiers, None, resolution) if wanted else ""
+        return await asyncio.to_thread(answer.rows_by_tick, csv, shown, wanted)
+
+    async def _rows(
+        self,
+        series: Series,
+        shown: Series,
+        start: datetime,
+        stop: datetime,
+        tiers: range | None,
+        ids: Sequence[int] | None,
+        resolution: Resolution,
+    ) -> str:
+        """The CSV; empty where there is nothing to ask for."""
+        if tiers is not None and tiers.start <= ALL_TIERS.start and ALL_TIERS.stop <= tiers.stop:
+            tiers = None
+        if not flux.spans(start, stop) or (tiers is not None and not tiers) or ids == [] or not shown.fields:
+            return ""
+        bucket = self._of(resolution)
+        return await self._reader.query(flux.rows(bucket, series, shown.fields, start, stop, tiers, ids))
 
     def horizon(self) -> datetime:
         """See `Store.horizon`."""

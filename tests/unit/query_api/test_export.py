@@ -6,14 +6,29 @@ from collections.abc import AsyncIterator
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from lib.clock import isoformat
 from lib.errors import StoreUnavailable
+from lib.schema import PRICE
 from query_api.export import AT_ONCE, Span, steps
 from query_api.export_formats import exported
+from query_api.hours import Hours
 from query_api.top import TopLists
 from tests.fakes import FakeClock
-from tests.unit.query_api.market import FIRST, MAX_AGE, MINUTE, NOW, CountingStore, calling, history, stocked
+from tests.unit.query_api.market import (
+    FIRST,
+    HOUR,
+    MAX_AGE,
+    MINUTE,
+    NOW,
+    CountingStore,
+    calling,
+    fill,
+    history,
+    large_market,
+    stocked,
+)
 
 
 @pytest.fixture
@@ -137,10 +152,25 @@ async def test_a_reader_that_goes_away_ends_the_reading_of_the_store(store, form
 
 
 async def test_no_more_steps_are_asked_ahead_than_are_told(store):
-    span = Span(FIRST, FIRST + 10 * MINUTE, MINUTE)
+    span = Span(FIRST + MINUTE, FIRST + 10 * MINUTE, MINUTE)
     found = steps(TopLists(store, max_skew=MINUTE), span, limit=3, max_age=MAX_AGE, known_at=None)
     await anext(found)
     before = store.asked
     await asyncio.sleep(0)
     assert before <= 3 * AT_ONCE
     await found.aclose()
+
+
+async def test_the_hours_of_a_day_are_read_together(clock):
+    store = CountingStore(clock)
+    midnight = FIRST - 14 * HOUR
+    for hour in range(14):
+        await fill(store, [large_market(hour, 300, midnight + hour * HOUR + 3 * MINUTE)[0]])
+    hours = [marker.tick for marker in await store.markers(midnight, FIRST, series="price")]
+    reader = Hours(store, FIRST)
+    store.asked = 0
+    for tick in hours:
+        for tiers in (range(2), range(5)):
+            alone = await store.rows(PRICE, tick, tiers=tiers, fields=("usd",))
+            assert_frame_equal(await reader.rows(PRICE, tick, tiers=tiers, fields=("usd",)), alone)
+    assert store.asked == len(hours) * 3 + 2

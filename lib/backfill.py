@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lib.clock import from_epoch
 from lib.delivery import Delivery, Spooled
-from lib.errors import SourceMalformed
+from lib.errors import Malformed, SnapshotRefused, SourceMalformed
 from lib.gaps import Gap, Ledger, ledger
 from lib.gate import Gate
 from lib.snapshot import Snapshot
@@ -60,22 +60,32 @@ def calls(source: Source, held: Ledger, assets: int) -> list[Call]:
 async def buy(wanted: Sequence[Call], *, store: Store, delivery: Delivery, assets: int) -> AsyncIterator[Bought]:
     """Make the calls, one after the other, and bring what they give to the store, marked as backfilled.
 
-    Judged by the gate as any snapshot is. What the source, the gate or the spool raises ends it; what is bought stays.
+    Judged by the gate as any snapshot is. What the source, the gate or the spool raises ends it, so that a list that is
+    no good is not paid for again and again; what is bought stays.
     """
     for call in wanted:
         reading = await call.source.read(assets, WITHIN, day=call.day)
-        tick = listed_at(reading, call.day)
-        held = await store.nearest(call.source.series.name, tick)
-        if held and held.tick == tick:
-            yield Bought(call, tick, None, reading.credits)
-            continue
-        before = Snapshot(call.source.series, held, call.source.series.empty()) if held else None
-        snapshot, _ = await asyncio.to_thread(
-            Gate(DAY).admit, reading, tick, before=before, asked=assets, backfilled=True
-        )
-        await delivery.take(snapshot)
-        await delivery.deliver()
+        try:
+            tick, snapshot = await _admitted(call, reading, store, assets)
+        except Malformed as exc:
+            raise SnapshotRefused(
+                f"{exc}; it cost {reading.credits:g} credits all the same, and no further list was bought"
+            ) from exc
+        if snapshot:
+            await delivery.take(snapshot)
+            await delivery.deliver()
         yield Bought(call, tick, snapshot, reading.credits)
+
+
+async def _admitted(call: Call, reading: Reading, store: Store, assets: int) -> tuple[datetime, Snapshot | None]:
+    """A bought list's tick, and its snapshot where the tick has none."""
+    series, tick = call.source.series, listed_at(reading, call.day)
+    held = await store.nearest(series.name, tick)
+    if held and held.tick == tick:
+        return tick, None
+    before = Snapshot(series, held, series.empty()) if held else None
+    snapshot, _ = await asyncio.to_thread(Gate(DAY).admit, reading, tick, before=before, asked=assets, backfilled=True)
+    return tick, snapshot
 
 
 def listed_at(reading: Reading, day: date) -> datetime:

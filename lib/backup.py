@@ -15,7 +15,7 @@ from typing import get_args
 import orjson
 
 from lib.clock import Clock, slot
-from lib.errors import StoreMalformed
+from lib.errors import SettingsRejected, StoreMalformed
 from lib.schema import Series
 from lib.snapshot import Snapshot, content_hash
 from lib.spool import ENDING, decode, encode, plain, write_whole
@@ -147,5 +147,7 @@ def _path(folder: Path, snapshot: Snapshot) -> Path:
 
 
 def _days(folder: Path) -> Iterator[tuple[datetime, list[Path]]]:
+    if not folder.is_dir():
+        raise SettingsRejected(f"{folder} is no folder that topcoins backup has filled; for example ./backup")
     for day in sorted(path for path in folder.iterdir() if path.is_dir()):
         yield datetime.fromisoformat(f"{day.name}T00:00:00+00:00"), sorted(day.glob(f"*{ENDING}"))

@@ -16,13 +16,13 @@ from rich.console import Console
 from rich.progress import Progress
 
 from lib import settings
+from lib.cli.option import duration
 from lib.clock import utc_now
 from lib.errors import SettingsRejected, TopcoinsError
 from lib.schema import OWN, Series
 from lib.settings import Settings
 from lib.source import read_source
 from lib.store.address import open_store
-from lib.units import parse_duration
 
 if TYPE_CHECKING:
     from lib.backup import Day
@@ -61,7 +61,7 @@ def demo(
     """Run everything on a simulated market: no key, no server, nothing real."""
     from lib.demo import Demo
 
-    asked = Demo(assets, parse_duration(history), port, safe_port, data, once)
+    asked = Demo(assets, duration("--history", history), port, safe_port, data, once)
     body = asked.run(console, os.environ)
     if body:
         _print_list(body, "json" if json else "table")
@@ -348,8 +348,10 @@ def simulate(
     unlimited: Annotated[bool, typer.Option("--unlimited", help="No limits of requests and credits.")] = False,
 ) -> None:
     """Serve the upstream APIs on loopback, simulated or replayed."""
+    from lib.demo import refuse_taken
     from lib.simulator.serve import serve
 
+    refuse_taken(port, "--port")
     serve(
         console, port, assets=assets, seed=seed, replay=replay, match=match, faults=faults, events_at=events_at,
         unlimited=unlimited,
@@ -373,7 +375,7 @@ def _settings() -> Settings:
 
 def _address(url: str | None) -> str:
     chosen = _settings()
-    return url or f"http://{chosen.http_host}:{chosen.http_port}"
+    return (url or f"http://{chosen.http_host}:{chosen.http_port}").rstrip("/")
 
 
 def _key() -> dict[str, str]:
@@ -404,7 +406,8 @@ def _ask(url: str | None, path: str, format: str | None, **asked: str | int | fl
         raise TopcoinsError(f"{address} does not answer ({exc}); start it with topcoins demo or topcoins up") from exc
     if not response.is_success:
         problem = response.json()
-        raise TopcoinsError(f"{problem['title']}: {problem['detail']}")
+        example = f"; for example {problem['example']}" if problem.get("example") else ""
+        raise TopcoinsError(f"{problem['title']}: {problem['detail']}{example}")
     return response.content
 
 

@@ -11,20 +11,20 @@ from rich.console import Console
 from rich.table import Table
 
 from lib.backfill import Offer, fill, offers
+from lib.cli.option import duration
 from lib.clock import isoformat, utc_now
 from lib.service import usable_sources
 from lib.settings import Settings
 from lib.source import Source, read_source
 from lib.store import Store
 from lib.store.address import open_store
-from lib.units import parse_duration
 
 SOURCES = (("ingest_price", "coinmarketcap_historical.toml"), ("ingest_rank", "coinmarketcap_historical.toml"))
 
 
 def run(chosen: Settings, since: str, *, yes: bool, console: Console) -> None:
     """List, ask, buy."""
-    start = utc_now().replace(microsecond=0) - parse_duration(since)
+    start = utc_now().replace(microsecond=0) - duration("--since", since)
 
     async def work() -> None:
         store = open_store(chosen, utc_now)

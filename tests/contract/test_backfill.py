@@ -11,7 +11,7 @@ import ingest_price
 import ingest_rank
 from lib.backfill import Bought, Offer, calls, fill, offers
 from lib.clock import Clock
-from lib.errors import SourceMalformed, SourceRejected
+from lib.errors import SnapshotRefused, SourceRejected
 from lib.forecast import sample_snapshot
 from lib.gaps import Gap, Ledger, ledger
 from lib.schema import PRICE, VOLUME_RANK
@@ -106,9 +106,10 @@ async def test_a_list_of_another_day_is_refused(tmp_path, gapped, clock):
     upstream = Upstream(says(recorded("cmc-listings-historical-3-20240115T2340Z")))
     price, _ = sources(upstream.client, clock)
     (offer, _) = await offered([price, price], gapped, tmp_path)
-    with pytest.raises(SourceMalformed, match="the list of 2026-07-30 is of 2024-01-15T23:40:26Z"):
+    told = "the list of 2026-07-30 is of 2024-01-15T23:40:26Z; it cost 1 credits all the same, and no further list"
+    with pytest.raises(SnapshotRefused, match=told):
         [each async for each in fill(offer, gapped, spools=tmp_path, limit=2**24, assets=3)]
-    assert upstream.asked[0].url.params["date"] == "2026-07-30"
+    assert [request.url.params["date"] for request in upstream.asked] == ["2026-07-30"]
 
 
 async def test_without_a_right_key_nothing_is_bought(gapped, tmp_path, clock):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lib.backup import Day, back_up, restore
-from lib.errors import StoreMalformed
+from lib.errors import SettingsRejected, StoreMalformed
 from lib.forecast import sample_snapshot
 from lib.schema import PRICE, VOLUME_RANK
 from lib.spool import Damaged
@@ -121,3 +121,8 @@ async def test_of_minutes_that_are_past_the_retention_by_now_the_first_of_each_h
     assert [(day.snapshots, day.passed) for day in restored if day.series == "price"] == [(3, 1), (2, 0), (1, 0)]
     assert {day for day in restored if not day.passed} <= set(days)
     await fresh.close()
+
+
+async def test_a_folder_that_is_not_there_is_named(store, tmp_path):
+    with pytest.raises(SettingsRejected, match="nowhere is no folder that topcoins backup has filled"):
+        [day async for day in restore(tmp_path / "nowhere", store)]

@@ -31,6 +31,13 @@ class Unchanged(BaseModel):
     rank: bool
 
 
+class Backfilled(BaseModel):
+    """Whether a snapshot was bought back or imported later, and not fetched at its tick."""
+
+    price: bool
+    rank: bool
+
+
 class Snapshots(BaseModel):
     """The content hash of each snapshot; null for those of before there was one."""
 
@@ -76,6 +83,7 @@ class TopAnswer(BaseModel):
     resolution: Literal["1m", "1h"]
     sources: Sources
     snapshots: Snapshots
+    backfilled: Backfilled
     known_at: datetime
     assets: Assets
     unchanged: Unchanged

@@ -32,6 +32,12 @@ class Pair:
     price: Marker
     rank: Marker
 
+    @property
+    def backfilled(self) -> tuple[str, ...]:
+        """Which sides were not fetched at their tick, but bought back or imported later."""
+        sides = (("price", self.price), ("rank", self.rank))
+        return tuple(name for name, marker in sides if marker.backfilled)
+
 
 def newest_pair(markers: Iterable[Marker], at: datetime, *, max_skew: timedelta, max_age: timedelta) -> Pair | None:
     """The newest price tick not after `at` that has a rank tick, not after `at` either, within `max_skew` of it.

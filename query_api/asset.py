@@ -20,7 +20,8 @@ class Shared(TopcoinsError):
     """Several assets have the ticker: the caller says which one, by its id."""
 
     def __init__(self, symbol: str, candidates: list[dict[str, Any]]) -> None:
-        super().__init__(f"{len(candidates)} assets have the ticker {symbol}: ask for one by its cmc_id")
+        ids = ", ".join(f"{row[ID]} ({row['name']})" for row in candidates)
+        super().__init__(f"{len(candidates)} assets have the ticker {symbol}: ask for one by its cmc_id, of {ids}")
         self.candidates = candidates
 
 

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from query_api.answers import STORE_RESPONSES, TOP_RESPONSES, Snapshots, Sources, problem_shown
+from query_api.answers import STORE_RESPONSES, TOP_RESPONSES, Backfilled, Snapshots, Sources, problem_shown
 
 
 class Stood(BaseModel):
@@ -19,6 +19,7 @@ class Stood(BaseModel):
     resolution: Literal["1m", "1h"]
     sources: Sources
     snapshots: Snapshots
+    backfilled: Backfilled
 
 
 class AssetAnswer(Stood):

@@ -36,7 +36,7 @@ END = "#end"
 Steps = AsyncIterator[Top | Hole]
 _TIME = pl.Datetime("us", "UTC")
 _TIMES = ("step", "price_time", "rank_time", "price_updated_at")
-_STOOD_ON = ("price_time", "rank_time", "price_source", "rank_source", "resolution", "gap")
+_STOOD_ON = ("price_time", "rank_time", "price_source", "rank_source", "resolution", "backfilled", "gap")
 
 
 def exported(
@@ -86,7 +86,8 @@ def _table(step: Top | Hole, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
             pl.col(name) if name in ("step", "gap") else pl.lit(None, kind).alias(name) for name, kind in schema.items()
         )
     price, rank = step.pair.price, step.pair.rank
-    stood_on = (price.tick, rank.tick, price.source, rank.source, step.resolution, None)
+    bought = " ".join(step.pair.backfilled) or None
+    stood_on = (price.tick, rank.tick, price.source, rank.source, step.resolution, bought, None)
     return step.rows.with_columns(
         pl.col("price_updated_at").str.to_datetime("%Y-%m-%dT%H:%M:%SZ", time_zone="UTC", time_unit="us"),
         step=pl.lit(step.at, _TIME),

@@ -61,6 +61,7 @@ def told_of(at: datetime, pair: Pair, resolution: Resolution) -> dict[str, Any]:
         "resolution": resolution,
         "sources": {"price": price.source, "rank": rank.source},
         "snapshots": {"price": price.hash or None, "rank": rank.hash or None},
+        "backfilled": {"price": price.backfilled, "rank": rank.backfilled},
     }
 
 

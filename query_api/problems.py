@@ -143,7 +143,8 @@ async def _invalid(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, RequestValidationError)
     error = exc.errors()[0]
     name = str(error["loc"][1])  # of a value that may be several things, more follows
-    return await _ours(request, BadRequest(name, error["input"], error["msg"], EXAMPLES.get(name, "")))
+    value, why = ("", "is required") if error["type"] == "missing" else (error["input"], error["msg"])
+    return await _ours(request, BadRequest(name, value, why, EXAMPLES.get(name, "")))
 
 
 async def _http(request: Request, exc: Exception) -> Response:

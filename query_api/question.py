@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
 from typing import Annotated
 
 from fastapi import Depends, Query, Request
@@ -18,6 +19,7 @@ from query_api.negotiation import Format
 from query_api.problems import EXAMPLES, BadRequest
 
 LONGEST_AGE = timedelta(days=1)
+CSV_COLUMNS = "format=csv&columns=rank,symbol"
 EPOCH = datetime(1970, 1, 2, tzinfo=UTC)
 
 Limit = Annotated[int, Query(ge=1, le=5000, description="How many assets, at most", examples=[200])]
@@ -145,10 +147,18 @@ def known_parameters(request: Request) -> None:
     for name, value in request.query_params.multi_items():
         if name not in known:
             takes = f"this address takes {', '.join(known)}" if known else "this address takes none"
-            raise BadRequest(name, value, f"is no parameter here; {takes}", EXAMPLES.get(name, ""))
+            raise BadRequest(name, value, f"is no parameter here; {takes}", _instead(name, known) or request.url.path)
         if name in seen:
             raise BadRequest(name, value, "is given twice; once is enough", EXAMPLES.get(name, ""))
         seen.add(name)
+
+
+def _instead(name: str, known: Sequence[str]) -> str:
+    """The parameter most like one that is unknown, with a valid value; empty where there are none."""
+    told = {"columns": CSV_COLUMNS}
+    return next(
+        (told.get(like, f"{like}={EXAMPLES[like]}") for like in get_close_matches(name.lower(), known, 1, cutoff=0)), ""
+    )
 
 
 def asked_instant(text: str | None, now: datetime, parameter: str = "datetime") -> datetime:
@@ -199,7 +209,7 @@ def asked_columns(text: str | None, chosen: Format, known: Sequence[str]) -> tup
     if text is None:
         return CSV_DEFAULT
     if chosen != "csv":
-        raise BadRequest("columns", text, "is for CSV only; JSON always has all", "format=csv&columns=rank,symbol")
+        raise BadRequest("columns", text, "is for CSV only; JSON always has all", CSV_COLUMNS)
     names = tuple(name.strip(" ") for name in text.split(","))
     for name in names:
         if name not in known:

@@ -3,21 +3,26 @@
 import asyncio
 import hashlib
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from urllib.parse import quote
 
 from fastapi import Request
 from starlette.responses import Response
 
 from lib.clock import isoformat
+from lib.store import Resolution
+from query_api.asof import Pair
 from query_api.formats import to_csv, to_json
 from query_api.negotiation import MEDIA_TYPES
+from query_api.pairs import HOURLY_AGE
 from query_api.question import Question
 from query_api.status import next_tick
 from query_api.top import Top
 
 DAY_S = 86400
 SOON_S = 30
+VISIBLE = timedelta(minutes=5)
+"""After so long no store still brings out a snapshot it says it has had by then."""
 
 
 async def reply(request: Request, question: Question, answer: Top, now: datetime) -> Response:
@@ -28,7 +33,7 @@ async def reply(request: Request, question: Question, answer: Top, now: datetime
         body = await asyncio.to_thread(to_csv, answer, question.columns)
     headers = {
         "etag": _etag(question, answer, body),
-        "cache-control": f"public, max-age={_keep(question, answer, now)}",
+        "cache-control": _kept(question, answer, now),
         "vary": "Accept",
         **time_headers(answer),
         "x-price-source": answer.pair.price.source,
@@ -42,11 +47,13 @@ async def reply(request: Request, question: Question, answer: Top, now: datetime
 
 
 def time_headers(answer: Top, prefix: str = "x") -> dict[str, str]:
-    """The instant asked for and the ticks that answer it."""
+    """The instant asked for, the ticks that answer it, and which of them were backfilled, if any."""
+    bought = {f"{prefix}-backfilled": ", ".join(answer.pair.backfilled)} if answer.pair.backfilled else {}
     return {
         f"{prefix}-requested-at": isoformat(answer.at),
         f"{prefix}-price-time": isoformat(answer.pair.price.tick),
         f"{prefix}-rank-time": isoformat(answer.pair.rank.tick),
+        **bought,
     }
 
 
@@ -61,8 +68,19 @@ def filter_headers(answer: Top) -> dict[str, str]:
 
 
 def kept_for(settled: bool) -> str:
-    """How long a copy may be kept: a day once nothing can change it but a backfill, else not long."""
+    """How long a copy may be kept: a day where nothing that is late can change it, else not long."""
     return f"public, max-age={DAY_S if settled else SOON_S}"
+
+
+def settled(at: datetime, pair: Pair, resolution: Resolution, *, max_age: timedelta, now: datetime) -> bool:
+    """Whether a pair is what an instant is answered with from now on: its ticks were the last ones due by then.
+
+    Behind a gap, or what was backfilled into one, a late delivery or a backfill may still put a nearer one.
+    """
+    price, rank = pair.price, pair.rank
+    paces = (HOURLY_AGE, HOURLY_AGE) if resolution == "1h" else (price.interval, rank.interval)
+    due = at - price.tick < paces[0] and 2 * abs(price.tick - rank.tick) <= paces[1]
+    return due and not pair.backfilled and at < now - max_age - price.interval
 
 
 def sent(request: Request, body: bytes, headers: Mapping[str, str], media_type: str) -> Response:
@@ -93,12 +111,14 @@ def _etag(question: Question, answer: Top, body: bytes) -> str:
     return f'W/"{hashlib.blake2b(repr((stands_on, asked)).encode(), digest_size=16).hexdigest()}"'
 
 
-def _keep(question: Question, answer: Top, now: datetime) -> int:
-    """Seconds a copy may be kept: a day once the past is settled, else until the next tick."""
-    if not question.moving and question.at < now - question.max_age - answer.pair.price.interval:
-        return DAY_S
-    following = min(next_tick(answer.pair.price), next_tick(answer.pair.rank))
-    return max(1, round((following - now).total_seconds()))
+def _kept(question: Question, answer: Top, now: datetime) -> str:
+    """How long a copy may be kept: of a moving instant until the next tick; what was known then does not change."""
+    if question.moving:
+        following = min(next_tick(answer.pair.price), next_tick(answer.pair.rank))
+        return f"public, max-age={max(1, round((following - now).total_seconds()))}"
+    if question.known_at and question.known_at < now - VISIBLE:
+        return f"{kept_for(True)}, immutable"
+    return kept_for(settled(question.at, answer.pair, answer.resolution, max_age=question.max_age, now=now))
 
 
 def _unchanged(if_none_match: str | None, etag: str) -> bool:

@@ -13,7 +13,7 @@ from query_api.asset_answers import ASSET_RESPONSES
 from query_api.formats import told_of
 from query_api.problems import EXAMPLES
 from query_api.question import Instant, MaxAge, asked_age, asked_instant
-from query_api.reply import kept_for, sent, strong_tag
+from query_api.reply import kept_for, sent, settled, strong_tag
 from query_api.routes import answer
 
 Named = Annotated[
@@ -38,8 +38,8 @@ def install(app: FastAPI, archive: Archive) -> None:
         found = await assets.at(id, asked_instant(datetime, now), max_age=age)
         body = orjson.dumps(_told(found))
         moving = datetime is None or datetime.startswith("now")
-        settled = not moving and found.at < now - age - found.found.pair.price.interval
-        headers = {"etag": strong_tag(body), "cache-control": kept_for(settled)}
+        stays = not moving and settled(found.at, found.found.pair, found.found.resolution, max_age=age, now=now)
+        headers = {"etag": strong_tag(body), "cache-control": kept_for(stays)}
         return sent(request, body, headers, "application/json")
 
     shown = {"summary": "One asset", "responses": ASSET_RESPONSES, "response_class": JSONResponse}

@@ -87,7 +87,7 @@ def install(app: FastAPI, archive: Archive) -> None:
             body = orjson.dumps(_told(cmc_id, steps, how, found, following))
         else:
             body = table_csv(COLUMNS.values(), (tuple(point.values()) for point in found.points))
-        settled = not moving and last < now - distance - archive.max_age
+        settled = not moving and not found.coverage.missing and last < now - distance - archive.max_age
         headers = {"etag": strong_tag(body), "cache-control": kept_for(settled), "vary": "Accept"}
         headers["x-coverage"] = ", ".join(f"{name}={count}" for name, count in asdict(found.coverage).items())
         if following:

@@ -16,7 +16,7 @@ from query_api.formats import table_csv, told_of
 from query_api.movers import COLUMNS, MOVES, movers
 from query_api.negotiation import MEDIA_TYPES, negotiated
 from query_api.question import Filtering, FormatName, Instant, Limit, MaxAge, asked_age, asked_range
-from query_api.reply import filter_headers, kept_for, listed, sent, strong_tag, time_headers
+from query_api.reply import filter_headers, kept_for, listed, sent, settled, strong_tag, time_headers
 from query_api.routes import answer
 from query_api.top import Top
 
@@ -47,8 +47,8 @@ def install(app: FastAPI, archive: Archive) -> None:
         rows = await asyncio.to_thread(movers, lists[0].rows, lists[1].rows)
         body = _json(lists, top, rows) if chosen == "json" else table_csv(COLUMNS.values(), rows.iter_rows())
         moving = any(text is None or text.startswith("now") for text in (start, stop))
-        settled = not moving and last < now - age - lists[1].pair.price.interval
-        headers = {"etag": strong_tag(body), "cache-control": kept_for(settled), "vary": "Accept"}
+        stays = not moving and all(settled(one.at, one.pair, one.resolution, max_age=age, now=now) for one in lists)
+        headers = {"etag": strong_tag(body), "cache-control": kept_for(stays), "vary": "Accept"}
         for side, one in zip(("from", "to"), lists, strict=True):
             headers |= time_headers(one, f"x-{side}")
         headers |= filter_headers(lists[1])

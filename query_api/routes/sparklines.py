@@ -14,7 +14,7 @@ from query_api.archive import Archive
 from query_api.instant import DURATION
 from query_api.problems import EXAMPLES, BadRequest
 from query_api.question import EPOCH, Instant, asked_instant
-from query_api.reply import DAY_S, sent, strong_tag
+from query_api.reply import sent, strong_tag
 from query_api.routes import answer
 from query_api.sparklines import Sparklines, SparklinesAnswer
 from query_api.warm import FRESH_UNTIL
@@ -23,7 +23,8 @@ MOST = 500
 LONGEST = timedelta(days=7)
 SECOND = timedelta(seconds=1)
 SOON_S = 10
-"""How long a copy may be kept of an answer whose last snapshots may still come."""
+"""How long a copy may be kept of an answer whose last snapshots may still come, or which has gaps."""
+HOUR_S = 3600
 
 Ids = Annotated[
     str,
@@ -69,7 +70,7 @@ def install(app: FastAPI, archive: Archive) -> None:
         found = await lines.of(asked_ids(ids), start, stop, points, ranks=ranks)
         request.scope[FRESH_UNTIL] = now.replace(microsecond=0) + SECOND
         body = found.model_dump_json(by_alias=True, exclude_none=True).encode()
-        keep = DAY_S if settled(stop, archive, now) else SOON_S
+        keep = HOUR_S if settled(stop, archive, now) and None not in found.ticks else SOON_S
         headers = {"etag": strong_tag(body), "cache-control": f"public, max-age={keep}"}
         return sent(request, body, headers, "application/json")
 

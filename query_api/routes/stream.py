@@ -87,7 +87,11 @@ def install(app: FastAPI, archive: Archive, feed: Feed) -> None:
             yield listener
 
     async def stream(listener: Annotated[Listener, Depends(listening)]) -> AsyncIterator[ServerSentEvent]:
-        """An event for each new snapshot. The id of an event resumes after it without a gap, up to 6 h later."""
+        """An event for each new snapshot. The id of an event resumes after it without a gap, up to 6 h later.
+
+        Those of a series come in the order of their ticks: a snapshot that is stored after a newer one of its series,
+        because it was late or backfilled, is not announced.
+        """
         yield ServerSentEvent(comment="price and rank snapshots as they are stored", id=listener.id, retry=RETRY_MS)
         if listener.missed:
             yield ServerSentEvent(event="missed", data=_missed(*listener.missed))

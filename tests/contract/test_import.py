@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import orjson
 import polars as pl
 import pytest
 
@@ -101,3 +102,20 @@ def test_what_is_no_export_is_refused_with_its_name(tmp_path, name, body, says):
     (tmp_path / name).write_bytes(body)
     with pytest.raises(SettingsRejected, match=f"{name}.*{says}"):
         read_export(tmp_path / name)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+async def test_what_was_imported_says_so_when_it_is_exported_again(archive, store, clock, tmp_path, format):
+    first = await written(archive, tmp_path, format)
+    [each async for each in imported([first], store, clock=clock)]
+    (tmp_path / "again").mkdir()
+    again = await written(store, tmp_path / "again", format)
+    for file, told in ((first, set()), (again, {"price rank"})):
+        if format == "ndjson":
+            answers = [orjson.loads(line) for line in file.read_bytes().splitlines()]
+            sides = [answer["backfilled"] for answer in answers if "data" in answer]
+            assert sides
+            assert all(side == {"price": bool(told), "rank": bool(told)} for side in sides)
+            continue
+        rows = pl.read_parquet(file) if format == "parquet" else pl.read_csv(file, comment_prefix="#")
+        assert set(rows.filter(pl.col("rank").is_not_null())["backfilled"].drop_nulls()) == told

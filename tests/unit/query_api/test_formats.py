@@ -62,6 +62,7 @@ def test_the_json_has_exactly_the_documented_shape() -> None:
         "resolution": "1m",
         "sources": {"price": "coinmarketcap", "rank": "coindesk"},
         "snapshots": {"price": PAIR.price.hash, "rank": PAIR.rank.hash},
+        "backfilled": {"price": False, "rank": False},
         "known_at": "2026-11-17T14:37:01Z",
         "assets": {"price": 1, "rank": 3, "matched": 1},
         "unchanged": {"price": False, "rank": False},

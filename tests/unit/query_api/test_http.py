@@ -46,6 +46,7 @@ from tests.unit.query_api.market import (
 )
 
 PAST = "2026-11-17T14:05:00Z"
+PAST_TICK = datetime.fromisoformat(PAST)
 CANARY = "canary-4f1d-token-and-path"
 PROBLEM = "application/problem+json"
 ADDRESSES = [
@@ -100,6 +101,13 @@ def problem(answer: httpx.Response, status: int) -> dict[str, Any]:
     return told
 
 
+def backfilled(store: CountingStore, tick: datetime, side: str) -> None:
+    """The snapshot of a tick as one that came by a backfill."""
+    key = ({"price": "price", "rank": "volume_rank"}[side], tick)
+    held = store.snapshots[key]
+    store.snapshots[key] = replace(held, marker=replace(held.marker, backfilled=True))
+
+
 def table(answer: httpx.Response) -> list[list[str]]:
     assert answer.status_code == 200
     return list(csv.reader(io.StringIO(answer.text, newline=""), strict=True))
@@ -131,6 +139,26 @@ async def test_an_answer_tells_when_a_source_sent_the_values_of_before(client, s
     store.snapshots["price", NEWEST] = replace(old, marker=replace(old.marker, unchanged=True))
     answer = (await client.get("/?limit=3")).json()
     assert answer["unchanged"] == {"price": True, "rank": False}
+
+
+@pytest.mark.parametrize("path", ["/v1/top", "/v1/assets/1"])
+async def test_an_answer_tells_which_of_its_snapshots_were_backfilled(client, store, clock, path) -> None:
+    for side, told in (("price", [True, False]), ("rank", [True, True])):
+        backfilled(store, PAST_TICK, side)
+        clock.move(seconds=1)
+        answer = (await client.get(f"{path}?datetime={PAST}")).json()
+        assert [*answer["backfilled"].values()] == told
+    assert (await client.get(path)).json()["backfilled"] == {"price": False, "rank": False}
+
+
+async def test_a_csv_tells_in_a_header_which_of_its_snapshots_were_backfilled(client, store, clock) -> None:
+    assert "x-backfilled" not in (await client.get(f"/?datetime={PAST}&format=csv")).headers
+    backfilled(store, PAST_TICK, "rank")
+    clock.move(seconds=1)
+    assert (await client.get(f"/?datetime={PAST}&format=csv")).headers["x-backfilled"] == "rank"
+    moved = await client.get(f"/v1/movers?from={PAST}&format=csv")
+    assert moved.headers["x-from-backfilled"] == "rank"
+    assert "x-to-backfilled" not in moved.headers
 
 
 async def test_an_instant_of_the_past_is_answered_as_of_then(client) -> None:
@@ -259,6 +287,27 @@ async def test_an_unknown_parameter_is_an_error_and_not_ignored(client, path) ->
     assert ("limit, datetime, format, max_age, known_at, columns" in told["detail"]) == (path in ("/", "/v1/top"))
 
 
+@pytest.mark.parametrize(
+    ("asked", "example"),
+    [
+        ("/?limt=5", "limit=200"),
+        ("/?Limit=5", "limit=200"),
+        ("/?column=5", "format=csv&columns=rank,symbol"),
+        ("/v1/movers?tops=5", "top=200"),
+        ("/v1/gaps?form=5", "from=now-24h"),
+        ("/healthz?x=5", "/healthz"),
+    ],
+)
+async def test_an_unknown_parameter_is_answered_with_the_one_most_like_it(client, asked, example) -> None:
+    assert problem(await client.get(asked), 422)["example"] == example
+
+
+async def test_a_parameter_that_is_missing_is_called_required(client) -> None:
+    told = problem(await client.get("/v1/sparklines"), 422)
+    assert (told["parameter"], told["value"], told["example"]) == ("ids", "", "1,1027")
+    assert told["detail"] == "ids=: is required"
+
+
 async def test_a_max_age_reaches_over_a_gap(client) -> None:
     at = "datetime=2026-11-17T14:25:00Z"
     assert (await client.get(f"/?{at}&max_age=14m59s")).status_code == 404
@@ -381,6 +430,26 @@ async def test_the_past_has_a_strong_etag_of_its_bytes_and_is_kept_for_a_day(cli
     assert first.headers["etag"] == again.headers["etag"] != other.headers["etag"]
     assert re.fullmatch(r'"[0-9a-f]{32}"', first.headers["etag"])
     assert first.headers["cache-control"] == "public, max-age=86400"
+
+
+@pytest.mark.parametrize("path", ["/v1/top?", "/v1/assets/1?", f"/v1/movers?from={PAST}&"])
+async def test_a_past_behind_a_gap_or_from_a_backfill_is_not_kept_for_long(client, store, path) -> None:
+    name = "to" if "movers" in path else "datetime"
+    kept = {
+        text: (await client.get(f"{path}{name}={text}")).headers["cache-control"]
+        for text in ("2026-11-17T14:10:59Z", "2026-11-17T14:11:00Z")
+    }
+    assert [*kept.values()] == ["public, max-age=86400", "public, max-age=30"]
+    backfilled(store, PAST_TICK, "rank")
+    assert (await client.get(f"{path}{name}={PAST}")).headers["cache-control"] == "public, max-age=30"
+
+
+async def test_what_was_known_some_time_ago_is_kept_as_what_will_not_change(client, clock) -> None:
+    answer = await client.get("/?datetime=2026-11-17T14:15:00Z&known_at=2026-11-17T14:20:00Z")
+    assert answer.headers["cache-control"] == "public, max-age=86400, immutable"
+    for known_at in ("now", isoformat(NOW)):
+        answer = await client.get(f"/?datetime=2026-11-17T14:15:00Z&known_at={known_at}")
+        assert "immutable" not in answer.headers["cache-control"]
 
 
 async def test_the_two_formats_of_one_instant_have_different_etags(client) -> None:

@@ -144,6 +144,7 @@ async def test_a_shared_ticker_is_refused_with_its_candidates(client) -> None:
         {"cmc_id": 3, "symbol": "twin", "name": "Name 3", "source_rank": 2},
         {"cmc_id": 2, "symbol": "TWIN", "name": "Name 2", "source_rank": 3},
     ]
+    assert answer.json()["detail"].endswith("ask for one by its cmc_id, of 3 (Name 3), 2 (Name 2)")
 
 
 @pytest.mark.parametrize(

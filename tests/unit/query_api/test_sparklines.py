@@ -116,15 +116,16 @@ async def test_a_list_that_moves_on_a_minute_reads_few_ticks_again(client, store
 
 
 async def test_a_copy_that_is_still_right_is_not_sent_again(client, clock) -> None:
-    params = {"ids": "1", "to": isoformat(FIRST)}
+    params = {"ids": "1", "to": isoformat(FIRST + 5 * MINUTE), "span": "5m"}
     answer = await client.get("/v1/sparklines", params=params)
-    assert answer.headers["cache-control"] == "public, max-age=86400"
+    assert answer.headers["cache-control"] == "public, max-age=3600"
     again = await client.get("/v1/sparklines", params=params, headers={"if-none-match": answer.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
     head = await client.head("/v1/sparklines", params=params)
     assert (head.content, head.headers["content-length"]) == (b"", str(len(answer.content)))
-    new = await client.get("/v1/sparklines", params={"ids": "1"})
-    assert new.headers["cache-control"] == "public, max-age=10"
+    for other in ({}, {"to": isoformat(FIRST)}):
+        unsettled = await client.get("/v1/sparklines", params={"ids": "1", **other})
+        assert unsettled.headers["cache-control"] == "public, max-age=10"
 
 
 @pytest.mark.parametrize(

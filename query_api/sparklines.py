@@ -1,6 +1,7 @@
 """The prices of many assets at a few instants: what a list shows beside each asset, in one answer."""
 
 import asyncio
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,12 +11,11 @@ from pydantic import BaseModel, Field
 
 from lib.clock import slot
 from lib.schema import ID, PRICE, VOLUME_RANK, Series
-from lib.snapshot import Marker
 from lib.store import Resolution, Store
 from query_api.pairs import HOURLY_AGE
 
 AT_ONCE = 8
-"""How many ticks are looked for at the same time."""
+"""How many ticks are read at the same time."""
 KEPT = 512
 """Of how many ticks the prices asked for stay in memory: a list that moves on by a minute asks for few new ones."""
 SECOND = timedelta(seconds=1)
@@ -44,7 +44,7 @@ Values = Mapping[int, float | None]
 
 @dataclass(frozen=True, slots=True)
 class _Tick:
-    marker: Marker
+    tick: datetime
     resolution: Resolution
 
 
@@ -54,7 +54,7 @@ class Sparklines:
     def __init__(self, store: Store, max_age: timedelta) -> None:
         self._store = store
         self._max_age = max_age
-        self._known: LRUCache[tuple[str, datetime, str], dict[int, float | None]] = LRUCache(KEPT)
+        self._known: LRUCache[tuple[str, datetime], dict[int, float | None]] = LRUCache(KEPT)
 
     async def of(
         self, ids: Sequence[int], start: datetime, stop: datetime, points: int, *, ranks: bool = False
@@ -78,34 +78,49 @@ class Sparklines:
     async def _column(
         self, series: Series, field: str, at: Sequence[datetime], ids: Sequence[int], turn: asyncio.Semaphore
     ) -> list[tuple[datetime | None, Values]]:
-        async def one(instant: datetime) -> tuple[datetime | None, Values]:
+        async def one(tick: _Tick | None) -> tuple[datetime | None, Values]:
             async with turn:
-                tick = await self._tick(series, instant)
-                return (tick.marker.tick, await self._values(series, field, tick, ids)) if tick else (None, {})
+                return (tick.tick, await self._values(series, field, tick, ids)) if tick else (None, {})
 
-        return await asyncio.gather(*(one(instant) for instant in at))
+        return await asyncio.gather(*(one(tick) for tick in await self._ticks(series, at)))
 
-    async def _tick(self, series: Series, at: datetime) -> _Tick | None:
-        """The newest tick not after `at` nor too old; past the raw retention an hourly one."""
-        horizon = self._store.horizon()
-        if at >= horizon:
-            near = await self._store.markers(max(at - self._max_age, horizon), at, series=series.name)
-            if near:
-                return _Tick(near[-1], "1m")
-        if at - self._max_age < horizon:
-            since = slot(at - max(self._max_age, HOURLY_AGE), HOURLY_AGE)
-            near = await self._store.markers(since, at, series=series.name, resolution="1h")
-            if near:
-                return _Tick(near[-1], "1h")
-        return None
+    async def _ticks(self, series: Series, at: Sequence[datetime]) -> list[_Tick | None]:
+        """For each instant the newest tick not after it nor too old; past the raw retention an hourly one."""
+        if not at:
+            return []
+        horizon, (start, stop) = self._store.horizon(), (at[0], at[-1])
+        raw, hourly = list[datetime](), list[datetime]()
+        if stop >= horizon:
+            raw = await self._store.ticks(series.name, max(start - self._max_age, horizon), stop)
+        if start - self._max_age < horizon:
+            last = min(stop, horizon + self._max_age)
+            hourly = await self._store.ticks(series.name, self._since(start), last, resolution="1h")
+
+        def newest(instant: datetime) -> _Tick | None:
+            if instant >= horizon and (tick := _last(raw, instant - self._max_age, instant)):
+                return _Tick(tick, "1m")
+            if instant - self._max_age < horizon and (tick := _last(hourly, self._since(instant), instant)):
+                return _Tick(tick, "1h")
+            return None
+
+        return [newest(instant) for instant in at]
+
+    def _since(self, at: datetime) -> datetime:
+        """How old an hourly tick may be."""
+        return slot(at - max(self._max_age, HOURLY_AGE), HOURLY_AGE)
 
     async def _values(self, series: Series, field: str, tick: _Tick, ids: Sequence[int]) -> Values:
-        marker = tick.marker
-        known = self._known.setdefault((series.name, marker.tick, marker.hash), {})
+        known = self._known.setdefault((series.name, tick.tick), {})
         if missing := [id_ for id_ in ids if id_ not in known]:
-            rows = await self._store.rows(series, marker.tick, ids=missing, fields=[field], resolution=tick.resolution)
+            rows = await self._store.rows(series, tick.tick, ids=missing, fields=[field], resolution=tick.resolution)
             known |= dict.fromkeys(missing) | dict(zip(rows[ID], rows[field], strict=True))
         return known
+
+
+def _last(ticks: Sequence[datetime], start: datetime, stop: datetime) -> datetime | None:
+    """The last of the ascending ticks with start <= tick <= stop."""
+    place = bisect_right(ticks, stop)
+    return ticks[place - 1] if place and ticks[place - 1] >= start else None
 
 
 def _whole(value: float | None) -> int | None:

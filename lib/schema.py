@@ -73,6 +73,8 @@ OWN = {series.name: series for series in (PRICE, VOLUME_RANK)}
 """The series topcoins itself stands on; a source file may add others."""
 
 MARKER = "snapshot"
+CLAIM = "claim"
+"""In InfluxDB alone: who is about to write which tick of a series."""
 """The measurement whose one point per series and tick says that the snapshot is complete."""
 
 MARKER_UNITS = {

@@ -21,7 +21,7 @@ Action = Literal["retry", "next_tick", "next_minute", "reset", "reset_month", "s
 """Try again within the tick; wait for the next tick or the next minute; wait for the reset of the day's quota (UTC
 midnight) or of the month's (which the quota call tells); stop until the key changes."""
 
-_TAKEN = (schema.MARKER, schema.TIER, "tick")
+_TAKEN = (schema.MARKER, schema.CLAIM, schema.TIER, "tick")
 
 
 def _jmespath(text: str) -> str:

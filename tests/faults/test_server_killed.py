@@ -16,8 +16,9 @@ from tests.influxd import Bucket, PrivateServer, set_up
 pytestmark = pytest.mark.influx
 
 MOMENTS = {
+    "before the claim": (b"claim,", 0),
     "before the question": (b"POST /api/v2/query", 0),
-    "before the rows": (b"POST /api/v2/write", 0),
+    "before the rows": (b"cmc_id=", 0),
     "between the rows and the marker": (b"snapshot,", 60),
 }
 """The request that finds the server dead, and about how many rows it had confirmed by then."""

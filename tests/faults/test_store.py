@@ -100,14 +100,19 @@ async def test_a_file_that_another_process_locks_is_waited_for(tmp_path, series)
 
 # The real InfluxDB, behind a proxy.
 
-WRITES = {"the question before": b"POST /api/v2/query", "the rows": b"POST /api/v2/write", "the marker": b"snapshot,"}
+WRITES = {
+    "the claim": b"claim,",
+    "the question before": b"POST /api/v2/query",
+    "the rows": b"cmc_id=",
+    "the marker": b"snapshot,",
+}
 MODES: list[Mode] = ["refuse", "hang", "reset", "cut", "error"]
 STATUSES = (401, 403, 404, 408, 429, 500, 502, 503, 504)
 REPLIES = [
     *((which, name, reply) for which, (name, reply) in zip(itertools.cycle(WRITES), STANDING_IN.items(), strict=False)),
     *(
         (which, str(status), f"HTTP/1.1 {status} No\r\ncontent-length: 18\r\n\r\n".encode() + b'{"message":"busy"}')
-        for status, which in zip(STATUSES, 3 * list(WRITES), strict=True)
+        for status, which in zip(STATUSES, itertools.cycle(WRITES), strict=False)
     ),
 ]
 

@@ -13,7 +13,7 @@ from lib.clock import utc_now
 from lib.errors import StoreMalformed, StoreRejected, StoreUnavailable
 from lib.forecast import sample_snapshot
 from lib.schema import PRICE, VOLUME_RANK
-from lib.store.influx import InfluxStore
+from lib.store.influx import InfluxStore, lines
 from lib.store.influx.server import Server
 from tests.contract.snapshots import many, snapshot
 from tests.fakes import NOON, FakeClock
@@ -59,6 +59,10 @@ def silent(request: bytes, writer: asyncio.StreamWriter) -> None:
 
 def dripping(request: bytes, writer: asyncio.StreamWriter) -> None:
     writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n{HEADER}{ROW}".encode())
+
+
+FREE = answer(204), answer(200), answer(200)
+"""What a write is told before its rows: the claim is taken, there is no other, and nothing of the tick."""
 
 
 class Double:
@@ -262,17 +266,17 @@ async def test_an_answer_that_is_not_ours_is_malformed(body):
     ],
 )
 async def test_a_write_that_fails_leaves_no_marker(status, message, error, words):
-    async with double(answer(200), refusal(status, message)) as (store, said):
+    async with double(*FREE, refusal(status, message)) as (store, said):
         with pytest.raises(error, match=words):
             await store.write(many(PRICE, 3))
-    assert len(said.asked) == 2
+    assert len(said.asked) == len(FREE) + 1
     assert b"snapshot,series" not in said.asked[-1]
 
 
 @pytest.mark.stack
 @pytest.mark.parametrize("speak", [cut_before_a_word, silent])
 async def test_a_write_that_is_not_confirmed_is_not_done(speak):
-    async with double(answer(200), speak, patience=timedelta(milliseconds=200)) as (store, said):
+    async with double(*FREE, speak, patience=timedelta(milliseconds=200)) as (store, said):
         with pytest.raises(StoreUnavailable):
             await store.write(many(PRICE, 3))
     assert not any(b"snapshot,series" in asked for asked in said.asked[1:])
@@ -288,7 +292,7 @@ async def test_a_server_that_comes_back_is_used_again_without_a_restart():
 
 @pytest.mark.stack
 async def test_reads_go_to_the_replica_and_writes_do_not():
-    replica, primary = Double(answer(200, HEADER + ROW)), Double(answer(200), answer(204))
+    replica, primary = Double(answer(200, HEADER + ROW)), Double(*FREE, answer(204))
     async with serving(replica) as read_url, serving(primary) as url:
         store = InfluxStore(
             url, org="o", bucket="market", token=SecretStr(CANARY), clock=FakeClock(), read_url=read_url
@@ -297,7 +301,7 @@ async def test_reads_go_to_the_replica_and_writes_do_not():
         await store.write(many(PRICE, 3))
         await store.close()
     assert [asked.split(b"?")[0] for asked in replica.asked] == [b"POST /api/v2/query"]
-    assert [asked.split(b"?")[0] for asked in primary.asked][1:] == [b"POST /api/v2/write"] * 2
+    assert [asked.split(b"?")[0] for asked in primary.asked][len(FREE) :] == [b"POST /api/v2/write"] * 2
 
 
 async def test_without_a_token_the_setting_is_named_before_anything_is_asked():
@@ -413,3 +417,29 @@ async def test_a_row_lost_in_the_server_is_an_answer_refused_and_not_a_list_one_
         short = await client.get("/?datetime=2026-08-01T12:00:01Z")
     assert (whole.status_code, whole.json()["count"]) == (200, 30)
     assert (short.status_code, "data" in short.json()) == (503, False)
+
+
+@pytest.mark.stack
+@pytest.mark.parametrize("status", [400, 413, 422])
+async def test_a_claim_that_is_not_taken_is_no_fault_of_the_snapshot_which_waits(status):
+    async with double(refusal(status, "unable to parse 'claim,'")) as (store, said):
+        with pytest.raises(StoreUnavailable, match="claim"):
+            await store.write(many(PRICE, 3))
+    assert len(said.asked) == 1
+
+
+@pytest.mark.influx
+async def test_a_tick_that_another_writer_claims_is_left_for_later(influx_bucket):
+    """Whichever of two goes first by name, one writer is at it; a claim of a writer that died ends by itself."""
+    store, tick = influx_bucket.store(FakeClock()), many(PRICE, 3)
+    server = Server(influx_bucket.server.url, org=influx_bucket.server.org, token=influx_bucket.token)
+    await server.write(influx_bucket.name, lines.claim("price", "0", NOON))
+    with pytest.raises(StoreUnavailable, match="another writer may be at the price snapshot"):
+        await store.write(tick)
+    assert await store.markers(NOON, NOON) == []
+    assert (await store.rows(PRICE, NOON)).is_empty()
+    await server.write(influx_bucket.name, lines.claim("price", "0", None))
+    await store.write(tick)
+    assert len(await store.markers(NOON, NOON)) == 1
+    for each in (store, server):
+        await each.close()

@@ -102,6 +102,17 @@ def numbers(csv: str) -> list[float]:
     return [] if values.is_empty() else [float(value) for value in values["_value"]]
 
 
+def writers(csv: str, tick: datetime) -> set[str]:
+    """Who claims a tick."""
+    values = table(csv)
+    if values.is_empty():
+        return set()
+    if not {"writer", "_value"} <= set(values.columns):
+        raise StoreMalformed(f"these are no claims: {csv[:80]!r}")
+    claims = zip(values["writer"], values["_value"], strict=True)
+    return {writer for writer, stands_for in claims if float(stands_for) == tick.timestamp()}
+
+
 def _complete(values: pl.DataFrame) -> Iterator[Marker]:
     if not {"_time", "series", "source"} <= set(values.columns):
         return

@@ -6,7 +6,7 @@ over; `contains` is not among them, and neither is a long chain of `or`.
 
 import math
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from lib import schema
@@ -104,6 +104,15 @@ def leftovers(bucket: str, series: Series, tick: datetime) -> str:
     found = f'{_points(bucket, tick, tick, of_rows)} |> group(columns: ["_measurement"]) |> limit(n: 1)'
     shown = _keep(["_time", "series", "source", "_field", "_value"])
     return f'{marker} |> {shown} |> yield(name: "markers")\n{found} |> {shown} |> yield(name: "rows")'
+
+
+def claims(bucket: str, series: str, within: timedelta) -> str:
+    """The newest claim of each writer of a series, of those made `within` the last while by the server's clock."""
+    return (
+        f"from(bucket: {text(bucket)}) |> range(start: -{int(within.total_seconds())}s)"
+        f" |> filter(fn: (r) => r._measurement == {text(schema.CLAIM)} and r.series == {text(series)})"
+        f" |> last() |> {_keep(['writer', '_value'])}"
+    )
 
 
 def is_marker(series: Series) -> str:

@@ -1,7 +1,7 @@
 """Line protocol: a snapshot's rows, and its marker, as the bytes InfluxDB takes. Made in Polars, for speed."""
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import polars as pl
 
@@ -54,6 +54,12 @@ def marker(marker: Marker) -> bytes:
     texts = f'ids="{marker.ids}"' + (f',hash="{marker.hash}"' if marker.hash else "")
     tags = f"series={_escaped(marker.series)},source={_escaped(marker.source)}"
     return f"{schema.MARKER},{tags} {fields},{texts} {int(marker.tick.timestamp())}".encode()
+
+
+def claim(series: str, writer: str, tick: datetime | None) -> bytes:
+    """A writer's claim on a tick, or on none any more: a line that the server stamps with its own time."""
+    stands_for = tick.timestamp() if tick else 0.0
+    return f"{schema.CLAIM},series={_escaped(series)},writer={writer} tick={stands_for!r}".encode()
 
 
 def unescaped(tag: str) -> pl.Expr:

@@ -14,6 +14,7 @@ from lib.schema import TIER_PLACES, Series
 from lib.snapshot import Marker, Snapshot, known
 from lib.store import Resolution, tell_kept
 from lib.store.influx import answer, flux, lines
+from lib.store.influx.claims import Claim, writer
 from lib.store.influx.flux import EVER, FOREVER
 from lib.store.influx.server import TIMEOUT, Server, StoreMissing
 
@@ -26,7 +27,8 @@ ALL_TIERS = range(len(TIER_PLACES) + 1)
 class InfluxStore:
     """A `Store` on the server at `url`; reads go to `read_url` where there is one, such as a replica's.
 
-    One writer per series: what an earlier writing of a tick left without a marker is first taken away.
+    A writer claims a tick before it writes: what an earlier writing left without a marker is first taken away, and
+    would be taken from under another that still writes.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class InfluxStore:
     ) -> None:
         self._writer = Server(url, org=org, token=token, timeout=timeout)
         self._reader = Server(read_url, org=org, token=token, timeout=timeout) if read_url else self._writer
+        self._name = writer()
         self._bucket = bucket
         self._clock = clock
         self._retention = retention
@@ -54,9 +57,13 @@ class InfluxStore:
         """
         bucket = self._bucket if snapshot.tick >= self.horizon() else flux.hourly(self._bucket)
         made = await asyncio.to_thread(lines.rows, snapshot)
-        if not await self._cleared(bucket, snapshot):
+        tick = snapshot.tick.replace(microsecond=0)
+        claim = Claim(self._writer, self._name, bucket, snapshot.series.name, tick)
+        if not await self._cleared(bucket, snapshot, claim):
             return
+        claim.check()
         await self._writer.write(bucket, made)
+        claim.check()
         await self._writer.write(bucket, lines.marker(snapshot.marker.stamped(self._clock())))
 
     async def markers(
@@ -210,19 +217,31 @@ class InfluxStore:
             start, stop = (tick + SECOND, stop) if pick == "first" else (start, tick - SECOND)
         return None
 
-    async def _cleared(self, bucket: str, snapshot: Snapshot) -> bool:
+    async def _cleared(self, bucket: str, snapshot: Snapshot, claim: Claim) -> bool:
         """Whether the tick is free: what an unfinished writing has left goes, other tags would stay beside the new."""
         series, tick = snapshot.series, snapshot.tick.replace(microsecond=0)
         try:
-            left = await self._writer.query(flux.leftovers(bucket, series, tick))
-            markers = answer.markers(left)
+            left, markers = await self._left(bucket, series, tick, claim)
         except StoreMalformed as exc:  # the fault of what answered, not of the snapshot: that must wait
             raise StoreUnavailable(str(exc)) from exc
-        if not left.strip():
-            return True
         if markers:
             tell_kept(markers[0], snapshot.marker)
             return False
+        if not left.strip():
+            return True
+        claim.check()
         await self._writer.delete(bucket, tick, flux.is_marker(series))
         await self._writer.delete(bucket, tick, flux.is_row(series))
         return True
+
+    async def _left(self, bucket: str, series: Series, tick: datetime, claim: Claim) -> tuple[str, list[Marker]]:
+        """What an earlier writing has left, once it is complete or no other writer is at it."""
+        await claim.make()
+        while True:
+            others = await claim.others()
+            left = await self._writer.query(flux.leftovers(bucket, series, tick))
+            markers = answer.markers(left)
+            if markers or not others:
+                return left, markers
+            await claim.give_way(others)
+            claim.check()

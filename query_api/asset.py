@@ -30,6 +30,7 @@ class Asset:
     """An asset and the pair of snapshots that tells of it."""
 
     at: datetime
+    known_at: datetime
     found: Found
     row: dict[str, Any]
 
@@ -42,16 +43,20 @@ class Assets:
         self._pairs = pairs
         self._listings = Listings(store)
 
-    async def at(self, named: str, at: datetime, *, max_age: timedelta) -> Asset:
-        """The asset as the list of that instant has it, with what its price's source told besides."""
-        found = await self._pairs.at(at, max_age=max_age)
+    async def at(self, named: str, at: datetime, *, max_age: timedelta, known_at: datetime | None = None) -> Asset:
+        """The asset as the list of that instant has it, with what its price's source told besides.
+
+        `known_at` is as `TopLists.at` has it.
+        """
+        found = await self._pairs.at(at, max_age=max_age, known_at=known_at)
         cmc_id = await self._identified(named, found)
         rank = await self._rows(found, cmc_id)
         limit = int(rank["rank"])
         rows = (await self._listings.first(found.pair, limit, found.resolution)).rows
         (row,) = rows.filter(cmc_id=cmc_id).to_dicts()
         told = await self._store.rows(PRICE, found.pair.price.tick, ids=[cmc_id], resolution=found.resolution)
-        return Asset(at, found, row | _besides(told.to_dicts()[0]))
+        known_at = known_at or max(found.pair.price.known_since, found.pair.rank.known_since)
+        return Asset(at, known_at, found, row | _besides(told.to_dicts()[0]))
 
     async def identified(self, named: str, at: datetime, *, max_age: timedelta) -> int:
         """The id of a ticker as of an instant. An id is itself, whether or not there is such an asset."""

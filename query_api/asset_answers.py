@@ -20,6 +20,7 @@ class Stood(BaseModel):
     sources: Sources
     snapshots: Snapshots
     backfilled: Backfilled
+    known_at: datetime
 
 
 class AssetAnswer(Stood):

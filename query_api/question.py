@@ -169,6 +169,11 @@ def asked_instant(text: str | None, now: datetime, parameter: str = "datetime") 
         raise BadRequest(parameter, text, str(exc), EXAMPLES[parameter]) from exc
 
 
+def asked_known_at(text: str | None, now: datetime) -> datetime | None:
+    """The `known_at` parameter; without one, whatever is known counts."""
+    return None if text is None else asked_instant(text, now, "known_at")
+
+
 def asked_range(
     start: str | None, stop: str | None, now: datetime, *, default: timedelta, longest: timedelta
 ) -> tuple[datetime, datetime]:

@@ -7,12 +7,13 @@ import orjson
 from fastapi import FastAPI, Path, Request
 from starlette.responses import JSONResponse, Response
 
+from lib.clock import isoformat
 from query_api.archive import Archive
 from query_api.asset import Asset, Assets
 from query_api.asset_answers import ASSET_RESPONSES
 from query_api.formats import told_of
 from query_api.problems import EXAMPLES
-from query_api.question import Instant, MaxAge, asked_age, asked_instant
+from query_api.question import Instant, KnownAt, MaxAge, asked_age, asked_instant, asked_known_at
 from query_api.reply import kept_for, sent, settled, strong_tag
 from query_api.routes import answer
 
@@ -31,13 +32,16 @@ def install(app: FastAPI, archive: Archive) -> None:
     """One asset."""
     assets = Assets(archive.store, archive.lists.pairs)
 
-    async def asset(request: Request, id: Named, datetime: Instant = None, max_age: MaxAge = None) -> Response:
+    async def asset(
+        request: Request, id: Named, datetime: Instant = None, max_age: MaxAge = None, known_at: KnownAt = None
+    ) -> Response:
         """The asset as the list of `datetime` has it, with its market cap and kind. A shared ticker is refused."""
         now = archive.clock()
         age = archive.max_age if max_age is None else asked_age(max_age)
-        found = await assets.at(id, asked_instant(datetime, now), max_age=age)
+        known = asked_known_at(known_at, now)
+        found = await assets.at(id, asked_instant(datetime, now), max_age=age, known_at=known)
         body = orjson.dumps(_told(found))
-        moving = datetime is None or datetime.startswith("now")
+        moving = datetime is None or datetime.startswith("now") or (known_at or "").startswith("now")
         stays = not moving and settled(found.at, found.found.pair, found.found.resolution, max_age=age, now=now)
         headers = {"etag": strong_tag(body), "cache-control": kept_for(stays)}
         return sent(request, body, headers, "application/json")
@@ -47,4 +51,5 @@ def install(app: FastAPI, archive: Archive) -> None:
 
 
 def _told(asset: Asset) -> Mapping[str, Any]:
-    return {**told_of(asset.at, asset.found.pair, asset.found.resolution), **asset.row}
+    stood = told_of(asset.at, asset.found.pair, asset.found.resolution)
+    return {**stood, "known_at": isoformat(asset.known_at), **asset.row}

@@ -13,7 +13,7 @@ from query_api.export import MOST_STEPS, Span, begun, steps
 from query_api.export_formats import EXPORT_TYPES, ExportFormat, exported
 from query_api.instant import DURATION
 from query_api.problems import EXAMPLES, BadRequest
-from query_api.question import Instant, KnownAt, Limit, asked_distance, asked_instant, asked_range
+from query_api.question import Instant, KnownAt, Limit, asked_distance, asked_known_at, asked_range
 from query_api.routes import answer
 
 DAY = timedelta(days=1)
@@ -67,7 +67,7 @@ def install(app: FastAPI, archive: Archive) -> None:
         first, last = asked_range(start, stop, now, default=DAY, longest=EVER)
         span = asked_span(Span(first, last, asked_distance(every)), every)
         chosen = asked_file(format)
-        known = None if known_at is None else asked_instant(known_at, now, "known_at")
+        known = asked_known_at(known_at, now)
         headers = {
             "cache-control": "no-store",
             "content-disposition": f'attachment; filename="topcoins-{first:%Y%m%dT%H%M%SZ}-{span.steps}.{chosen}"',

@@ -10,12 +10,23 @@ import polars as pl
 from fastapi import FastAPI, Query, Request
 from starlette.responses import JSONResponse, Response
 
+from lib.clock import isoformat
 from query_api.archive import Archive
 from query_api.asset_answers import MOVERS_RESPONSES
 from query_api.formats import table_csv, told_of
 from query_api.movers import COLUMNS, MOVES, movers
 from query_api.negotiation import MEDIA_TYPES, negotiated
-from query_api.question import Filtering, FormatName, Instant, Limit, MaxAge, asked_age, asked_range
+from query_api.question import (
+    Filtering,
+    FormatName,
+    Instant,
+    KnownAt,
+    Limit,
+    MaxAge,
+    asked_age,
+    asked_known_at,
+    asked_range,
+)
 from query_api.reply import filter_headers, kept_for, listed, sent, settled, strong_tag, time_headers
 from query_api.routes import answer
 from query_api.top import Top
@@ -35,18 +46,20 @@ def install(app: FastAPI, archive: Archive) -> None:
         top: Limit = 200,
         format: FormatName = None,
         max_age: MaxAge = None,
+        known_at: KnownAt = None,
     ) -> Response:
         """Who rose, fell, entered or left the top `top` between `from`, by default a day before, and `to`."""
         now = archive.clock()
         chosen = negotiated(format, listed(request, "accept"))
         first, last = asked_range(start, stop, now, default=DAY, longest=EVER)
         age = archive.max_age if max_age is None else asked_age(max_age)
+        known = asked_known_at(known_at, now)
         lists = await asyncio.gather(
-            *(archive.top(at, limit=top, max_age=age, filters=filters) for at in (first, last))
+            *(archive.top(at, limit=top, max_age=age, known_at=known, filters=filters) for at in (first, last))
         )
         rows = await asyncio.to_thread(movers, lists[0].rows, lists[1].rows)
         body = _json(lists, top, rows) if chosen == "json" else table_csv(COLUMNS.values(), rows.iter_rows())
-        moving = any(text is None or text.startswith("now") for text in (start, stop))
+        moving = any(text is None or text.startswith("now") for text in (start, stop, known_at or "-"))
         stays = not moving and all(settled(one.at, one.pair, one.resolution, max_age=age, now=now) for one in lists)
         headers = {"etag": strong_tag(body), "cache-control": kept_for(stays), "vary": "Accept"}
         for side, one in zip(("from", "to"), lists, strict=True):
@@ -65,7 +78,7 @@ def _json(lists: Sequence[Top], top: int, rows: pl.DataFrame) -> bytes:
 
 
 def _told(one: Top) -> dict[str, Any]:
-    told = {**told_of(one.at, one.pair, one.resolution), "matched": one.matched}
+    told = {**told_of(one.at, one.pair, one.resolution), "known_at": isoformat(one.known_at), "matched": one.matched}
     if one.filtered:
         told |= {"filtered": dict(one.filtered.counts), "missing": one.filtered.missing}
     return told

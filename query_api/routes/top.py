@@ -22,6 +22,7 @@ from query_api.question import (
     asked_age,
     asked_columns,
     asked_instant,
+    asked_known_at,
 )
 from query_api.reply import listed, reply
 from query_api.routes import answer
@@ -65,7 +66,7 @@ def install(app: FastAPI, archive: Archive, page: Page) -> None:
             max_age=archive.max_age if max_age is None else asked_age(max_age),
             format=chosen,
             columns=asked_columns(columns, chosen, known),
-            known_at=None if known_at is None else asked_instant(known_at, now, "known_at"),
+            known_at=asked_known_at(known_at, now),
             filters=filters,
         )
         found = await archive.top(

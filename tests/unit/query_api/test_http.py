@@ -898,6 +898,21 @@ async def test_an_answers_known_at_gives_it_again_after_a_backfill(client, store
     assert "got into the store at" in gone.json()["detail"]
 
 
+@pytest.mark.parametrize("path", ["/v1/assets/1?datetime={at}", f"/v1/movers?from={isoformat(FIRST)}&to={{at}}"])
+async def test_an_asset_and_moves_are_given_again_by_their_known_at_too(client, store, clock, path) -> None:
+    asked = path.format(at="2026-11-17T14:20:00Z") + "&max_age=1h"
+    told = (await client.get(asked)).json()
+    known_at = told.get("known_at") or max(told["from"]["known_at"], told["to"]["known_at"])
+    clock.move(hours=1)
+    first = (await client.get(f"{asked}&known_at={known_at}")).json()
+    assert first["data"] == told["data"] if "data" in told else first == told
+    for each in history()[:2]:
+        marker = replace(each.marker, tick=BEFORE_GAP + 5 * MINUTE, backfilled=True, stored_at=None)
+        await store.write(replace(each, marker=marker))
+    assert (await client.get(asked)).json() != told
+    assert (await client.get(f"{asked}&known_at={known_at}")).json() == first
+
+
 async def test_what_will_be_known_can_not_be_asked(client) -> None:
     answer = await client.get("/?known_at=2026-11-17T14:38:00Z")
     assert answer.status_code == 422

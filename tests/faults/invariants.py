@@ -14,7 +14,7 @@ from lib.spool import counted, waiting
 from lib.store import Store
 from tests.faults.world import SERIES, World
 
-DAY = timedelta(days=1)
+MONTH = timedelta(days=29)
 LATER = timedelta(minutes=30)
 
 
@@ -22,7 +22,7 @@ async def hold(world: World, series: str, *, taken: Collection[datetime] = (), c
     """All of them, for a series; `taken` are the ticks whose snapshot was taken over for delivery."""
     store = world.open_reader()
     try:
-        markers = await store.markers(world.clock.now - DAY, world.clock.now + LATER, series=series)
+        markers = await store.markers(world.clock.now - MONTH, world.clock.now + LATER, series=series)
         await each_marker_has_exactly_its_rows(store, markers)
     finally:
         await store.close()
@@ -72,10 +72,10 @@ async def no_answer_is_false(client: httpx.AsyncClient, ticks: Collection[dateti
 
 
 async def causes(world: World, series: str) -> dict[str, int]:
-    """The missing ticks of the last day by cause: the ledger that /v1/gaps tells."""
+    """The missing ticks of the last month by cause: the ledger that /v1/gaps tells."""
     now, store = world.clock.now, world.open_reader()
     try:
-        found = await ledger(store, series, now - DAY, now, now=now, folder=world.spool_of(series))
+        found = await ledger(store, series, now - MONTH, now, now=now, folder=world.spool_of(series))
     finally:
         await store.close()
     told: Counter[str] = Counter()

@@ -357,7 +357,8 @@ async def test_the_real_server_drops_what_is_older_than_its_retention(influxd, i
 
 @pytest.mark.influx
 async def test_the_real_server_breaks_off_after_its_200_and_no_part_is_taken_for_the_whole(influx_bucket):
-    server = Server(influx_bucket.server.url, org=influx_bucket.server.org, token=influx_bucket.token)
+    patient = timedelta(minutes=1)
+    server = Server(influx_bucket.server.url, org=influx_bucket.server.org, token=influx_bucket.token, timeout=patient)
     lines = "\n".join(f"m,a={number} v={number} 1" for number in range(3000))
     await server.write(influx_bucket.name, lines.encode())
     data = f'data = from(bucket: "{influx_bucket.name}") |> range(start: 0, stop: 2)'

@@ -1,8 +1,12 @@
 """Answers as people read them in a terminal."""
 
+from datetime import datetime
+
 import orjson
 from rich.table import Table
 from rich.text import Text
+
+from lib.units import format_duration
 
 
 def top_table(body: bytes) -> Table:
@@ -46,7 +50,8 @@ def history_table(body: bytes) -> Table:
         title=Text(f"{names or answer['cmc_id']} from {answer['from']} to {answer['to']} every {answer['every']}"),
         caption=", ".join(f"{count} {name}" for name, count in answer["coverage"].items()),
     )
-    for name in ("At", "Price USD", "24h volume USD", "Source rank", "Price of"):
+    table.add_column("At", no_wrap=True, min_width=len("2026-11-17T14:37:00Z"))  # a step is told by its minute
+    for name in ("Price USD", "24h volume USD", "Source\nrank", "Price age"):
         table.add_column(name, justify="right")
     for point in answer["data"]:
         if point["price_usd"] is None:
@@ -57,7 +62,7 @@ def history_table(body: bytes) -> Table:
             f"{point['price_usd']:,.8g}",
             f"{point['volume_24h_usd']:,.0f}",
             str(point["source_rank"]),
-            f"{point['price_time']}{' (filled)' if point['filled'] else ''}",
+            f"{_age(point['price_time'], point['at'])}{' (filled)' if point['filled'] else ''}",
         )
     return table
 
@@ -85,6 +90,10 @@ def movers_table(body: bytes) -> Table:
             _percent(row["volume_24h_change_pct"]),
         )
     return table
+
+
+def _age(tick: str, at: str) -> str:
+    return format_duration(datetime.fromisoformat(at) - datetime.fromisoformat(tick))
 
 
 def _whole(number: int | None, otherwise: str) -> str:

@@ -70,10 +70,8 @@ _FILTERED = (
 _MISSING = "With filters only: the symbols and ids asked for that are not in both snapshots"
 
 
-class TopAnswer(BaseModel):
-    """The top list as of `requested_at`: from the snapshots of `price_time` and `rank_time`, never later ones."""
-
-    model_config = ConfigDict(extra="allow")
+class Stood(BaseModel):
+    """The pair of snapshots an answer stands on, never later ones than `requested_at`."""
 
     requested_at: datetime
     price_time: datetime
@@ -85,6 +83,13 @@ class TopAnswer(BaseModel):
     snapshots: Snapshots
     backfilled: Backfilled
     known_at: datetime
+
+
+class TopAnswer(Stood):
+    """The top list as of `requested_at`: from the snapshots of `price_time` and `rank_time`, never later ones."""
+
+    model_config = ConfigDict(extra="allow")
+
     assets: Assets
     unchanged: Unchanged
     limit: int

@@ -5,22 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from query_api.answers import STORE_RESPONSES, TOP_RESPONSES, Backfilled, Snapshots, Sources, problem_shown
-
-
-class Stood(BaseModel):
-    """The pair of snapshots an answer stands on, never later ones than `requested_at`."""
-
-    requested_at: datetime
-    price_time: datetime
-    rank_time: datetime
-    price_age_s: float
-    rank_age_s: float
-    resolution: Literal["1m", "1h"]
-    sources: Sources
-    snapshots: Snapshots
-    backfilled: Backfilled
-    known_at: datetime
+from query_api.answers import STORE_RESPONSES, TOP_RESPONSES, Stood, problem_shown
 
 
 class AssetAnswer(Stood):
@@ -43,8 +28,8 @@ class ListStood(Stood):
     """One of the two lists: what it stands on, how many assets match, and what filters left out."""
 
     matched: int
-    filtered: dict[str, int] = {}
-    missing: list[str] = []
+    filtered: dict[str, int] = Field(default={})
+    missing: list[str] = Field(default=[])
 
 
 class Mover(BaseModel):

@@ -18,7 +18,7 @@ from lib.errors import SettingsRejected
 from lib.settings import Settings
 
 HIDDEN = "***"
-_LOUD = ("httpx", "httpcore", "apscheduler", "stamina", "asyncio", "aiohttp", "uvicorn.access")
+_LOUD = ("httpx", "httpcore", "apscheduler", "stamina", "asyncio", "aiohttp")
 """Libraries that tell every step at INFO, httpx with whole URLs: theirs start at WARNING."""
 
 

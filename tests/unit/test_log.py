@@ -161,7 +161,7 @@ def test_what_is_below_the_level_is_left_out(logged, level, kept):
     assert found == [(whose, name) for name in kept.split() for whose in ("ours", "theirs")]
 
 
-@pytest.mark.parametrize("name", ["httpx", "httpcore", "apscheduler", "stamina", "uvicorn.access"])
+@pytest.mark.parametrize("name", ["httpx", "httpcore", "apscheduler", "stamina"])
 def test_a_chatty_library_is_heard_from_warning_on(logged, name):
     read = logged(log_format="json", log_level="debug")
     logging.getLogger(name).info("step")

@@ -39,7 +39,7 @@ def store() -> SlowStore:
 
 
 async def until_idle() -> None:
-    for _ in range(20):
+    for _ in range(500):
         await asyncio.sleep(0)
 
 

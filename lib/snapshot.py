@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 import numpy as np
 import orjson
 import polars as pl
+from numpy.typing import NDArray
 
-from lib import schema
 from lib.errors import StoreMalformed
 from lib.schema import Series
 
@@ -90,11 +90,11 @@ def pack_ids(ids: pl.Series) -> str:
     return base64.b64encode(zlib.compress(planes)).decode("ascii")
 
 
-def unpack_ids(text: str) -> pl.Series:
+def unpack_ids(text: str) -> NDArray[np.int64]:
     """The ids `pack_ids` packed, ascending; StoreMalformed for any other text."""
     try:
         planes = np.frombuffer(zlib.decompress(base64.b64decode(text, validate=True)), dtype=np.uint8)
         distances = np.ascontiguousarray(planes.reshape(4, -1).T).view("<u4").ravel()
     except (ValueError, zlib.error) as exc:
         raise StoreMalformed(f"a marker's ids can't be read: {exc}") from exc
-    return pl.Series(schema.ID, np.cumsum(distances, dtype=np.int64), pl.Int64)
+    return np.cumsum(distances, dtype=np.int64)

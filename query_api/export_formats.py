@@ -18,7 +18,7 @@ import polars as pl
 
 from lib.clock import isoformat
 from lib.schema import PRICE, VOLUME_RANK, Series
-from query_api.asof import join
+from query_api.asof import join, listed
 from query_api.export import Hole, Totals
 from query_api.formats import cell, to_json
 from query_api.parquet import to_parquet
@@ -53,7 +53,7 @@ def exported(
 
 def table_columns(extras: Sequence[Series]) -> dict[str, pl.DataType]:
     """The columns of a table of steps: an answer's own, between its step and what it stands on."""
-    own = dict(join(PRICE.empty(), VOLUME_RANK.empty(), 0).schema)
+    own = dict(listed(join(PRICE.empty(), VOLUME_RANK.empty())).schema)
     further = {name: pl.Float64() for extra in extras for name in extra.fields}
     kinds = {"step": _TIME, **own, **further, **dict.fromkeys(_STOOD_ON, pl.String())}
     return kinds | dict.fromkeys(_TIMES, _TIME)

@@ -14,7 +14,7 @@ from lib.errors import StoreMalformed
 from lib.schema import ID, PRICE, TIER_PLACES, VOLUME_RANK, tiers_holding
 from lib.snapshot import unpack_ids
 from lib.store import Resolution
-from query_api.asof import Pair, join
+from query_api.asof import Pair, join, listed
 from query_api.filters import EVERYTHING, REASON, Filtered, Filters
 from query_api.hours import Rows
 
@@ -24,6 +24,7 @@ LAST_TIER = len(TIER_PLACES)
 ALL_TIERS = range(LAST_TIER + 1)
 
 Ids = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +54,9 @@ class Listings:
         await read.tiers(tiers_holding(wanted))
         while len(read.rank) < wanted and read.more:
             await read.tiers(read.stop)
-        first = read.rank[np.argsort(read.rank["rank"], stable=True)[:wanted]]
+        first = read.rank.sort("rank", ID).head(wanted)
         await read.prices_of(first)
-        rows = await asyncio.to_thread(join, read.price, first, wanted)
+        rows = listed(join(read.price, first))
         read.check(len(rows), wanted)
         return rows
 
@@ -70,17 +71,16 @@ class Listings:
         while judged[REASON].null_count() < limit and read.more:
             await read.tiers(read.stop)
             judged = await self._judged(read, filters)
-        kept = judged.filter(pl.col(REASON).is_null())[ID].head(limit)
-        above = judged if len(kept) < limit else judged.head(judged[ID].index_of(kept[-1]) or 0)
-        rows = await asyncio.to_thread(join, read.price, read.rank.filter(pl.col(ID).is_in(kept.implode())), limit)
+        kept = judged.filter(pl.col(REASON).is_null()).head(limit)
+        above = judged if len(kept) < limit else judged.head(judged[ID].index_of(kept[ID][-1]) or 0)
         missing = filters.missing(judged[ID].to_list(), judged["symbol"].to_list())
-        return Listing(rows, len(read.matching), Filtered(filters.counts(above), missing))
+        return Listing(listed(kept), len(read.matching), Filtered(filters.counts(above), missing))
 
     @staticmethod
     async def _judged(read: "_Read", filters: Filters) -> pl.DataFrame:
         """Everything read so far, by the source's rank."""
         await read.prices_of(read.rank)
-        both = read.rank.join(read.price, on=ID).sort("rank", ID)
+        both = join(read.price, read.rank.sort("rank", ID))
         read.check(len(both), len(read.rank))
         return filters.judged(both)
 
@@ -93,7 +93,7 @@ class _Read:
         self._pair = pair
         self._resolution: Resolution = resolution
         self._fields = fields
-        self._ranked: Ids = unpack_ids(pair.rank.ids).to_numpy()
+        self._ranked: Ids = unpack_ids(pair.rank.ids)
         self.matching: Ids = np.intersect1d(unpack_ids(pair.price.ids), self._ranked, assume_unique=True)
         self._known = 0
         self._due = 0
@@ -106,6 +106,10 @@ class _Read:
         """Whether there are tiers that were not read."""
         return self.stop <= LAST_TIER
 
+    @property
+    def _priced(self) -> Ids:
+        return np.sort(self.price[ID].to_numpy())
+
     async def tiers(self, last: int) -> None:
         """Read on to this tier, ranks and prices at the same time."""
         tiers = range(self.stop, last + 1)
@@ -117,7 +121,7 @@ class _Read:
         )
         self.stop = last + 1
         # A missing row would let the ones below it move up unseen.
-        self._known += int(np.isin(rank[ID], self._ranked).sum())
+        self._known += int(_among(rank, self._ranked).sum())
         self._due = min([len(self._ranked), *TIER_PLACES[self.stop - 1 : self.stop]])
         self._take(rank, price)
 
@@ -137,12 +141,12 @@ class _Read:
 
     async def prices_of(self, rank: pl.DataFrame) -> None:
         """Read the prices of these ranks that stand in a lower tier in the price source."""
-        missing = np.setdiff1d(rank[ID], self.price[ID], assume_unique=True)
-        if len(missing):
+        missing = rank.filter(~_among(rank, self._priced))[ID].to_list()
+        if missing:
             rest = await self._store.rows(
                 PRICE,
                 self._pair.price.tick,
-                ids=missing.tolist(),
+                ids=missing,
                 fields=self._fields,
                 resolution=self._resolution,
             )
@@ -158,7 +162,21 @@ class _Read:
             )
 
     def _take(self, rank: pl.DataFrame, price: pl.DataFrame) -> None:
-        held = pl.Series(np.isin(rank[ID], self.matching), dtype=pl.Boolean)
-        self.rank = pl.concat([self.rank, rank.filter(held)])
-        fresh = pl.Series(np.isin(price[ID], self.price[ID], invert=True), dtype=pl.Boolean)  # some came by id before
-        self.price = pl.concat([self.price, price.filter(fresh)])
+        self.rank = _with(self.rank, rank, _among(rank, self.matching))
+        # Some came by id before.
+        self.price = _with(self.price, price, ~_among(price, self._priced))
+
+
+def _among(rows: pl.DataFrame, ids: Ids) -> Mask:
+    """Which rows' ids are among these ascending ones."""
+    asked = rows[ID].to_numpy()
+    places = np.searchsorted(ids, asked)
+    there = places < len(ids)
+    there[there] = ids[places[there]] == asked[there]
+    return there
+
+
+def _with(rows: pl.DataFrame, more: pl.DataFrame, which: Mask) -> pl.DataFrame:
+    """Some more rows below these."""
+    fresh = more if which.all() else more.filter(which)
+    return fresh if rows.is_empty() else pl.concat([rows, fresh])

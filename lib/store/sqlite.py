@@ -343,12 +343,17 @@ def _plain(value: Any) -> Any:
 
 def _marker(row: tuple[Any, ...]) -> Marker:
     found = dict(zip(_MARKER, row, strict=True))
-    found |= {name: from_epoch(found[name]) for name in ("tick", "observed_at")}
-    found |= {name: timedelta(seconds=found[name]) for name in ("duration", "interval")}
-    found |= {name: bool(found[name]) for name in ("unchanged", "backfilled")}
-    stored_at = found.pop("stored_at")
-    marker = Marker(**found | {"hash": found["hash"] or ""})
-    return marker.stamped(marker.known_since if stored_at is None else from_epoch(stored_at))
+    for name in ("tick", "observed_at"):
+        found[name] = from_epoch(found[name])
+    for name in ("duration", "interval"):
+        found[name] = timedelta(seconds=found[name])
+    for name in ("unchanged", "backfilled"):
+        found[name] = bool(found[name])
+    if found["stored_at"] is None:  # of before there was one
+        found["stored_at"] = found["observed_at"] + found["duration"]
+    else:
+        found["stored_at"] = from_epoch(found["stored_at"])
+    return Marker(**found | {"hash": found["hash"] or ""})
 
 
 def _first_of_hours(markers: list[Marker]) -> Iterator[Marker]:

@@ -141,7 +141,7 @@ async def test_who_sees_a_marker_finds_every_row_of_it_while_others_write(store,
         for marker in await other.markers(NOON, NOON + HOUR):
             if marker.tick not in seen:
                 seen[marker.tick] = await other.rows(PRICE, marker.tick)
-                assert seen[marker.tick]["cmc_id"].equals(unpack_ids(marker.ids))
+                assert seen[marker.tick]["cmc_id"].to_list() == list(unpack_ids(marker.ids))
         assert not done or len(seen) == len(told)
     await writing
     assert [seen[each.tick].equals(each.rows) for each in told] == [True] * len(told)

@@ -34,7 +34,9 @@ async def each_marker_has_exactly_its_rows(store: Store, markers: Collection[Mar
     assert len({(marker.series, marker.tick) for marker in markers}) == len(markers), "one marker for each tick"
     for marker in markers:
         rows = await store.rows(SERIES[marker.series], marker.tick)
-        assert rows["cmc_id"].equals(unpack_ids(marker.ids)), f"{marker.series} {marker.tick}: not the marker's rows"
+        assert rows["cmc_id"].to_list() == list(unpack_ids(marker.ids)), (
+            f"{marker.series} {marker.tick}: not the marker's rows"
+        )
         assert len(rows) == marker.assets
 
 

@@ -75,7 +75,7 @@ async def test_two_ingestors_with_one_store_leave_one_whole_snapshot_for_each_ti
     markers = await keeper.markers(START, world.clock.now, series="price")
     assert [marker.tick for marker in markers] == [START + n * MINUTE for n in (*range(8 + ahead), 12)]
     for marker in markers:
-        assert (await keeper.rows(PRICE, marker.tick))["cmc_id"].equals(unpack_ids(marker.ids))
+        assert (await keeper.rows(PRICE, marker.tick))["cmc_id"].to_list() == list(unpack_ids(marker.ids))
     await keeper.close()
 
 
@@ -85,6 +85,6 @@ async def look(world: World, done: asyncio.Event) -> None:
     while not done.is_set():
         for marker in await store.markers(START, START + 20 * MINUTE, series="price"):
             rows = await store.rows(PRICE, marker.tick)
-            assert rows["cmc_id"].equals(unpack_ids(marker.ids))
+            assert rows["cmc_id"].to_list() == list(unpack_ids(marker.ids))
         await asyncio.sleep(0)
     await store.close()

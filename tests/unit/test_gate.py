@@ -222,7 +222,7 @@ def test_the_marker_tells_where_the_snapshot_is_from_and_which_ids_it_holds():
     assert (marker.assets, marker.rejected, marker.duplicates) == (3, 0, 1)
     assert (marker.duration, marker.observed_at, marker.credits) == (timedelta(seconds=3), NOON, 2.5)
     assert (marker.interval, marker.unchanged, marker.backfilled) == (MINUTE, False, True)
-    assert unpack_ids(marker.ids).to_list() == [1, 2, 3]
+    assert unpack_ids(marker.ids).tolist() == [1, 2, 3]
 
 
 def test_values_that_are_those_of_the_tick_before_are_called_unchanged():
@@ -353,7 +353,7 @@ def accounted_for(found: Reading) -> Snapshot | None:
     assert snapshot.rows["cmc_id"].is_sorted()
     assert snapshot.rows["cmc_id"].is_between(1, LARGEST_ID).all()
     assert dict(snapshot.rows.schema) == found.series.columns
-    assert unpack_ids(marker.ids).to_list() == snapshot.rows["cmc_id"].to_list()
+    assert unpack_ids(marker.ids).tolist() == snapshot.rows["cmc_id"].to_list()
     return snapshot
 
 

@@ -16,7 +16,7 @@ from tests.fakes import NOON, recorded
 @given(st.sets(st.integers(1, 50_000)))
 @settings(deadline=None)
 def test_packed_ids_come_back_ascending(ids):
-    assert unpack_ids(pack_ids(pl.Series(list(ids), dtype=pl.Int64))).to_list() == sorted(ids)
+    assert unpack_ids(pack_ids(pl.Series(list(ids), dtype=pl.Int64))).tolist() == sorted(ids)
 
 
 @given(st.lists(st.integers(1, 1000)))
@@ -28,7 +28,7 @@ def test_a_set_packs_the_same_in_any_order_and_however_often_an_id_comes(ids):
 
 @pytest.mark.parametrize("ids", [[], [1], [7], [8], [LARGEST_ID]])
 def test_the_edges_come_back(ids):
-    assert unpack_ids(pack_ids(pl.Series(ids, dtype=pl.Int64))).to_list() == ids
+    assert unpack_ids(pack_ids(pl.Series(ids, dtype=pl.Int64))).tolist() == ids
 
 
 def test_the_ids_of_a_real_list_take_less_than_two_bytes_each():

@@ -14,7 +14,7 @@ from lib.errors import StoreMalformed
 from lib.schema import LARGEST_ID, PRICE, TIER_PLACES, VOLUME_RANK
 from lib.store import Store
 from lib.store.sqlite import SqliteStore
-from query_api.asof import join, nearest, newest_pair
+from query_api.asof import join, listed, nearest, newest_pair
 from query_api.pairs import NoSnapshot
 from query_api.top import Top, TopLists
 from tests.fakes import FakeClock, MemoryStore
@@ -107,7 +107,7 @@ def test_the_join_is_the_reference_s_join(price_rows, rank_rows, limit) -> None:
     priced, ranked = reference.priced_of(price_rows), reference.ranked_of(rank_rows)
     price = snapshot(Prices(T, price_rows)).rows if priced else PRICE.empty()
     rank = snapshot(Ranks(T, rank_rows)).rows if ranked else VOLUME_RANK.empty()
-    found = join(price, rank, limit)
+    found = listed(join(price, rank.sort("rank")).head(limit))
     assert found.to_dicts() == reference.joined(priced, ranked)[:limit]
     assert found["rank"].to_list() == list(range(1, len(found) + 1))
 

@@ -174,12 +174,20 @@ def asked_known_at(text: str | None, now: datetime) -> datetime | None:
     return None if text is None else asked_instant(text, now, "known_at")
 
 
+def asked_bound(text: str | None, now: datetime, name: str) -> datetime:
+    """Where a range begins or ends: no instant from which the calendar is too short to look back."""
+    at = asked_instant(text, now, name)
+    if at < EPOCH:
+        raise BadRequest(name, text, f"lies before {EPOCH:%Y-%m-%d}, the first day there is", EXAMPLES[name])
+    return at
+
+
 def asked_range(
     start: str | None, stop: str | None, now: datetime, *, default: timedelta, longest: timedelta
 ) -> tuple[datetime, datetime]:
     """The `from` and `to` parameters: `to` is now without one, `from` lies `default` before it."""
-    last = asked_instant(stop, now, "to")
-    first = asked_instant(start, now, "from") if start is not None else max(last - default, EPOCH)
+    last = asked_bound(stop, now, "to")
+    first = asked_bound(start, now, "from") if start is not None else max(last - default, EPOCH)
     if first > last:
         raise BadRequest("from", start, "lies after `to`", EXAMPLES["from"])
     if last - first > longest:

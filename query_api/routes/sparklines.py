@@ -13,7 +13,7 @@ from query_api.answers import STORE_RESPONSES, TOP_RESPONSES
 from query_api.archive import Archive
 from query_api.instant import DURATION
 from query_api.problems import EXAMPLES, BadRequest
-from query_api.question import EPOCH, Instant, asked_instant
+from query_api.question import EPOCH, Instant, asked_bound
 from query_api.reply import sent, strong_tag
 from query_api.routes import answer
 from query_api.sparklines import Sparklines, SparklinesAnswer
@@ -65,7 +65,7 @@ def install(app: FastAPI, archive: Archive) -> None:
     ) -> Response:
         """The prices of `ids` as of a few instants up to `to`, null where there is no snapshot."""
         now = archive.clock()
-        stop = asked_instant(to, now, "to")
+        stop = asked_bound(to, now, "to")
         start = max(stop - asked_span(span), EPOCH)
         found = await lines.of(asked_ids(ids), start, stop, points, ranks=ranks)
         request.scope[FRESH_UNTIL] = now.replace(microsecond=0) + SECOND

@@ -191,6 +191,7 @@ async def test_names_are_told_as_they_were_and_old_hours_by_their_own_resolution
         ("fill=0", "is no way to fill gaps; they are none, null, previous"),
         ("limit=5001", "less than or equal to 5000"),
         (f"from={isoformat(NEWEST)}&to={isoformat(FIRST)}", "lies after `to`"),
+        ("from=0001-01-01&to=0001-01-01", "lies before 1970-01-02"),
     ],
 )
 async def test_a_wrong_question_is_refused(client, query, why) -> None:

@@ -141,6 +141,7 @@ async def test_a_copy_that_is_still_right_is_not_sent_again(client, clock) -> No
         ({"ids": "1", "span": "day"}, "span", "is not a duration"),
         ({"ids": "1", "points": "1000"}, "points", ""),
         ({"ids": "1", "to": "2999-01-01"}, "to", "in the future"),
+        ({"ids": "1", "to": "0001-01-01"}, "to", "lies before 1970-01-02"),
     ],
 )
 async def test_a_wrong_question_is_named_with_a_valid_value(client, asked, name, why) -> None:

@@ -1,5 +1,6 @@
 """What every test stands on: no sockets but for marked tests, no waiting between retries."""
 
+import os
 from collections.abc import Iterator
 
 import hypothesis
@@ -11,6 +12,18 @@ pytest_plugins = ["tests.influxd"]
 # A slow machine is no failed test.
 hypothesis.settings.register_profile("topcoins", deadline=None)
 hypothesis.settings.load_profile("topcoins")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Where Python may not keep compiled modules the processes we start keep them in pytest's cache: else each of some
+    sixty compiles all of them."""
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", None) and config.cache:
+        os.environ["PYTHONPYCACHEPREFIX"] = str(config.cache.mkdir("compiled"))
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Much of the suite waits, for processes and servers: more workers than cores."""
+    return (os.cpu_count() or 1) + 2
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -13,7 +13,7 @@ from lib.store.influx.hourly import TASK
 from lib.store.influx.setup import CONSUMERS, Setup, set_up
 from tests.influxd import fresh_influxd
 
-pytestmark = pytest.mark.influx
+pytestmark = [pytest.mark.influx, pytest.mark.xdist_group("setup")]
 RETENTION = timedelta(days=90)
 
 

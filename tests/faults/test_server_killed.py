@@ -13,7 +13,7 @@ from tests.faults.proxy import Proxy
 from tests.faults.world import SERIES, World
 from tests.influxd import Bucket, PrivateServer, set_up
 
-pytestmark = pytest.mark.influx
+pytestmark = [pytest.mark.influx, pytest.mark.xdist_group("server killed")]
 
 MOMENTS = {
     "before the claim": (b"claim,", 0),

@@ -17,7 +17,7 @@ import httpx
 T = TypeVar("T")
 
 ROOT = Path(__file__).parents[2]
-WITHIN_S = 30.0
+WITHIN_S = 60.0
 LOOK_S = 0.05
 COMMAND = str(Path(sys.executable).with_name("topcoins"))
 RUN = "FLOW_RUN"

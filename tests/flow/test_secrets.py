@@ -36,6 +36,8 @@ def echoing(path: str, key: str) -> str:
         count = 1000 if number == len(faults) + 1 else 1
         lines.append(f"[[fault]]\nkind = 'error'\npath = '{path}'\nfirst = {number}\ncount = {count}")
         lines.append(f"status = {status}\nbody = '''{body}'''")
+        if status == 429:
+            lines.append("retry_after = 1")  # else it is waited for the next minute
     return "\n".join(lines)
 
 

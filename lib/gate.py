@@ -11,10 +11,9 @@ import polars as pl
 from lib import schema
 from lib.errors import SnapshotRefused
 from lib.schema import ID, PRICE, TIER, VOLUME_RANK, Series
-from lib.snapshot import Marker, Snapshot, content_hash, pack_ids
+from lib.snapshot import VOLUME, Marker, Snapshot, by_volume, content_hash, pack_ids
 from lib.source.extract import Reading
 
-VOLUME = "volume_usd"
 LONGEST_TEXT = 256
 _REASON = "_reason"
 _PLACE = "_place"
@@ -45,8 +44,7 @@ class Gate:
         judged = _with_volume(reading.rows).with_columns(_reason(reading.series).alias(_REASON))
         rejected.update(judged[_REASON].drop_nulls().to_list())
         sound = judged.filter(pl.col(_REASON).is_null())
-        by_volume = sound.sort([VOLUME, ID], descending=[True, False], nulls_last=True, maintain_order=True)
-        placed = by_volume.unique(ID, keep="first", maintain_order=True)
+        placed = by_volume(sound).unique(ID, keep="first", maintain_order=True)
         self._refuse_partial(reading, len(placed), rejected, before, asked)
         rows = _finished(placed, reading.series)
         marker = Marker(

@@ -12,8 +12,11 @@ import orjson
 import polars as pl
 from numpy.typing import NDArray
 
+from lib import schema
 from lib.errors import StoreMalformed
 from lib.schema import Series
+
+VOLUME = "volume_usd"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,11 @@ class Snapshot:
 def known(markers: Iterable[Marker], at: datetime | None) -> list[Marker]:
     """Those an answer could stand on at an instant; all without one."""
     return [marker for marker in markers if at is None or marker.known_since <= at]
+
+
+def by_volume(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows in the order of their places: the largest volume first, of equal ones the lowest id, last those without."""
+    return rows.sort([VOLUME, schema.ID], descending=[True, False], nulls_last=True, maintain_order=True)
 
 
 def content_hash(series: str, source: str, tick: datetime, rows: pl.DataFrame) -> str:

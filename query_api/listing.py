@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lib.clock import isoformat
 from lib.errors import StoreMalformed
 from lib.schema import ID, PRICE, TIER_PLACES, VOLUME_RANK, tiers_holding
-from lib.snapshot import unpack_ids
+from lib.snapshot import by_volume, unpack_ids
 from lib.store import Resolution
 from query_api.asof import Pair, join, listed
 from query_api.filters import EVERYTHING, REASON, Filtered, Filters
@@ -113,17 +113,22 @@ class _Read:
     async def tiers(self, last: int) -> None:
         """Read on to this tier, ranks and prices at the same time."""
         tiers = range(self.stop, last + 1)
-        rank, price = await asyncio.gather(
-            self._store.rows(VOLUME_RANK, self._pair.rank.tick, tiers=tiers, resolution=self._resolution),
+        volume, price = await asyncio.gather(
+            self._store.rows(
+                VOLUME_RANK, self._pair.rank.tick, tiers=tiers, fields=("volume_usd",), resolution=self._resolution
+            ),
             self._store.rows(
                 PRICE, self._pair.price.tick, tiers=tiers, fields=self._fields, resolution=self._resolution
             ),
         )
         self.stop = last + 1
+        # Whole tiers from the top: the place by volume is the rank, and need not be read.
+        placed = by_volume(volume.filter(_among(volume, self._ranked)))
+        rank = placed.with_columns(pl.Series("rank", np.arange(len(placed)) + self._known + 1.0))
         # A missing row would let the ones below it move up unseen.
-        self._known += int(_among(rank, self._ranked).sum())
+        self._known += len(rank)
         self._due = min([len(self._ranked), *TIER_PLACES[self.stop - 1 : self.stop]])
-        self._take(rank, price)
+        self._take(rank.select(*VOLUME_RANK.columns), price)
 
     async def names(self) -> pl.DataFrame:
         """The price side's ids and symbols, all of them: a ticker may be shared by assets of any tier."""

@@ -140,6 +140,7 @@ class PrivateServer:
             f"--engine-path={self._folder / 'engine'}",
             f"--http-bind-address=127.0.0.1:{self._port}",
             "--reporting-disabled",
+            "--pprof-disabled",
             "--log-level=error",
         ]
         environ = {name: value for name, value in os.environ.items() if not name.startswith("INFLUXD_")}

@@ -173,7 +173,7 @@ async def _answers(server: Influxd, bucket: str, limit: int, instants: Sequence[
     environ = {"TOPCOINS_INFLUX_BUCKET": bucket, "TOPCOINS_INFLUX_TOKEN": server.token}
     async with query_api(server.url, **environ) as api:
         connection = await Connection.to(api.port)
-        await connection.get(f"/?limit={limit}")
+        await connection.get(f"/?limit={limit}&datetime={instants[0]}")
         return await timed(connection, [f"/?limit={limit}&datetime={at}" for at in instants])
 
 

@@ -1,5 +1,7 @@
 """InfluxDB's CSV, a line per value, turned into rows and markers."""
 
+import csv as comma
+import io
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
@@ -12,6 +14,7 @@ from lib.schema import ID, TIER, Series
 from lib.snapshot import Marker
 from lib.store.influx.lines import unescaped
 
+_TICK = pl.Datetime("us", "UTC")
 _NUMBERS = (
     "assets",
     "rejected",
@@ -27,14 +30,12 @@ _NUMBERS = (
 
 def rows(csv: str, series: Series) -> pl.DataFrame:
     """The series' rows, sorted by id, one for each."""
-    # A tick written twice with other tags leaves both rows in the hourly bucket, where nothing is deleted.
-    found = _wide(csv, series, [])
-    return found.drop("tick").unique(ID, keep="first", maintain_order=True).sort(ID)
+    return _one_each(_wide(csv, series, []), [ID]).drop("tick")
 
 
 def rows_by_tick(csv: str, series: Series, ticks: Sequence[datetime]) -> dict[datetime, pl.DataFrame]:
     """The rows of each of these ticks, as `rows` gives them."""
-    found = _wide(csv, series, ["_time"]).unique(["tick", ID], keep="first", maintain_order=True).sort(ID)
+    found = _one_each(_wide(csv, series, ["_time"]), ["tick", ID])
     parts = found.partition_by("tick", include_key=False, as_dict=True)
     return {tick: parts.get((tick,), series.empty()) for tick in ticks}
 
@@ -42,88 +43,108 @@ def rows_by_tick(csv: str, series: Series, ticks: Sequence[datetime]) -> dict[da
 def history(csv: str, series: Series, ticks: Sequence[datetime]) -> pl.DataFrame:
     """The rows of these ticks, one for each, oldest first."""
     found = _wide(csv, series, ["_time"])
-    return found.filter(pl.col("tick").is_in(ticks)).unique("tick", keep="first", maintain_order=True).sort("tick")
+    return _one_each(found.filter(pl.col("tick").is_in(ticks)), ["tick"])
+
+
+def _one_each(found: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
+    """Sorted by the keys, the first row of each.
+
+    A tick written twice with other tags leaves both rows in the hourly bucket, where nothing is deleted.
+    """
+    return found.sort(keys, maintain_order=True).unique(keys, keep="first", maintain_order=True)
 
 
 def _wide(csv: str, series: Series, times: list[str]) -> pl.DataFrame:
     """A row for each asset, and each of the `times` where they are told."""
-    kinds = {"tick": pl.Datetime("us", "UTC"), **series.columns}
     values = table(csv)
     if values.is_empty():
-        return pl.DataFrame(schema=kinds)
+        return pl.DataFrame(schema={"tick": _TICK, **series.columns})
     tags = [*times, ID, *series.tags, TIER]
     try:
-        found = values.with_columns(pl.lit(None, pl.String).alias(n) for n in tags if n not in values.columns).pivot(
-            "_field", index=tags, values="_value", aggregate_function="first"
+        told = [name for name in tags if name in values.columns]
+        found = values.pivot(
+            "_field", on_columns=series.fields, index=told, values="_value", aggregate_function="first"
         )
-        found = found.with_columns(pl.lit(None).alias(n) for n in (*series.fields, "_time") if n not in found.columns)
-        return (
-            found.lazy()
-            .with_columns(unescaped(tag) for tag in series.tags)
-            .with_columns(
-                pl.col("_time").cast(pl.String).str.to_datetime(time_unit="us", time_zone="UTC").alias("tick")
-            )
-            .select(pl.col(name).cast(kind) for name, kind in kinds.items())
-            .collect()
-        )
+        # One eager selection: a lazy plan of so few rows takes longer to lay out than to run.
+        return found.select(_column(name, kind, found) for name, kind in {"tick": _TICK, **series.columns}.items())
     except PolarsError as exc:
         raise StoreMalformed(f"the {series.name} points in InfluxDB are not topcoins' own: {exc}") from exc
+
+
+def _column(name: str, kind: pl.DataType, found: pl.DataFrame) -> pl.Expr:
+    if name == "tick" and "_time" in found.columns:
+        return pl.col("_time").str.to_datetime(time_unit="us", time_zone="UTC").alias(name)
+    if name not in found.columns:
+        return pl.lit(None, kind).alias(name)
+    return unescaped(name) if kind == pl.String() else pl.col(name).cast(kind)
+
+
+def table(csv: str) -> pl.DataFrame:
+    """The answer as text columns."""
+    try:
+        read = [pl.read_csv(part.encode(), infer_schema=False) for part in _parts(csv)]
+    except PolarsError as exc:
+        raise StoreMalformed(f"InfluxDB's answer is not CSV: {exc}") from exc
+    return pl.concat(read, how="diagonal") if read else pl.DataFrame()
 
 
 def markers(csv: str) -> list[Marker]:
     """The markers that have all their fields, oldest first; of two for one tick, the one known first."""
     found: dict[tuple[datetime, str], Marker] = {}
-    for marker in sorted(_complete(table(csv)), key=lambda marker: (marker.tick, marker.series, marker.known_since)):
+    for marker in sorted(_complete(csv), key=lambda marker: (marker.tick, marker.series, marker.known_since)):
         found.setdefault((marker.tick, marker.series), marker)
     return list(found.values())
 
 
-def table(csv: str) -> pl.DataFrame:
-    """The answer as text columns; a table of its own header each time the columns change."""
-    parts = [part for part in csv.split("\r\n\r\n") if part.strip()]
-    try:
-        read = [pl.read_csv(part.encode(), infer_schema=False) for part in parts]
-    except PolarsError as exc:
-        raise StoreMalformed(f"InfluxDB's answer is not CSV: {exc}") from exc
-    if any("result" not in part.columns for part in read):
-        raise StoreMalformed(f"this is not an answer of InfluxDB: {csv[:80]!r}")
-    return pl.concat(read, how="diagonal") if read else pl.DataFrame()
-
-
 def times(csv: str) -> list[datetime]:
     """The `_time` of each line."""
-    values = table(csv)
-    return [] if values.is_empty() else [datetime.fromisoformat(time) for time in values["_time"]]
+    return [datetime.fromisoformat(time) for (time,) in _lines(csv, "_time")]
 
 
 def numbers(csv: str) -> list[float]:
     """The `_value` of each line."""
-    values = table(csv)
-    return [] if values.is_empty() else [float(value) for value in values["_value"]]
+    return [float(value) for (value,) in _lines(csv, "_value")]
 
 
 def writers(csv: str, tick: datetime) -> set[str]:
     """Who claims a tick."""
-    values = table(csv)
-    if values.is_empty():
-        return set()
-    if not {"writer", "_value"} <= set(values.columns):
-        raise StoreMalformed(f"these are no claims: {csv[:80]!r}")
-    claims = zip(values["writer"], values["_value"], strict=True)
-    return {writer for writer, stands_for in claims if float(stands_for) == tick.timestamp()}
+    return {writer for writer, stands_for in _lines(csv, "writer", "_value") if float(stands_for) == tick.timestamp()}
 
 
-def _complete(values: pl.DataFrame) -> Iterator[Marker]:
-    if not {"_time", "series", "source"} <= set(values.columns):
-        return
-    points: dict[tuple[str, str, str], dict[str, str]] = {}
-    for time, series, source, field, value in values.select(
-        "_time", "series", "source", "_field", "_value"
-    ).iter_rows():
-        points.setdefault((time, series, source), {})[field] = value
+def _complete(csv: str) -> Iterator[Marker]:
+    points: dict[tuple[str, ...], dict[str, str]] = {}
+    for *point, field, value in _lines(csv, "_time", "series", "source", "_field", "_value", among=True):
+        points.setdefault(tuple(point), {})[field] = value
     for (time, series, source), fields in points.items():
         if "ids" in fields and all(name in fields for name in _NUMBERS):
             yield _marker(datetime.fromisoformat(time), series, source, fields)
+
+
+def _lines(csv: str, *columns: str, among: bool = False) -> Iterator[list[str]]:
+    """These columns of each line: for few lines, where a frame costs more.
+
+    A table that lacks one of them is malformed; with `among` it is one of others, and passed over.
+    """
+    for part in _parts(csv):
+        lines = comma.reader(io.StringIO(part, newline=""))
+        header = next(lines)
+        if not set(columns) <= set(header):
+            if among:
+                continue
+            raise StoreMalformed(f"InfluxDB's answer has no {' and '.join(columns)}: {part[:80]!r}")
+        places = [header.index(name) for name in columns]
+        for line in lines:
+            if len(line) != len(header):
+                raise StoreMalformed(f"InfluxDB's answer is not CSV: {','.join(line)[:80]!r}")
+            yield [line[place] for place in places]
+
+
+def _parts(csv: str) -> list[str]:
+    """The tables, each with its header: there is a new one each time the columns change."""
+    parts = [part for part in csv.split("\r\n\r\n") if part.strip()]
+    if any("result" not in part.partition("\r\n")[0].split(",") for part in parts):
+        raise StoreMalformed(f"this is not an answer of InfluxDB: {csv[:80]!r}")
+    return parts
 
 
 def _marker(tick: datetime, series: str, source: str, fields: dict[str, str]) -> Marker:

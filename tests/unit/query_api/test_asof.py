@@ -246,7 +246,7 @@ async def test_a_list_reads_only_the_tiers_that_hold_it_and_the_few_prices_that_
         store.read.clear()
         await asked(store, T, limit=limit)
         assert sorted(store.read, key=repr) == [("price", None, 1), ("price", tiers, 0), ("volume_rank", tiers, 0)]
-    assert store.fields == {"usd", "updated_at", "rank", "volume_usd"}
+    assert store.fields == {"usd", "updated_at", "volume_usd"}
 
 
 async def test_two_sides_without_a_common_asset_answer_with_an_empty_list(tmp_path: Path) -> None:

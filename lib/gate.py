@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 
+import numpy as np
 import polars as pl
 
 from lib import schema
@@ -16,7 +17,6 @@ from lib.source.extract import Reading
 
 LONGEST_TEXT = 256
 _REASON = "_reason"
-_PLACE = "_place"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Gate:
         rejected = Counter(reading.rejected)
         judged = _with_volume(reading.rows).with_columns(_reason(reading.series).alias(_REASON))
         rejected.update(judged[_REASON].drop_nulls().to_list())
-        sound = judged.filter(pl.col(_REASON).is_null())
+        sound = judged.filter(judged[_REASON].is_null())
         placed = by_volume(sound).unique(ID, keep="first", maintain_order=True)
         self._refuse_partial(reading, len(placed), rejected, before, asked)
         rows = _finished(placed, reading.series)
@@ -126,15 +126,13 @@ def _told() -> Mapping[str, pl.Expr]:
 
 def _finished(placed: pl.DataFrame, series: Series) -> pl.DataFrame:
     """Rows in the series' columns, by id: their place by volume gives the tier, and the rank where it is one."""
-    place = pl.col(_PLACE)
-    made = {TIER: schema.tier_of(_PLACE)}
+    made: dict[str, pl.Series | pl.Expr] = {TIER: schema.tiers_of(len(placed))}
     if series == VOLUME_RANK:
-        made["rank"] = place.cast(pl.Float64)
+        made["rank"] = pl.Series(np.arange(1, len(placed) + 1), dtype=pl.Float64)
     if series == PRICE:
         told = _told().items()
         made |= {name: pl.when(sound).then(pl.col(name)) for name, sound in told if name in placed.columns}
     for name, kind in series.columns.items():
         if name not in placed.columns and name not in made:
             made[name] = pl.lit(None, kind)
-    rows = placed.lazy().with_row_index(_PLACE, offset=1).with_columns(**made)
-    return rows.select(*series.columns).sort(ID).collect()
+    return placed.with_columns(**made).select(*series.columns).sort(ID)

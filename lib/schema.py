@@ -6,8 +6,8 @@ A name keeps its type and unit for ever.
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
 
+import numpy as np
 import polars as pl
 
 ID = "cmc_id"
@@ -73,9 +73,9 @@ OWN = {series.name: series for series in (PRICE, VOLUME_RANK)}
 """The series topcoins itself stands on; a source file may add others."""
 
 MARKER = "snapshot"
+"""The measurement whose one point per series and tick says that the snapshot is complete."""
 CLAIM = "claim"
 """In InfluxDB alone: who is about to write which tick of a series."""
-"""The measurement whose one point per series and tick says that the snapshot is complete."""
 
 MARKER_UNITS = {
     "assets": "rows of the snapshot",
@@ -93,13 +93,9 @@ MARKER_UNITS = {
 }
 
 
-@cache
-def tier_of(place: str) -> pl.Expr:
-    """The tier of a column of 1-based places."""
-    tier = pl.lit(0, pl.Int8)
-    for n, last in enumerate(TIER_PLACES, 1):
-        tier = pl.when(pl.col(place) > last).then(pl.lit(n, pl.Int8)).otherwise(tier)
-    return tier
+def tiers_of(places: int) -> pl.Series:
+    """The tier of each place from the first to the last."""
+    return pl.Series(TIER, np.searchsorted(TIER_PLACES, np.arange(1, places + 1)), pl.Int8)
 
 
 def tiers_holding(places: int) -> int:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import polars as pl
@@ -116,6 +117,7 @@ def _looks_like_time(value: str) -> bool:
     return len(value) > 9 and value[4:5] == "-" and value[7:8] == "-"
 
 
+@lru_cache(maxsize=1024)  # one list tells few times, again and again
 def _epoch(value: str) -> float:
     at = datetime.fromisoformat(value)
     return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()

@@ -100,7 +100,7 @@ def _equal(node: Node, children: list[Take]) -> Take | None:
 
 
 def _false(value: Any) -> bool:
-    return value is None or value is False or value == "" or value == [] or value == {}
+    return not value and (value is False or not isinstance(value, int | float))
 
 
 _MAKERS: Mapping[str, Callable[[Node, list[Take]], Take | None]] = {

@@ -267,9 +267,10 @@ class _File:
     def _insert(self, series: Series, tick: int, rows: pl.DataFrame) -> None:
         self._create(series)
         names = ", ".join(f'"{name}"' for name in series.columns)
-        places = ", ".join("?" * (1 + len(series.columns)))
+        places = ", ".join("?" * len(series.columns))
+        # The tick stands in the statement: to put it into each row would cost as much as to insert it.
         self.connection.executemany(
-            f'INSERT INTO "{series.name}" (tick, {names}) VALUES ({places})', ((tick, *row) for row in rows.iter_rows())
+            f'INSERT INTO "{series.name}" (tick, {names}) VALUES ({tick:d}, {places})', rows.iter_rows()
         )
 
     def _create(self, series: Series) -> None:

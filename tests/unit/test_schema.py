@@ -1,6 +1,5 @@
 """Series, tiers and ids: what both stores and the answer agree on."""
 
-import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -8,12 +7,9 @@ from lib import schema
 from lib.schema import PRICE, TIER_PLACES, VOLUME_RANK
 
 
-def tiers(places: list[int]) -> list[int]:
-    return pl.DataFrame({"place": places}).select(place=schema.tier_of("place"))["place"].to_list()
-
-
 def test_a_tier_ends_at_its_place():
-    assert tiers([1, 100, 101, 250, 251, 500, 501, 1000, 1001, 2500, 2501, 9999]) == [
+    tiers = schema.tiers_of(9999)
+    assert [tiers[place - 1] for place in (1, 100, 101, 250, 251, 500, 501, 1000, 1001, 2500, 2501, 9999)] == [
         *(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5)
     ]
 
@@ -21,11 +17,11 @@ def test_a_tier_ends_at_its_place():
 @given(st.integers(1, 6000))
 @settings(deadline=None)
 def test_the_tiers_read_for_n_places_are_exactly_those_the_places_fall_into(places):
-    assert set(tiers(list(range(1, places + 1)))) == set(range(schema.tiers_holding(places) + 1))
+    assert set(schema.tiers_of(places)) == set(range(schema.tiers_holding(places) + 1))
 
 
 def test_tiers_grow_with_the_place():
-    found = tiers(list(range(1, max(TIER_PLACES) + 2)))
+    found = schema.tiers_of(max(TIER_PLACES) + 1).to_list()
     assert found == sorted(found)
     assert set(found) == set(range(len(TIER_PLACES) + 1))
 

@@ -55,7 +55,7 @@ def addresses() -> list[str]:
     return [path for path in documented if path != "/v1/stream"]
 
 
-# Not by schemathesis's own parametrize: its cases have one name for all addresses, of which xdist runs the first alone.
+# Not by schemathesis's own parametrize: it makes all cases when they are collected, in each worker.
 @pytest.mark.parametrize("path", addresses())
 def test_whatever_is_asked_the_api_keeps_what_its_document_promises(path):
     ask(path, list(GenerationMode), list(HypothesisTestMode))

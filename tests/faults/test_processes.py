@@ -29,7 +29,7 @@ bytes = {ANSWER}
 path = "*/listings/latest"
 first = 4
 kind = "delay"
-seconds = 4
+seconds = 6
 """
 """The second tick meets the one, the fourth the other."""
 MANY_TICKS = timedelta(minutes=10)
@@ -39,14 +39,14 @@ def hasty(folder: Path) -> Path:
     """The source's file, with so little patience that it lasts longer than half of a tick, and asks once."""
     source = Path(ingest_price.__path__[0]) / "coinmarketcap.toml"
     file = folder / "hasty.toml"
-    file.write_text(source.read_text("utf-8").replace("[request]", '[request]\ntimeout = "2s"'))
+    file.write_text(source.read_text("utf-8").replace("[request]", '[request]\ntimeout = "4s"'))
     return file
 
 
 async def test_an_answer_of_200_mb_and_an_upstream_that_hangs_cost_a_tick_each_and_little_memory(stage):
     (stage.folder / "faults.toml").write_text(SCRIPT)
     upstream = stage.simulator("--assets", "60", "--unlimited", "--faults", "faults.toml")
-    chosen = {"ASSETS": 60, "INTERVAL": "3s", "PRICE_SOURCE": hasty(stage.folder), "LOG_FORMAT": "json", **upstream}
+    chosen = {"ASSETS": 60, "INTERVAL": "5s", "PRICE_SOURCE": hasty(stage.folder), "LOG_FORMAT": "json", **upstream}
     ingestor = stage.service("ingest_price", **chosen)
     ingestor.event("tick")
     before = ingestor.most_memory

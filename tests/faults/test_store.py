@@ -23,7 +23,8 @@ from tests.faults.world import World
 from tests.influxd import Bucket, Influxd
 
 SERIES = ["price", "volume_rank"]
-SOON = timedelta(seconds=0.4)
+SOON = timedelta(seconds=1)
+"""How long a server that hangs is waited for."""
 WAITS = 2
 """So many ticks a store is away."""
 
@@ -86,7 +87,7 @@ async def test_a_file_that_cannot_be_used_is_waited_for(tmp_path, series, fault)
 
 @pytest.mark.parametrize("series", SERIES)
 async def test_a_file_that_another_process_locks_is_waited_for(tmp_path, series):
-    world = World(tmp_path, make_store=lambda clock: SqliteStore(tmp_path / "topcoins.db", clock=clock, busy=SOON / 10))
+    world = World(tmp_path, make_store=lambda clock: SqliteStore(tmp_path / "topcoins.db", clock=clock, busy=SOON / 25))
     await world.run(series, 1)
     with closing(sqlite3.connect(world.database, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -130,7 +131,7 @@ def bucket(influxd: Influxd) -> Iterator[Bucket]:
 
 @asynccontextmanager
 async def behind_a_proxy(
-    tmp_path, bucket: Bucket, start: datetime, patience: timedelta = SOON
+    tmp_path, bucket: Bucket, start: datetime, patience: timedelta = TIMEOUT
 ) -> AsyncIterator[tuple[World, Proxy]]:
     port = urlsplit(bucket.server.url).port
     assert port is not None
@@ -138,8 +139,10 @@ async def behind_a_proxy(
     reader = bucket.store(clock)
     async with Proxy(port) as proxy:
         ours = partial(bucket.store, url=proxy.url, timeout=patience)
-        yield World(tmp_path, clock, make_store=ours, make_reader=lambda clock: Kept(reader)), proxy
-    await reader.close()
+        try:
+            yield World(tmp_path, clock, make_store=ours, make_reader=lambda clock: Kept(reader)), proxy
+        finally:
+            await reader.close()
 
 
 class Kept:
@@ -177,7 +180,8 @@ async def store_fails(world: World, proxy: Proxy, series: str, which: str, mode:
 @pytest.mark.parametrize("which", WRITES)
 @pytest.mark.parametrize("mode", MODES)
 async def test_a_server_that_fails_at_any_request_of_a_write_is_waited_for(tmp_path, bucket, starts, which, mode):
-    async with behind_a_proxy(tmp_path, bucket, next(starts)) as (world, proxy):
+    patience = SOON if mode == "hang" else TIMEOUT
+    async with behind_a_proxy(tmp_path, bucket, next(starts), patience) as (world, proxy):
         await store_fails(world, proxy, "volume_rank" if mode == "cut" else "price", which, mode, None)
 
 
@@ -191,7 +195,7 @@ async def test_whatever_stands_in_for_the_server_confirms_nothing(tmp_path, buck
 @pytest.mark.influx
 @pytest.mark.parametrize("series", SERIES)
 async def test_a_slow_server_is_no_failure(tmp_path, bucket, starts, series):
-    async with behind_a_proxy(tmp_path, bucket, next(starts), TIMEOUT) as (world, proxy):
+    async with behind_a_proxy(tmp_path, bucket, next(starts)) as (world, proxy):
         await proxy.fail("delay")
         assert await world.run(series, 2) == [True, True]
         await proxy.fail("through")

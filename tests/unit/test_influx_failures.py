@@ -5,7 +5,7 @@ import json
 import traceback
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from pydantic import SecretStr
@@ -15,6 +15,7 @@ from lib.errors import StoreMalformed, StoreRejected, StoreUnavailable
 from lib.forecast import sample_snapshot
 from lib.schema import PRICE, VOLUME_RANK
 from lib.store.influx import InfluxStore, lines
+from lib.store.influx import answer as told
 from lib.store.influx.server import Server
 from tests.contract.snapshots import many, snapshot
 from tests.fakes import NOON, FakeClock
@@ -231,6 +232,14 @@ async def test_an_empty_body_is_an_empty_frame(body):
         assert (await store.rows(VOLUME_RANK, NOON)).equals(VOLUME_RANK.empty())
         assert await store.markers(NOON, NOON) == []
         assert await store.nearest("price", NOON) is None
+
+
+@pytest.mark.parametrize("tables", ["\r\n{}", "\r\n\r\n{}", "{}\r\n", "{}\r\n\r\n\r\n"])
+def test_a_table_with_nothing_in_it_is_an_empty_line_before_or_after_the_others(tables):
+    csv = tables.format(",result,table,_time,_value,_field\r\n,rows,0,2026-11-17T12:00:00Z,1.5,usd\r\n")
+    assert told.times(csv) == [datetime(2026, 11, 17, 12, tzinfo=UTC)]
+    assert told.numbers(csv) == [1.5]
+    assert told.markers(csv) == []
 
 
 @pytest.mark.stack

@@ -141,7 +141,8 @@ def _lines(csv: str, *columns: str, among: bool = False) -> Iterator[list[str]]:
 
 def _parts(csv: str) -> list[str]:
     """The tables, each with its header: there is a new one each time the columns change."""
-    parts = [part for part in csv.split("\r\n\r\n") if part.strip()]
+    # An empty line ends a table, and stands for one that has nothing in it.
+    parts = [part for part in (part.strip("\r\n") for part in csv.split("\r\n\r\n")) if part]
     if any("result" not in part.partition("\r\n")[0].split(",") for part in parts):
         raise StoreMalformed(f"this is not an answer of InfluxDB: {csv[:80]!r}")
     return parts

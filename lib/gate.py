@@ -128,11 +128,10 @@ def _finished(placed: pl.DataFrame, series: Series) -> pl.DataFrame:
     """Rows in the series' columns, by id: their place by volume gives the tier, and the rank where it is one."""
     made: dict[str, pl.Series | pl.Expr] = {TIER: schema.tiers_of(len(placed))}
     if series == VOLUME_RANK:
-        made["rank"] = pl.Series(np.arange(1, len(placed) + 1), dtype=pl.Float64)
+        made["rank"] = pl.Series("rank", np.arange(1, len(placed) + 1), pl.Float64)
     if series == PRICE:
-        told = _told().items()
-        made |= {name: pl.when(sound).then(pl.col(name)) for name, sound in told if name in placed.columns}
+        made |= {name: pl.when(sound).then(name) for name, sound in _told().items() if name in placed.columns}
     for name, kind in series.columns.items():
-        if name not in placed.columns and name not in made:
-            made[name] = pl.lit(None, kind)
-    return placed.with_columns(**made).select(*series.columns).sort(ID)
+        if name not in made:
+            made[name] = pl.col(name) if name in placed.columns else pl.lit(None, kind).alias(name)
+    return placed.select(made[name] for name in series.columns).sort(ID)

@@ -133,15 +133,15 @@ def _v1(page: Page, now: datetime, cost: int) -> bytes:
 
 def _v3(page: Page, now: datetime, cost: int) -> bytes:
     """v3 has the quotes in a list, and tells no total."""
-    data = [{**record, "quote": [_quote(*quote) for quote in record["quote"].items()]} for record in page.records]
+    for record in page.records:
+        for currency, quote in record["quote"].items():
+            quote["id"] = RATES[currency][0] if currency in RATES else None
+            quote["symbol"] = currency
+        record["quote"] = list(record["quote"].values())
     status = {**_status(now, cost), "error_message": "", **page.status, "credit_count": cost}
     status.pop("total_count", None)
     status.pop("notice", None)
-    return orjson.dumps({"data": data, "status": status})
-
-
-def _quote(currency: str, quote: dict[str, Any]) -> dict[str, Any]:
-    return {"id": RATES[currency][0] if currency in RATES else None, "symbol": currency, **quote}
+    return orjson.dumps({"data": page.records, "status": status})
 
 
 def _next_month(now: datetime) -> datetime:

@@ -15,7 +15,10 @@ LAST_MINUTE = time(23, 59, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some records of CoinMarketCap's list in v1's shape, how many there are in all, and what `status` must say."""
+    """Some records of CoinMarketCap's list in v1's shape, how many there are in all, and what `status` must say.
+
+    The records are the page's own: who answers with them may change them.
+    """
 
     records: list[Record]
     total: int

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from fnmatch import fnmatchcase
@@ -63,7 +64,7 @@ class Replay:
         if not ask.descending:
             records = records[::-1]
         chosen = records[ask.start - 1 : ask.start - 1 + ask.limit]
-        return Page(chosen, len(records), {**capture.status, "total_count": len(records)})
+        return Page(deepcopy(chosen), len(records), {**capture.status, "total_count": len(records)})
 
     def listings_of(self, day: date, ask: Ask) -> Page:
         """The asked part of the list recorded of that day; BadParameter for any other day."""

@@ -1,5 +1,6 @@
 """The running API against its own OpenAPI document, by all of schemathesis's checks."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ ROOT = Path(__file__).parents[3]
 load_all_checks()
 
 
+@cache  # read anew it takes as long as to ask an address twenty times
 def served() -> BaseSchema:
     clock = FakeClock(NOW)
     app = create_app(stocked(clock), clock=clock, max_skew=MINUTE, max_age=MAX_AGE, spools=NO_SPOOLS)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lib.clock import isoformat
 from lib.errors import StoreMalformed
 from lib.schema import ID, PRICE, TIER_PLACES, VOLUME_RANK, tiers_holding
-from lib.snapshot import by_volume, unpack_ids
+from lib.snapshot import VOLUME, by_volume, unpack_ids
 from lib.store import Resolution
 from query_api.asof import Pair, join, listed
 from query_api.filters import EVERYTHING, REASON, Filtered, Filters
@@ -54,7 +54,7 @@ class Listings:
         await read.tiers(tiers_holding(wanted))
         while len(read.rank) < wanted and read.more:
             await read.tiers(read.stop)
-        first = read.rank.sort("rank", ID).head(wanted)
+        first = read.rank.head(wanted)
         await read.prices_of(first)
         rows = listed(join(read.price, first))
         read.check(len(rows), wanted)
@@ -86,7 +86,7 @@ class Listings:
 
 
 class _Read:
-    """What has been read of a pair: rank rows of assets on both sides, and price rows."""
+    """What has been read of a pair: rank rows of assets on both sides, tiers in the order of places, and price rows."""
 
     def __init__(self, store: Rows, pair: Pair, resolution: Resolution, fields: tuple[str, ...]) -> None:
         self._store = store
@@ -115,7 +115,7 @@ class _Read:
         tiers = range(self.stop, last + 1)
         volume, price = await asyncio.gather(
             self._store.rows(
-                VOLUME_RANK, self._pair.rank.tick, tiers=tiers, fields=("volume_usd",), resolution=self._resolution
+                VOLUME_RANK, self._pair.rank.tick, tiers=tiers, fields=(VOLUME,), resolution=self._resolution
             ),
             self._store.rows(
                 PRICE, self._pair.price.tick, tiers=tiers, fields=self._fields, resolution=self._resolution
@@ -123,12 +123,12 @@ class _Read:
         )
         self.stop = last + 1
         # Whole tiers from the top: the place by volume is the rank, and need not be read.
-        placed = by_volume(volume.filter(_among(volume, self._ranked)))
-        rank = placed.with_columns(pl.Series("rank", np.arange(len(placed)) + self._known + 1.0))
+        rank = by_volume(_some(volume, _among(volume, self._ranked)))
+        rank.insert_column(rank.columns.index(VOLUME), pl.Series("rank", np.arange(len(rank)) + self._known + 1.0))
         # A missing row would let the ones below it move up unseen.
         self._known += len(rank)
         self._due = min([len(self._ranked), *TIER_PLACES[self.stop - 1 : self.stop]])
-        self._take(rank.select(*VOLUME_RANK.columns), price)
+        self._take(rank, price)
 
     async def names(self) -> pl.DataFrame:
         """The price side's ids and symbols, all of them: a ticker may be shared by assets of any tier."""
@@ -167,9 +167,9 @@ class _Read:
             )
 
     def _take(self, rank: pl.DataFrame, price: pl.DataFrame) -> None:
-        self.rank = _with(self.rank, rank, _among(rank, self.matching))
+        self.rank = _with(self.rank, _some(rank, _among(rank, self.matching)))
         # Some came by id before.
-        self.price = _with(self.price, price, ~_among(price, self._priced))
+        self.price = _with(self.price, _some(price, ~_among(price, self._priced)))
 
 
 def _among(rows: pl.DataFrame, ids: Ids) -> Mask:
@@ -181,7 +181,9 @@ def _among(rows: pl.DataFrame, ids: Ids) -> Mask:
     return there
 
 
-def _with(rows: pl.DataFrame, more: pl.DataFrame, which: Mask) -> pl.DataFrame:
-    """Some more rows below these."""
-    fresh = more if which.all() else more.filter(which)
-    return fresh if rows.is_empty() else pl.concat([rows, fresh])
+def _some(rows: pl.DataFrame, which: Mask) -> pl.DataFrame:
+    return rows if which.all() else rows.filter(which)
+
+
+def _with(rows: pl.DataFrame, more: pl.DataFrame) -> pl.DataFrame:
+    return more if rows.is_empty() else pl.concat([rows, more])

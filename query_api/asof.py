@@ -4,10 +4,12 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 import numpy as np
 import polars as pl
 
+from lib.clock import from_epoch, isoformat
 from lib.schema import ID, PRICE, VOLUME_RANK
 from lib.snapshot import Marker
 
@@ -97,12 +99,16 @@ def listed(joined: pl.DataFrame) -> pl.DataFrame:
             joined["usd"].alias("price_usd"),
             joined["volume_usd"].alias("volume_24h_usd"),
             joined["rank"].cast(pl.Int64).alias("source_rank"),
-            joined.select(rfc3339("updated_at").alias("price_updated_at")).to_series(),
+            rfc3339(joined["updated_at"]).alias("price_updated_at"),
         ]
     )
 
 
-def rfc3339(seconds: str) -> pl.Expr:
-    """A column of epoch seconds as RFC 3339 text, in whole seconds; null where that can't be told."""
-    told = pl.when(pl.col(seconds).is_between(0, LAST_SECOND)).then(pl.col(seconds))
-    return pl.from_epoch(told.cast(pl.Int64)).dt.strftime("%Y-%m-%dT%H:%M:%SZ")
+def rfc3339(seconds: pl.Series) -> pl.Series:
+    """Epoch seconds as RFC 3339 text, in whole seconds; null where that can't be told."""
+    return pl.Series(seconds.name, [_told(second) for second in seconds], pl.String)
+
+
+@lru_cache(maxsize=4096)  # the prices of a snapshot share few times
+def _told(second: float | None) -> str | None:
+    return isoformat(from_epoch(int(second))) if second is not None and 0 <= second <= LAST_SECOND else None

@@ -136,7 +136,7 @@ class Histories:
             if wanted:
                 rows = await self._store.history(series, cmc_id, wanted, resolution=_resolution(wanted[0], horizon))
                 if "updated_at" in rows.columns:
-                    rows = rows.with_columns(rfc3339("updated_at").alias("updated_at"))
+                    rows = rows.with_columns(rfc3339(rows["updated_at"]))
                 found |= {row["tick"]: row for row in rows.iter_rows(named=True)}
         return found
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 
 import numpy as np
 import polars as pl
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from lib.clock import isoformat
 from lib.errors import StoreMalformed
-from lib.schema import ID, PRICE, TIER_PLACES, VOLUME_RANK, tiers_holding
+from lib.schema import ID, PRICE, TIER_PLACES, VOLUME_RANK, Series, tiers_holding
 from lib.snapshot import VOLUME, by_volume, unpack_ids
 from lib.store import Resolution
 from query_api.asof import Pair, join, listed
@@ -98,8 +99,8 @@ class _Read:
         self._known = 0
         self._due = 0
         self.stop = 0
-        self.rank = VOLUME_RANK.empty()
-        self.price = PRICE.only(fields).empty()
+        self.rank = _nothing(VOLUME_RANK)
+        self.price = _nothing(PRICE.only(fields))
 
     @property
     def more(self) -> bool:
@@ -146,7 +147,7 @@ class _Read:
 
     async def prices_of(self, rank: pl.DataFrame) -> None:
         """Read the prices of these ranks that stand in a lower tier in the price source."""
-        missing = rank.filter(~_among(rank, self._priced))[ID].to_list()
+        missing = rank[ID].to_numpy()[~_among(rank, self._priced)].tolist()
         if missing:
             rest = await self._store.rows(
                 PRICE,
@@ -179,6 +180,11 @@ def _among(rows: pl.DataFrame, ids: Ids) -> Mask:
     there = places < len(ids)
     there[there] = ids[places[there]] == asked[there]
     return there
+
+
+@cache  # to make the columns of no rows takes as long as to fill them
+def _nothing(series: Series) -> pl.DataFrame:
+    return series.empty()
 
 
 def _some(rows: pl.DataFrame, which: Mask) -> pl.DataFrame:

@@ -66,7 +66,7 @@ _KIND = f" *(?:{'|'.join(FLAGS)}) *"
 _ID = " *[0-9]{1,8} *"
 
 
-def asked_filters(
+async def asked_filters(  # async, as all that a route depends on: what is not waits for a thread
     exclude: Annotated[
         str | SkipJsonSchema[None],
         Query(
@@ -138,7 +138,7 @@ class Question:
     filters: Filters = EVERYTHING
 
 
-def known_parameters(request: Request) -> None:
+async def known_parameters(request: Request) -> None:
     """A parameter that is unknown, or given twice, is an error and not a guess."""
     dependant = getattr(request.scope.get("route"), "dependant", None)
     asked = [dependant, *dependant.dependencies] if dependant else []

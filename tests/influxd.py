@@ -144,6 +144,7 @@ class PrivateServer:
             "--log-level=error",
         ]
         environ = {name: value for name, value in os.environ.items() if not name.startswith("INFLUXD_")}
+        environ["GOGC"] = "300"  # as compose.yaml has it
         with self._log.open("a") as log:
             self._process = subprocess.Popen(
                 command, cwd=self._folder, env=environ, stdout=log, stderr=subprocess.STDOUT

@@ -13,10 +13,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from lib import schema
+from lib.clock import slot
 from lib.errors import StoreMalformed
 from lib.schema import Series
 
 VOLUME = "volume_usd"
+HOUR = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,14 @@ class Snapshot:
 def known(markers: Iterable[Marker], at: datetime | None) -> list[Marker]:
     """Those an answer could stand on at an instant; all without one."""
     return [marker for marker in markers if at is None or marker.known_since <= at]
+
+
+def first_of_hours(markers: Iterable[Marker]) -> list[Marker]:
+    """Of markers, oldest first, the first of each series and hour."""
+    firsts: dict[tuple[str, datetime], Marker] = {}
+    for marker in markers:
+        firsts.setdefault((marker.series, slot(marker.tick, HOUR)), marker)
+    return list(firsts.values())
 
 
 def by_volume(rows: pl.DataFrame) -> pl.DataFrame:

@@ -19,7 +19,7 @@ from lib import schema
 from lib.clock import Clock, from_epoch
 from lib.errors import StoreMalformed, StoreRejected, StoreUnavailable
 from lib.schema import ID, TIER, Series
-from lib.snapshot import Marker, Snapshot, known
+from lib.snapshot import Marker, Snapshot, first_of_hours, known
 from lib.store import Resolution, tell_kept
 
 T = TypeVar("T")
@@ -88,7 +88,7 @@ class SqliteStore:
             )
         )
         found = known(found, known_at)
-        return list(_first_of_hours(found)) if resolution == "1h" else found
+        return first_of_hours(found) if resolution == "1h" else found
 
     async def nearest(self, series: str, at: datetime) -> Marker | None:
         """See `Store.nearest`."""
@@ -350,17 +350,7 @@ def _marker(row: tuple[Any, ...]) -> Marker:
         found[name] = timedelta(seconds=found[name])
     for name in ("unchanged", "backfilled"):
         found[name] = bool(found[name])
-    if found["stored_at"] is None:  # of before there was one
-        found["stored_at"] = found["observed_at"] + found["duration"]
-    else:
+    if found["stored_at"] is not None:
         found["stored_at"] = from_epoch(found["stored_at"])
-    return Marker(**found | {"hash": found["hash"] or ""})
-
-
-def _first_of_hours(markers: list[Marker]) -> Iterator[Marker]:
-    seen = set()
-    for marker in markers:
-        hour = (marker.series, _tick(marker.tick) // HOUR)
-        if hour not in seen:
-            seen.add(hour)
-            yield marker
+    marker = Marker(**found | {"hash": found["hash"] or ""})
+    return marker.stamped(marker.known_since)

@@ -165,6 +165,6 @@ def _marker(tick: datetime, series: str, source: str, fields: dict[str, str]) ->
         backfilled=bool(number["backfilled"]),
         ids=fields["ids"],
         hash=fields.get("hash", ""),
+        stored_at=from_epoch(float(fields["stored_at"])) if fields.get("stored_at") else None,
     )
-    stored_at = fields.get("stored_at")
-    return marker.stamped(from_epoch(float(stored_at)) if stored_at else marker.known_since)
+    return marker.stamped(marker.known_since)

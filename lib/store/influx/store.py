@@ -11,7 +11,7 @@ from lib import schema
 from lib.clock import Clock, slot
 from lib.errors import StoreMalformed, StoreUnavailable
 from lib.schema import TIER_PLACES, Series
-from lib.snapshot import Marker, Snapshot, known
+from lib.snapshot import HOUR, Marker, Snapshot, first_of_hours, known
 from lib.store import Resolution, tell_kept
 from lib.store.influx import answer, flux, lines
 from lib.store.influx.claims import Claim, writer
@@ -19,7 +19,6 @@ from lib.store.influx.flux import EVER, FOREVER
 from lib.store.influx.server import TIMEOUT, Server, StoreMissing
 
 RETENTION = timedelta(days=90)
-HOUR = timedelta(hours=1)
 SECOND = timedelta(seconds=1)
 ALL_TIERS = range(len(TIER_PLACES) + 1)
 
@@ -77,12 +76,7 @@ class InfluxStore:
     ) -> list[Marker]:
         """See `Store.markers`."""
         found = known(await self._markers(self._of(resolution), start, stop, series), known_at)
-        if resolution == "1m":
-            return found
-        firsts: dict[tuple[str, datetime], Marker] = {}
-        for marker in found:
-            firsts.setdefault((marker.series, slot(marker.tick, HOUR)), marker)
-        return list(firsts.values())
+        return first_of_hours(found) if resolution == "1h" else found
 
     async def nearest(self, series: str, at: datetime) -> Marker | None:
         """See `Store.nearest`. Looks in the hourly bucket when the raw one holds nothing so old."""

@@ -174,6 +174,11 @@ def asked_known_at(text: str | None, now: datetime) -> datetime | None:
     return None if text is None else asked_instant(text, now, "known_at")
 
 
+def moving(*instants: str | None, known_at: str | None = None) -> bool:
+    """Whether an answer moves with the clock: an instant that is not asked for is now."""
+    return any(text is None or text.startswith("now") for text in (*instants, known_at or "-"))
+
+
 def asked_bound(text: str | None, now: datetime, name: str) -> datetime:
     """Where a range begins or ends: no instant from which the calendar is too short to look back."""
     at = asked_instant(text, now, name)

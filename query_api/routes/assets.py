@@ -13,7 +13,7 @@ from query_api.asset import Asset, Assets
 from query_api.asset_answers import ASSET_RESPONSES
 from query_api.formats import told_of
 from query_api.problems import EXAMPLES
-from query_api.question import Instant, KnownAt, MaxAge, asked_age, asked_instant, asked_known_at
+from query_api.question import Instant, KnownAt, MaxAge, asked_age, asked_instant, asked_known_at, moving
 from query_api.reply import kept_for, sent, settled, strong_tag
 from query_api.routes import answer
 
@@ -41,8 +41,9 @@ def install(app: FastAPI, archive: Archive) -> None:
         known = asked_known_at(known_at, now)
         found = await assets.at(id, asked_instant(datetime, now), max_age=age, known_at=known)
         body = orjson.dumps(_told(found))
-        moving = datetime is None or datetime.startswith("now") or (known_at or "").startswith("now")
-        stays = not moving and settled(found.at, found.found.pair, found.found.resolution, max_age=age, now=now)
+        stays = not moving(datetime, known_at=known_at) and settled(
+            found.at, found.found.pair, found.found.resolution, max_age=age, now=now
+        )
         headers = {"etag": strong_tag(body), "cache-control": kept_for(stays)}
         return sent(request, body, headers, "application/json")
 

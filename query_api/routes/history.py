@@ -19,7 +19,7 @@ from query_api.history import COLUMNS, FILLS, Fill, Histories, History, Steps
 from query_api.instant import DURATION
 from query_api.negotiation import MEDIA_TYPES, negotiated
 from query_api.problems import EXAMPLES, BadRequest
-from query_api.question import FormatName, Instant, asked_distance, asked_range
+from query_api.question import FormatName, Instant, asked_distance, asked_range, moving
 from query_api.reply import kept_for, listed, sent, strong_tag
 from query_api.routes import answer
 from query_api.routes.assets import Named
@@ -75,8 +75,7 @@ def install(app: FastAPI, archive: Archive) -> None:
         chosen = negotiated(format, listed(request, "accept"))
         distance, how = _asked_every(every), _asked_fill(fill)
         first, last = asked_range(start, stop, now, default=DAY, longest=EVER)
-        moving = any(text is None or text.startswith("now") for text in (start, stop))
-        if start is None or start.startswith("now"):
+        if moving(start):
             first = slot(first, distance)
         steps = Steps(first, last, distance, limit)
         cmc_id = await assets.identified(id, last, max_age=archive.max_age)
@@ -87,7 +86,7 @@ def install(app: FastAPI, archive: Archive) -> None:
             body = orjson.dumps(_told(cmc_id, steps, how, found, following))
         else:
             body = table_csv(COLUMNS.values(), (tuple(point.values()) for point in found.points))
-        settled = not moving and not found.coverage.missing and last < now - distance - archive.max_age
+        settled = not moving(start, stop) and not found.coverage.missing and last < now - distance - archive.max_age
         headers = {"etag": strong_tag(body), "cache-control": kept_for(settled), "vary": "Accept"}
         headers["x-coverage"] = ", ".join(f"{name}={count}" for name, count in asdict(found.coverage).items())
         if following:

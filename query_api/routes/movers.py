@@ -26,6 +26,7 @@ from query_api.question import (
     asked_age,
     asked_known_at,
     asked_range,
+    moving,
 )
 from query_api.reply import filter_headers, kept_for, listed, sent, settled, strong_tag, time_headers
 from query_api.routes import answer
@@ -59,8 +60,9 @@ def install(app: FastAPI, archive: Archive) -> None:
         )
         rows = await asyncio.to_thread(movers, lists[0].rows, lists[1].rows)
         body = _json(lists, top, rows) if chosen == "json" else table_csv(COLUMNS.values(), rows.iter_rows())
-        moving = any(text is None or text.startswith("now") for text in (start, stop, known_at or "-"))
-        stays = not moving and all(settled(one.at, one.pair, one.resolution, max_age=age, now=now) for one in lists)
+        stays = not moving(start, stop, known_at=known_at) and all(
+            settled(one.at, one.pair, one.resolution, max_age=age, now=now) for one in lists
+        )
         headers = {"etag": strong_tag(body), "cache-control": kept_for(stays), "vary": "Accept"}
         for side, one in zip(("from", "to"), lists, strict=True):
             headers |= time_headers(one, f"x-{side}")

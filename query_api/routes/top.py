@@ -23,6 +23,7 @@ from query_api.question import (
     asked_columns,
     asked_instant,
     asked_known_at,
+    moving,
 )
 from query_api.reply import listed, reply
 from query_api.routes import answer
@@ -61,7 +62,7 @@ def install(app: FastAPI, archive: Archive, page: Page) -> None:
         chosen = negotiated(format, accept)
         question = Question(
             at=asked_instant(datetime, now),
-            moving=datetime is None or datetime.startswith("now") or (known_at or "").startswith("now"),
+            moving=moving(datetime, known_at=known_at),
             limit=limit,
             max_age=archive.max_age if max_age is None else asked_age(max_age),
             format=chosen,

@@ -21,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from lib.clock import slot, utc_now
 from lib.errors import SettingsRejected
 from lib.settings import PREFIX, SERVICES
-from lib.simulator.history import Fill, ticks
+from lib.simulator.history import Fill, shared
 from lib.stack import Ended, Stack, running
 
 INTERVAL = timedelta(seconds=60)
@@ -30,7 +30,7 @@ PATIENCE_S = 60.0
 ASK_S = 0.2
 SIMULATED = "The market is simulated: no price, volume or rank is real."
 SOURCES = (("ingest_price", "coinmarketcap.toml"), ("ingest_rank", "coindesk.toml"))
-"""The source files the demo's history is filled by, one worker process each."""
+"""The source files the demo's history is filled by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class Demo:
         events_at: datetime,
         firsts: tuple[datetime, datetime],
     ) -> None:
-        """Fill the history up to the first live tick of each series, both at once."""
+        """Fill the history up to the first live tick of each series, on all cores."""
         fills = [
             Fill(
                 source=Path(str(files(package) / name)),
@@ -115,7 +115,7 @@ class Demo:
             )
             for (package, name), first in zip(SOURCES, firsts, strict=True)
         ]
-        total = sum(len(ticks(each)) for each in fills)
+        total = sum(len(each.ticks()) for each in fills)
         if not total:
             return
         began = time.monotonic()
@@ -124,12 +124,12 @@ class Demo:
             workers = [
                 stack.start(
                     "history",
-                    ["-m", "lib.simulator.history", each.model_dump_json()],
+                    ["-m", "lib.simulator.history", fills_of_one],
                     environ,
                     log=data / "history.log",
                     passing=True,
                 )
-                for each in fills
+                for fills_of_one in shared(fills)
             ]
             done = [0] * len(workers)
             for number, worker in enumerate(workers):

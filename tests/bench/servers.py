@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lib.clock import slot, utc_now
 from lib.demo import SOURCES, free_port
-from lib.simulator.history import Fill
+from lib.simulator.history import Fill, shared
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 MINUTE = timedelta(minutes=1)
@@ -124,24 +124,25 @@ def tell(what: str, took: Sequence[float], wanted: str = "") -> None:
 async def fill_history(store: Path, *, assets: int, ticks: int) -> datetime:
     """Simulated minutes up to now, through the ordinary ingest path; returns the last tick."""
     stop = slot(utc_now(), MINUTE)
-    workers = [
-        await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", "lib.simulator.history"),
-            Fill(
-                source=Path(str(files(package) / name)),
-                store=store,
-                log_file=store.with_suffix(".log"),
-                assets=assets,
-                seed=1,
-                events_at=stop - ticks // 2 * MINUTE,
-                start=stop - ticks * MINUTE,
-                stop=stop,
-                interval=MINUTE,
-            ).model_dump_json(),
-            stdout=asyncio.subprocess.DEVNULL,
+    fills = [
+        Fill(
+            source=Path(str(files(package) / name)),
+            store=store,
+            log_file=store.with_suffix(".log"),
+            assets=assets,
+            seed=1,
+            events_at=stop - ticks // 2 * MINUTE,
+            start=stop - ticks * MINUTE,
+            stop=stop,
+            interval=MINUTE,
         )
         for package, name in SOURCES
+    ]
+    workers = [
+        await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "lib.simulator.history", part), stdout=asyncio.subprocess.DEVNULL
+        )
+        for part in shared(fills)
     ]
     for worker in workers:
         if await worker.wait():

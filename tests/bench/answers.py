@@ -17,7 +17,7 @@ async def app(scope, receive, send):
     await send({"type": "http.response.body", "body": body})
 uvicorn.run(app, port=int(sys.argv[1]), access_log=False, lifespan="off", log_level="warning")
 """
-REQUESTS = 4000
+REQUESTS = 20_000
 ROUNDS = 5
 
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from fastapi import Depends
+from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from starlette.types import ASGIApp
 
@@ -56,6 +57,9 @@ def create_app(
         dependencies=[Depends(known_parameters)],
         redirect_slashes=False,
     )
+    for documentation in app.routes:  # what is there already; FastAPI answers no HEAD by itself
+        if isinstance(documentation, APIRoute):
+            documentation.methods = {"GET", "HEAD"}
     problems.install(app)
     top.install(app, archive, shown)
     page.install(app, shown)

@@ -9,6 +9,7 @@ from query_api.answers import STORE_RESPONSES
 from query_api.archive import Archive
 from query_api.ledger import LONGEST, GapsAnswer, answered
 from query_api.question import Instant, asked_range
+from query_api.routes import answer
 
 DAY = timedelta(days=1)
 
@@ -25,4 +26,4 @@ def install(app: FastAPI, archive: Archive) -> None:
         first, last = asked_range(start, stop, now, default=DAY, longest=LONGEST)
         return await answered(archive.store, archive.series, first, last, now=now, spools=archive.spools)
 
-    app.get("/v1/gaps", summary="Where the archive has holes, and why", responses=STORE_RESPONSES)(missing)
+    answer(app, "/v1/gaps", missing, summary="Where the archive has holes, and why", responses=STORE_RESPONSES)

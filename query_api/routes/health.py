@@ -52,8 +52,8 @@ def install(app: FastAPI, archive: Archive, counters: Metrics) -> None:
             body = counters.exposition(None)
         return Response(body, media_type=metrics.MEDIA_TYPE)
 
-    app.get("/v1/status", summary="How each series stands", responses=STORE_RESPONSES)(current_status)
+    answer(app, "/v1/status", current_status, summary="How each series stands", responses=STORE_RESPONSES)
     answer(app, "/healthz", healthz, summary="Does the process run", responses=NO_PARAMETERS)
     answer(app, "/readyz", readyz, summary="Does the store answer", responses=PROBE)
     text = plain_text("Prometheus' text format") | GUARDED
-    app.get("/metrics", summary="Metrics for Prometheus", response_class=Response, responses=text)(exposition)
+    answer(app, "/metrics", exposition, summary="Metrics for Prometheus", response_class=Response, responses=text)

@@ -27,7 +27,6 @@ from lib.stack import Ended, Stack, running
 INTERVAL = timedelta(seconds=60)
 EVENTS_EVERY = timedelta(hours=12)
 PATIENCE_S = 60.0
-ASK_S = 0.2
 SIMULATED = "The market is simulated: no price, volume or rank is real."
 SOURCES = (("ingest_price", "coinmarketcap.toml"), ("ingest_rank", "coindesk.toml"))
 """The source files the demo's history is filled by."""

@@ -82,9 +82,8 @@ class Source:
         self._key = key if file.key else None
         path = file.request.path if self._key else file.request.keyless_path or file.request.path
         self._base = url or file.request.url
-        self._url = self._base + path
+        self._url = httpx.URL(self._base + path)
         self._extract = Extractor(file)
-        self._at = jmespath.compile(file.records.at)
         self._rest: _Rest | None = None
         self._resets_at: datetime | None = None
 
@@ -115,7 +114,7 @@ class Source:
 
     @property
     def _loopback(self) -> bool:
-        return httpx.URL(self._url).scheme == "http"  # settings take plain http for loopback alone
+        return self._url.scheme == "http"  # settings take plain http for loopback alone
 
     @property
     def daily(self) -> Daily | None:
@@ -206,7 +205,7 @@ class Source:
         raise AssertionError("stamina ends by a return or a raise")  # pragma: no cover
 
     async def _ask(self, place: Mapping[str, int | str]) -> _Page:
-        asked = f"{self.name}: GET {httpx.URL(self._url).path} {_query(place)}"
+        asked = f"{self.name}: GET {self._url.path} {_query(place)}"
         response, body = await self._get(self._url, {**self._file.request.params, **place}, asked)
         try:
             return self._page_of(self._judge(response, body, asked), asked)
@@ -223,7 +222,9 @@ class Source:
         told = self._resets_at
         return self._resting(SourceExhausted, said, now, told if told and told > now else _midnight(now))
 
-    async def _get(self, url: str, params: Mapping[str, str | int | float], asked: str) -> tuple[httpx.Response, bytes]:
+    async def _get(
+        self, url: str | httpx.URL, params: Mapping[str, str | int | float], asked: str
+    ) -> tuple[httpx.Response, bytes]:
         request = self._file.request
         try:
             async with self._client.stream(

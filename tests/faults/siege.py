@@ -34,6 +34,8 @@ LOOK_S = 0.2
 BROKEN_S = (0.5, 4.0)
 DOWN = {"not running", "busy"}
 """Ticks of a second, on a busy machine, miss one now and then by themselves."""
+STOPPED = DOWN | {"source away"}
+"""A fetch that was on its way when its process was stopped has run out of time when that goes on."""
 AWAY = {"source away", "source malformed"}
 MODES: list[Mode] = ["refuse", "hang", "reset", "cut", "delay", "error"]
 
@@ -110,7 +112,7 @@ class Siege:
         found: list[tuple[str, Callable[[], Awaitable[None]], set[str]]] = []
         for service in (*INGESTORS.values(), "query_api"):
             found.append((f"kill -9 of {service}", partial(self._killed, service), DOWN))
-            found.append((f"{service} stands still", partial(self._stopped, service), DOWN))
+            found.append((f"{service} stands still", partial(self._stopped, service), STOPPED))
         for mode in MODES:
             found.append((f"the upstream: {mode}", partial(self._fails, self._upstream, mode), DOWN | AWAY))
             if self._place.port:

@@ -68,8 +68,9 @@ class Ingest:
         return self._planners[self._used].interval
 
     async def tick(self, slot: datetime, *, backfilled: bool = False) -> Snapshot | None:
-        """Fetch, judge and keep the snapshot of a slot. None when there is none: the log tells why.
+        """Fetch, judge and keep the snapshot of a slot. None when there is no new one: the log tells why.
 
+        What an earlier run fetched for this slot is not paid for again: a restart may be done within its second.
         An outage is logged at its start and at its end, with the number of ticks it took. What waits for the store
         from earlier ticks is delivered too, whatever this one brought.
         """
@@ -85,7 +86,12 @@ class Ingest:
 
     async def _fetched(self, slot: datetime, backfilled: bool) -> Snapshot | None:
         try:
-            snapshot = await self._snapshot(slot, backfilled)
+            if self._before is None:
+                self._before = await self._kept(slot)
+                if self._before and self._before.tick == slot:
+                    log.info("tick is there already", series=self.series.name, tick=slot)
+                    return None
+            snapshot = await self._snapshot(slot, self._before, backfilled)
             await self._delivery.take(snapshot)
         except TopcoinsError as exc:
             self._failed += 1
@@ -103,8 +109,7 @@ class Ingest:
         self._before = snapshot
         return snapshot
 
-    async def _snapshot(self, slot: datetime, backfilled: bool) -> Snapshot:
-        before = self._before or await self._kept_before(slot)
+    async def _snapshot(self, slot: datetime, before: Snapshot | None, backfilled: bool) -> Snapshot:
         failures: list[TopcoinsError] = []
         now = asyncio.get_running_loop().time
         until = now() + self.interval.total_seconds() * FETCHING
@@ -146,13 +151,13 @@ class Ingest:
             log.warning("source changed", series=self.series.name, before=self._used, now=name, why=why)
         self._used = name
 
-    async def _kept_before(self, slot: datetime) -> Snapshot | None:
+    async def _kept(self, slot: datetime) -> Snapshot | None:
         """The last snapshot of an earlier run: what was seen before a restart still counts, if it can be read."""
         waiting = await self._delivery.newest()
-        if waiting and waiting.tick < slot:
+        if waiting and waiting.tick <= slot:
             return waiting
         try:
-            marker = await self._store.nearest(self.series.name, slot - timedelta(seconds=1))
+            marker = await self._store.nearest(self.series.name, slot)
             if marker is None:
                 return None
             return Snapshot(self.series, marker, await self._store.rows(self.series, marker.tick))

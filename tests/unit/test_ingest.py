@@ -254,11 +254,16 @@ async def test_values_that_are_those_of_an_earlier_run_are_unchanged(market):
     assert not other.marker.unchanged
 
 
-async def test_a_tick_run_again_is_not_compared_with_itself(market):
+async def test_a_tick_of_an_earlier_run_is_not_asked_for_again(market):
     await market.ingest().tick(NOON)
-    again = await market.ingest().tick(NOON)
-    assert again is not None
-    assert not again.marker.unchanged
+    restarted = market.ingest()
+    with capture_logs() as logs:
+        assert await restarted.tick(NOON) is None
+    assert told(logs) == [("tick is there already", "info")]
+    assert len(market.coindesk.asked) == 1
+    following = await restarted.tick(NOON + MINUTE)
+    assert following is not None
+    assert following.marker.unchanged
 
 
 async def test_snapshots_of_another_series_are_not_the_one_before(market):

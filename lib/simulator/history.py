@@ -69,7 +69,10 @@ def shared(fills: Sequence[Fill]) -> list[str]:
 
 
 async def fill(asked: Fill, done: Callable[[], None]) -> None:
-    """Walk the ticks in order of time, the simulator's clock standing at each; `done` is called after each."""
+    """Walk the ticks in order of time, the simulator's clock standing at each; `done` is called after each.
+
+    A tick that came to nothing ends it: a history is shown without gaps or not at all.
+    """
     at = asked.start
 
     def clock() -> datetime:
@@ -92,8 +95,8 @@ async def fill(asked: Fill, done: Callable[[], None]) -> None:
         stored = {m.tick for m in await store.markers(asked.start, asked.stop, series=ingest.series.name)}
         for tick in asked.ticks():
             at = tick
-            if tick not in stored:
-                await ingest.tick(tick, backfilled=True)
+            if tick not in stored and await ingest.tick(tick, backfilled=True) is None:
+                raise RuntimeError(f"{asked.source.name}: no snapshot for {tick}; {asked.log_file} tells why")
             done()
     await store.close()
 

@@ -1,24 +1,31 @@
-"""What a fill's stretches are: together the whole, in even parts."""
+"""A fill: its stretches are together the whole, in even parts; its history has no gaps, or it says so."""
 
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import ingest_rank
+from lib.clock import slot, utc_now
+from lib.schema import VOLUME_RANK
+from lib.simulator import history
 from lib.simulator.history import Fill, shared
+from lib.store.sqlite import SqliteStore
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
+SOURCE = Path(ingest_rank.__path__[0]) / "coindesk.toml"
 
 
-def fill(start: datetime, stop: datetime) -> Fill:
+def fill(start: datetime, stop: datetime, *, source: Path = SOURCE, folder: Path = Path()) -> Fill:
     return Fill(
-        source=Path("coindesk.toml"),
-        store=Path("topcoins.db"),
-        log_file=Path("history.log"),
-        assets=500,
+        source=source,
+        store=folder / "topcoins.db",
+        log_file=folder / "history.log",
+        assets=20,
         seed=1,
         events_at=NOON,
         start=start,
@@ -40,3 +47,26 @@ def test_every_worker_gets_a_stretch_of_every_source():
     workers = [[Fill.model_validate(each) for each in json.loads(argument)] for argument in shared(day)]
     for number, whole in enumerate(day):
         assert [tick for fills in workers for tick in fills[number].ticks()] == whole.ticks()
+
+
+async def test_a_fill_goes_on_where_it_was_left(tmp_path):
+    now = slot(utc_now(), MINUTE)  # a fill is a recent one: the store thins out what is old
+    done: list[None] = []
+    for start in (now - 2 * MINUTE, now - 4 * MINUTE):
+        await history.fill(fill(start, now, folder=tmp_path), lambda: done.append(None))
+    store = SqliteStore(tmp_path / "topcoins.db", clock=utc_now)
+    found = await store.markers(now - timedelta(days=1), now, series=VOLUME_RANK.name)
+    await store.close()
+    assert [(marker.tick, marker.backfilled) for marker in found] == [(now - n * MINUTE, True) for n in (4, 3, 2, 1)]
+    assert len(done) == 2 + 4
+
+
+async def test_a_tick_that_comes_to_nothing_ends_the_fill(tmp_path):
+    broken = tmp_path / "coindesk.toml"
+    broken.write_text(SOURCE.read_text().replace('path = "/asset/', 'path = "/nowhere/'))
+    done: list[None] = []
+    with pytest.raises(
+        RuntimeError, match=r"^coindesk\.toml: no snapshot for 2026-01-01 11:59:00\+00:00; .* tells why$"
+    ):
+        await history.fill(fill(NOON - MINUTE, NOON, source=broken, folder=tmp_path), lambda: done.append(None))
+    assert not done

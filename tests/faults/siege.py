@@ -112,7 +112,8 @@ class Siege:
         found: list[tuple[str, Callable[[], Awaitable[None]], set[str]]] = []
         for service in (*INGESTORS.values(), "query_api"):
             found.append((f"kill -9 of {service}", partial(self._killed, service), DOWN))
-            found.append((f"{service} stands still", partial(self._stopped, service), STOPPED))
+            causes = STOPPED if service in INGESTORS.values() else DOWN
+            found.append((f"{service} stands still", partial(self._stopped, service), causes))
         for mode in MODES:
             found.append((f"the upstream: {mode}", partial(self._fails, self._upstream, mode), DOWN | AWAY))
             if self._place.port:

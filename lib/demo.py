@@ -28,8 +28,7 @@ INTERVAL = timedelta(seconds=60)
 EVENTS_EVERY = timedelta(hours=12)
 PATIENCE_S = 60.0
 SIMULATED = "The market is simulated: no price, volume or rank is real."
-SOURCES = (("ingest_price", "coinmarketcap.toml"), ("ingest_rank", "coindesk.toml"))
-"""The source files the demo's history is filled by."""
+_SOURCES = (("ingest_price", "coinmarketcap.toml"), ("ingest_rank", "coindesk.toml"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +101,7 @@ class Demo:
         """Fill the history up to the first live tick of each series, on all cores."""
         fills = [
             Fill(
-                source=Path(str(files(package) / name)),
+                source=source,
                 store=data / "topcoins.db",
                 log_file=data / "history.log",
                 assets=self.assets,
@@ -112,7 +111,7 @@ class Demo:
                 stop=first,
                 interval=INTERVAL,
             )
-            for (package, name), first in zip(SOURCES, firsts, strict=True)
+            for source, first in zip(sources(), firsts, strict=True)
         ]
         total = sum(len(each.ticks()) for each in fills)
         if not total:
@@ -142,6 +141,11 @@ class Demo:
             stack.check()
             progress.update(task, completed=total)
         console.print(f"{total} snapshots of {self.assets} assets filled in {time.monotonic() - began:.1f} s.")
+
+
+def sources() -> list[Path]:
+    """The source files a simulated history is filled by: the prices', then the ranks'."""
+    return [Path(str(files(package) / name)) for package, name in _SOURCES]
 
 
 def up(console: Console, environ: Mapping[str, str], port: int, safe_port: int) -> None:

@@ -91,7 +91,7 @@ class Ingest:
                 if self._before and self._before.tick == slot:
                     log.info("tick is there already", series=self.series.name, tick=slot)
                     return None
-            snapshot = await self._snapshot(slot, self._before, backfilled)
+            snapshot = await self._snapshot(slot, backfilled)
             await self._delivery.take(snapshot)
         except TopcoinsError as exc:
             self._failed += 1
@@ -109,7 +109,7 @@ class Ingest:
         self._before = snapshot
         return snapshot
 
-    async def _snapshot(self, slot: datetime, before: Snapshot | None, backfilled: bool) -> Snapshot:
+    async def _snapshot(self, slot: datetime, backfilled: bool) -> Snapshot:
         failures: list[TopcoinsError] = []
         now = asyncio.get_running_loop().time
         until = now() + self.interval.total_seconds() * FETCHING
@@ -117,7 +117,7 @@ class Ingest:
             share = 1.0 if source is self._sources[-1] else FIRST
             try:
                 reading = await source.read(self._assets, timedelta(seconds=(until - now()) * share))
-                snapshot = self._admitted(reading, slot, before, backfilled)
+                snapshot = self._admitted(reading, slot, backfilled)
             except TopcoinsError as exc:
                 failures.append(exc)
                 continue
@@ -126,9 +126,9 @@ class Ingest:
             return snapshot
         raise failures[0] if len(failures) == 1 else _all(failures)
 
-    def _admitted(self, reading: Reading, slot: datetime, before: Snapshot | None, backfilled: bool) -> Snapshot:
+    def _admitted(self, reading: Reading, slot: datetime, backfilled: bool) -> Snapshot:
         snapshot, rejected = Gate(self.interval).admit(
-            reading, slot, before=before, asked=self._assets, backfilled=backfilled
+            reading, slot, before=self._before, asked=self._assets, backfilled=backfilled
         )
         marker = snapshot.marker
         log.info(

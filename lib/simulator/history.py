@@ -92,7 +92,7 @@ async def fill(asked: Fill, done: Callable[[], None]) -> None:
             interval=asked.interval,
         )
         gc.freeze()  # what is there by now stays: to look it through again and again costs a tenth of a tick
-        stored = {m.tick for m in await store.markers(asked.start, asked.stop, series=ingest.series.name)}
+        stored = {*await store.ticks(ingest.series.name, asked.start, asked.stop)}
         for tick in asked.ticks():
             at = tick
             if tick not in stored and await ingest.tick(tick, backfilled=True) is None:

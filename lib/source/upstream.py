@@ -155,7 +155,7 @@ class Source:
         if quota is None:
             return None
         asked = f"{self.name}: GET {quota.path}"
-        response, body = await self._get(self._base + quota.path, {}, asked)
+        response, body = await self._get(httpx.URL(self._base + quota.path), {}, asked)
         answer = self._judge(response, body, asked)
         left, limit = self._count(quota.left, answer), self._count(quota.limit, answer)
         if left is None or limit is None:
@@ -223,7 +223,7 @@ class Source:
         return self._resting(SourceExhausted, said, now, told if told and told > now else _midnight(now))
 
     async def _get(
-        self, url: str | httpx.URL, params: Mapping[str, str | int | float], asked: str
+        self, url: httpx.URL, params: Mapping[str, str | int | float], asked: str
     ) -> tuple[httpx.Response, bytes]:
         request = self._file.request
         try:

@@ -8,11 +8,10 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from importlib.resources import files
 from pathlib import Path
 
 from lib.clock import slot, utc_now
-from lib.demo import SOURCES, free_port
+from lib.demo import free_port, sources
 from lib.simulator.history import Fill, shared
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -126,7 +125,7 @@ async def fill_history(store: Path, *, assets: int, ticks: int) -> datetime:
     stop = slot(utc_now(), MINUTE)
     fills = [
         Fill(
-            source=Path(str(files(package) / name)),
+            source=source,
             store=store,
             log_file=store.with_suffix(".log"),
             assets=assets,
@@ -136,7 +135,7 @@ async def fill_history(store: Path, *, assets: int, ticks: int) -> datetime:
             stop=stop,
             interval=MINUTE,
         )
-        for package, name in SOURCES
+        for source in sources()
     ]
     workers = [
         await asyncio.create_subprocess_exec(

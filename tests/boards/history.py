@@ -5,7 +5,6 @@ import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from pydantic import SecretStr
 
 from lib.clock import slot
 from lib.delivery import Direct
+from lib.demo import sources
 from lib.ingest import Ingest
 from lib.schema import ID, OWN
 from lib.simulator.app import create_app
@@ -37,7 +37,6 @@ YEAR = timedelta(days=366)
 DRAWN = [1, 1027, 5426]
 A_REQUEST = 1000
 HOUR = timedelta(hours=1)
-SOURCES = (("ingest_price", "coinmarketcap.toml"), ("ingest_rank", "coindesk.toml"))
 Written = dict[tuple[str, datetime], Snapshot]
 
 
@@ -70,7 +69,7 @@ class History:
 
 async def fill(history: History, raw: Store, hourly: Store) -> None:
     """Write all of it, both series at once."""
-    await asyncio.gather(*(_fill(history, Path(str(files(package) / name)), raw, hourly) for package, name in SOURCES))
+    await asyncio.gather(*(_fill(history, source, raw, hourly) for source in sources()))
     server = Server(history.bucket.server.url, org=history.bucket.server.org, token=history.bucket.token)
     for series in OWN:
         for some in _year(history, series):

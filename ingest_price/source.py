@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lib.errors import SettingsRejected
+from lib.ingest.service import find_source
 from lib.schema import OWN, PRICE
-from lib.service import find_source
 from lib.settings import Settings
 from lib.source import SourceFile
 

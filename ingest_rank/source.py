@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from lib.ingest.service import find_source
 from lib.schema import VOLUME_RANK
-from lib.service import find_source
 from lib.settings import Settings
 from lib.source import SourceFile
 

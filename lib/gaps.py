@@ -1,82 +1,18 @@
 """The gap ledger: expected ticks against markers, each gap with its cause where one was written down."""
 
 import asyncio
-import errno
-import os
 from bisect import bisect_right
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
 from pathlib import Path
-from typing import Literal, get_args
 
-import orjson
-import structlog
-
-from lib.clock import from_epoch, slot
-from lib.errors import (
-    SnapshotRefused,
-    SourceExhausted,
-    SourceMalformed,
-    SourceRejected,
-    SourceUnavailable,
-    SpoolUnavailable,
-    StoreMalformed,
-    StoreRejected,
-    StoreUnavailable,
-)
+from lib.clock import slot
+from lib.ingest.missed import UNKNOWN, Cause, Miss, _misses
 from lib.snapshot import Marker
-from lib.spool import waiting
 from lib.store import Store
-
-log = structlog.get_logger()
-
-FILE = "misses.jsonl"
-LARGEST = 2**20
-"""The ledger keeps about the newest ten thousand misses."""
-
-MOST_HELD = 1440
-"""So many misses wait for a disk that does not take them."""
-
-Cause = Literal[
-    "credits", "source refused us", "source away", "source malformed", "snapshot refused", "spool", "store", "busy",
-    "crash", "not running",
-]  # fmt: skip
-"""Why a tick has no snapshot.
-
-- credits, source refused us, source away, source malformed: the upstream, by what it answered
-- snapshot refused: its rows did not pass the gate
-- spool: our own disk did not take it
-- store: fetched, but the store does not have it: it waits in the spool, or could not wait any longer
-- busy: the tick before was not done
-- crash: our own error, told in the log
-- not running: nothing was written down, or the machine slept: we were down
-"""
-
-CAUSES: Sequence[tuple[type[Exception], Cause]] = (
-    (SourceExhausted, "credits"),
-    (SourceRejected, "source refused us"),
-    (SourceUnavailable, "source away"),
-    (SourceMalformed, "source malformed"),
-    (SnapshotRefused, "snapshot refused"),
-    (SpoolUnavailable, "spool"),
-    (StoreUnavailable, "store"),
-    (StoreRejected, "store"),
-    (StoreMalformed, "store"),
-)
-UNKNOWN: Cause = "not running"
-WAITS = "fetched, and waits in the spool for the store"
-
-
-@dataclass(frozen=True, slots=True)
-class Miss:
-    """A tick that gave no snapshot, and why."""
-
-    tick: datetime
-    cause: Cause
-    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,69 +53,6 @@ class Ledger:
     def causes(self) -> Counter[Cause]:
         """The missing ticks by cause."""
         return sum((Counter(gap.causes) for gap in self.gaps), Counter())
-
-
-def cause_of(error: Exception) -> Cause:
-    """The cause a failed tick is written down with."""
-    return next((cause for kind, cause in CAUSES if isinstance(error, kind)), "crash")
-
-
-class Misses:
-    """One series' failed ticks, in a file beside its spool. Only the newest are kept."""
-
-    def __init__(self, folder: Path) -> None:
-        self._file = folder / FILE
-        self._held: deque[Miss] = deque(maxlen=MOST_HELD)
-
-    def note(self, *misses: Miss) -> None:
-        """Write misses down. Those a disk does not take now are held and written with the next."""
-        held = len(self._held)
-        self._held.extend(misses)
-        try:
-            self._write()
-        except OSError as exc:
-            if not held:
-                log.warning("a miss can't be written down", file=str(self._file), why=exc.strerror)
-
-    def _write(self) -> None:
-        if not self._held:
-            return
-        if self._file.exists() and self._file.stat().st_size > LARGEST:
-            self._halve()
-        # Each line begins anew, so that half of one, left by a full disk, does not spoil the next.
-        lines = [
-            orjson.dumps({"tick": int(miss.tick.timestamp()), "cause": miss.cause, "why": miss.why[:500]})
-            for miss in self._held
-        ]
-        with self._file.open("ab", buffering=0) as file:
-            body = b"\n" + b"\n".join(lines) + b"\n"
-            if file.write(body) < len(body):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        self._held.clear()
-
-    def _halve(self) -> None:
-        kept = self._file.read_bytes()[-LARGEST // 2 :].partition(b"\n")[2]
-        part = self._file.with_suffix(".part")
-        part.write_bytes(kept)
-        os.replace(part, self._file)
-
-
-def noted(folder: Path, start: datetime, stop: datetime) -> list[Miss]:
-    """The misses with start <= tick <= stop; a line that can't be read is left out."""
-    try:
-        lines = (folder / FILE).read_bytes().splitlines()
-    except OSError:
-        return []
-    found = []
-    for line in lines:
-        try:
-            told = orjson.loads(line)
-            miss = Miss(from_epoch(told["tick"]), told["cause"], str(told["why"]))
-        except (KeyError, TypeError, ValueError, OverflowError, OSError):
-            continue
-        if start <= miss.tick <= stop and miss.cause in get_args(Cause):
-            found.append(miss)
-    return found
 
 
 def paces(markers: Sequence[Marker]) -> list[timedelta]:
@@ -246,9 +119,3 @@ async def ledger(store: Store, series: str, start: datetime, stop: datetime, *, 
         due = min(stop, now - paces(markers)[-1])
         missing += [at for at in expected(markers, due) if at >= start]
     return Ledger(stored, gaps(markers, missing, misses))
-
-
-def _misses(folder: Path, start: datetime, stop: datetime) -> list[Miss]:
-    """What was written down, and what lies in the spool: fetched, and not in the store."""
-    held = [Miss(entry.tick, "store", WAITS) for entry in waiting(folder) if start <= entry.tick <= stop]
-    return [*noted(folder, start, stop), *held]

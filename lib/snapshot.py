@@ -116,3 +116,8 @@ def unpack_ids(text: str) -> NDArray[np.int64]:
     except (ValueError, zlib.error) as exc:
         raise StoreMalformed(f"a marker's ids can't be read: {exc}") from exc
     return np.cumsum(distances, dtype=np.int64)
+
+
+def next_tick(marker: Marker) -> datetime:
+    """The slot after a marker's."""
+    return slot(marker.tick, marker.interval) + marker.interval

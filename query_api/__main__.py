@@ -21,10 +21,10 @@ from lib.settings import Settings
 from lib.source import read_source
 from lib.store.address import open_store
 from query_api.app import create_app
-from query_api.asof import COLUMNS
-from query_api.connections import Connections
-from query_api.feed import Feed
-from query_api.guard import Access
+from query_api.asof.pair import COLUMNS
+from query_api.features.stream.work import Feed
+from query_api.middleware.access import Access
+from query_api.middleware.connection_limits import Connections
 
 DRAIN_S = 10
 

@@ -13,19 +13,28 @@ from starlette.types import ASGIApp
 from lib.clock import Clock
 from lib.schema import Series
 from lib.store import Store
-from query_api import problems
-from query_api.archive import Archive
-from query_api.connections import HangUp
-from query_api.feed import Feed
-from query_api.guard import ANYBODY, Access, Secured, guarded
-from query_api.metrics import Counted, Metrics
+from query_api.asof.top_list import TopLists
+from query_api.features.asset import route as asset
+from query_api.features.export import route as export
+from query_api.features.gaps import route as gaps
+from query_api.features.history import route as history
+from query_api.features.metrics.response import Counted, Metrics
+from query_api.features.movers import route as movers
+from query_api.features.sparklines import route as sparklines
+from query_api.features.status import route as status
+from query_api.features.stream import route as stream
+from query_api.features.stream.work import Feed
+from query_api.features.top import route as top
+from query_api.http import problems
+from query_api.http.parameters import known_parameters
+from query_api.middleware.access import ANYBODY, Access, Secured, guarded
+from query_api.middleware.answer_cache import Warm
+from query_api.middleware.connection_limits import HangUp
+from query_api.middleware.rates import Timer
 from query_api.page import load
-from query_api.question import known_parameters
-from query_api.rates import Timer
-from query_api.routes import assets, export, gaps, health, history, movers, page, sparklines, stream, top
-from query_api.top import TopLists
-from query_api.turns import Turns, Visits
-from query_api.warm import Warm
+from query_api.page import route as page
+from query_api.services import Archive
+from query_api.store_limit import Turns, Visits
 
 
 def create_app(
@@ -63,11 +72,11 @@ def create_app(
     problems.install(app)
     top.install(app, archive, shown)
     page.install(app, shown)
-    assets.install(app, archive)
+    asset.install(app, archive)
     history.install(app, archive)
     movers.install(app, archive)
     gaps.install(app, archive)
-    health.install(app, archive, counters)
+    status.install(app, archive, counters)
     sparklines.install(app, archive)
     export.install(app, archive)
     stream.install(app, archive, feed or Feed(store, archive.series, clock))

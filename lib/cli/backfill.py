@@ -10,10 +10,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from lib.backfill import Offer, fill, offers
+from lib.archive.backfill import Offer, fill, offers
 from lib.cli.option import duration
 from lib.clock import isoformat, utc_now
-from lib.service import usable_sources
+from lib.ingest.service import usable_sources
 from lib.settings import Settings
 from lib.source import Source, read_source
 from lib.store import Store

@@ -18,8 +18,8 @@ from pydantic import BaseModel, SecretStr, TypeAdapter
 
 from lib import log
 from lib.clock import slot, utc_now
-from lib.delivery import Direct
-from lib.ingest import Ingest
+from lib.ingest.delivery import Direct
+from lib.ingest.tick import Ingest
 from lib.settings import Settings
 from lib.simulator.app import create_app
 from lib.simulator.market import Market

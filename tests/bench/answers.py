@@ -4,8 +4,8 @@ import random
 from datetime import timedelta
 from pathlib import Path
 
+from lib.cli.demo import free_port
 from lib.clock import isoformat
-from lib.demo import free_port
 from tests.bench.servers import MINUTE, Connection, fill_history, median_ms, query_api, server, timed
 
 BARE = """

@@ -14,11 +14,11 @@ import orjson
 from httpx_sse import aconnect_sse
 from pydantic import SecretStr
 
-from lib.backfill import fill as buy
-from lib.backfill import offers
+from lib.archive.backfill import fill as buy
+from lib.archive.backfill import offers
+from lib.archive.imports import imported
+from lib.cli.forecast import sample_snapshot
 from lib.clock import isoformat, slot, utc_now
-from lib.forecast import sample_snapshot
-from lib.imports import imported
 from lib.schema import PRICE, VOLUME_RANK
 from lib.simulator import Market, create_app
 from lib.source import Source, read_source

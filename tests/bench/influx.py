@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from lib import settings
 from lib.clock import isoformat, slot, utc_now
-from lib.gate import Gate
+from lib.ingest.gate import Gate
 from lib.schema import ID, PRICE, VOLUME_RANK, Series
 from lib.simulator import Market
 from lib.snapshot import Snapshot

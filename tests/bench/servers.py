@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from lib.cli.demo import free_port, sources
 from lib.clock import slot, utc_now
-from lib.demo import free_port, sources
 from lib.simulator.history import Fill, shared
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")

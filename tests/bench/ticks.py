@@ -11,12 +11,12 @@ import structlog
 from ingest_price.source import plan as price_plan
 from ingest_rank.source import plan as rank_plan
 from lib import settings
+from lib.cli.demo import free_port
 from lib.clock import slot, utc_now
-from lib.delivery import Delivery, Spooled
-from lib.demo import free_port
+from lib.ingest.delivery import Delivery, Spooled
+from lib.ingest.service import ingests
+from lib.ingest.spool import Spool
 from lib.schema import Series
-from lib.service import ingests
-from lib.spool import Spool
 from lib.store.sqlite import SqliteStore
 from tests.bench.servers import server
 

@@ -12,10 +12,10 @@ import httpx
 import polars as pl
 from pydantic import SecretStr
 
+from lib.cli.demo import sources
 from lib.clock import slot
-from lib.delivery import Direct
-from lib.demo import sources
-from lib.ingest import Ingest
+from lib.ingest.delivery import Direct
+from lib.ingest.tick import Ingest
 from lib.schema import ID, OWN
 from lib.simulator.app import create_app
 from lib.simulator.market import Market

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lib.schema import TIER_PLACES
-from query_api.top import TopLists
+from query_api.asof.top_list import TopLists
 from tests.fakes import HOUR, NOON
 from tests.unit.query_api import reference
 from tests.unit.query_api.market import MAX_AGE, MINUTE, fill, large_market

@@ -9,16 +9,16 @@ from pydantic import SecretStr
 
 import ingest_price
 import ingest_rank
-from lib.backfill import Bought, Offer, calls, fill, offers
+from lib.archive.backfill import Bought, Offer, calls, fill, offers
+from lib.cli.forecast import sample_snapshot
 from lib.clock import Clock
 from lib.errors import SnapshotRefused, SourceRejected
-from lib.forecast import sample_snapshot
 from lib.gaps import Gap, Ledger, ledger
 from lib.schema import PRICE, VOLUME_RANK
 from lib.simulator import Market, create_app
 from lib.source import Source, read_source
 from lib.store import Store
-from query_api.top import TopLists
+from query_api.asof.top_list import TopLists
 from tests.contract.snapshots import MINUTE
 from tests.fakes import NOON, Upstream, recorded, says
 

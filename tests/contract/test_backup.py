@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from lib.backup import Day, back_up, restore
+from lib.archive.backup import Day, back_up, restore
+from lib.cli.forecast import sample_snapshot
 from lib.errors import SettingsRejected, StoreMalformed
-from lib.forecast import sample_snapshot
 from lib.schema import PRICE, VOLUME_RANK
-from lib.spool import Damaged
+from lib.snapshot_file import Damaged
 from lib.store import Store
 from lib.store.sqlite import SqliteStore
 from tests.fakes import NOON, FakeClock, MemoryStore

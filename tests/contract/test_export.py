@@ -7,12 +7,12 @@ import orjson
 import polars as pl
 import pytest
 
-from lib.forecast import sample_snapshot
+from lib.cli.forecast import sample_snapshot
 from lib.schema import PRICE, VOLUME_RANK
-from query_api.export import Hole, Span, steps
-from query_api.export_formats import ExportFormat, exported
-from query_api.formats import to_json
-from query_api.top import Top, TopLists
+from query_api.asof.top_list import Top, TopLists
+from query_api.features.export.response import ExportFormat, exported
+from query_api.features.export.work import Hole, Span, steps
+from query_api.http.formats import to_json
 from tests.contract.snapshots import MINUTE
 from tests.fakes import NOON
 

@@ -8,15 +8,15 @@ import pytest
 from polars.testing import assert_frame_equal
 from pydantic import SecretStr
 
+from lib.cli.forecast import sample_snapshot
 from lib.clock import slot
-from lib.forecast import sample_snapshot
 from lib.schema import PRICE, VOLUME_RANK, Series
 from lib.store.influx import InfluxStore
 from lib.store.influx.hourly import AT_ONCE, TASK, script
 from lib.store.influx.lines import marker as marker_line
 from lib.store.influx.server import Server
 from lib.store.influx.setup import set_up
-from query_api.top import TopLists
+from query_api.asof.top_list import TopLists
 from tests.fakes import NOON, FakeClock
 from tests.influxd import Bucket, fresh_influxd
 

@@ -9,14 +9,14 @@ import orjson
 import polars as pl
 import pytest
 
+from lib.archive.imports import imported, read_export
+from lib.cli.forecast import sample_snapshot
 from lib.errors import SettingsRejected
-from lib.forecast import sample_snapshot
-from lib.imports import imported, read_export
 from lib.schema import PRICE, VOLUME_RANK
 from lib.store import Store
-from query_api.export import Hole, Span, steps
-from query_api.export_formats import ExportFormat, exported
-from query_api.top import Top, TopLists
+from query_api.asof.top_list import Top, TopLists
+from query_api.features.export.response import ExportFormat, exported
+from query_api.features.export.work import Hole, Span, steps
 from tests.contract.snapshots import MINUTE
 from tests.fakes import NOON, FakeClock, MemoryStore
 

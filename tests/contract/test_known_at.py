@@ -9,8 +9,8 @@ from lib.errors import TopcoinsError
 from lib.schema import PRICE, VOLUME_RANK
 from lib.snapshot import content_hash
 from lib.store import Store
-from query_api.pairs import NoSnapshot
-from query_api.top import Top, TopLists
+from query_api.asof.find_pair import NoSnapshot
+from query_api.asof.top_list import Top, TopLists
 from tests.contract.snapshots import MINUTE, many, snapshot
 from tests.fakes import HOUR, NOON
 

@@ -9,8 +9,8 @@ import httpx
 
 from lib.clock import from_epoch, isoformat
 from lib.gaps import ledger
+from lib.ingest.spool import counted, waiting
 from lib.snapshot import Marker, unpack_ids
-from lib.spool import counted, waiting
 from lib.store import Store
 from tests.faults.world import SERIES, World
 

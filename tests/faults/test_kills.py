@@ -5,7 +5,8 @@ import signal
 
 import pytest
 
-from lib.spool import Counts, counted, encode
+from lib.ingest.spool import Counts, counted
+from lib.snapshot_file import encode
 from tests.fakes import FakeClock
 from tests.faults import victim
 from tests.faults.invariants import causes, hold, no_answer_is_false, noted_ticks

@@ -12,8 +12,8 @@ from lib.errors import StoreMalformed, StoreUnavailable
 from lib.schema import ID, PRICE, TIER, VOLUME_RANK
 from lib.snapshot import Snapshot
 from lib.store import Store
-from query_api.pairs import NoSnapshot
-from query_api.top import TopLists
+from query_api.asof.find_pair import NoSnapshot
+from query_api.asof.top_list import TopLists
 from tests.contract.snapshots import many
 from tests.fakes import FakeClock
 from tests.faults.world import MINUTE, START

@@ -19,11 +19,12 @@ import polars as pl
 import stamina
 
 from lib import log
-from lib.delivery import Delivery
 from lib.errors import StoreUnavailable
+from lib.ingest.delivery import Delivery
+from lib.ingest.spool import COUNTS
 from lib.settings import Settings
 from lib.snapshot import Snapshot
-from lib.spool import COUNTS, PART, write_whole
+from lib.snapshot_file import PART, write_whole
 from lib.store import Store
 from tests.fakes import FakeClock
 from tests.faults.world import ROOMY, World

@@ -13,13 +13,14 @@ from pydantic import SecretStr
 import ingest_price
 import ingest_rank
 from lib.clock import Clock
-from lib.delivery import Delivery, Spooled
-from lib.gaps import Miss, Misses
-from lib.ingest import Ingest
+from lib.ingest.delivery import Delivery, Spooled
+from lib.ingest.missed import Miss, Misses
+from lib.ingest.spool import Spool, Write
+from lib.ingest.tick import Ingest
 from lib.schema import PRICE, VOLUME_RANK, Series
 from lib.simulator import Fault, Market, Plan, create_app
+from lib.snapshot_file import write_whole
 from lib.source import Source, SourceFile, read_source
-from lib.spool import Spool, Write, write_whole
 from lib.store import Store
 from lib.store.sqlite import SqliteStore
 from query_api.app import create_app as create_api

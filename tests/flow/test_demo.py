@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from lib.cli.stack import Ended, Stack
 from lib.clock import isoformat, slot, utc_now
-from lib.stack import Ended, Stack
 from tests.flow.processes import Api, Stage, free_port
 
 pytestmark = pytest.mark.stack

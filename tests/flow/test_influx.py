@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 import pytest
 from pydantic import SecretStr
 
+from lib.cli.forecast import sample_snapshot
 from lib.clock import slot, utc_now
-from lib.forecast import sample_snapshot
 from lib.schema import OWN
 from lib.store.influx import InfluxStore
 from tests.flow.processes import Api, free_port

@@ -19,8 +19,8 @@ import httpx
 
 from lib import settings
 from lib.clock import utc_now
+from lib.ingest.spool import counted
 from lib.schema import OWN
-from lib.spool import counted
 from lib.store import Store
 from lib.store.address import open_store
 from tests.flow.processes import Api, Stage, free_port

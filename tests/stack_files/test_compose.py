@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from lib import settings
+from lib.cli.forecast import sample_snapshot
 from lib.clock import utc_now
-from lib.forecast import sample_snapshot
 from lib.schema import OWN, PRICE
 from lib.settings import SERVICES, Settings
 from lib.simulator.app import create_app

@@ -6,10 +6,11 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lib.cli.forecast import sample_snapshot
 from lib.clock import slot
 from lib.errors import SnapshotRefused, SourceExhausted, SourceUnavailable, StoreUnavailable
-from lib.forecast import sample_snapshot
-from lib.gaps import FILE, LARGEST, Cause, Miss, Misses, cause_of, expected, gaps, noted
+from lib.gaps import expected, gaps
+from lib.ingest.missed import FILE, LARGEST, Cause, Miss, Misses, cause_of, noted
 from lib.schema import PRICE
 from tests.fakes import NOON
 

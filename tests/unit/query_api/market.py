@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import polars as pl
 
-from lib.gate import Gate
+from lib.ingest.gate import Gate
 from lib.schema import PRICE, VOLUME_RANK, Series
 from lib.snapshot import Marker, Snapshot
 from lib.source import Reading

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from query_api.filters import Filters
+from query_api.asof.filters import Filters
 from tests.unit.query_api.market import UNTOLD, Kind, PriceRow, Prices, RankRow, Ranks
 
 

@@ -1,0 +1,145 @@
+"""`topcoins import`: earlier exports back into a store, as snapshots at their own ticks, where there is none.
+
+What an export does not hold is lost: assets below its top, those that were in one of the two lists alone, and the
+fractions of a second of the upstream's times. Every snapshot is marked as backfilled and known since the import.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import orjson
+import polars as pl
+
+from lib.archive.panel import steps_of
+from lib.clock import Clock, isoformat
+from lib.errors import SettingsRejected
+from lib.ingest.gate import Gate
+from lib.schema import ID, PRICE, VOLUME_RANK, Series
+from lib.snapshot import Snapshot, content_hash
+from lib.source import Reading
+from lib.store import Store
+
+FORMATS = ("csv", "ndjson", "parquet")
+HOUR = timedelta(hours=1)
+_TIMES = ("price_time", "rank_time", "price_updated_at")
+_SIDES = ((PRICE, "price_time", "price_source"), (VOLUME_RANK, "rank_time", "rank_source"))
+_TAKEN = {
+    "cmc_id": pl.Int64(),
+    "symbol": pl.String(),
+    "name": pl.String(),
+    "price_usd": pl.Float64(),
+    "volume_24h_usd": pl.Float64(),
+    "source_rank": pl.Int64(),
+    "price_updated_at": pl.String(),
+    "price_time": pl.String(),
+    "rank_time": pl.String(),
+    "price_source": pl.String(),
+    "rank_source": pl.String(),
+}
+_RUNS = r"^'([=+\-@\t\r\n\x{ff1d}\x{ff0b}\x{ff0d}\x{ff20}])"
+"""How a CSV keeps a spreadsheet from running a text: the apostrophe is not the text's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What became of one file: snapshots written, and those whose tick had one."""
+
+    file: Path
+    written: int
+    kept: int
+
+
+async def imported(files: list[Path], store: Store, *, clock: Clock) -> AsyncIterator[Imported]:
+    """Bring each file's snapshots into the store; SettingsRejected for a file that is no whole export."""
+    for file in files:
+        rows = await asyncio.to_thread(read_export, file)
+        counts = Counter[bool]()
+        for snapshot in _snapshots(rows, clock()):
+            held = await store.nearest(snapshot.series.name, snapshot.tick)
+            there = held is not None and held.tick == snapshot.tick
+            if not there:
+                await store.write(snapshot)
+            counts[there] += 1
+        yield Imported(file, counts[False], counts[True])
+
+
+def read_export(file: Path) -> pl.DataFrame:
+    """The rows of an export of ours, steps without an answer left out; SettingsRejected when it is none, or cut off."""
+    format = file.suffix.removeprefix(".").lower()
+    if format not in FORMATS:
+        raise SettingsRejected(f"{file}: an export ends in .csv, .ndjson or .parquet; for example top.parquet")
+    try:
+        if steps_of(file, format) is None:
+            raise SettingsRejected(f"{file} has no end: it was cut off, or is no export of topcoins")
+        rows = _READERS[format](file)
+        times = [pl.col(name).str.to_datetime(time_zone="UTC", time_unit="us") for name in _TIMES]
+        return rows.select(pl.col(name).cast(kind) for name, kind in _TAKEN.items()).with_columns(times)
+    except OSError as exc:
+        raise SettingsRejected(f"{file} can't be read: {exc.strerror}") from exc
+    except (KeyError, TypeError, ValueError, pl.exceptions.PolarsError) as exc:
+        why = str(exc).splitlines()[0]
+        raise SettingsRejected(f"{file} is no export of topcoins: {type(exc).__name__}: {why}") from exc
+
+
+def _read_csv(file: Path) -> pl.DataFrame:
+    rows = pl.read_csv(file, comment_prefix="#", infer_schema=False).filter(pl.col("gap").is_null())
+    return rows.with_columns(pl.col("symbol", "name").str.replace(_RUNS, "$1"))
+
+
+def _read_ndjson(file: Path) -> pl.DataFrame:
+    def told() -> Iterator[dict[str, object]]:
+        with file.open("rb") as lines:
+            for answer in (orjson.loads(line) for line in lines):
+                if "data" in answer:
+                    stood_on = {name: answer[name] for name in ("price_time", "rank_time")}
+                    stood_on |= {f"{side}_source": answer["sources"][side] for side in ("price", "rank")}
+                    yield from ({**row, **stood_on} for row in answer["data"])
+
+    return pl.DataFrame(list(told()), schema=_TAKEN)
+
+
+def _read_parquet(file: Path) -> pl.DataFrame:
+    rows = pl.read_parquet(file).filter(pl.col("gap").is_null())
+    return rows.with_columns(pl.col(name).dt.strftime("%Y-%m-%dT%H:%M:%S%.fZ") for name in _TIMES)
+
+
+_READERS = {"csv": _read_csv, "ndjson": _read_ndjson, "parquet": _read_parquet}
+
+
+def _snapshots(rows: pl.DataFrame, now: datetime) -> Iterator[Snapshot]:
+    """Both sides of each pair, oldest first; a snapshot that answered for several steps once."""
+    for series, time, source in _SIDES:
+        ticks = rows[time].unique().sort()
+        distances = Counter(ticks.diff().drop_nulls().to_list())
+        interval = distances.most_common(1)[0][0] if distances else HOUR
+        for (tick, name), held in rows.group_by(time, source, maintain_order=True):
+            assert isinstance(tick, datetime)
+            yield _snapshot(series, str(name), tick, held.unique(ID, keep="first", maintain_order=True), interval, now)
+
+
+def _snapshot(
+    series: Series, source: str, tick: datetime, held: pl.DataFrame, interval: timedelta, now: datetime
+) -> Snapshot:
+    """One side's rows, judged by the gate as any are; the ranks are those of the whole list they are from."""
+    raw = held.select(
+        ID,
+        "symbol",
+        "name",
+        pl.col("price_usd").alias("usd"),
+        (pl.col("price_updated_at").dt.epoch("us") / 1e6).alias("updated_at"),
+        pl.col("volume_24h_usd").alias("volume_usd"),
+    )
+    reading = Reading(source, series, raw, len(raw), {}, 0.0, now, timedelta())
+    snapshot, rejected = Gate(interval).admit(reading, tick, backfilled=True)
+    if rejected:
+        raise SettingsRejected(f"the {series.name} rows of {isoformat(tick)} are not an export's: {dict(rejected)}")
+    if series != VOLUME_RANK:
+        return snapshot
+    ranks = held.select(ID, pl.col("source_rank").cast(pl.Float64).alias("rank"))
+    rows = snapshot.rows.drop("rank").join(ranks, on=ID, maintain_order="left").select(snapshot.rows.columns)
+    hashed = content_hash(series.name, source, tick, rows)
+    return Snapshot(series, replace(snapshot.marker, hash=hashed), rows)

@@ -1,0 +1,34 @@
+"""The `topcoins` command's application, and what several commands share."""
+
+import os
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from lib import settings
+from lib.settings import Settings
+
+app = typer.Typer(
+    name="topcoins",
+    help="The top coins by 24h volume, with USD prices, as of any minute.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+console = Console(stderr=True)
+
+Assets = Annotated[int, typer.Option(min=1, max=5000, help="How many assets the market has.")]
+Seed = Annotated[int, typer.Option(help="Another seed is another market.")]
+Url = Annotated[str | None, typer.Option(help="The API to ask; else the one of the settings.")]
+Shown = Annotated[str, typer.Option(help="table, json or csv.")]
+Exclude = Annotated[str | None, typer.Option(help="Without stablecoins, wrapped or both: stablecoins,wrapped.")]
+VolumeToCap = Annotated[
+    float | None, typer.Option(help="Without assets that trade more than so many times their market cap in 24 h.")
+]
+Symbols = Annotated[str | None, typer.Option(help="Only these tickers, for example BTC,ETH.")]
+Ids = Annotated[str | None, typer.Option(help="Only these CoinMarketCap ids, for example 1,1027.")]
+
+
+def _settings() -> Settings:
+    return settings.load(os.environ)

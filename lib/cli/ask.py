@@ -1,0 +1,180 @@
+"""The commands that ask a running API."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import quote
+
+import httpx
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from lib.cli.app import Exclude, Ids, Shown, Symbols, Url, VolumeToCap, _settings, app, console
+from lib.errors import SettingsRejected, TopcoinsError
+
+
+@app.command()
+def top(
+    limit: Annotated[int, typer.Option(min=1, max=5000)] = 20,
+    datetime: Annotated[str | None, typer.Option(help="The instant, for example 2026-11-17T14:37Z or now-90m.")] = None,
+    format: Shown = "table",
+    exclude: Exclude = None,
+    max_volume_to_cap: VolumeToCap = None,
+    symbols: Symbols = None,
+    ids: Ids = None,
+    url: Url = None,
+) -> None:
+    """Ask a running API for the top list."""
+    body = _ask(
+        url,
+        "/v1/top",
+        format,
+        limit=limit,
+        datetime=datetime,
+        exclude=exclude,
+        max_volume_to_cap=max_volume_to_cap,
+        symbols=symbols,
+        ids=ids,
+    )
+    _print_list(body, format)
+
+
+@app.command()
+def asset(
+    id: Annotated[str, typer.Argument(help="A CoinMarketCap id, or a ticker that only one asset has.")],
+    datetime: Annotated[str | None, typer.Option(help="The instant, for example 2026-11-17T14:37Z or now-90m.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+    url: Url = None,
+) -> None:
+    """Ask a running API for one asset: price, volume, rank, market cap, kind."""
+    from lib.cli.table import fields_table
+
+    body = _ask(url, f"/v1/assets/{quote(id, safe='')}", None, datetime=datetime)
+    Console().print(fields_table(body)) if not json else _print_list(body, "json")
+
+
+@app.command()
+def history(
+    id: Annotated[str, typer.Argument(help="A CoinMarketCap id, or a ticker that only one asset has.")],
+    start: Annotated[str, typer.Option("--from", help="The first step, for example 2026-11-17 or now-7d.")] = "now-1d",
+    stop: Annotated[str, typer.Option("--to", help="Where it ends; the last step lies before.")] = "now",
+    every: Annotated[str, typer.Option(help="The distance between steps.")] = "1h",
+    fill: Annotated[str, typer.Option(help="Gaps: left out (none), null, or previous, marked.")] = "null",
+    limit: Annotated[int, typer.Option(min=1, max=5000, help="How many steps, at most.")] = 1000,
+    format: Shown = "table",
+    url: Url = None,
+) -> None:
+    """Ask a running API for one asset over time, gaps visible."""
+    from lib.cli.table import history_table
+
+    asked: dict[str, str | int | float | None] = {"from": start, "to": stop, "every": every, "fill": fill}
+    body = _ask(url, f"/v1/assets/{quote(id, safe='')}/history", format, **asked, limit=limit)
+    Console().print(history_table(body)) if format == "table" else _print_list(body, format)
+
+
+@app.command()
+def movers(
+    start: Annotated[
+        str, typer.Option("--from", help="The earlier instant, for example 2026-11-17 or now-7d.")
+    ] = "now-1d",
+    stop: Annotated[str, typer.Option("--to", help="The later instant.")] = "now",
+    top: Annotated[int, typer.Option(min=1, max=5000)] = 20,
+    format: Shown = "table",
+    exclude: Exclude = None,
+    max_volume_to_cap: VolumeToCap = None,
+    symbols: Symbols = None,
+    ids: Ids = None,
+    url: Url = None,
+) -> None:
+    """Ask a running API who rose, fell, entered or left the list between two instants."""
+    from lib.cli.table import movers_table
+
+    asked: dict[str, str | int | float | None] = {"from": start, "to": stop, "top": top}
+    asked |= {"exclude": exclude, "max_volume_to_cap": max_volume_to_cap, "symbols": symbols, "ids": ids}
+    body = _ask(url, "/v1/movers", format, **asked)
+    Console().print(movers_table(body)) if format == "table" else _print_list(body, format)
+
+
+@app.command()
+def watch(
+    url: Annotated[str | None, typer.Option(help="The API to ask; else the one of the settings.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Each event's data, for machines.")] = False,
+) -> None:
+    """Print a line for each new snapshot of a running API, until Ctrl-C; a cut loses none."""
+    from lib.cli.watch import line, watch
+
+    try:
+        with httpx.Client(trust_env=False, headers=_key()) as client:
+            for event in watch(client, _address(url), sleep=time.sleep, tell=console.print):
+                print(event.data if json else line(event), flush=True)
+    except KeyboardInterrupt:
+        return
+
+
+@app.command()
+def export(
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file; its ending tells the format.")],
+    start: Annotated[str, typer.Option("--from", help="The first step, for example 2026-11-01 or now-30d.")],
+    stop: Annotated[str, typer.Option("--to", help="Where it ends; the last step lies before.")] = "now",
+    every: Annotated[str, typer.Option(help="The distance between steps.")] = "1h",
+    top: Annotated[int, typer.Option(min=1, max=5000)] = 200,
+    format: Annotated[str | None, typer.Option(help="csv, ndjson or parquet; else as the file's ending.")] = None,
+    url: Annotated[str | None, typer.Option(help="The API to ask; else the one of the settings.")] = None,
+) -> None:
+    """Write who was in the list, step by step, to a file. The same command again goes on after an interruption."""
+    from lib.cli.download import TIMEOUT_S, Download
+
+    asked = {"from": start, "to": stop, "every": every, "top": str(top)}
+    asked["format"] = (format or output.suffix.removeprefix(".")).lower()
+    if asked["format"] not in ("csv", "ndjson", "parquet"):
+        raise SettingsRejected(f"--format {asked['format']}: must be csv, ndjson or parquet; for example -o top.csv")
+    address = _address(url)
+    client = httpx.Client(trust_env=False, headers=_key(), timeout=TIMEOUT_S)
+    with client, Progress(console=console) as progress:
+        task = progress.add_task("steps", total=None)
+        download = Download(client, f"{address}/v1/export", asked, output)
+        try:
+            steps = download.run(lambda done, total: progress.update(task, completed=done, total=total))
+        except httpx.HTTPError as exc:
+            raise TopcoinsError(f"{address} does not answer ({exc}); the same command again goes on from here") from exc
+    console.print(f"{output}: {steps} steps", highlight=False)
+
+
+def _address(url: str | None) -> str:
+    chosen = _settings()
+    return (url or f"http://{chosen.http_host}:{chosen.http_port}").rstrip("/")
+
+
+def _key() -> dict[str, str]:
+    key = _settings().client_key
+    return {"x-api-key": key.get_secret_value()} if key else {}
+
+
+def _ask(url: str | None, path: str, format: str | None, **asked: str | int | float | None) -> bytes:
+    """A running API's answer as JSON or CSV; what it refuses, in its own words."""
+    if format not in ("table", "json", "csv", None):
+        raise SettingsRejected(f"--format {format}: must be table, json or csv; for example --format csv")
+    params = {name: str(value) for name, value in asked.items() if value is not None}
+    if format:
+        params["format"] = "csv" if format == "csv" else "json"
+    address = _address(url)
+    try:
+        response = httpx.get(f"{address}{path}", params=params, headers=_key(), trust_env=False, timeout=30)
+    except httpx.HTTPError as exc:
+        raise TopcoinsError(f"{address} does not answer ({exc}); start it with topcoins demo or topcoins up") from exc
+    if not response.is_success:
+        problem = response.json()
+        example = f"; for example {problem['example']}" if problem.get("example") else ""
+        raise TopcoinsError(f"{problem['title']}: {problem['detail']}{example}")
+    return response.content
+
+
+def _print_list(body: bytes, format: str) -> None:
+    from lib.cli.table import top_table
+
+    if format == "table":
+        Console().print(top_table(body))
+    else:
+        sys.stdout.buffer.write(body if body.endswith(b"\n") else body + b"\n")

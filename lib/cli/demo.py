@@ -1,0 +1,259 @@
+"""`topcoins demo` and `topcoins up`: the three services as processes, over a simulated market or the real one."""
+
+import json
+import os
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from importlib.resources import files
+from pathlib import Path
+
+import httpx
+import orjson
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from lib.cli.stack import Ended, Stack, running
+from lib.clock import slot, utc_now
+from lib.errors import SettingsRejected
+from lib.settings import PREFIX, SERVICES
+from lib.simulator.history import Fill, shared
+
+INTERVAL = timedelta(seconds=60)
+EVENTS_EVERY = timedelta(hours=12)
+PATIENCE_S = 60.0
+SIMULATED = "The market is simulated: no price, volume or rank is real."
+_SOURCES = (("ingest_price", "coinmarketcap.toml"), ("ingest_rank", "coindesk.toml"))
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """What the demo was asked for."""
+
+    assets: int
+    history: timedelta
+    port: int
+    safe_port: int
+    data: Path | None
+    once: bool
+    seed: int = 1
+
+    def run(self, console: Console, environ: Mapping[str, str]) -> bytes:
+        """Run until asked to end (or, once, until the first list, which is returned)."""
+        refuse_taken(self.port, "--port")
+        refuse_taken(self.safe_port, "--safe-port")
+        with _folder(self.data) as data, running() as stack:
+            return self._run(stack, data, console, _without_settings(environ))
+        return b""
+
+    def _run(self, stack: Stack, data: Path, console: Console, environ: dict[str, str]) -> bytes:
+        now = utc_now()
+        events_at = slot(now - timedelta(hours=1), EVENTS_EVERY)
+        simulator = free_port()
+        console.print(SIMULATED, style="bold yellow")
+        console.print(f"Data and logs are in {data}" + ("" if self.data else " and go when the demo ends"))
+        arguments = ["--port", str(simulator), "--assets", str(self.assets), "--seed", str(self.seed)]
+        arguments += ["--events-at", events_at.isoformat(), "--unlimited"]
+        stack.start("simulator", ["-m", "lib.cli", "simulate", *arguments], environ, log=data / "simulator.log")
+        wait_for_port(stack, simulator)
+        own = environ | self._settings(data, simulator)
+        start_services(stack, own, data)
+        # Kept data may hold a list of the run before: only one of this run tells where its history ends.
+        body = first_list(stack, self.port, now.replace(microsecond=0))
+        if self.once:
+            return body
+        tell_addresses(console, self.port, self.safe_port, now)
+        self._fill(stack, data, console, environ, events_at, _ticks(body))
+        console.print("Ctrl-C ends it.")
+        stack.wait()
+        return b""
+
+    def _settings(self, data: Path, simulator: int) -> dict[str, str]:
+        upstream = f"http://127.0.0.1:{simulator}"
+        settings = {
+            "STORE_URL": f"sqlite:///{data / 'topcoins.db'}",
+            "SPOOL_DIR": str(data / "spool"),
+            "CMC_URL": upstream,
+            "COINDESK_URL": upstream,
+            "CMC_API_KEY": "demo",
+            "COINDESK_API_KEY": "demo",
+            "ASSETS": str(self.assets),
+            "HTTP_PORT": str(self.port),
+            "HTTP_SAFE_PORT": str(self.safe_port),
+            "NOTICE": SIMULATED,
+        }
+        return {PREFIX + name: value for name, value in settings.items()}
+
+    def _fill(
+        self,
+        stack: Stack,
+        data: Path,
+        console: Console,
+        environ: Mapping[str, str],
+        events_at: datetime,
+        firsts: tuple[datetime, datetime],
+    ) -> None:
+        """Fill the history up to the first live tick of each series, on all cores."""
+        fills = [
+            Fill(
+                source=source,
+                store=data / "topcoins.db",
+                log_file=data / "history.log",
+                assets=self.assets,
+                seed=self.seed,
+                events_at=events_at,
+                start=slot(first - self.history, INTERVAL),
+                stop=first,
+                interval=INTERVAL,
+            )
+            for source, first in zip(sources(), firsts, strict=True)
+        ]
+        total = sum(len(each.ticks()) for each in fills)
+        if not total:
+            return
+        began = time.monotonic()
+        with _progress(console) as progress:
+            task = progress.add_task("filling the history", total=total)
+            workers = [
+                stack.start(
+                    "history",
+                    ["-m", "lib.simulator.history", fills_of_one],
+                    environ,
+                    log=data / "history.log",
+                    passing=True,
+                )
+                for fills_of_one in shared(fills)
+            ]
+            done = [0] * len(workers)
+            for number, worker in enumerate(workers):
+                threading.Thread(target=_read, args=(worker.stdout, done, number), daemon=True).start()
+
+            def finished() -> bool:
+                progress.update(task, completed=sum(done))
+                return all(worker.poll() is not None for worker in workers)
+
+            stack.wait(finished)
+            stack.check()
+            progress.update(task, completed=total)
+        console.print(f"{total} snapshots of {self.assets} assets filled in {time.monotonic() - began:.1f} s.")
+
+
+def sources() -> list[Path]:
+    """The source files a simulated history is filled by: the prices', then the ranks'."""
+    return [Path(str(files(package) / name)) for package, name in _SOURCES]
+
+
+def up(console: Console, environ: Mapping[str, str], port: int, safe_port: int) -> None:
+    """The three services with the settings as they are, until asked to end."""
+    with running() as stack:
+        start_services(stack, environ, None)
+        first_list(stack, port)
+        tell_addresses(console, port, safe_port, utc_now())
+        stack.wait()
+
+
+def start_services(stack: Stack, environ: Mapping[str, str], logs: Path | None) -> None:
+    """Start the two ingestors and the API."""
+    for service in SERVICES:
+        stack.start(service, ["-m", service], environ, log=logs / f"{service}.log" if logs else None)
+
+
+def first_list(stack: Stack, port: int, since: datetime | None = None) -> bytes:
+    """The first top list, both of its ticks not before `since`, as soon as there is one. Ended when none comes."""
+    bodies: list[bytes] = []
+    said: list[str] = ["nothing answered"]
+    deadline = time.monotonic() + PATIENCE_S
+
+    def answered() -> bool:
+        try:
+            response = httpx.get(f"http://127.0.0.1:{port}/v1/top", params={"limit": 10}, trust_env=False)
+        except httpx.TransportError:
+            return False
+        said.append(response.text)
+        if response.status_code == httpx.codes.OK and (since is None or min(_ticks(response.content)) >= since):
+            bodies.append(response.content)
+        elif time.monotonic() > deadline:
+            raise Ended(f"no list within {PATIENCE_S:g} s: {said[-1]}")
+        return bool(bodies)
+
+    stack.wait(answered)
+    return bodies[0]
+
+
+def tell_addresses(console: Console, port: int, safe_port: int, now: datetime) -> None:
+    """Say what to try."""
+    earlier = slot(now - timedelta(hours=1), INTERVAL).strftime("%Y-%m-%dT%H:%MZ")
+    base = f"http://localhost:{port}"
+    for url in (
+        f"{base}?limit=200",
+        f"{base}?limit=200&format=csv",
+        f"{base}?limit=200&datetime={earlier}&format=csv",
+        f"{base}/v1/status",
+    ):
+        console.print(f"  curl '{url}'", soft_wrap=True, highlight=False)
+    console.print(f"  http://localhost:{safe_port} in a browser (browsers refuse port {port})", highlight=False)
+
+
+def refuse_taken(port: int, option: str) -> None:
+    """SettingsRejected when a port of loopback can't be listened on."""
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError as exc:
+        why = os.strerror(exc.errno or 0).lower()
+        raise SettingsRejected(f"port {port} can't be listened on: {why}; choose a free one with {option}") from exc
+
+
+def free_port() -> int:
+    """A port on loopback that is free now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def wait_for_port(stack: Stack, port: int) -> None:
+    """Wait until something listens on a port of loopback."""
+
+    def listening() -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    stack.wait(listening)
+
+
+def _ticks(body: bytes) -> tuple[datetime, datetime]:
+    """The price's and the rank's tick of an answer."""
+    answer = orjson.loads(body)
+    return datetime.fromisoformat(answer["price_time"]), datetime.fromisoformat(answer["rank_time"])
+
+
+def _read(stream: object, done: list[int], number: int) -> None:
+    for line in stream:  # type: ignore[attr-defined]
+        done[number] = int(json.loads(line))
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console
+    )
+
+
+@contextmanager
+def _folder(data: Path | None) -> Iterator[Path]:
+    if data is not None:
+        data.mkdir(parents=True, exist_ok=True)
+        yield data.resolve()
+        return
+    with tempfile.TemporaryDirectory(prefix="topcoins-demo-") as folder:
+        yield Path(folder)
+
+
+def _without_settings(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment without our settings: no real key or store must get into a demo."""
+    return {name: value for name, value in environ.items() if not name.startswith(PREFIX)} | {
+        "PYTHONUNBUFFERED": "1",
+        "POLARS_MAX_THREADS": os.environ.get("POLARS_MAX_THREADS", "1"),
+    }

@@ -1,0 +1,177 @@
+"""The commands for operators."""
+
+import asyncio
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import httpx
+import orjson
+import typer
+from rich.console import Console
+
+from lib.clock import utc_now
+from lib.errors import SettingsRejected
+from lib.store.address import open_store
+
+if TYPE_CHECKING:
+    from lib.archive.backup import Day
+from lib.cli.app import Assets, Seed, _settings, app, console
+from lib.schema import OWN, Series
+from lib.settings import Settings
+from lib.source import read_source
+
+
+@app.command(name="import")
+def import_(
+    files: Annotated[list[Path], typer.Argument(help="Files that `topcoins export` or /v1/export has made.")],
+) -> None:
+    """Bring earlier exports back, at their own ticks, where the store has no snapshot. Only their top is there."""
+    from lib.archive.imports import imported
+
+    chosen = _settings()
+
+    async def run() -> None:
+        store = open_store(chosen, utc_now)
+        try:
+            async for done in imported(files, store, clock=utc_now):
+                print(f"{done.file}: {done.written} snapshots written, {done.kept} ticks had one", flush=True)
+        finally:
+            await store.close()
+
+    asyncio.run(run())
+
+
+@app.command()
+def doctor(json: Annotated[bool, typer.Option("--json", help="For machines.")] = False) -> None:
+    """Check settings, keys, credits, clock, store and disk; exit code 1 when something is wrong."""
+    from lib.cli.doctor import as_json, examine, show
+
+    findings = examine(os.environ, utc_now)
+    if json:
+        sys.stdout.buffer.write(as_json(findings) + b"\n")
+    else:
+        show(findings, Console())
+    if not all(finding.well for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def key(
+    name: Annotated[str, typer.Argument(help="Whose key it is, for example grafana.")],
+    json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Make a client's key for the API. It is shown this once: the API is told only its hash."""
+    from lib.access import new_key
+
+    made = new_key(name)
+    if json:
+        print(orjson.dumps({"name": name, "key": made.key, "line": made.line}).decode())
+        return
+    print(made.key)
+    print(made.line)
+    console.print("The first line is the client's. The second goes into TOPCOINS_CLIENT_KEYS.", highlight=False)
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Option(help="Where each consumer's token goes.")] = Path("data/tokens"),
+    json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Make an InfluxDB ready: buckets, downsampling, one scoped token per consumer. Can be run again."""
+    from lib.store.influx.setup import set_up
+    from lib.store.influx.store import RETENTION
+
+    chosen = _settings()
+    if not chosen.store_url.startswith("http"):
+        raise SettingsRejected(
+            f"TOPCOINS_STORE_URL={chosen.store_url}: the embedded store needs no init; for example http://localhost:8086"
+        )
+    with httpx.Client(trust_env=False) as client:
+        done = set_up(
+            chosen.store_url,
+            org=chosen.influx_org,
+            bucket=chosen.influx_bucket,
+            retention=RETENTION,
+            folder=folder,
+            client=client,
+        )
+    if json:
+        sys.stdout.write(orjson.dumps({"made": done.made, "kept": done.kept}).decode() + "\n")
+        return
+    for what, names in (("made", done.made), ("kept", done.kept)):
+        for name in names:
+            console.print(f"{what:5} {name}", highlight=False)
+
+
+@app.command()
+def backup(
+    folder: Annotated[Path, typer.Argument(help="Where the backup goes, one folder a day.")],
+    since: Annotated[datetime | None, typer.Option("--from", help="The first day; else the archive's.")] = None,
+) -> None:
+    """Write every snapshot of the store to files. Goes on where an interrupted one was."""
+    from lib.archive.backup import back_up
+
+    chosen = _settings()
+    start = since.replace(tzinfo=since.tzinfo or UTC) if since else None
+
+    async def run() -> None:
+        store = open_store(chosen, utc_now)
+        try:
+            async for day in back_up(store, _series(chosen), folder, clock=utc_now, start=start):
+                _tell_day(day)
+        finally:
+            await store.close()
+
+    asyncio.run(run())
+
+
+@app.command()
+def restore(folder: Annotated[Path, typer.Argument(help="A folder `topcoins backup` has filled.")]) -> None:
+    """Write a backup into the store, reading each day back: counts and checksums must be the same."""
+    from lib.archive.backup import restore as run_restore
+
+    chosen = _settings()
+
+    async def run() -> None:
+        store = open_store(chosen, utc_now)
+        try:
+            async for day in run_restore(folder, store):
+                _tell_day(day)
+        finally:
+            await store.close()
+
+    asyncio.run(run())
+
+
+@app.command()
+def simulate(
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 9667,
+    assets: Assets = 500,
+    seed: Seed = 1,
+    replay: Annotated[Path | None, typer.Option(help="A folder of recorded answers to serve instead.")] = None,
+    match: Annotated[str, typer.Option(help="Which of the folder's files.")] = "*",
+    faults: Annotated[Path | None, typer.Option(help="A fault script, TOML.")] = None,
+    events_at: Annotated[datetime | None, typer.Option(help="When an asset is renamed and another delisted.")] = None,
+    unlimited: Annotated[bool, typer.Option("--unlimited", help="No limits of requests and credits.")] = False,
+) -> None:
+    """Serve the upstream APIs on loopback, simulated or replayed."""
+    from lib.cli.demo import refuse_taken
+    from lib.simulator.serve import serve
+
+    refuse_taken(port, "--port")
+    serve(
+        console, port, assets=assets, seed=seed, replay=replay, match=match, faults=faults, events_at=events_at,
+        unlimited=unlimited,
+    )  # fmt: skip
+
+
+def _series(chosen: Settings) -> list[Series]:
+    return [*OWN.values(), *(read_source(Path(name)).values for name in chosen.extra_sources)]
+
+
+def _tell_day(day: "Day") -> None:
+    passed = f", {day.passed} past the retention left out" if day.passed else ""
+    print(f"{day.day} {day.series}: {day.snapshots} snapshots, {day.rows} rows, {day.checksum}{passed}", flush=True)

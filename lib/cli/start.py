@@ -1,0 +1,50 @@
+"""The commands that start the stack: `demo`, `up`; and `backfill`."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lib.cli.app import Assets, _settings, app, console
+from lib.cli.ask import _print_list
+from lib.cli.option import duration
+
+
+@app.command()
+def demo(
+    assets: Assets = 500,
+    history: Annotated[str, typer.Option(help="How much history to fill.")] = "24h",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 6667,
+    safe_port: Annotated[int, typer.Option(min=1, max=65535, help="For browsers: they refuse 6667.")] = 8667,
+    data: Annotated[Path | None, typer.Option(help="Keep the data here; else it goes at the end.")] = None,
+    once: Annotated[bool, typer.Option("--once", help="Print the first list and exit.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="With --once: the list as JSON.")] = False,
+) -> None:
+    """Run everything on a simulated market: no key, no server, nothing real."""
+    from lib.cli.demo import Demo
+
+    asked = Demo(assets, duration("--history", history), port, safe_port, data, once)
+    body = asked.run(console, os.environ)
+    if body:
+        _print_list(body, "json" if json else "table")
+
+
+@app.command()
+def up() -> None:
+    """Run both ingestors and the API with the real sources of the settings."""
+    from lib.cli.demo import up as run
+
+    chosen = _settings()
+    run(console, os.environ, chosen.http_port, chosen.http_safe_port)
+
+
+@app.command()
+def backfill(
+    since: Annotated[str, typer.Option("--since", help="How far back to look for gaps.")] = "7d",
+    yes: Annotated[bool, typer.Option("--yes", help="Buy without asking.")] = False,
+) -> None:
+    """List the gaps and what can be bought back for how many credits, and buy it if you say so. Never minutes."""
+    from lib.cli.backfill import run
+
+    run(_settings(), since, yes=yes, console=console)

@@ -1,0 +1,144 @@
+"""What both ingestors do the same: settings in, polls running until told to stop."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+import httpx
+import structlog
+
+from lib import log, settings
+from lib.clock import Clock, utc_now
+from lib.errors import SettingsRejected
+from lib.ingest.delivery import Delivery, Spooled
+from lib.ingest.missed import Miss, Misses
+from lib.ingest.poll import Poll
+from lib.ingest.spool import Spool
+from lib.ingest.tick import Ingest
+from lib.schema import Series
+from lib.settings import Settings
+from lib.source import Source, SourceFile, read_source
+from lib.store import Store
+from lib.store.address import open_store
+
+Plan = Callable[[Settings], Sequence[Sequence[SourceFile]]]
+"""The series a service fills: for each, its sources in the order they are tried."""
+
+
+def find_source(folder: Path, name: str) -> SourceFile:
+    """The source file of this name beside a service, or at this path when it ends in .toml."""
+    path = Path(name) if name.endswith(".toml") else folder / f"{name}.toml"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in folder.glob("*.toml")))
+        raise SettingsRejected(f"source {name!r}: there is no file {path}; for example {known}, or /path/to/file.toml")
+    return read_source(path)
+
+
+def usable_sources(
+    files: Sequence[SourceFile], chosen: Settings, *, client: httpx.AsyncClient, clock: Clock
+) -> list[Source]:
+    """The sources that can be asked with the keys of the settings; SettingsRejected when there is none."""
+    sources = [
+        Source(
+            file,
+            client=client,
+            clock=clock,
+            key=chosen.api_keys.get(file.key.setting) if file.key else None,
+            url=chosen.source_urls.get(file.request.url_setting),
+        )
+        for file in files
+    ]
+    if usable := [source for source in sources if source.usable]:
+        return usable
+    wanted = ", ".join(f"{settings.PREFIX}{file.key.setting.upper()}" for file in files if file.key)
+    raise SettingsRejected(f"no source of {files[0].series} has its key; set {wanted}")
+
+
+Deliveries = Callable[[Series], Delivery]
+"""How the snapshots of a series get into the store."""
+
+
+def ingests(
+    plan: Plan,
+    chosen: Settings,
+    *,
+    client: httpx.AsyncClient,
+    store: Store,
+    deliveries: Deliveries,
+    clock: Clock,
+    folder: Path | None = None,
+) -> list[Ingest]:
+    """One ingest per series of the plan; SettingsRejected when two would fill the same.
+
+    Each writes its credit plan and its misses into its own part of `folder`, where there is one.
+    """
+    planned = plan(chosen)
+    for name, times in Counter(files[0].series for files in planned).items():
+        if times > 1:
+            raise SettingsRejected(f"{times} sources fill {name}; an extra source is one of another series")
+    return [
+        Ingest(
+            usable_sources(files, chosen, client=client, clock=clock),
+            store=store,
+            delivery=deliveries(files[0].values),
+            clock=clock,
+            assets=chosen.assets,
+            interval=chosen.interval,
+            folder=folder / files[0].series if folder else None,
+        )
+        for files in planned
+    ]
+
+
+async def poll(service: str, plan: Plan, chosen: Settings, *, clock: Clock, stop: asyncio.Event) -> None:
+    """Fill the plan's series until `stop` is set; the running tick finishes."""
+    store = open_store(chosen, clock)
+    say = structlog.get_logger()
+    async with httpx.AsyncClient(headers={"user-agent": "topcoins"}) as client, AsyncExitStack() as spools:
+
+        def spooled(series: Series) -> Delivery:
+            folder = chosen.spool_dir / series.name
+            misses = Misses(folder)
+
+            def lost(tick: datetime, why: str) -> None:
+                misses.note(Miss(tick, "store", why))
+
+            spool = Spool(folder, limit=chosen.spool_limit, lost=lost)
+            spool.open()
+            spools.callback(spool.close)
+            return Spooled(spool, store, patience=chosen.interval / 4)
+
+        work = Poll(clock)
+        made = ingests(
+            plan, chosen, client=client, store=store, deliveries=spooled, clock=clock, folder=chosen.spool_dir
+        )
+        for ingest in made:
+            work.add(ingest.series.name, ingest.tick, partial(getattr, ingest, "interval"), ingest.missed)
+            say.info("polling", service=service, series=ingest.series.name, interval_s=ingest.interval.total_seconds())
+        await work.run(stop)
+    await store.close()
+    say.info("stopped", service=service)
+
+
+def main(service: str, plan: Plan) -> None:
+    """A service's whole life: read the settings, run, end at SIGTERM or Ctrl-C. A wrong setting is one sentence."""
+    try:
+        chosen = settings.load(os.environ, service)
+        log.configure(chosen)
+        asyncio.run(_until_signalled(service, plan, chosen))
+    except SettingsRejected as exc:
+        sys.exit(f"{service}: {exc}")
+
+
+async def _until_signalled(service: str, plan: Plan, chosen: Settings) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await poll(service, plan, chosen, clock=utc_now, stop=stop)

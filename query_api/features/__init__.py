@@ -1,0 +1,1 @@
+"""One folder per feature: `route` (the address), `work`, `response`."""

@@ -1,0 +1,1 @@
+"""One asset as of an instant."""

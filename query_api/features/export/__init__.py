@@ -1,0 +1,1 @@
+"""Who was in the list at each step, as a file."""

@@ -1,0 +1,1 @@
+"""The holes of the archive, and their causes."""

@@ -1,0 +1,29 @@
+"""`/v1/gaps`: where the archive has holes, and why."""
+
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import FastAPI, Query
+
+from query_api.features.gaps.response import LONGEST, GapsAnswer, answered
+from query_api.http.parameters import Instant, asked_range
+from query_api.http.responses import STORE_RESPONSES
+from query_api.http.routing import answer
+from query_api.services import Archive
+
+DAY = timedelta(days=1)
+
+
+def install(app: FastAPI, archive: Archive) -> None:
+    """The gap ledger."""
+
+    async def missing(
+        start: Annotated[Instant, Query(alias="from")] = None,
+        stop: Annotated[Instant, Query(alias="to")] = None,
+    ) -> GapsAnswer:
+        """Expected ticks that have no snapshot between two instants, by default the last day, at most a week."""
+        now = archive.clock()
+        first, last = asked_range(start, stop, now, default=DAY, longest=LONGEST)
+        return await answered(archive.store, archive.series, first, last, now=now, spools=archive.spools)
+
+    answer(app, "/v1/gaps", missing, summary="Where the archive has holes, and why", responses=STORE_RESPONSES)

@@ -1,0 +1,1 @@
+"""One asset's history, step by step."""

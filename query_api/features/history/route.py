@@ -1,0 +1,133 @@
+"""`/v1/assets/{id}/history`: one asset over time."""
+
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+import orjson
+from fastapi import FastAPI, Query, Request
+from starlette.responses import JSONResponse, Response
+
+from lib.clock import isoformat, slot
+from lib.instants import DURATION
+from lib.units import format_duration
+from query_api.asof.asset import Assets
+from query_api.features.asset.route import Named
+from query_api.features.history.response import HISTORY_RESPONSES
+from query_api.features.history.work import COLUMNS, FILLS, Fill, Histories, History, Steps
+from query_api.http.caching import kept_for, listed, sent, strong_tag
+from query_api.http.content_type import MEDIA_TYPES, negotiated
+from query_api.http.formats import table_csv
+from query_api.http.parameters import FormatName, Instant, asked_distance, asked_range, moving
+from query_api.http.problems import EXAMPLES, BadRequest
+from query_api.http.routing import answer
+from query_api.services import Archive
+
+DAY = timedelta(days=1)
+EVER = timedelta(days=100 * 366)
+SHORTEST, LONGEST = timedelta(minutes=1), timedelta(days=366)
+
+Every = Annotated[
+    str,
+    Query(
+        description="The distance between steps, from 1m to 366d",
+        examples=[EXAMPLES["every"]],
+        max_length=32,
+        json_schema_extra={"pattern": f"^{DURATION}$"},
+    ),
+]
+FillName = Annotated[
+    str,
+    Query(
+        description=(
+            "Steps without a snapshot: left out (none), told as nulls (null), or filled with the point before and"
+            " marked so (previous)"
+        ),
+        examples=[EXAMPLES["fill"]],
+        max_length=8,
+        json_schema_extra={"pattern": f"^(?:{'|'.join(FILLS)})$"},
+    ),
+]
+Most = Annotated[int, Query(ge=1, le=5000, description="How many steps to a page, at most", examples=[1000])]
+
+
+def install(app: FastAPI, archive: Archive) -> None:
+    """Histories."""
+    assets = Assets(archive.store, archive.lists.pairs)
+    histories = Histories(archive.store, archive.lists.pairs)
+
+    async def history(
+        request: Request,
+        id: Named,
+        start: Annotated[Instant, Query(alias="from")] = None,
+        stop: Annotated[Instant, Query(alias="to")] = None,
+        every: Every = "1h",
+        fill: FillName = "none",
+        limit: Most = 1000,
+        format: FormatName = None,
+    ) -> Response:
+        """An asset as of each step from `from` on, by default a day before `to`, and before `to`, by default now.
+
+        A `from` that moves with the clock begins at a whole multiple of `every`. A ticker is the one of `to`.
+        """
+        now = archive.clock()
+        chosen = negotiated(format, listed(request, "accept"))
+        distance, how = _asked_every(every), _asked_fill(fill)
+        first, last = asked_range(start, stop, now, default=DAY, longest=EVER)
+        if moving(start):
+            first = slot(first, distance)
+        steps = Steps(first, last, distance, limit)
+        cmc_id = await assets.identified(id, last, max_age=archive.max_age)
+        found = await histories.of(cmc_id, steps.all, distance, how)
+        asked = {"every": every, "fill": how, "limit": str(limit), **({"format": chosen} if format else {})}
+        following = _next(cmc_id, steps, asked)
+        if chosen == "json":
+            body = orjson.dumps(_told(cmc_id, steps, how, found, following))
+        else:
+            body = table_csv(COLUMNS.values(), (tuple(point.values()) for point in found.points))
+        settled = not moving(start, stop) and not found.coverage.missing and last < now - distance - archive.max_age
+        headers = {"etag": strong_tag(body), "cache-control": kept_for(settled), "vary": "Accept"}
+        headers["x-coverage"] = ", ".join(f"{name}={count}" for name, count in asdict(found.coverage).items())
+        if following:
+            headers["link"] = f'<{following}>; rel="next"'
+        return sent(request, body, headers, MEDIA_TYPES[chosen])
+
+    shown = {"summary": "One asset over time", "responses": HISTORY_RESPONSES, "response_class": JSONResponse}
+    answer(app, "/v1/assets/{id}/history", history, operation_id="history", **shown)
+
+
+def _asked_every(text: str) -> timedelta:
+    every = asked_distance(text)
+    if not SHORTEST <= every <= LONGEST:
+        raise BadRequest("every", text, "must be at least 1m and at most 366d", EXAMPLES["every"])
+    return every
+
+
+def _asked_fill(text: str) -> Fill:
+    for name in FILLS:
+        if text == name:
+            return name
+    raise BadRequest("fill", text, f"is no way to fill gaps; they are {', '.join(FILLS)}", EXAMPLES["fill"])
+
+
+def _next(cmc_id: int, steps: Steps, asked: dict[str, str]) -> str | None:
+    """Where the next page is; both of its ends stand still."""
+    if steps.following is None:
+        return None
+    ends = {"from": isoformat(steps.following), "to": isoformat(steps.stop)}
+    return f"/v1/assets/{cmc_id}/history?{urlencode(ends | asked)}"
+
+
+def _told(cmc_id: int, steps: Steps, fill: Fill, found: History, following: str | None) -> dict[str, Any]:
+    return {
+        "cmc_id": cmc_id,
+        "from": isoformat(steps.start),
+        "to": isoformat(steps.stop),
+        "every": format_duration(steps.every),
+        "fill": fill,
+        "coverage": asdict(found.coverage),
+        "names": found.names,
+        "next": following,
+        "data": found.points,
+    }

@@ -1,0 +1,1 @@
+"""Two top lists side by side."""

@@ -1,0 +1,59 @@
+"""The movers' answer."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from query_api.http.responses import _KEPT, TOP_RESPONSES, Stood, _csv
+
+
+class ListStood(Stood):
+    """One of the two lists: what it stands on, how many assets match, and what filters left out."""
+
+    matched: int
+    filtered: dict[str, int] = Field(default={})
+    missing: list[str] = Field(default=[])
+
+
+class Mover(BaseModel):
+    """One asset on either list. What is not known of one side is null; a positive `rank_change` is a climb."""
+
+    cmc_id: int
+    symbol: str | None
+    name: str | None
+    move: Literal["stayed", "entered", "left"]
+    rank_from: int | None
+    rank_to: int | None
+    rank_change: int | None
+    source_rank_from: int | None
+    source_rank_to: int | None
+    price_from_usd: float | None
+    price_to_usd: float | None
+    price_change_pct: float | None
+    volume_24h_from_usd: float | None
+    volume_24h_to_usd: float | None
+    volume_24h_change_pct: float | None
+
+
+class MoversAnswer(BaseModel):
+    """The lists as of two instants side by side: stayed + entered are the later list, stayed + left the earlier."""
+
+    start: ListStood = Field(alias="from")
+    stop: ListStood = Field(alias="to")
+    top: int
+    stayed: int
+    entered: int
+    left: int
+    data: list[Mover]
+
+
+MOVERS_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "model": MoversAnswer,
+        "description": "Who moved, as JSON or CSV",
+        "content": _csv("CMC ID,Symbol,Name,Move,Rank From,Rank To,…\r\n1,BTC,Bitcoin,stayed,2,1,…\r\n"),
+    },
+    404: TOP_RESPONSES[404],
+    406: TOP_RESPONSES[406],
+    **_KEPT,
+}

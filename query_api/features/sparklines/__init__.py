@@ -1,0 +1,1 @@
+"""Prices of many assets at a few instants."""

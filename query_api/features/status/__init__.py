@@ -1,0 +1,1 @@
+"""Probes, and how each series is doing."""

@@ -1,0 +1,58 @@
+"""How the service, its store and each series stand: for probes, operators and Prometheus."""
+
+from datetime import datetime
+from functools import partial
+
+from fastapi import FastAPI
+from starlette.responses import Response
+
+from lib.errors import TopcoinsError
+from query_api.features.metrics.response import MEDIA_TYPE, Metrics
+from query_api.features.status.disagreement import Disagreements
+from query_api.features.status.work import Status, status
+from query_api.http.responses import GUARDED, STORE_RESPONSES
+from query_api.http.routing import NO_PARAMETERS, answer, plain_text
+from query_api.services import Archive
+
+PROBE = {status: told for status, told in STORE_RESPONSES.items() if status not in GUARDED}
+
+
+def install(app: FastAPI, archive: Archive, counters: Metrics) -> None:
+    """Probes, status and metrics."""
+    disagreements = Disagreements(archive.store)
+
+    async def current_status() -> Status:
+        """Newest ticks, their ages, sources, credits and spools; expected against stored ticks of the last hour."""
+        now = archive.clock()
+        return await archive.flights.join(("status", now.replace(microsecond=0)), partial(told, now))
+
+    async def told(now: datetime) -> Status:
+        stands = await status(archive.store, archive.series, now, spools=archive.spools, notice=archive.notice)
+        try:
+            newest = await archive.top(now.replace(microsecond=0), limit=1, max_age=archive.max_age)
+            return stands.model_copy(update={"rank_disagreement": await disagreements.of(newest)})
+        except TopcoinsError:  # the list's own answer says why
+            return stands
+
+    async def healthz() -> dict[str, str]:
+        """The process runs."""
+        return {"status": "ok"}
+
+    async def readyz() -> dict[str, str]:
+        """The store answers a real query."""
+        await archive.flights.join("ready", archive.store.ready)
+        return {"status": "ready"}
+
+    async def exposition() -> Response:
+        """Metrics for Prometheus."""
+        try:
+            body = counters.exposition(await current_status())
+        except TopcoinsError:
+            body = counters.exposition(None)
+        return Response(body, media_type=MEDIA_TYPE)
+
+    answer(app, "/v1/status", current_status, summary="How each series stands", responses=STORE_RESPONSES)
+    answer(app, "/healthz", healthz, summary="Does the process run", responses=NO_PARAMETERS)
+    answer(app, "/readyz", readyz, summary="Does the store answer", responses=PROBE)
+    text = plain_text("Prometheus' text format") | GUARDED
+    answer(app, "/metrics", exposition, summary="Metrics for Prometheus", response_class=Response, responses=text)

@@ -1,0 +1,134 @@
+"""How each series stands: its newest tick, and the last hour's expected against stored ticks."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
+from lib.gaps import ledger
+from lib.ingest.credits import FILE as PLAN_FILE
+from lib.ingest.missed import Cause
+from lib.ingest.spool import counted
+from lib.snapshot import next_tick
+from lib.store import Store
+from query_api.features.status.disagreement import RankDisagreement
+
+HOUR = timedelta(hours=1)
+
+
+class SpoolStatus(BaseModel):
+    """What became of the snapshots that passed the gate: fetched = stored + spooled + dropped."""
+
+    fetched: int
+    stored: int
+    spooled: int
+    dropped: int
+    spooled_bytes: int
+
+
+class CreditStatus(BaseModel):
+    """What is left of the source's key as its planner saw it, and until when it lasts; null: beyond the reset."""
+
+    source: str
+    left: float
+    limit: float
+    resets_at: datetime
+    told_at: datetime
+    per_day: float
+    lasts_until: datetime | None
+    interval_s: float
+
+
+class SeriesStatus(BaseModel):
+    """One series. Without a snapshot `tick` is null. A tick is expected once its slot and one interval are past.
+
+    `missing_last_hour` counts those without a snapshot by cause, as /v1/gaps does.
+    `spool` and `plan` are null where the ingestor's spool folder can't be seen from here.
+    """
+
+    tick: datetime | None
+    first: datetime | None
+    age_s: float | None
+    source: str | None
+    assets: int
+    rejected: int
+    duplicates: int
+    credits: float
+    credits_last_hour: float
+    interval_s: float | None
+    unchanged: bool
+    next_tick: datetime | None
+    expected_last_hour: int
+    stored_last_hour: int
+    missing_last_hour: dict[Cause, int]
+    spool: SpoolStatus | None
+    plan: CreditStatus | None
+
+
+class Status(BaseModel):
+    """How the stack stands, as the store shows it, and what its operator has to say (`notice`).
+
+    `rank_disagreement` is null where one source is both, or no snapshots of both are near.
+    """
+
+    now: datetime
+    notice: str | None
+    series: dict[str, SeriesStatus]
+    rank_disagreement: RankDisagreement | None = None
+
+
+async def status(store: Store, series: Sequence[str], now: datetime, *, spools: Path, notice: str) -> Status:
+    """The status of each series at `now`; `spools` is the folder of the ingestors' spools."""
+    found = await asyncio.gather(*(_series(store, name, now, spools / name) for name in series))
+    return Status(now=now.replace(microsecond=0), notice=notice or None, series=dict(zip(series, found, strict=True)))
+
+
+async def _series(store: Store, name: str, now: datetime, folder: Path) -> SeriesStatus:
+    newest, first, hour, spool, plan = await asyncio.gather(
+        store.nearest(name, now),
+        store.first(name),
+        ledger(store, name, now - HOUR, now, now=now, folder=folder),
+        asyncio.to_thread(_spool, folder),
+        asyncio.to_thread(_plan, folder),
+    )
+    return SeriesStatus(
+        tick=newest.tick if newest else None,
+        first=first.tick if first else None,
+        age_s=(now - newest.tick).total_seconds() if newest else None,
+        source=newest.source if newest else None,
+        assets=newest.assets if newest else 0,
+        rejected=newest.rejected if newest else 0,
+        duplicates=newest.duplicates if newest else 0,
+        credits=newest.credits if newest else 0.0,
+        credits_last_hour=sum(marker.credits for marker in hour.markers),
+        interval_s=newest.interval.total_seconds() if newest else None,
+        unchanged=newest.unchanged if newest else False,
+        next_tick=next_tick(newest) if newest else None,
+        expected_last_hour=hour.expected,
+        stored_last_hour=hour.stored,
+        missing_last_hour=dict(hour.causes),
+        spool=spool,
+        plan=plan,
+    )
+
+
+def _spool(folder: Path) -> SpoolStatus | None:
+    if not folder.is_dir():
+        return None
+    counts = counted(folder)
+    return SpoolStatus(
+        fetched=counts.fetched,
+        stored=counts.stored,
+        spooled=counts.spooled,
+        dropped=counts.dropped,
+        spooled_bytes=counts.spooled_bytes,
+    )
+
+
+def _plan(folder: Path) -> CreditStatus | None:
+    try:
+        return CreditStatus.model_validate_json((folder / PLAN_FILE).read_bytes())
+    except (OSError, ValidationError):
+        return None

@@ -1,0 +1,144 @@
+"""`/v1/stream`: new snapshots as server-sent events."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Header, Query, Request
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from pydantic import BaseModel
+from pydantic.json_schema import SkipJsonSchema
+from starlette.responses import Response
+
+from lib.clock import Clock, isoformat
+from lib.instants import CLOCK_DIFFERENCE
+from lib.snapshot import Marker
+from lib.units import format_duration
+from query_api.features.stream.work import POSITION, REPLAY, Crowded, Feed, Listener, Position, parse_position
+from query_api.http.problems import EXAMPLES, BadRequest, problem
+from query_api.http.responses import STORE_RESPONSES
+from query_api.services import Archive
+
+RETRY_MS = 2000
+RETRY_AFTER_S = "10"
+LAST_EVENT_ID = "last_event_id"
+
+_EXAMPLE = """: price and rank snapshots as they are stored
+id: price:1794926160,volume_rank:1794926160
+retry: 2000
+
+event: snapshot
+data: {"series":"price","tick":"2026-11-17T14:37:00Z","source":"coinmarketcap","hash":"9d0c2f4e8a","assets":1000,\
+"rejected":0,"duplicates":0,"interval_s":60.0,"backfilled":false,"observed_at":"2026-11-17T14:37:00.214Z"}
+id: price:1794926220,volume_rank:1794926160
+
+: ping
+
+"""
+_SHOWN: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "`snapshot` events, `missed` where an id is too old to go on from, and a comment every 15 s",
+        "content": {"text/event-stream": {"example": _EXAMPLE}},
+    },
+    **STORE_RESPONSES,
+    503: {**STORE_RESPONSES[503], "description": "Too many listen, or the store is away; Retry-After tells when"},
+}
+
+
+class NewSnapshot(BaseModel):
+    """A snapshot that has come: the data of a `snapshot` event."""
+
+    series: str
+    tick: datetime
+    source: str
+    hash: str
+    assets: int
+    rejected: int
+    duplicates: int
+    interval_s: float
+    backfilled: bool
+    observed_at: datetime
+
+
+class Missed(BaseModel):
+    """What an id was too old for: the data of a `missed` event."""
+
+    after: datetime
+    to: datetime
+    why: str
+
+
+def install(app: FastAPI, archive: Archive, feed: Feed) -> None:
+    """The stream."""
+
+    async def listening(
+        last_event_id: Annotated[
+            str | SkipJsonSchema[None],
+            Query(
+                description="Go on after this event, as the header Last-Event-ID does, which wins",
+                examples=[EXAMPLES[LAST_EVENT_ID]],
+                max_length=1024,
+                json_schema_extra={"pattern": f"^{POSITION}$"},
+            ),
+        ] = None,
+        header: Annotated[str | None, Header(alias="last-event-id", include_in_schema=False)] = None,
+    ) -> AsyncIterator[Listener]:
+        async with feed.listening(asked_position(header or last_event_id, archive.clock)) as listener:
+            yield listener
+
+    async def stream(listener: Annotated[Listener, Depends(listening)]) -> AsyncIterator[ServerSentEvent]:
+        """An event for each new snapshot. The id of an event resumes after it without a gap, up to 6 h later.
+
+        Those of a series come in the order of their ticks: a snapshot that is stored after a newer one of its series,
+        because it was late or backfilled, is not announced.
+        """
+        yield ServerSentEvent(comment="price and rank snapshots as they are stored", id=listener.id, retry=RETRY_MS)
+        if listener.missed:
+            yield ServerSentEvent(event="missed", data=_missed(*listener.missed))
+        async for marker in listener.snapshots():
+            yield ServerSentEvent(event="snapshot", id=listener.id, data=_new(marker))
+
+    app.add_exception_handler(Crowded, _crowded)
+    app.get("/v1/stream", summary="New snapshots as they come", response_class=EventSourceResponse, responses=_SHOWN)(
+        stream
+    )
+
+
+def asked_position(text: str | None, clock: Clock) -> Position | None:
+    """The position an id stands for; without one, none."""
+    if not text:
+        return None
+    try:
+        position = parse_position(text)
+    except ValueError as exc:
+        raise BadRequest(LAST_EVENT_ID, text, str(exc), EXAMPLES[LAST_EVENT_ID]) from exc
+    if max(position.values()) > clock() + CLOCK_DIFFERENCE:
+        raise BadRequest(LAST_EVENT_ID, text, "lies in the future", EXAMPLES[LAST_EVENT_ID])
+    return position
+
+
+def _new(marker: Marker) -> NewSnapshot:
+    return NewSnapshot(
+        series=marker.series,
+        tick=marker.tick,
+        source=marker.source,
+        hash=marker.hash,
+        assets=marker.assets,
+        rejected=marker.rejected,
+        duplicates=marker.duplicates,
+        interval_s=marker.interval.total_seconds(),
+        backfilled=marker.backfilled,
+        observed_at=marker.observed_at,
+    )
+
+
+def _missed(after: datetime, to: datetime) -> Missed:
+    why = (
+        f"the id is of {isoformat(after)}: only the last {format_duration(REPLAY)} are told again;"
+        " /v1/top?datetime= answers for any instant"
+    )
+    return Missed(after=after, to=to, why=why)
+
+
+async def _crowded(request: Request, exc: Exception) -> Response:
+    return problem(503, str(exc), title="Too many listeners", headers={"retry-after": RETRY_AFTER_S})

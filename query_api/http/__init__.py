@@ -1,0 +1,1 @@
+"""What the features share: parameters, content types, caching, formats, problems."""

@@ -1,0 +1,54 @@
+"""Which format a caller wants: the `format` parameter, else the `Accept` header, else JSON."""
+
+from typing import Literal
+
+from query_api.http.problems import EXAMPLES, BadRequest, NotAcceptable
+
+Format = Literal["json", "csv"]
+MEDIA_TYPES: dict[Format, str] = {"json": "application/json", "csv": "text/csv; charset=utf-8; header=present"}
+
+
+def negotiated(asked: str | None, accept: str | None) -> Format:
+    """The format to answer in; NotAcceptable when the header allows neither, BadRequest for an unknown name."""
+    if asked is not None:
+        for name in MEDIA_TYPES:
+            if asked.lower() == name:
+                return name
+        raise BadRequest("format", asked, "is no format we have; they are json and csv", EXAMPLES["format"])
+    weights: dict[Format, float] = {
+        name: _weight(kind.split(";")[0], accept or "*/*") for name, kind in MEDIA_TYPES.items()
+    }
+    best = max(weights, key=lambda name: weights[name])  # the first of equals: JSON
+    if weights[best] <= 0:
+        raise NotAcceptable(f"Accept: {accept}: we have application/json and text/csv")
+    return best
+
+
+def prefers_page(asked: str | None, accept: str | None) -> bool:
+    """Whether a caller that names no format would rather have HTML than what we have besides, as browsers do."""
+    if asked is not None or accept is None:
+        return False
+    return _weight("text/html", accept) > max(_weight(kind.split(";")[0], accept) for kind in MEDIA_TYPES.values())
+
+
+def _weight(kind: str, accept: str) -> float:
+    """The q-value of the most specific range of an Accept header that covers a media type (RFC 9110, 12.5.1)."""
+    found = (-1, 0.0)
+    for part in accept.split(","):
+        covers, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        specific = {kind: 2, f"{kind.split('/')[0]}/*": 1, "*/*": 0}.get(covers, -1)
+        if specific > found[0]:
+            found = (specific, _quality(parameters))
+    return found[1]
+
+
+def _quality(parameters: list[str]) -> float:
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip() == "q":
+            try:
+                quality = float(value)
+            except ValueError:
+                return 0.0
+            return quality if 0 <= quality <= 1 else 0.0
+    return 1.0

@@ -1,0 +1,1 @@
+"""What every request passes before a route: limits, access, the answer cache."""

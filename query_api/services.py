@@ -1,0 +1,46 @@
+"""What every route stands on: the store, the clock, and the rules by which an answer is found."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+from lib.clock import Clock
+from lib.schema import OWN, Series
+from lib.store import Store
+from query_api.asof.filters import EVERYTHING, Filters
+from query_api.asof.top_list import Top, TopLists
+from query_api.middleware.single_flight import Flights
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """The stored snapshots as the API sees them. `spools` is the ingestors' folder; it need not be there."""
+
+    store: Store
+    clock: Clock
+    lists: TopLists
+    max_age: timedelta
+    spools: Path
+    extras: Sequence[Series] = ()
+    notice: str = ""
+    flights: Flights = field(default_factory=Flights)
+
+    @property
+    def series(self) -> list[str]:
+        """The names of all series an answer may draw on."""
+        return [*OWN, *(extra.name for extra in self.extras)]
+
+    async def top(
+        self,
+        at: datetime,
+        *,
+        limit: int,
+        max_age: timedelta,
+        known_at: datetime | None = None,
+        filters: Filters = EVERYTHING,
+    ) -> Top:
+        """The top list as `lists` has it; equal questions of one moment are worked on once."""
+        work = partial(self.lists.at, at, limit=limit, max_age=max_age, known_at=known_at, filters=filters)
+        return await self.flights.join(("top", at, limit, max_age, known_at, filters), work)

@@ -1,0 +1,222 @@
+"""`topcoins doctor`: each finding is well or wrong for a reason that can be read."""
+
+import asyncio
+import json
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import orjson
+import pytest
+from rich.console import Console
+
+from lib import settings
+from lib.cli.doctor import Finding, as_json, examine, findings_of, show
+from lib.cli.forecast import in_a_year, sample_snapshot, sqlite_bytes_per_tick
+from lib.clock import utc_now
+from lib.ingest.delivery import Direct
+from lib.ingest.missed import Miss, Misses
+from lib.schema import PRICE, VOLUME_RANK
+from lib.simulator import Market, Plan, create_app
+from lib.store.influx.disk import row_size
+from lib.store.sqlite import SqliteStore
+from tests.fakes import NOON, FakeClock
+from tests.influxd import Bucket
+
+MINUTE = timedelta(minutes=1)
+PATIENCE_S = 30
+
+
+def findings(environ, clock, *, plan=None) -> dict[str, Finding]:
+    """All findings, the upstreams being the simulator in process."""
+    app = create_app(Market(1, 50), clock, plan=plan or Plan())
+
+    async def found() -> list[Finding]:
+        ways = {"http://127.0.0.1": httpx.AsyncHTTPTransport(), "all://": httpx.ASGITransport(app)}
+        async with httpx.AsyncClient(mounts=ways) as client:
+            return await findings_of(settings.load(environ), client, clock)
+
+    return {finding.what: finding for finding in asyncio.run(found())}
+
+
+@pytest.fixture
+def environ(tmp_path):
+    return {"TOPCOINS_STORE_URL": f"sqlite:///{tmp_path}/topcoins.db", "TOPCOINS_ASSETS": "50"}
+
+
+@pytest.fixture
+def clock():
+    return FakeClock()
+
+
+def filled(environ, clock, *, minutes_ago: int, credits: float = 0.0) -> None:
+    async def fill() -> None:
+        store = SqliteStore(Path(environ["TOPCOINS_STORE_URL"].removeprefix("sqlite:///")), clock=clock)
+        for series in (PRICE, VOLUME_RANK):
+            snapshot = sample_snapshot(series, NOON - minutes_ago * MINUTE, 50, source="coinmarketcap", credits=credits)
+            await Direct(store).take(snapshot)
+        await store.close()
+
+    asyncio.run(fill())
+
+
+def test_without_keys_all_is_well_and_says_who_is_left_out(environ, clock):
+    found = findings(environ, clock)
+    assert all(finding.well for finding in found.values())
+    assert found["ingest_price: coinmarketcap"].seen == "asked without a key, every 5m"
+    assert "left out: TOPCOINS_COINDESK_API_KEY is not set" in found["ingest_rank: coindesk"].seen
+    assert found["ticks of price"].seen == "none stored yet"
+    assert "GiB a day for 50 assets every 1m" in found["disk"].seen
+    assert "after a year: ticks for 30 days, the first of each hour for ever" in found["disk"].seen
+
+
+def test_a_broken_setting_is_the_only_finding_and_wrong():
+    (only,) = examine({"TOPCOINS_ASSETS": "9000"}, utc_now)
+    assert (only.what, only.well) == ("settings", False)
+    assert "9000" in only.seen
+
+
+def test_a_key_tells_what_is_left_of_it(environ, clock):
+    found = findings(environ | {"TOPCOINS_CMC_API_KEY": "good"}, clock)
+    assert found["TOPCOINS_CMC_API_KEY"].well
+    assert "10,000 of 10,000 credits left" in found["TOPCOINS_CMC_API_KEY"].seen
+
+
+def test_a_refused_key_is_wrong(environ, clock):
+    found = findings(environ | {"TOPCOINS_CMC_API_KEY": "bad-key"}, clock)
+    assert not found["TOPCOINS_CMC_API_KEY"].well
+    assert "bad-key" not in found["TOPCOINS_CMC_API_KEY"].seen
+
+
+@pytest.mark.parametrize(("credits", "well"), [(1.0, True), (5000.0, False)])
+def test_credits_that_do_not_last_until_the_reset_are_wrong(environ, clock, credits, well):
+    filled(environ, clock, minutes_ago=600, credits=credits)
+    found = findings(environ | {"TOPCOINS_CMC_API_KEY": "good"}, clock)["TOPCOINS_CMC_API_KEY"]
+    assert found.well == well
+    assert "they last" in found.seen
+
+
+@pytest.mark.parametrize(("interval", "well"), [(600, True), (2880, False)])
+def test_a_plan_that_leaves_now_without_an_answer_is_wrong_and_names_the_setting_that_can(
+    environ, clock, tmp_path, interval, well
+):
+    (tmp_path / "spool" / "price").mkdir(parents=True)
+    times = {"resets_at": "2026-09-01T00:00:00Z", "told_at": "2026-08-01T11:00:00Z", "since": "2026-08-01T11:00:00Z"}
+    numbers = {"left": 9e3, "limit": 1e4, "per_day": 300, "since_left": 9e3, "interval_s": interval, "stretch": 1}
+    plan = {"source": "coinmarketcap", "key": "cmc_api_key", "lasts_until": None, **times, **numbers}
+    (tmp_path / "spool" / "price" / "credits.json").write_text(json.dumps(plan))
+    environ |= {"TOPCOINS_SPOOL_DIR": str(tmp_path / "spool"), "TOPCOINS_ASSETS": "1000"}
+    found = findings(environ | {"TOPCOINS_CMC_API_KEY": "good"}, clock)["TOPCOINS_CMC_API_KEY: plan"]
+    assert found.well == well
+    if not well:
+        assert found.seen.startswith("planned to last at a tick every 48m, longer than TOPCOINS_MAX_AGE=10m")
+        assert found.seen.endswith("TOPCOINS_ASSETS=208 or TOPCOINS_MAX_AGE=49m would do")
+
+
+def test_hardly_any_use_lasts_for_years(environ, clock):
+    filled(environ, clock, minutes_ago=600, credits=1e-6)
+    found = findings(environ | {"TOPCOINS_CMC_API_KEY": "good"}, clock)["TOPCOINS_CMC_API_KEY"]
+    assert found.seen.endswith("they last for years")
+
+
+@pytest.mark.parametrize(("minutes", "well"), [(2, True), (30, False)])
+def test_old_ticks_are_wrong(environ, clock, minutes, well):
+    filled(environ, clock, minutes_ago=minutes)
+    found = findings(environ, clock)["ticks of price"]
+    assert found.well == well
+    assert f"newest {minutes}m old, 50 assets" in found.seen
+
+
+def test_the_gaps_of_the_last_day_are_told_with_their_causes_and_many_are_wrong(environ, clock, tmp_path):
+    environ["TOPCOINS_SPOOL_DIR"] = str(tmp_path / "spool")
+    for minutes_ago in (3, 2):
+        filled(environ, clock, minutes_ago=minutes_ago)
+    assert findings(environ, clock)["gaps of price"] == Finding(
+        "gaps of price", False, "1 of the last day's 3 ticks are missing: 1 x not running"
+    )
+    (tmp_path / "spool" / "price").mkdir(parents=True)
+    Misses(tmp_path / "spool" / "price").note(Miss(NOON - MINUTE, "credits", "used up"))
+    assert findings(environ, clock)["gaps of price"].seen.endswith("missing: 1 x credits")
+    filled(environ, clock, minutes_ago=1)
+    assert findings(environ, clock)["gaps of price"] == Finding(
+        "gaps of price", True, "0 of the last day's 3 ticks are missing"
+    )
+
+
+def test_a_series_no_source_of_which_can_be_asked_is_wrong(environ, clock):
+    found = findings(environ | {"TOPCOINS_RANK_SOURCE": "coindesk"}, clock)
+    assert not found["ingest_rank"].well
+
+
+def test_a_source_that_is_not_there_is_wrong(environ, clock):
+    assert not findings(environ | {"TOPCOINS_PRICE_SOURCE": "nobody"}, clock)["ingest_price: nobody"].well
+
+
+def test_a_store_that_is_none_is_wrong(environ, clock, tmp_path):
+    (tmp_path / "topcoins.db").write_text("this is no database, and never was one of any kind" * 20)
+    found = findings(environ, clock)
+    assert not found["store"].well
+    assert "ticks of price" not in found
+
+
+def test_the_findings_read_the_same_for_people_and_machines(capsys):
+    told = [Finding("store", True, "answers"), Finding("clock", False, "9 s off")]
+    assert orjson.loads(as_json(told))[1] == {"what": "clock", "well": False, "seen": "9 s off"}
+    show(told, Console(width=100))
+    text = capsys.readouterr().out
+    assert "wrong" in text
+    assert "9 s off" in text
+
+
+async def test_the_forecast_grows_with_the_assets():
+    few, many = await sqlite_bytes_per_tick(100), await sqlite_bytes_per_tick(1000)
+    assert 5 < many / few < 15
+    assert 30 < many / 1000 < 300
+
+
+def test_a_year_holds_the_ticks_of_the_retention_and_the_first_of_every_hour():
+    kept = {"ticks_kept": timedelta(days=90), "hours_kept": timedelta(days=365)}
+    assert in_a_year(1.0, 0.0, MINUTE, **kept) == 90 * 1440
+    assert in_a_year(0.0, 1.0, MINUTE, **kept) == 365 * 24
+    assert in_a_year(1.0, 2.0, 5 * MINUTE, **kept) == 90 * 288 + 2 * 365 * 24
+    assert in_a_year(0.0, 1.0, timedelta(hours=2), **kept) == 365 * 12
+
+
+@pytest.mark.influx
+@pytest.mark.parametrize(("enough", "told"), [(1000, True), (1_000_000, False)])
+async def test_what_a_row_takes_in_influxdb_is_counted_where_there_are_rows_enough(influx_bucket, enough, told):
+    store = influx_bucket.store(FakeClock())
+    for minute in range(20):
+        for series in (PRICE, VOLUME_RANK):
+            await store.write(sample_snapshot(series, NOON + minute * MINUTE, 100))
+    await store.close()
+    chosen = settings.load(influx_environ(influx_bucket))
+    late = time.monotonic() + PATIENCE_S
+    async with httpx.AsyncClient() as client:
+        size = await row_size(chosen, client, "1m", enough=enough)
+        # The server looks at its shards every ten seconds, also while they are half written.
+        while told and size.bytes * size.rows < 5 * 4000 and time.monotonic() < late:
+            await asyncio.sleep(0.2)
+            size = await row_size(chosen, client, "1m", enough=enough)
+        hours = await row_size(chosen, client, "1h", enough=enough)
+    assert size.rows == (4000 if told else 0)
+    assert 5 < size.bytes < 200
+    assert (hours.rows, 5 < hours.bytes < 50) == (0, True)
+
+
+@pytest.mark.influx
+def test_the_disk_of_an_influxdb_is_forecast(influx_bucket, clock):
+    found = findings(influx_environ(influx_bucket), clock)
+    assert found["store"].well
+    assert "GiB a day for 1000 assets every 1m" in found["disk"].seen
+    assert "GiB after a year: ticks for 90 days, the first of each hour for ever" in found["disk"].seen
+    assert "by what a simulated market took" in found["disk"].seen
+
+
+def influx_environ(bucket: Bucket) -> dict[str, str]:
+    return {
+        "TOPCOINS_STORE_URL": bucket.server.url,
+        "TOPCOINS_INFLUX_BUCKET": bucket.name,
+        "TOPCOINS_INFLUX_TOKEN": bucket.server.token,
+    }

@@ -1,0 +1,44 @@
+"""Tables of answers, as wide as a terminal usually is."""
+
+import io
+
+import orjson
+from rich.console import Console
+
+from lib.cli.table import history_table
+
+POINT = {"price_usd": 92311.5, "volume_24h_usd": 61234567890.1, "source_rank": 2, "filled": False}
+
+
+def shown(points: list[dict[str, object]]) -> str:
+    answer = {
+        "cmc_id": 1,
+        "from": "2026-11-17T14:00:00Z",
+        "to": "2026-11-17T15:00:00Z",
+        "every": "1m",
+        "coverage": {"expected": 4, "present": 1, "absent": 1, "missing": 2, "filled": 1},
+        "names": [{"symbol": "[BTC]", "name": "Bitcoin"}],
+        "data": points,
+    }
+    out = io.StringIO()
+    Console(file=out, width=80).print(history_table(orjson.dumps(answer)))
+    return out.getvalue()
+
+
+def test_a_history_tells_each_step_to_the_minute_how_old_its_price_is_and_why_it_has_none():
+    ticks = {"price_time": "2026-11-17T14:07:00Z"}
+    none = dict.fromkeys(("price_usd", "volume_24h_usd", "source_rank"))
+    text = shown(
+        [
+            {"at": "2026-11-17T14:07:00Z", **POINT, **ticks},
+            {"at": "2026-11-17T14:09:30Z", **POINT, **ticks, "filled": True},
+            {"at": "2026-11-17T14:10:00Z", **none, **ticks, "filled": False},
+            {"at": "2026-11-17T14:11:00Z", **none, "price_time": None, "filled": False},
+        ]
+    )
+    lines = [line for line in text.splitlines() if "2026-11-17T14:" in line and "│" in line]
+    told = [[cell.strip() for cell in line.strip("│").split("│")] for line in lines]
+    assert [line[0] for line in told] == [f"2026-11-17T14:{at}Z" for at in ("07:00", "09:30", "10:00", "11:00")]
+    assert [line[-1] for line in told] == ["0s", "2m30s (filled)", "not listed", "gap"]
+    assert told[0][1:4] == ["92,311.5", "61,234,567,890", "2"]
+    assert "[BTC] (Bitcoin)" in text

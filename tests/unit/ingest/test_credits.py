@@ -1,0 +1,208 @@
+"""The credit planner, over simulated months of the simulator's own plan."""
+
+import math
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import httpx
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+import ingest_price
+from lib.clock import slot
+from lib.errors import SourceExhausted
+from lib.ingest.credits import FILE, LONGEST, CreditPlanner, needed, runs_dry, stretched
+from lib.simulator import Fault, Market, Plan, create_app
+from lib.source import Source, read_source
+from tests.fakes import NOON, FakeClock
+
+SECOND = timedelta(seconds=1)
+MINUTE = timedelta(minutes=1)
+DAY = timedelta(days=1)
+CMC = read_source(Path(ingest_price.__file__).parent / "coinmarketcap.toml")
+SKEW = MINUTE
+
+
+class Month:
+    """Planners of series on one key of the simulator, whose credits are counted by the simulator itself."""
+
+    def __init__(
+        self, folder: Path, *, credits: int, assets: int = 1, series: int = 2, asked: timedelta = MINUTE, faults=()
+    ) -> None:
+        self.clock = FakeClock(NOON.replace(day=1, hour=0))
+        plan = Plan(requests_per_minute=10**6, credits_per_month=credits)
+        app = create_app(Market(1, assets), self.clock, plan=plan, faults=faults)
+        self.client = httpx.AsyncClient(transport=httpx.ASGITransport(app))
+        self.folder = folder
+        self.assets = assets
+        self.asked = asked
+        self.sources = [self.source() for _ in range(series)]
+        self.planners = [self.planner(number) for number in range(series)]
+        self.due = [self.clock.now for _ in self.planners]
+        self.ticks: list[list[datetime]] = [[] for _ in self.planners]
+        self.spent = self.refused = 0
+
+    def source(self) -> Source:
+        return Source(CMC, client=self.client, clock=self.clock, key=SecretStr("key"), url="http://localhost")
+
+    def planner(self, number: int) -> CreditPlanner:
+        folder = self.folder / str(number)
+        folder.mkdir(exist_ok=True)
+        return CreditPlanner(self.sources[number], asked=self.asked, clock=self.clock, folder=folder)
+
+    def restart(self, number: int) -> None:
+        self.sources[number] = self.source()
+        self.planners[number] = self.planner(number)
+        self.due[number] = self.clock.now
+
+    async def pass_days(self, days: float) -> None:
+        """Ticks at the planners' intervals; what they cost is charged to the key as the vendor would."""
+        end = self.clock.now + days * DAY
+        while (at := min(self.due)) < end:
+            number = self.due.index(at)
+            self.clock.now = at + number * SECOND
+            await self.tick(number)
+            interval = self.planners[number].interval
+            self.due[number] = slot(at, interval) + interval
+        self.clock.now = end
+
+    async def tick(self, number: int) -> None:
+        try:
+            reading = await self.sources[number].read(self.assets, timedelta(seconds=30))
+        except SourceExhausted:
+            self.refused += 1
+            return
+        self.spent += int(reading.credits)
+        self.ticks[number].append(slot(self.clock.now, MINUTE))
+        await self.planners[number].spent(reading.credits)
+
+    async def burn(self, credits: int) -> None:
+        """Somebody else uses the key."""
+        for _ in range(credits):
+            await self.source().read(1, timedelta(seconds=30))
+
+    @property
+    def together(self) -> float:
+        """The part of the first series' ticks that have one of each other series beside them."""
+        others = [set(ticks) for ticks in self.ticks[1:]]
+        met = [tick for tick in self.ticks[0] if all(tick in ticks for ticks in others)]
+        return len(met) / len(self.ticks[0])
+
+
+@pytest.mark.parametrize(
+    ("credits", "series"),
+    [(2_000, 2), (500, 1), (400, 2), (900, 3)],  # the first is a free key's 10,000 for 1,000 assets at 5 a tick
+)
+async def test_a_month_of_credits_lasts_the_month_is_used_and_the_series_keep_ticking_together(
+    tmp_path, credits, series
+):
+    month = Month(tmp_path, credits=credits, series=series)
+    await month.pass_days(31)
+    assert month.refused == 0
+    assert credits * 0.85 < month.spent <= credits
+    assert month.together > 0.97
+
+
+async def test_credits_that_last_anyway_stretch_nothing(tmp_path):
+    month = Month(tmp_path, credits=10**6)
+    await month.pass_days(0.2)
+    assert [planner.interval for planner in month.planners] == [MINUTE, MINUTE]
+
+
+@pytest.mark.parametrize("asked", [timedelta(seconds=30), 7 * MINUTE, 5 * MINUTE])
+async def test_whatever_was_asked_is_stretched_to_whole_minutes_of_which_a_day_has_a_whole_number(tmp_path, asked):
+    month = Month(tmp_path, credits=600, asked=asked)
+    await month.pass_days(1)
+    (interval,) = {planner.interval for planner in month.planners}
+    assert interval > asked
+    assert not DAY % interval
+    assert not interval % MINUTE
+
+
+async def test_who_else_spends_the_key_is_reckoned_with(tmp_path):
+    month = Month(tmp_path, credits=1_000)
+    others = 0
+    for _ in range(4 * 31):
+        await month.burn(3)
+        others += 3
+        await month.pass_days(0.25)
+    assert month.refused == 0
+    assert 1_000 * 0.85 < month.spent + others <= 1_000
+    assert month.together > 0.9
+
+
+async def test_a_key_that_somebody_else_has_used_up_is_waited_for_until_its_reset(tmp_path):
+    month = Month(tmp_path, credits=600)
+    await month.pass_days(3)
+    await month.burn(600 - month.spent)
+    refused_at = month.clock.now
+    await month.pass_days(27.9)
+    assert month.refused > 0
+    assert not [tick for ticks in month.ticks for tick in ticks if tick > refused_at]
+    await month.pass_days(2)
+    assert month.ticks[0][-1] > refused_at.replace(month=9, day=1)
+
+
+async def test_a_restart_goes_on_with_the_plan_before_its_first_look(tmp_path):
+    month = Month(tmp_path, credits=600)
+    await month.pass_days(15)
+    before = month.planners[0].interval
+    assert before > MINUTE
+    assert month.planner(0).interval == before
+
+
+async def test_any_number_of_restarts_leave_a_month_of_credits_enough(tmp_path):
+    month = Month(tmp_path, credits=600)
+    for _ in range(62):
+        await month.pass_days(0.5)
+        month.restart(0)
+    assert month.refused == 0
+    assert month.spent <= 600
+
+
+async def test_a_plan_whose_reset_is_over_is_forgotten(tmp_path):
+    month = Month(tmp_path, credits=600)
+    await month.pass_days(1)
+    month.clock.move(days=31)
+    assert month.planner(0).interval == MINUTE
+
+
+async def test_the_plan_is_told_in_a_file_which_a_broken_one_beside_it_does_not_spoil(tmp_path):
+    month = Month(tmp_path, credits=10_000)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / FILE).write_text("{")
+    await month.pass_days(0.2)
+    told = orjson.loads((tmp_path / "0" / FILE).read_bytes())
+    assert told["limit"] == 10_000
+    assert told["left"] <= 10_000
+    assert told["interval_s"] == month.planners[0].interval.total_seconds()
+    assert told["resets_at"] > told["told_at"]
+    assert "key" not in str(told["key"]).replace("api_key", "")
+
+
+async def test_an_upstream_that_does_not_tell_what_is_left_stretches_nothing_and_is_asked_again(tmp_path):
+    fault = Fault(path="/v1/key/info", kind="error", preset="cmc-500", count=3)
+    month = Month(tmp_path, credits=10_000, series=1, faults=[fault])
+    await month.pass_days(0.01)
+    assert month.planners[0].interval == MINUTE
+    await month.pass_days(0.1)
+    assert month.planners[0].interval > MINUTE
+
+
+@given(left=st.floats(0, 1e6), per_day=st.floats(0, 1e6), days=st.floats(0.01, 40))
+def test_a_planned_interval_lasts_or_is_the_longest(left, per_day, days):
+    interval = stretched(MINUTE, needed(left, per_day, days))
+    resets_at = NOON + days * DAY
+    assert interval >= LONGEST or runs_dry(left, per_day * (MINUTE / interval), NOON, resets_at) is None
+    assert not interval % MINUTE
+
+
+@given(asked=st.integers(1, 1440).map(lambda minutes: minutes * MINUTE), stretch=st.floats(0, 2000) | st.just(math.inf))
+def test_a_stretched_interval_is_not_shorter_than_it_must_and_keeps_to_the_day(asked, stretch):
+    interval = stretched(asked, stretch)
+    assert interval >= asked
+    assert interval == asked or not DAY % interval
+    assert interval >= min(asked * min(stretch, 1e4), LONGEST) * (1 - 1e-6)

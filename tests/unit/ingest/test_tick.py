@@ -1,0 +1,328 @@
+"""One tick: sources in order, the gate, the store, and what the log tells."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from polars.testing import assert_frame_equal
+from pydantic import SecretStr
+from structlog.testing import capture_logs
+
+import ingest_rank
+from lib.errors import SettingsRejected, StoreUnavailable
+from lib.ingest.delivery import Direct
+from lib.ingest.service import Plan, ingests, usable_sources
+from lib.ingest.tick import Ingest
+from lib.schema import PRICE, VOLUME_RANK, Series
+from lib.settings import Settings, load
+from lib.source import Source, SourceFile, read_source
+from tests.fakes import NOON, FakeClock, MemoryStore, Upstream, recorded, says
+
+MINUTE = timedelta(minutes=1)
+FOLDER = Path(ingest_rank.__path__[0])
+COINDESK, CMC = (read_source(FOLDER / f"{name}.toml") for name in ("coindesk", "coinmarketcap"))
+REFUSED = says(recorded("coindesk-data-error-401-keyrequired-1-20260623"), 401)
+AWAY = says(b"", 404)
+
+
+def top_list(count: int, *, volume: float = 1.0):
+    records = [
+        {"ASSET_ALTERNATIVE_IDS": [{"NAME": "CMC", "ID": str(id_)}], "SPOT_MOVING_24_HOUR_QUOTE_VOLUME_USD": volume}
+        for id_ in range(1, count + 1)
+    ]
+    return says({"Data": {"LIST": records}, "Err": {}})
+
+
+def listing(count: int, *, volume: float = 2.0):
+    return says({"data": [{"id": id_, "quote": {"USD": {"volume_24h": volume}}} for id_ in range(1, count + 1)]})
+
+
+class Market:
+    """Both rank sources with what they answer, a clock, a store, and ingests over them."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.store = MemoryStore(self.clock)
+        self.coindesk, self.cmc = Upstream(top_list(10)), Upstream(listing(10))
+        self.slot = NOON - MINUTE
+
+    def ingest(self, *, assets: int = 10) -> Ingest:
+        """As a process that has just started makes it."""
+        sources = [
+            Source(file, client=upstream.client, clock=self.clock, key=SecretStr("key"))
+            for file, upstream in ((COINDESK, self.coindesk), (CMC, self.cmc))
+        ]
+        return Ingest(
+            sources, store=self.store, delivery=Direct(self.store), clock=self.clock, assets=assets, interval=MINUTE
+        )
+
+    def direct(self, series: Series) -> Direct:
+        return Direct(self.store)
+
+    async def tick(self, ingest: Ingest):
+        """The tick of the next minute."""
+        self.slot += MINUTE
+        self.clock.now = self.slot
+        return await ingest.tick(self.slot)
+
+
+@pytest.fixture
+def market():
+    return Market()
+
+
+def told(logs: Sequence[Mapping[str, Any]], *fields: str) -> list[tuple[Any, ...]]:
+    return [tuple(entry[field] for field in ("event", "log_level", *fields)) for entry in logs]
+
+
+async def test_a_tick_keeps_the_snapshot_of_its_slot(market):
+    snapshot = await market.tick(market.ingest())
+    assert snapshot is not None
+    assert (snapshot.tick, snapshot.marker.source, snapshot.marker.assets) == (NOON, "coindesk", 10)
+    assert snapshot.marker.interval == MINUTE
+    assert await market.store.nearest("volume_rank", NOON) == snapshot.marker.stamped(market.clock())
+    assert_frame_equal(await market.store.rows(VOLUME_RANK, NOON), snapshot.rows)
+    assert not market.cmc.asked
+
+
+async def test_a_tick_is_one_line_of_the_log_with_its_counts(market):
+    records = [
+        {"ASSET_ALTERNATIVE_IDS": [{"NAME": "CMC", "ID": id_}], "SPOT_MOVING_24_HOUR_QUOTE_VOLUME_USD": 1}
+        for id_ in ("1", "2", "2", None)
+    ]
+    market.coindesk.answers[:] = [says({"Data": {"LIST": [None, *records]}})]
+    with capture_logs() as logs:
+        await market.tick(market.ingest())
+    assert logs == [
+        {
+            "event": "tick",
+            "log_level": "info",
+            "series": "volume_rank",
+            "tick": NOON,
+            "source": "coindesk",
+            "assets": 2,
+            "rejected": {"record is not an object": 1, "cmc_id is missing or not a whole number": 1},
+            "duplicates": 1,
+            "duration_s": 0.0,
+            "credits": 0.0,
+            "unchanged": False,
+        }
+    ]
+
+
+async def test_a_backfilled_tick_says_so(market):
+    snapshot = await market.ingest().tick(NOON, backfilled=True)
+    assert snapshot is not None
+    assert snapshot.marker.backfilled
+
+
+async def test_the_next_source_answers_when_the_first_does_not_and_the_first_again_when_it_can(market):
+    market.coindesk.answers[:] = [AWAY, AWAY, top_list(10)]
+    ingest = market.ingest()
+    with capture_logs() as logs:
+        used = [(await market.tick(ingest)).marker.source for _ in range(4)]
+    assert used == ["coinmarketcap", "coinmarketcap", "coindesk", "coindesk"]
+    changes = [entry for entry in logs if entry["event"] == "source changed"]
+    assert told(changes, "before", "now") == [
+        ("source changed", "warning", "coindesk", "coinmarketcap"),
+        ("source changed", "warning", "coinmarketcap", "coindesk"),
+    ]
+    assert "HTTP 404" in changes[0]["why"][0]
+    assert changes[1]["why"] == []
+
+
+async def test_a_source_whose_rows_are_refused_gives_way_to_the_next(market):
+    market.coindesk.answers[:] = [says({"Data": {"LIST": [{}, {}]}})]
+    snapshot = await market.tick(market.ingest())
+    assert snapshot is not None
+    assert snapshot.marker.source == "coinmarketcap"
+
+
+async def test_a_refused_key_is_not_asked_again_each_minute_and_taken_up_after_an_hour(market):
+    market.coindesk.answers[:] = [REFUSED, top_list(10)]
+    ingest = market.ingest()
+    used = [(await market.tick(ingest)).marker.source for _ in range(61)]
+    assert used == ["coinmarketcap"] * 60 + ["coindesk"]
+    assert len(market.coindesk.asked) == 2
+
+
+async def test_an_outage_is_logged_when_it_starts_and_when_it_ends_with_its_count(market):
+    market.coindesk.answers[:] = [AWAY] * 3 + [top_list(10)]
+    market.cmc.answers[:] = [AWAY]
+    ingest = market.ingest()
+    with capture_logs() as logs:
+        for _ in range(5):
+            await market.tick(ingest)
+    assert [event for event in told(logs) if event != ("tick failed", "debug")] == [
+        ("tick failed", "error"),
+        ("tick", "info"),
+        ("ticks succeed again", "warning"),
+        ("tick", "info"),
+    ]
+    first, end = logs[0], logs[-2]
+    assert (first["series"], first["tick"], first["kind"]) == ("volume_rank", NOON, "SourceUnavailable")
+    assert first["why"].startswith("every source failed: coindesk: GET ")
+    assert "; then coinmarketcap: GET " in first["why"]
+    assert (end["failed"], end["tick"]) == (3, NOON + 3 * MINUTE)
+
+
+async def test_a_second_outage_is_logged_like_the_first(market):
+    market.coindesk.answers[:] = [AWAY, top_list(10), AWAY, top_list(10)]
+    market.cmc.answers[:] = [AWAY]
+    ingest = market.ingest()
+    with capture_logs() as logs:
+        for _ in range(4):
+            await market.tick(ingest)
+    outages = [entry for entry in logs if entry["event"] != "tick"]
+    assert told(outages) == [("tick failed", "error"), ("ticks succeed again", "warning")] * 2
+    assert [entry["failed"] for entry in outages if "failed" in entry] == [1, 1]
+
+
+@pytest.mark.parametrize(("second", "kind"), [(AWAY, "SourceUnavailable"), (says(b"", 403), "SourceRejected")])
+async def test_only_when_every_source_refuses_us_is_the_tick_called_rejected(market, second, kind):
+    market.coindesk.answers[:] = [REFUSED]
+    market.cmc.answers[:] = [second]
+    with capture_logs() as logs:
+        await market.tick(market.ingest())
+    assert told(logs, "kind") == [("tick failed", "error", kind)]
+
+
+async def test_a_refused_snapshot_writes_nothing(market):
+    market.coindesk.answers[:] = [top_list(10), top_list(4), top_list(5)]
+    market.cmc.answers[:] = [AWAY]
+    ingest = market.ingest()
+    with capture_logs() as logs:
+        kept = [await market.tick(ingest) for _ in range(3)]
+    assert [snapshot and snapshot.marker.assets for snapshot in kept] == [10, None, 5]
+    assert [tick for _, tick in market.store.snapshots] == [NOON, NOON + 2 * MINUTE]
+    assert "4 of 4 volume_rank rows are sound: under half of the 10 expected" in logs[1]["why"]
+
+
+async def test_a_snapshot_the_store_did_not_take_is_reported_and_is_not_the_one_before(market):
+    market.coindesk.answers[:] = [top_list(100)]
+    ingest = market.ingest(assets=100)
+    assert await market.tick(ingest)
+    market.store.failure = StoreUnavailable("store: disk full")
+    market.coindesk.answers[:] = [top_list(100, volume=5.0)]
+    with capture_logs() as logs:
+        assert await market.tick(ingest) is None
+    assert told(logs[-1:], "why", "kind") == [("tick failed", "error", "store: disk full", "StoreUnavailable")]
+    market.store.failure = None
+    snapshot = await market.tick(ingest)
+    assert snapshot is not None
+    assert not snapshot.marker.unchanged
+
+
+async def test_a_store_that_is_away_at_the_start_is_reported_and_taken_up_later(market):
+    market.store.failure = StoreUnavailable("store: away")
+    ingest = market.ingest()
+    with capture_logs() as logs:
+        assert await market.tick(ingest) is None
+        market.store.failure = None
+        assert await market.tick(ingest)
+    before = "the snapshot before is not known"
+    assert [entry["event"] for entry in logs] == [before, "tick", "tick failed", "tick", "ticks succeed again"]
+    assert [tick for _, tick in market.store.snapshots] == [NOON + MINUTE]
+
+
+async def test_under_half_of_the_assets_of_an_earlier_run_is_no_snapshot(market):
+    market.cmc.answers[:] = [AWAY]
+    await market.tick(market.ingest())
+    market.coindesk.answers[:] = [top_list(4)]
+    assert await market.tick(market.ingest()) is None
+    market.coindesk.answers[:] = [top_list(5)]
+    assert await market.tick(market.ingest())
+
+
+async def test_half_of_fewer_assets_asked_after_a_restart_is_enough(market):
+    await market.tick(market.ingest())
+    market.coindesk.answers[:] = [top_list(2)]
+    assert await market.tick(market.ingest(assets=4))
+
+
+async def test_values_that_are_those_of_an_earlier_run_are_unchanged(market):
+    await market.tick(market.ingest())
+    again = await market.tick(market.ingest())
+    assert again is not None
+    assert again.marker.unchanged
+    market.coindesk.answers[:] = [top_list(10, volume=3.0)]
+    other = await market.tick(market.ingest())
+    assert other is not None
+    assert not other.marker.unchanged
+
+
+async def test_a_tick_of_an_earlier_run_is_not_asked_for_again(market):
+    await market.ingest().tick(NOON)
+    restarted = market.ingest()
+    with capture_logs() as logs:
+        assert await restarted.tick(NOON) is None
+    assert told(logs) == [("tick is there already", "info")]
+    assert len(market.coindesk.asked) == 1
+    following = await restarted.tick(NOON + MINUTE)
+    assert following is not None
+    assert following.marker.unchanged
+
+
+async def test_snapshots_of_another_series_are_not_the_one_before(market):
+    market.store.snapshots.clear()
+    snapshot = await market.tick(market.ingest())
+    assert snapshot is not None
+    assert await market.store.first(PRICE.name) is None
+
+
+def plan_of(*files: list[SourceFile]) -> Plan:
+    return lambda settings: [list(series) for series in files]
+
+
+def chosen(**environ: str) -> Settings:
+    return load({f"TOPCOINS_{name}": value for name, value in environ.items()})
+
+
+def test_a_source_without_its_key_is_passed_over():
+    client = httpx.AsyncClient(transport=httpx.MockTransport(lambda request: httpx.Response(500)))
+    files, clock = [COINDESK, CMC], FakeClock()
+    names = [source.name for source in usable_sources(files, chosen(), client=client, clock=clock)]
+    assert names == ["coinmarketcap"]
+    keyed = usable_sources(files, chosen(COINDESK_API_KEY="key"), client=client, clock=clock)
+    assert [source.name for source in keyed] == ["coindesk", "coinmarketcap"]
+
+
+def test_no_source_with_its_key_is_refused_with_the_setting_to_set(market):
+    with pytest.raises(SettingsRejected, match="no source of volume_rank has its key; set TOPCOINS_COINDESK_API_KEY"):
+        ingests(
+            plan_of([COINDESK]),
+            chosen(),
+            client=market.coindesk.client,
+            store=market.store,
+            deliveries=market.direct,
+            clock=market.clock,
+        )
+
+
+def test_without_a_key_a_series_is_polled_at_the_keyless_pace(market):
+    def interval(**environ: str) -> timedelta:
+        (ingest,) = ingests(
+            plan_of([COINDESK, CMC]), chosen(**environ), client=market.cmc.client, store=market.store,
+            deliveries=market.direct, clock=market.clock,
+        )  # fmt: skip
+        return ingest.interval
+
+    assert interval() == 5 * MINUTE
+    assert interval(CMC_API_KEY="key") == MINUTE
+    assert interval(CMC_URL="http://localhost:9000") == MINUTE
+    assert interval(INTERVAL="10m") == 10 * MINUTE
+
+
+def test_two_sources_of_one_series_that_are_no_alternatives_are_refused(market):
+    with pytest.raises(SettingsRejected, match="2 sources fill volume_rank"):
+        ingests(
+            plan_of([CMC], [CMC]),
+            chosen(),
+            client=market.cmc.client,
+            store=market.store,
+            deliveries=market.direct,
+            clock=market.clock,
+        )

@@ -1,0 +1,200 @@
+"""Histories: each step against the as-of rule looked up one step at a time; gaps, pages and names through HTTP."""
+
+import re
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lib.clock import isoformat
+from query_api.asof.find_pair import Pairs
+from query_api.asof.pair import TickPairs
+from query_api.features.history.work import Fill, Histories, Steps
+from tests.fakes import FakeClock, MemoryStore
+from tests.unit.query_api import reference
+from tests.unit.query_api.market import (
+    AFTER_GAP,
+    BEFORE_GAP,
+    FIRST,
+    HOUR,
+    MINUTE,
+    NEWEST,
+    NOW,
+    SECOND,
+    Prices,
+    Ranks,
+    calling,
+    fill,
+    stocked,
+)
+
+T = NEWEST
+EVER = timedelta(days=9999)
+TICKS = st.lists(st.integers(-40, 4).map(lambda n: T + n * 30 * SECOND), max_size=8, unique=True)
+HELD = st.booleans()
+
+
+@given(TICKS, TICKS, st.integers(-40, 8), st.sampled_from([0, 30, 60]))
+def test_the_newest_ticks_are_the_reference_s_pair_of_any_age(prices, ranks, step, skew) -> None:
+    at = T + step * 30 * SECOND
+    found = TickPairs(prices, ranks, skew * SECOND).at(at)
+    assert found == reference.pair_of(prices, ranks, at, skew * SECOND, EVER)
+
+
+@given(
+    st.dictionaries(TICKS.filter(len).map(lambda ticks: ticks[0]), HELD, max_size=8),
+    st.dictionaries(TICKS.filter(len).map(lambda ticks: ticks[0]), HELD, max_size=8),
+    st.integers(-45, 0),
+    st.sampled_from([30, 60, 90, 300]),
+    st.sampled_from(["none", "null", "previous"]),
+)
+@settings(deadline=None)
+async def test_a_history_is_what_the_rule_answers_step_by_step(prices, ranks, start, every, how) -> None:
+    """Asset 1 is in a snapshot where its tick is true; asset 2 always is."""
+    store = MemoryStore(FakeClock(T + HOUR))
+    await fill(store, [Prices(tick, _priced(tick, held)) for tick, held in prices.items()])
+    await fill(store, [Ranks(tick, [(2, 5.0), *([(1, 1.0)] if held else [])]) for tick, held in ranks.items()])
+    distance = every * SECOND
+    steps = Steps(T + start * 30 * SECOND, T + MINUTE, distance, 5000).all
+    found = await Histories(store, Pairs(store, max_skew=MINUTE)).of(1, steps, distance, how)
+    points, counts = expected(prices, ranks, steps, distance, how)
+    shown = [(p["at"], p["price_time"], p["rank_time"], p["price_usd"], p["filled"]) for p in found.points]
+    assert shown == points
+    coverage = found.coverage
+    assert (coverage.present, coverage.absent, coverage.missing) == counts
+    assert coverage.expected == sum(counts) == len(steps)
+    assert all(point["price_time"] <= point["at"] for point in found.points if point["price_time"])
+
+
+def _priced(tick: datetime, held: bool) -> list[Any]:
+    return [(2, "B", "B", 1.0, 1.0), *([(1, "A", "A", usd(tick), 1.0)] if held else [])]
+
+
+def usd(tick: datetime) -> float:
+    return (tick - FIRST).total_seconds() + 9999
+
+
+def expected(
+    prices: dict[datetime, bool], ranks: dict[datetime, bool], steps: Sequence[datetime], every: timedelta, how: Fill
+) -> tuple[list[tuple[Any, ...]], tuple[int, int, int]]:
+    points: list[tuple[Any, ...]] = []
+    present = absent = missing = 0
+    for step in steps:
+        pair = reference.pair_of(prices, list(ranks), step, MINUTE, EVER)
+        new = pair is not None and step - pair[0] < every
+        held = pair is not None and prices[pair[0]] and ranks[pair[1]]
+        present, absent, missing = present + (new and held), absent + (new and not held), missing + (not new)
+        at = isoformat(step)
+        if pair and held and (new or how == "previous"):
+            points.append((at, isoformat(pair[0]), isoformat(pair[1]), usd(pair[0]), not new))
+        elif how == "null":
+            times = (isoformat(pair[0]), isoformat(pair[1])) if pair and new else (None, None)
+            points.append((at, *times, None, False))
+    return points, (present, absent, missing)
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[httpx.AsyncClient]:
+    clock = FakeClock(NOW)
+    async with calling(stocked(clock), clock) as caller:
+        yield caller
+
+
+MINUTES = f"from={isoformat(FIRST)}&to={isoformat(NEWEST)}&every=1m"
+
+
+async def test_a_gap_is_left_out_told_or_filled_and_marked(client) -> None:
+    answers = {
+        how: (await client.get(f"/v1/assets/1/history?{MINUTES}&fill={how}")).json()
+        for how in ("none", "null", "previous")
+    }
+    coverage = {"expected": 37, "present": 18, "absent": 0, "missing": 19, "filled": 0}
+    assert [answers[how]["coverage"] for how in ("none", "null")] == [coverage, coverage]
+    assert answers["previous"]["coverage"] == coverage | {"filled": 19}
+    assert [len(answer["data"]) for answer in answers.values()] == [18, 37, 37]
+    assert answers["null"]["data"][11]["price_usd"] is None
+    filled = answers["previous"]["data"][15]
+    assert (filled["filled"], filled["price_time"], filled["at"]) == (
+        True, isoformat(BEFORE_GAP), isoformat(FIRST + 15 * MINUTE),
+    )  # fmt: skip
+    assert answers["none"]["data"][10]["at"] == isoformat(BEFORE_GAP)
+    assert answers["none"]["data"][11]["at"] == isoformat(AFTER_GAP)
+
+
+async def test_a_step_is_the_list_s_row_of_that_instant(client) -> None:
+    points = (await client.get(f"/v1/assets/1027/history?{MINUTES}")).json()["data"]
+    for point in (points[0], points[-1]):
+        top = (await client.get(f"/?datetime={point['at']}")).json()
+        (row,) = [row for row in top["data"] if row["cmc_id"] == 1027]
+        for name in ("price_usd", "volume_24h_usd", "source_rank", "symbol", "price_updated_at"):
+            assert point[name] == row[name]
+        assert (point["price_time"], point["rank_time"]) == (top["price_time"], top["rank_time"])
+
+
+async def test_the_start_is_taken_in_and_the_end_is_not(client) -> None:
+    points = (await client.get(f"/v1/assets/1/history?{MINUTES}")).json()["data"]
+    assert points[0]["at"] == isoformat(FIRST)
+    assert points[-1]["at"] == isoformat(NEWEST - MINUTE)
+
+
+@pytest.mark.parametrize("how", ["none", "null", "previous"])
+@pytest.mark.parametrize("limit", [1, 7, 36, 37])
+async def test_pages_by_link_are_the_whole(client, how, limit) -> None:
+    whole = (await client.get(f"/v1/assets/btc/history?{MINUTES}&fill={how}")).json()["data"]
+    path, paged = f"/v1/assets/btc/history?{MINUTES}&fill={how}&limit={limit}", []
+    while path:
+        answer = await client.get(path)
+        paged += answer.json()["data"]
+        link = re.fullmatch(r'<(.+)>; rel="next"', answer.headers.get("link", ""))
+        path = link[1] if link else ""
+        assert answer.json()["next"] == (path or None)
+    assert paged == whole
+
+
+async def test_a_history_comes_as_csv_with_its_coverage_in_a_header(client) -> None:
+    answer = await client.get(f"/v1/assets/1/history?{MINUTES}&format=csv&limit=2")
+    assert answer.text == (
+        "At,Price USD,Volume 24h USD,Source Rank,Symbol,Price Time,Rank Time,Price Updated At,Resolution,Filled\r\n"
+        "2026-11-17T14:00:00Z,92000.0,95000000000.0,2,BTC,2026-11-17T14:00:00Z,2026-11-17T14:00:00Z,,1m,False\r\n"
+        "2026-11-17T14:01:00Z,92000.01,95000000000.0,2,BTC,2026-11-17T14:01:00Z,2026-11-17T14:01:00Z,,1m,False\r\n"
+    )
+    assert answer.headers["x-coverage"] == "expected=2, present=2, absent=0, missing=0, filled=0"
+
+
+async def test_names_are_told_as_they_were_and_old_hours_by_their_own_resolution() -> None:
+    clock = FakeClock(NOW)
+    store = MemoryStore(clock, retention=3 * HOUR)
+    start = NEWEST.replace(minute=0) - 6 * HOUR
+    for hour in range(7):
+        symbol = "LUNA" if hour < 3 else "LUNC"
+        tick = start + hour * HOUR
+        await fill(store, [Prices(tick, [(1, symbol, "Terra", 1.0 + hour, 1.0)]), Ranks(tick, [(1, 1.0)])])
+    async with calling(store, clock) as client:
+        answer = (await client.get(f"/v1/assets/1/history?from={isoformat(start)}&every=1h")).json()
+    assert answer["names"] == [
+        {"symbol": "LUNA", "name": "Terra", "first": isoformat(start), "last": isoformat(start + 2 * HOUR)},
+        {"symbol": "LUNC", "name": "Terra", "first": isoformat(start + 3 * HOUR), "last": isoformat(start + 6 * HOUR)},
+    ]
+    assert [point["resolution"] for point in answer["data"]] == ["1h"] * 4 + ["1m"] * 3
+    assert [point["price_usd"] for point in answer["data"]] == [1.0 + hour for hour in range(7)]
+
+
+@pytest.mark.parametrize(
+    ("query", "why"),
+    [
+        ("every=1s", "must be at least 1m and at most 366d"),
+        ("every=x", "is not a duration"),
+        ("fill=0", "is no way to fill gaps; they are none, null, previous"),
+        ("limit=5001", "less than or equal to 5000"),
+        (f"from={isoformat(NEWEST)}&to={isoformat(FIRST)}", "lies after `to`"),
+        ("from=0001-01-01&to=0001-01-01", "lies before 1970-01-02"),
+    ],
+)
+async def test_a_wrong_question_is_refused(client, query, why) -> None:
+    answer = await client.get(f"/v1/assets/1/history?{query}")
+    assert answer.status_code == 422
+    assert why in answer.json()["detail"]

@@ -1,0 +1,167 @@
+"""The prices beside a list: as of each instant, with nothing guessed in a gap."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lib.clock import isoformat
+from query_api.features.sparklines.work import instants
+from tests.fakes import FakeClock
+from tests.unit.query_api.market import (
+    AFTER_GAP,
+    BEFORE_GAP,
+    FIRST,
+    HOUR,
+    MAX_AGE,
+    MINUTE,
+    NEWEST,
+    NOW,
+    CountingStore,
+    Prices,
+    calling,
+    fill,
+    stocked,
+)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock(NOW)
+
+
+@pytest.fixture
+def store(clock: FakeClock) -> CountingStore:
+    return stocked(clock)
+
+
+@pytest.fixture
+async def client(store: CountingStore, clock: FakeClock) -> AsyncIterator[httpx.AsyncClient]:
+    async with calling(store, clock) as caller:
+        yield caller
+
+
+async def lines(client: httpx.AsyncClient, **asked: Any) -> dict[str, Any]:
+    answer = await client.get("/v1/sparklines", params=asked)
+    assert answer.status_code == 200, answer.text
+    told: dict[str, Any] = answer.json()
+    return told
+
+
+async def test_each_price_is_that_of_the_newest_snapshot_not_after_its_instant(client) -> None:
+    told = await lines(client, ids="1,32196", to=isoformat(NEWEST), span="37m", points=37)
+    assert (told["from"], told["to"]) == (isoformat(FIRST), isoformat(NEWEST))
+    assert told["at"][0] == told["from"]
+    assert told["at"][-1] == told["to"]
+    bitcoin, tiny = told["data"]
+    assert (bitcoin["cmc_id"], tiny["cmc_id"]) == (1, 32196)
+    for at, tick, usd, small in zip(told["at"], told["ticks"], bitcoin["prices"], tiny["prices"], strict=True):
+        instant = datetime.fromisoformat(at)
+        in_gap = BEFORE_GAP + MAX_AGE < instant < AFTER_GAP
+        assert (tick is None, usd is None, small is None) == (in_gap,) * 3
+        if not in_gap:
+            expected = BEFORE_GAP if BEFORE_GAP < instant < AFTER_GAP else instant
+            assert tick == isoformat(expected)
+            assert usd == pytest.approx(92000 + expected.minute / 100)
+            assert small == pytest.approx(1e-8 + expected.minute / 1e12)
+
+
+async def test_an_asset_that_is_in_no_snapshot_is_null_throughout_and_in_its_place(client) -> None:
+    told = await lines(client, ids="4,1", to=isoformat(NEWEST), span="5m", points=5)
+    assert [line["cmc_id"] for line in told["data"]] == [4, 1]
+    assert set(told["data"][0]["prices"]) == {None}
+    assert None not in told["data"][1]["prices"]
+
+
+async def test_the_source_s_ranks_come_with_the_prices_when_they_are_asked_for(client) -> None:
+    asked = {"ids": "1,99", "to": isoformat(NEWEST), "span": "37m", "points": 37}
+    assert "ranks" not in (await lines(client, **asked))["data"][0]
+    told = await lines(client, ranks=True, **asked)
+    bitcoin, unranked = told["data"]
+    assert set(unranked["ranks"]) == {None}
+    for tick, usd, rank in zip(told["ticks"], bitcoin["prices"], bitcoin["ranks"], strict=True):
+        assert (usd is None, rank) == ((True, None) if tick is None else (False, 2))
+
+
+async def test_nothing_after_the_instant_is_used(client, store) -> None:
+    before = await lines(client, ids="1", to=isoformat(BEFORE_GAP), span="10m")
+    await fill(store, [Prices(BEFORE_GAP + MINUTE, [(1, "BTC", "Bitcoin", 7.0, 9e10)])])
+    assert await lines(client, ids="1", to=isoformat(BEFORE_GAP), span="10m") == before
+
+
+async def test_past_the_raw_retention_the_hourly_snapshots_answer(clock, store) -> None:
+    await fill(store, [Prices(FIRST - HOUR, [(1, "BTC", "Bitcoin", 7.0, 9e10)])])
+    clock.move(days=30, minutes=-30)  # the horizon lies in the gap's hour
+    async with calling(store, clock) as client:
+        told = await lines(client, ids="1", to=isoformat(NEWEST), span="90m", points=3)
+    assert told["ticks"][0] == isoformat(FIRST - HOUR)
+    assert told["data"][0]["prices"][0] == 7.0
+    assert None not in told["ticks"]
+
+
+async def test_a_list_that_moves_on_a_minute_reads_few_ticks_again(client, store, clock) -> None:
+    asked = {"ids": "1,1027", "span": "30m", "points": 30}
+    await lines(client, to=isoformat(NEWEST - MINUTE), **asked)
+    store.asked = 0
+    first = await lines(client, to=isoformat(NEWEST), **asked)
+    once = store.asked
+    async with calling(store, clock) as other:
+        store.asked = 0
+        assert await lines(other, to=isoformat(NEWEST), **asked) == first
+        assert once < store.asked
+
+
+async def test_a_copy_that_is_still_right_is_not_sent_again(client, clock) -> None:
+    params = {"ids": "1", "to": isoformat(FIRST + 5 * MINUTE), "span": "5m"}
+    answer = await client.get("/v1/sparklines", params=params)
+    assert answer.headers["cache-control"] == "public, max-age=3600"
+    again = await client.get("/v1/sparklines", params=params, headers={"if-none-match": answer.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    head = await client.head("/v1/sparklines", params=params)
+    assert (head.content, head.headers["content-length"]) == (b"", str(len(answer.content)))
+    for other in ({}, {"to": isoformat(FIRST)}):
+        unsettled = await client.get("/v1/sparklines", params={"ids": "1", **other})
+        assert unsettled.headers["cache-control"] == "public, max-age=10"
+
+
+@pytest.mark.parametrize(
+    ("asked", "name", "why"),
+    [
+        ({"ids": "1,,2"}, "ids", "must be whole numbers"),
+        ({"ids": "0"}, "ids", "must be whole numbers"),
+        ({"ids": "1,x"}, "ids", "must be whole numbers"),
+        ({"ids": "1,2,1"}, "ids", "names an id twice"),
+        ({"ids": ",".join(map(str, range(1, 502)))}, "ids", "names 501: at most 500"),
+        ({}, "ids", ""),
+        ({"ids": "1", "span": "8d"}, "span", "must be from 1s to 7d"),
+        ({"ids": "1", "span": "day"}, "span", "is not a duration"),
+        ({"ids": "1", "points": "1000"}, "points", ""),
+        ({"ids": "1", "to": "2999-01-01"}, "to", "in the future"),
+        ({"ids": "1", "to": "0001-01-01"}, "to", "lies before 1970-01-02"),
+    ],
+)
+async def test_a_wrong_question_is_named_with_a_valid_value(client, asked, name, why) -> None:
+    answer = await client.get("/v1/sparklines", params=asked)
+    told = answer.json()
+    assert (answer.status_code, told["parameter"]) == (422, name)
+    assert why in told["detail"]
+    assert told["example"]
+    good = {"ids": "1", "to": "now"} | {name: told["example"]}
+    assert (await client.get("/v1/sparklines", params=good)).status_code == 200
+
+
+@given(
+    st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1)),
+    st.timedeltas(timedelta(seconds=1), timedelta(days=7)),
+    st.integers(2, 96),
+)
+def test_the_instants_rise_from_start_to_stop_and_are_few(stop: datetime, span: timedelta, points: int) -> None:
+    last = stop.replace(tzinfo=UTC)
+    at = instants(last - span, last, points)
+    assert (at[0], at[-1]) == (last - span, last)
+    assert at == sorted(set(at))
+    assert len(at) <= 2 * points + 2

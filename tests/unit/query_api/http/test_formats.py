@@ -1,0 +1,155 @@
+"""The answer's bytes: the JSON shape, and a CSV that every reader reads the same and no spreadsheet runs."""
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+import polars as pl
+from hypothesis import given
+from hypothesis import strategies as st
+
+from query_api.asof.pair import COLUMNS, Pair
+from query_api.asof.top_list import Extra, Top
+from query_api.http.formats import CSV_DEFAULT, to_csv, to_json
+from tests.unit.query_api.market import MARKET_CAP, NEWEST, SECOND, Prices, Ranks, market_caps, snapshot
+
+UPDATED = "2026-11-17T14:36:55Z"
+BTC = (1, 1, "BTC", "Bitcoin", 92311.5, 9.5e10, 1, UPDATED)
+SCHEMA = {
+    "rank": pl.Int64, "cmc_id": pl.Int64, "symbol": pl.String, "name": pl.String, "price_usd": pl.Float64,
+    "volume_24h_usd": pl.Float64, "source_rank": pl.Int64, "price_updated_at": pl.String,
+}  # fmt: skip
+PAIR = Pair(
+    snapshot(Prices(NEWEST, [(1, "BTC", "Bitcoin", 1.0, 1.0)] * 2)).marker,
+    snapshot(Ranks(NEWEST - 20 * SECOND, [(1, 1.0), (2, 1.0), (3, 1.0)])).marker,
+)
+
+RUNS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+TEXTS = st.one_of(
+    st.none(),
+    st.text(st.characters(codec="utf-8"), max_size=12),
+    st.builds(str.__add__, st.sampled_from([*RUNS, '"', "'", ","]), st.text(st.characters(codec="utf-8"), max_size=6)),
+)
+PRICES = st.floats(min_value=0, exclude_min=True, allow_infinity=False)
+ROWS = st.lists(
+    st.tuples(
+        *(st.integers(1, 5000), st.integers(1, 10**7), TEXTS, TEXTS, PRICES, PRICES, st.integers(1, 5000)),
+        st.sampled_from([None, UPDATED]),
+    )
+)
+
+
+def top(rows: Sequence[tuple[Any, ...]] = (BTC,), *, extras: tuple[Extra, ...] = (), **more: Any) -> Top:
+    frame = pl.DataFrame(rows, schema=SCHEMA, orient="row").with_columns(**more)
+    return Top(NEWEST + 30 * SECOND, PAIR, "1m", 1, extras, frame, NEWEST + SECOND)
+
+
+def read(body: bytes) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(body.decode("utf-8"), newline=""), strict=True))
+
+
+def test_the_json_has_exactly_the_documented_shape() -> None:
+    answer = orjson.loads(to_json(top(), 200))
+    assert answer == {
+        "requested_at": "2026-11-17T14:37:30Z",
+        "price_time": "2026-11-17T14:37:00Z",
+        "rank_time": "2026-11-17T14:36:40Z",
+        "price_age_s": 30.0,
+        "rank_age_s": 50.0,
+        "resolution": "1m",
+        "sources": {"price": "coinmarketcap", "rank": "coindesk"},
+        "snapshots": {"price": PAIR.price.hash, "rank": PAIR.rank.hash},
+        "backfilled": {"price": False, "rank": False},
+        "known_at": "2026-11-17T14:37:01Z",
+        "assets": {"price": 1, "rank": 3, "matched": 1},
+        "unchanged": {"price": False, "rank": False},
+        "limit": 200,
+        "count": 1,
+        "data": [
+            {
+                "rank": 1,
+                "cmc_id": 1,
+                "symbol": "BTC",
+                "name": "Bitcoin",
+                "price_usd": 92311.5,
+                "volume_24h_usd": 9.5e10,
+                "source_rank": 1,
+                "price_updated_at": UPDATED,
+            }
+        ],
+    }
+    assert list(answer)[-3:] == ["limit", "count", "data"]
+    assert list(answer["data"][0]) == list(COLUMNS)
+
+
+def test_an_extra_series_tells_its_time_and_its_values_with_null_for_what_is_missing() -> None:
+    marker = market_caps(NEWEST - SECOND, [(1, 1e12, None)]).marker
+    extra = Extra(MARKET_CAP, marker)
+    answer = orjson.loads(to_json(top(extras=(extra,), market_cap_usd=pl.lit(1e12), supply=pl.lit(None)), 1))
+    told = {"time": "2026-11-17T14:36:59Z", "source": "coingecko", "assets": 1, "snapshot": marker.hash}
+    assert answer["extras"] == {"market_cap": told}
+    assert answer["data"][0]["market_cap_usd"] == 1e12
+    assert answer["data"][0]["supply"] is None
+    nothing = orjson.loads(to_json(top(extras=(Extra(MARKET_CAP, None),)), 1))
+    assert nothing["extras"] == {"market_cap": None}
+
+
+@given(ROWS)
+def test_any_rows_read_back_from_json_as_they_were(rows) -> None:
+    answer = orjson.loads(to_json(top(rows), 200))
+    assert [tuple(row.values()) for row in answer["data"]] == rows
+    assert answer["count"] == len(rows)
+
+
+def test_the_csv_has_three_columns_and_crlf() -> None:
+    rows = [BTC, (2, 1027, "ETH", "Ethereum", 1e-8, 4.5e10, 2, None)]
+    assert to_csv(top(rows), CSV_DEFAULT) == b"Rank,Symbol,Price USD\r\n1,BTC,92311.5\r\n2,ETH,0.00000001\r\n"
+
+
+def test_a_csv_without_rows_is_its_header() -> None:
+    assert to_csv(top([]), CSV_DEFAULT) == b"Rank,Symbol,Price USD\r\n"
+
+
+def test_chosen_columns_come_in_the_order_chosen_under_readable_names() -> None:
+    assert read(to_csv(top(), tuple(reversed(COLUMNS)))) == [
+        ["Price Updated At", "Source Rank", "Volume 24h USD", "Price USD", "Name", "Symbol", "CMC ID", "Rank"],
+        [UPDATED, "1", "95000000000.0", "92311.5", "Bitcoin", "BTC", "1", "1"],
+    ]
+
+
+def test_an_extra_column_keeps_its_own_name_and_is_empty_without_a_value() -> None:
+    body = to_csv(top(market_cap_usd=pl.lit(None, pl.Float64)), ("symbol", "market_cap_usd"))
+    assert body == b"Symbol,market_cap_usd\r\nBTC,\r\n"
+
+
+def test_commas_quotes_and_line_ends_in_a_name_survive() -> None:
+    odd = ["Tether, USDt", 'He said "buy"', "two\r\nlines", '"', ",", "", "naïve 币"]
+    rows = [(n, n, name, name, 1.0, 1.0, n, None) for n, name in enumerate(odd, 1)]
+    assert [row[1] for row in read(to_csv(top(rows), ("rank", "name")))[1:]] == odd
+
+
+@given(PRICES)
+def test_any_price_is_a_plain_decimal_that_reads_back_as_the_same_float(price: float) -> None:
+    told = read(to_csv(top([(1, 1, "A", "A", price, price, 1, None)]), ("price_usd", "volume_24h_usd")))[1]
+    for cell in told:
+        assert re.fullmatch(r"[0-9]+(\.[0-9]+)?", cell)
+        assert float(cell) == price
+
+
+@given(ROWS)
+def test_no_text_cell_of_any_csv_is_one_a_spreadsheet_runs(rows) -> None:
+    header, *cells = read(to_csv(top(rows), tuple(COLUMNS)))
+    assert header == list(COLUMNS.values())
+    assert len(cells) == len(rows)
+    for told, row in zip(cells, rows, strict=True):
+        for text, original in zip(told[2:4], row[2:4], strict=True):
+            assert not text.startswith(RUNS)
+            assert text.removeprefix("'") == (original or "").removeprefix("'")
+
+
+@given(st.text(st.characters(codec="utf-8"), max_size=8).filter(lambda text: text[:1] not in RUNS))
+def test_text_a_spreadsheet_leaves_alone_is_left_alone(text: str) -> None:
+    assert read(to_csv(top([(1, 1, text, text, 1.0, 1.0, 1, None)]), ("symbol", "name")))[1] == [text, text]

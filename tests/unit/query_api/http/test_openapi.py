@@ -1,0 +1,105 @@
+"""The OpenAPI document: the committed one is the served one, and says what the parser says."""
+
+import re
+import runpy
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lib.instants import DURATION, SHAPE, parse_instant
+from lib.units import parse_duration
+from query_api.http.problems import EXAMPLES
+from query_api.middleware.access import OPEN
+from tests.fakes import FakeClock
+from tests.unit.query_api.market import MARKET_CAP, NOW, calling, stocked
+from tests.unit.test_instants import TEXTS
+
+ROOT = Path(__file__).parents[4]
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[httpx.AsyncClient]:
+    clock = FakeClock(NOW)
+    async with calling(stocked(clock), clock) as caller:
+        yield caller
+
+
+async def described(client: httpx.AsyncClient) -> dict[str, dict[str, Any]]:
+    """The schema of each parameter there is."""
+    document = (await client.get("/openapi.json")).json()
+    asked = [each for path in document["paths"].values() for each in path["get"].get("parameters", [])]
+    return {each["name"]: each["schema"] for each in asked}
+
+
+async def test_the_committed_document_is_the_served_one(client) -> None:
+    """When it is not: `uv run python .ci/oas.py`."""
+    written = runpy.run_path(str(ROOT / ".ci" / "oas.py"))["written"]
+    served = (await client.get("/openapi.json")).json()
+    assert (ROOT / "docs" / "oas.yaml").read_text("utf-8") == written(served)
+
+
+async def test_every_address_is_documented_with_the_errors_it_gives(client) -> None:
+    paths = (await client.get("/openapi.json")).json()["paths"]
+    given_by = {path: set(methods["get"]["responses"]) for path, methods in paths.items()}
+    guarded = {path for path, statuses in given_by.items() if {"401", "429"} <= statuses}
+    assert guarded == set(paths) - OPEN
+    given_by = {path: statuses - {"401", "429"} for path, statuses in given_by.items()}
+    assert given_by == {
+        "/": {"200", "304", "404", "406", "422", "503"},
+        "/v1/top": {"200", "304", "404", "406", "422", "503"},
+        "/v1/assets/{id}": {"200", "304", "404", "409", "422", "503"},
+        "/v1/assets/{id}/history": {"200", "304", "404", "406", "409", "422", "503"},
+        "/v1/movers": {"200", "304", "404", "406", "422", "503"},
+        "/v1/status": {"200", "422", "503"},
+        "/v1/gaps": {"200", "422", "503"},
+        "/v1/export": {"200", "422", "503"},
+        "/v1/sparklines": {"200", "304", "422", "503"},
+        "/v1/stream": {"200", "422", "503"},
+        "/healthz": {"200", "422"},
+        "/readyz": {"200", "422", "503"},
+        "/metrics": {"200", "422"},
+    }
+    for path, methods in paths.items():
+        for status, response in methods["get"]["responses"].items():
+            kinds = set(response.get("content", {}))
+            assert (kinds == {"application/problem+json"}) == (status >= "400"), (path, status)
+
+
+async def test_every_parameter_has_a_schema_that_takes_its_example(client) -> None:
+    schemas = await described(client)
+    assert set(schemas) == set(EXAMPLES)
+    for name, schema in schemas.items():
+        if schema["type"] == "string":
+            assert re.search(schema["pattern"], EXAMPLES[name])
+
+
+async def test_a_deployment_s_extra_columns_are_in_its_document() -> None:
+    clock = FakeClock(NOW)
+    async with calling(stocked(clock), clock, extras=[MARKET_CAP]) as client:
+        columns = (await described(client))["columns"]
+    assert re.search(columns["pattern"], "rank, market_cap_usd,supply")
+    assert "market_cap_usd, supply" in columns["description"]
+
+
+@given(TEXTS)
+def test_every_instant_that_is_understood_has_the_documented_shape(text: str) -> None:
+    with suppress(ValueError):
+        parse_instant(text, NOW)
+        assert re.search(SHAPE, text)
+
+
+@given(st.one_of(st.text("0123456789.smhdw", max_size=20), st.from_regex(rf"\A{DURATION}\Z")))
+def test_a_duration_has_the_documented_shape_and_what_has_it_is_one(text: str) -> None:
+    if re.fullmatch(DURATION, text):
+        with suppress(ValueError):  # longer than a timedelta holds
+            assert parse_duration(text) >= timedelta()
+    else:
+        with pytest.raises(ValueError, match="is not a duration"):
+            parse_duration(text)

@@ -1,0 +1,127 @@
+"""The page for people: who gets it, how long it may be kept, and that it asks nothing of others."""
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+import query_api.page
+from query_api.http.content_type import prefers_page
+from query_api.page import Page, load
+from query_api.page.route import POLICY
+from tests.fakes import FakeClock
+from tests.unit.query_api.market import NOW, calling, stocked
+
+FOLDER = Path(query_api.page.__file__).parent
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
+
+
+@pytest.fixture(scope="module")
+def page() -> Page:
+    return load()
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[httpx.AsyncClient]:
+    clock = FakeClock(NOW)
+    async with calling(stocked(clock), clock) as caller:
+        yield caller
+
+
+@pytest.mark.parametrize(
+    ("accept", "page"),
+    [
+        (BROWSER, True),
+        ("text/html", True),
+        ("text/*;q=0.5, text/html;q=0.6", True),
+        ("*/*", False),
+        ("text/html, application/json", False),
+        ("text/html;q=0.8, */*;q=0.9", False),
+        ("text/html;q=0, */*", False),
+        ("text/csv, text/html;q=0.9", False),
+        (None, False),
+    ],
+)
+async def test_who_prefers_html_gets_the_page_and_all_others_what_they_got(client, accept, page) -> None:
+    assert prefers_page(None, accept) == page
+    headers = {"accept": accept} if accept else {}
+    answer = await client.get("/", headers=headers)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/html") == page
+    assert answer.headers["vary"] == "Accept"
+
+
+@pytest.mark.parametrize("format", ["json", "csv", "JSON"])
+async def test_a_named_format_wins_over_a_browser(client, format) -> None:
+    answer = await client.get("/", params={"format": format}, headers={"accept": BROWSER})
+    assert format.lower() in answer.headers["content-type"]
+
+
+async def test_the_page_is_at_the_root_alone_and_never_answers_a_wrong_question(client) -> None:
+    assert (await client.get("/v1/top", headers={"accept": BROWSER})).headers["content-type"] == "application/json"
+    wrong = await client.get("/", params={"nonsense": "1"}, headers={"accept": BROWSER})
+    assert wrong.status_code == 422
+
+
+async def test_the_page_takes_the_list_s_own_parameters(client) -> None:
+    params = {"datetime": "2026-11-17T14:05:00Z", "limit": "2"}
+    answers = [await client.get("/", params=params, headers={"accept": accept}) for accept in (BROWSER, "*/*")]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert answers[1].json()["count"] == 2
+
+
+async def test_the_page_is_asked_for_again_each_time_and_sent_only_when_it_changed(client, page) -> None:
+    headers = {"accept": BROWSER}
+    answer = await client.get("/", headers=headers)
+    assert answer.content == page.document
+    assert answer.headers["cache-control"] == "no-cache"
+    assert answer.headers["content-security-policy"] == POLICY
+    again = await client.get("/", headers=headers | {"if-none-match": answer.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    head = await client.head("/", headers=headers)
+    assert (head.content, head.headers["etag"]) == (b"", answer.headers["etag"])
+    assert head.headers["content-length"] == str(len(answer.content))
+
+
+async def test_every_file_the_page_names_is_served_and_may_be_kept_for_ever(client, page) -> None:
+    named = re.findall(r'(?:href|src)="(page/[^"]+)"', page.document.decode())
+    assert len(named) == 5
+    for path in [*named, *(f"page/{page.version}/{name}" for name in page.files)]:
+        answer = await client.get(f"/{path}")
+        assert answer.status_code == 200, path
+        assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+        again = await client.get(f"/{path}", headers={"if-none-match": answer.headers["etag"]})
+        assert again.status_code == 304
+
+
+async def test_other_files_and_other_versions_are_not_there(client, page) -> None:
+    for path in ("none.js", "__init__.py", "vendor/LICENSE", "../app.py", "index.html"):
+        assert (await client.get(f"/page/{page.version}/{path}")).status_code == 404
+    assert (await client.get("/page/other/page.js")).status_code == 404
+
+
+def test_every_module_that_is_imported_is_there(page) -> None:
+    imports = {
+        name: re.findall(r'from "\./([^"]+)"', file.body.decode())
+        for name, file in page.files.items()
+        if name.endswith(".js")
+    }
+    assert imports["page.js"]
+    assert {name for names in imports.values() for name in names} <= set(page.files)
+
+
+def test_nothing_of_ours_is_inline_or_elsewhere() -> None:
+    for file in FOLDER.glob("*.*"):
+        text = file.read_text("utf-8") if file.suffix in (".html", ".js", ".css") else ""
+        assert not re.search(r"\son[a-z]+=|style=|javascript:|innerHTML|\beval\(", text), file.name
+        addresses = set(re.findall(r"https?://[^\s\"']+", text))
+        assert addresses <= {"http://www.w3.org/2000/svg"}, file.name
+
+
+def test_what_is_not_ours_is_kept_with_its_version_and_licence() -> None:
+    said = (FOLDER / "vendor" / "README.md").read_text("utf-8")
+    (version,) = re.findall(r"uPlot ([0-9.]+), MIT", said)
+    assert f"(v{version})" in (FOLDER / "vendor" / "uPlot.js").read_text("utf-8")[:100]
+    assert "MIT License" in (FOLDER / "vendor" / "LICENSE").read_text("utf-8")

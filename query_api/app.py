@@ -27,13 +27,13 @@ from query_api.features.stream.work import Feed
 from query_api.features.top import route as top
 from query_api.http import problems
 from query_api.http.parameters import known_parameters
-from query_api.middleware.access import ANYBODY, Access, Secured, guarded
-from query_api.middleware.answer_cache import Warm
+from query_api.middleware.access import EVERYBODY, Access, SecurityHeaders, with_access
+from query_api.middleware.answer_cache import AnswerCache
 from query_api.middleware.connection_limits import HangUp
 from query_api.middleware.rates import Timer
 from query_api.page import load
 from query_api.page import route as page
-from query_api.services import Archive
+from query_api.services import Services
 from query_api.store_limit import Turns, Visits
 
 
@@ -47,7 +47,7 @@ def create_app(
     extras: Sequence[Series] = (),
     feed: Feed | None = None,
     notice: str = "",
-    access: Access = ANYBODY,
+    access: Access = EVERYBODY,
     timer: Timer = time.monotonic,
 ) -> ASGIApp:
     """The whole API over one store. Holds no other state than its metrics, the answers of this second and listeners.
@@ -56,7 +56,7 @@ def create_app(
     """
     shared = Turns(store)
     lists = TopLists(shared, max_skew=max_skew, extras=extras)
-    archive = Archive(shared, clock, lists, max_age, spools, extras, notice)
+    services = Services(shared, clock, lists, max_age, spools, extras, notice)
     counters = Metrics()
     shown = load()
     app = FastAPIOffline(
@@ -70,15 +70,15 @@ def create_app(
         if isinstance(documentation, APIRoute):
             documentation.methods = {"GET", "HEAD"}
     problems.install(app)
-    top.install(app, archive, shown)
+    top.install(app, services, shown)
     page.install(app, shown)
-    asset.install(app, archive)
-    history.install(app, archive)
-    movers.install(app, archive)
-    gaps.install(app, archive)
-    status.install(app, archive, counters)
-    sparklines.install(app, archive)
-    export.install(app, archive)
-    stream.install(app, archive, feed or Feed(store, archive.series, clock))
-    answers = Warm(Visits(Secured(app, private=bool(access.keys))), clock=clock)
-    return HangUp(Counted(guarded(answers, access, timer=timer), metrics=counters))
+    asset.install(app, services)
+    history.install(app, services)
+    movers.install(app, services)
+    gaps.install(app, services)
+    status.install(app, services, counters)
+    sparklines.install(app, services)
+    export.install(app, services)
+    stream.install(app, services, feed or Feed(store, services.series, clock))
+    answers = AnswerCache(Visits(SecurityHeaders(app, private=bool(access.keys))), clock=clock)
+    return HangUp(Counted(with_access(answers, access, timer=timer), metrics=counters))

@@ -11,11 +11,11 @@ from lib.schema import OWN, Series
 from lib.store import Store
 from query_api.asof.filters import EVERYTHING, Filters
 from query_api.asof.top_list import Top, TopLists
-from query_api.middleware.single_flight import Flights
+from query_api.middleware.single_flight import SingleFlight
 
 
 @dataclass(frozen=True, slots=True)
-class Archive:
+class Services:
     """The stored snapshots as the API sees them. `spools` is the ingestors' folder; it need not be there."""
 
     store: Store
@@ -25,7 +25,7 @@ class Archive:
     spools: Path
     extras: Sequence[Series] = ()
     notice: str = ""
-    flights: Flights = field(default_factory=Flights)
+    single_flight: SingleFlight = field(default_factory=SingleFlight)
 
     @property
     def series(self) -> list[str]:
@@ -43,4 +43,4 @@ class Archive:
     ) -> Top:
         """The top list as `lists` has it; equal questions of one moment are worked on once."""
         work = partial(self.lists.at, at, limit=limit, max_age=max_age, known_at=known_at, filters=filters)
-        return await self.flights.join(("top", at, limit, max_age, known_at, filters), work)
+        return await self.single_flight.share(("top", at, limit, max_age, known_at, filters), work)

@@ -16,11 +16,11 @@ from lib.settings import Settings
 from query_api.http.problems import problem
 from query_api.middleware.rates import Rates, Timer
 
-OPEN = frozenset({"/healthz", "/readyz", "/docs", "/redoc", "/openapi.json"})
+PUBLIC_PATHS = frozenset({"/healthz", "/readyz", "/docs", "/redoc", "/openapi.json"})
 """What anybody may ask: probes, and what the API is like. Metrics and status tell of the inside."""
-OPEN_FOLDER = "/static-offline-docs/"
+PUBLIC_FOLDER = "/static-offline-docs/"
 CHALLENGE = 'Bearer realm="topcoins", Basic realm="topcoins"'
-TELLS = [
+EXPOSED_HEADERS = [
     "etag", "retry-after", "x-requested-at", "x-price-time", "x-rank-time", "x-price-source", "x-rank-source",
     "x-price-snapshot", "x-rank-snapshot", "x-known-at", "x-resolution", "x-from", "x-to", "x-steps",
     "content-disposition",
@@ -59,22 +59,22 @@ class Access:
         return cls(chosen.client_keys, chosen.rate_limit, chosen.cors_origins)
 
 
-ANYBODY = Access()
+EVERYBODY = Access()
 
 
-def guarded(app: ASGIApp, access: Access, *, timer: Timer) -> ASGIApp:
+def with_access(app: ASGIApp, access: Access, *, timer: Timer) -> ASGIApp:
     """The app behind what the settings ask for; what they do not ask for costs nothing."""
     if access.keys or access.rate:
-        app = Guard(app, access, timer=timer)
+        app = AccessControl(app, access, timer=timer)
     if access.origins:
         app = CORSMiddleware(
-            app, allow_origins=access.origins, allow_methods=["GET", "HEAD"], expose_headers=TELLS,
+            app, allow_origins=access.origins, allow_methods=["GET", "HEAD"], expose_headers=EXPOSED_HEADERS,
             allow_headers=["authorization", "x-api-key", "if-none-match"],
         )  # fmt: skip
     return app
 
 
-class Guard:
+class AccessControl:
     """Refuses a caller without a key (401) and one that asks too often (429)."""
 
     def __init__(self, app: ASGIApp, access: Access, *, timer: Timer) -> None:
@@ -84,24 +84,24 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on, or refuse."""
-        if scope["type"] != "http" or scope["path"] in OPEN or scope["path"].startswith(OPEN_FOLDER):
+        if scope["type"] != "http" or scope["path"] in PUBLIC_PATHS or scope["path"].startswith(PUBLIC_FOLDER):
             await self._app(scope, receive, send)
             return
-        client = self._named(scope) if self._keys else _peer(scope)
+        client = self._client_of(scope) if self._keys else _peer(scope)
         if client is None:
             why = "a key is needed: Authorization: Bearer KEY, or X-Api-Key: KEY; ask who runs this API for one"
             refused = problem(401, why, headers={"www-authenticate": CHALLENGE})
-            await Secured(refused)(scope, receive, send)
+            await SecurityHeaders(refused)(scope, receive, send)
             return
         if self._rates and (wait := self._rates.wait(client)):
             seconds = math.ceil(wait)
             why = f"{client} asks more often than its limit allows; ask again in {seconds} s"
             refused = problem(429, why, headers={"retry-after": str(seconds)})
-            await Secured(refused)(scope, receive, send)
+            await SecurityHeaders(refused)(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
-    def _named(self, scope: Scope) -> str | None:
+    def _client_of(self, scope: Scope) -> str | None:
         """The client whose key the request carries. Each hash is compared, in the same time whatever they are."""
         name = None
         for key in _keys_of(scope["headers"]):
@@ -146,7 +146,7 @@ def _peer(scope: Scope) -> str:
     return str(address.ipv4_mapped or f"{IPv6Address(int(address) >> 64 << 64)}/64")
 
 
-class Secured:
+class SecurityHeaders:
     """Adds to every answer what a browser needs to be told; what the answer says itself stays.
 
     `private` keeps answers out of shared caches, which would hand them to callers without a key.
@@ -161,19 +161,22 @@ class Secured:
 
         async def add(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message = {**message, "headers": secured(message.get("headers", ()), private=self._private)}
+                message = {
+                    **message,
+                    "headers": with_security_headers(message.get("headers", ()), private=self._private),
+                }
             await send(message)
 
         await self._app(scope, receive, add if scope["type"] == "http" else send)
 
 
-def secured(headers: Sequence[Header], *, private: bool = False) -> list[Header]:
+def with_security_headers(headers: Sequence[Header], *, private: bool = False) -> list[Header]:
     """The headers of an answer, and those it lacks."""
     own = dict(headers)
     page = own.get(b"content-type", b"").startswith(b"text/html")
     more = [pair for pair in (*ALWAYS, (POLICY, PAGE if page else NOTHING)) if pair[0] not in own]
-    return [*(_kept_private(*pair) if private else pair for pair in headers), *more]
+    return [*(_private(*pair) if private else pair for pair in headers), *more]
 
 
-def _kept_private(name: bytes, value: bytes) -> Header:
+def _private(name: bytes, value: bytes) -> Header:
     return name, value.replace(b"public", b"private") if name == b"cache-control" else value

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lib.clock import Clock
 
-FRESH_UNTIL = "topcoins.fresh_until"
+CACHE_UNTIL = "topcoins.cache_until"
 """The scope entry by which a route says how long its answer stays the same: an aware datetime."""
 
 LARGEST = 4 * 2**20
@@ -29,7 +29,7 @@ class _Answer:
     size: int
 
 
-class Warm:
+class AnswerCache:
     """An ASGI middleware that keeps whole answers, for as long as their route says they stay the same."""
 
     def __init__(self, app: ASGIApp, *, clock: Clock) -> None:
@@ -57,13 +57,13 @@ class Warm:
         async def remember(message: Message) -> None:
             nonlocal size
             # Said before the first byte; a stream, which never ends, does not.
-            if FRESH_UNTIL in scope and size <= LARGEST:
+            if CACHE_UNTIL in scope and size <= LARGEST:
                 messages.append(message)
                 size += len(message.get("body", b""))
             await send(message)
 
         await self._app(scope, receive, remember)
-        until = scope.get(FRESH_UNTIL)
+        until = scope.get(CACHE_UNTIL)
         if until and size <= LARGEST:
             self._answers[key] = _Answer(tuple(messages), until, scope.get("route"), size)
 

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from query_api.http.problems import problem
-from query_api.middleware.access import secured
+from query_api.middleware.access import with_security_headers
 
 HEAD_WITHIN = timedelta(seconds=10)
 STALLED_FOR = timedelta(seconds=30)
@@ -248,7 +248,7 @@ class Connection(HttpToolsProtocol):
             if status == HTTPStatus.SERVICE_UNAVAILABLE:
                 headers["retry-after"] = RETRY_AFTER_S
             told = problem(status, why, headers=headers, title=HTTPStatus(status).phrase)
-            head = [b"%s: %s\r\n" % pair for pair in secured(told.raw_headers)]
+            head = [b"%s: %s\r\n" % pair for pair in with_security_headers(told.raw_headers)]
             line = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n".encode()
             self.transport.write(b"".join([line, *head, b"\r\n", bytes(told.body)]))
         self._among.stalls(self)  # should it not even take this

@@ -14,13 +14,13 @@ class _Flight:
     aboard: int = 0
 
 
-class Flights:
+class SingleFlight:
     """The work that is under way. It goes on while anybody waits for it, and ends when the last one has left."""
 
     def __init__(self) -> None:
         self._under_way: dict[Hashable, _Flight] = {}
 
-    async def join(self, question: Hashable, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    async def share(self, question: Hashable, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """The answer, or the error, of the work for this question: that under way, else begun now."""
         flight = self._under_way.get(question) or self._begun(question, work)
         flight.aboard += 1

@@ -15,7 +15,7 @@ from query_api.http.formats import told_of
 from query_api.http.parameters import Instant, KnownAt, MaxAge, asked_age, asked_instant, asked_known_at, moving
 from query_api.http.problems import EXAMPLES
 from query_api.http.routing import answer
-from query_api.services import Archive
+from query_api.services import Services
 
 Named = Annotated[
     str,
@@ -28,16 +28,16 @@ Named = Annotated[
 ]
 
 
-def install(app: FastAPI, archive: Archive) -> None:
+def install(app: FastAPI, services: Services) -> None:
     """One asset."""
-    assets = Assets(archive.store, archive.lists.pairs)
+    assets = Assets(services.store, services.lists.pairs)
 
     async def asset(
         request: Request, id: Named, datetime: Instant = None, max_age: MaxAge = None, known_at: KnownAt = None
     ) -> Response:
         """The asset as the list of `datetime` has it, with its market cap and kind. A shared ticker is refused."""
-        now = archive.clock()
-        age = archive.max_age if max_age is None else asked_age(max_age)
+        now = services.clock()
+        age = services.max_age if max_age is None else asked_age(max_age)
         known = asked_known_at(known_at, now)
         found = await assets.at(id, asked_instant(datetime, now), max_age=age, known_at=known)
         body = orjson.dumps(_told(found))

@@ -14,7 +14,7 @@ from query_api.http.parameters import Instant, KnownAt, Limit, asked_distance, a
 from query_api.http.problems import EXAMPLES, BadRequest
 from query_api.http.responses import STORE_RESPONSES
 from query_api.http.routing import answer
-from query_api.services import Archive
+from query_api.services import Services
 
 DAY = timedelta(days=1)
 EVER = timedelta(days=100 * 366)
@@ -50,7 +50,7 @@ FileFormat = Annotated[
 ]
 
 
-def install(app: FastAPI, archive: Archive) -> None:
+def install(app: FastAPI, services: Services) -> None:
     """The export."""
 
     async def export(
@@ -63,7 +63,7 @@ def install(app: FastAPI, archive: Archive) -> None:
         known_at: KnownAt = None,
     ) -> Response:
         """The top `top` as of each step: from `from` on (default: a day before `to`), before `to` (default: now)."""
-        now = archive.clock()
+        now = services.clock()
         first, last = asked_range(start, stop, now, default=DAY, longest=EVER)
         span = asked_span(Span(first, last, asked_distance(every)), every)
         chosen = asked_file(format)
@@ -77,8 +77,8 @@ def install(app: FastAPI, archive: Archive) -> None:
         }
         if request.method == "HEAD":
             return Response(headers=headers, media_type=EXPORT_TYPES[chosen])
-        found = await begun(steps(archive.lists, span, limit=top, max_age=archive.max_age, known_at=known))
-        body = exported(chosen, found, limit=top, extras=archive.extras)
+        found = await begun(steps(services.lists, span, limit=top, max_age=services.max_age, known_at=known))
+        body = exported(chosen, found, limit=top, extras=services.extras)
         return StreamingResponse(body, headers=headers, media_type=EXPORT_TYPES[chosen])
 
     shown = {"summary": "Who was in the list, step by step", "responses": _SHOWN, "response_class": StreamingResponse}

@@ -9,12 +9,12 @@ from query_api.features.gaps.response import LONGEST, GapsAnswer, answered
 from query_api.http.parameters import Instant, asked_range
 from query_api.http.responses import STORE_RESPONSES
 from query_api.http.routing import answer
-from query_api.services import Archive
+from query_api.services import Services
 
 DAY = timedelta(days=1)
 
 
-def install(app: FastAPI, archive: Archive) -> None:
+def install(app: FastAPI, services: Services) -> None:
     """The gap ledger."""
 
     async def missing(
@@ -22,8 +22,8 @@ def install(app: FastAPI, archive: Archive) -> None:
         stop: Annotated[Instant, Query(alias="to")] = None,
     ) -> GapsAnswer:
         """Expected ticks that have no snapshot between two instants, by default the last day, at most a week."""
-        now = archive.clock()
+        now = services.clock()
         first, last = asked_range(start, stop, now, default=DAY, longest=LONGEST)
-        return await answered(archive.store, archive.series, first, last, now=now, spools=archive.spools)
+        return await answered(services.store, services.series, first, last, now=now, spools=services.spools)
 
     answer(app, "/v1/gaps", missing, summary="Where the archive has holes, and why", responses=STORE_RESPONSES)

@@ -22,7 +22,7 @@ from query_api.http.formats import table_csv
 from query_api.http.parameters import FormatName, Instant, asked_distance, asked_range, moving
 from query_api.http.problems import EXAMPLES, BadRequest
 from query_api.http.routing import answer
-from query_api.services import Archive
+from query_api.services import Services
 
 DAY = timedelta(days=1)
 EVER = timedelta(days=100 * 366)
@@ -52,10 +52,10 @@ FillName = Annotated[
 Most = Annotated[int, Query(ge=1, le=5000, description="How many steps to a page, at most", examples=[1000])]
 
 
-def install(app: FastAPI, archive: Archive) -> None:
+def install(app: FastAPI, services: Services) -> None:
     """Histories."""
-    assets = Assets(archive.store, archive.lists.pairs)
-    histories = Histories(archive.store, archive.lists.pairs)
+    assets = Assets(services.store, services.lists.pairs)
+    histories = Histories(services.store, services.lists.pairs)
 
     async def history(
         request: Request,
@@ -71,14 +71,14 @@ def install(app: FastAPI, archive: Archive) -> None:
 
         A `from` that moves with the clock begins at a whole multiple of `every`. A ticker is the one of `to`.
         """
-        now = archive.clock()
+        now = services.clock()
         chosen = negotiated(format, listed(request, "accept"))
         distance, how = _asked_every(every), _asked_fill(fill)
         first, last = asked_range(start, stop, now, default=DAY, longest=EVER)
         if moving(start):
             first = slot(first, distance)
         steps = Steps(first, last, distance, limit)
-        cmc_id = await assets.identified(id, last, max_age=archive.max_age)
+        cmc_id = await assets.identified(id, last, max_age=services.max_age)
         found = await histories.of(cmc_id, steps.all, distance, how)
         asked = {"every": every, "fill": how, "limit": str(limit), **({"format": chosen} if format else {})}
         following = _next(cmc_id, steps, asked)
@@ -86,7 +86,7 @@ def install(app: FastAPI, archive: Archive) -> None:
             body = orjson.dumps(_told(cmc_id, steps, how, found, following))
         else:
             body = table_csv(COLUMNS.values(), (tuple(point.values()) for point in found.points))
-        settled = not moving(start, stop) and not found.coverage.missing and last < now - distance - archive.max_age
+        settled = not moving(start, stop) and not found.coverage.missing and last < now - distance - services.max_age
         headers = {"etag": strong_tag(body), "cache-control": kept_for(settled), "vary": "Accept"}
         headers["x-coverage"] = ", ".join(f"{name}={count}" for name, count in asdict(found.coverage).items())
         if following:

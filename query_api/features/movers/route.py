@@ -30,13 +30,13 @@ from query_api.http.parameters import (
     moving,
 )
 from query_api.http.routing import answer
-from query_api.services import Archive
+from query_api.services import Services
 
 DAY = timedelta(days=1)
 EVER = timedelta(days=100 * 366)
 
 
-def install(app: FastAPI, archive: Archive) -> None:
+def install(app: FastAPI, services: Services) -> None:
     """Moves."""
 
     async def moved(
@@ -50,13 +50,13 @@ def install(app: FastAPI, archive: Archive) -> None:
         known_at: KnownAt = None,
     ) -> Response:
         """Who rose, fell, entered or left the top `top` between `from`, by default a day before, and `to`."""
-        now = archive.clock()
+        now = services.clock()
         chosen = negotiated(format, listed(request, "accept"))
         first, last = asked_range(start, stop, now, default=DAY, longest=EVER)
-        age = archive.max_age if max_age is None else asked_age(max_age)
+        age = services.max_age if max_age is None else asked_age(max_age)
         known = asked_known_at(known_at, now)
         lists = await asyncio.gather(
-            *(archive.top(at, limit=top, max_age=age, known_at=known, filters=filters) for at in (first, last))
+            *(services.top(at, limit=top, max_age=age, known_at=known, filters=filters) for at in (first, last))
         )
         rows = await asyncio.to_thread(movers, lists[0].rows, lists[1].rows)
         body = _json(lists, top, rows) if chosen == "json" else table_csv(COLUMNS.values(), rows.iter_rows())

@@ -16,8 +16,8 @@ from query_api.http.parameters import EPOCH, Instant, asked_bound
 from query_api.http.problems import EXAMPLES, BadRequest
 from query_api.http.responses import STORE_RESPONSES, TOP_RESPONSES
 from query_api.http.routing import answer
-from query_api.middleware.answer_cache import FRESH_UNTIL
-from query_api.services import Archive
+from query_api.middleware.answer_cache import CACHE_UNTIL
+from query_api.services import Services
 
 MOST = 500
 LONGEST = timedelta(days=7)
@@ -51,9 +51,9 @@ _SHOWN: dict[int | str, dict[str, Any]] = {
 }
 
 
-def install(app: FastAPI, archive: Archive) -> None:
+def install(app: FastAPI, services: Services) -> None:
     """The prices beside a list."""
-    lines = Sparklines(archive.store, archive.max_age)
+    lines = Sparklines(services.store, services.max_age)
 
     async def sparklines(
         request: Request,
@@ -64,13 +64,13 @@ def install(app: FastAPI, archive: Archive) -> None:
         ranks: Annotated[bool, Query(description="Whether to tell the source's ranks too")] = False,
     ) -> Response:
         """The prices of `ids` as of a few instants up to `to`, null where there is no snapshot."""
-        now = archive.clock()
+        now = services.clock()
         stop = asked_bound(to, now, "to")
         start = max(stop - asked_span(span), EPOCH)
         found = await lines.of(asked_ids(ids), start, stop, points, ranks=ranks)
-        request.scope[FRESH_UNTIL] = now.replace(microsecond=0) + SECOND
+        request.scope[CACHE_UNTIL] = now.replace(microsecond=0) + SECOND
         body = found.model_dump_json(by_alias=True, exclude_none=True).encode()
-        keep = HOUR_S if settled(stop, archive, now) and None not in found.ticks else SOON_S
+        keep = HOUR_S if settled(stop, services, now) and None not in found.ticks else SOON_S
         headers = {"etag": strong_tag(body), "cache-control": f"public, max-age={keep}"}
         return sent(request, body, headers, "application/json")
 
@@ -80,9 +80,9 @@ def install(app: FastAPI, archive: Archive) -> None:
     )  # fmt: skip
 
 
-def settled(at: datetime, archive: Archive, now: datetime) -> bool:
+def settled(at: datetime, services: Services, now: datetime) -> bool:
     """Whether no snapshot of an instant is still on its way."""
-    return at < now - archive.max_age
+    return at < now - services.max_age
 
 
 def asked_ids(text: str) -> list[int]:

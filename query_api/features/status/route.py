@@ -12,24 +12,24 @@ from query_api.features.status.disagreement import Disagreements
 from query_api.features.status.work import Status, status
 from query_api.http.responses import GUARDED, STORE_RESPONSES
 from query_api.http.routing import NO_PARAMETERS, answer, plain_text
-from query_api.services import Archive
+from query_api.services import Services
 
 PROBE = {status: told for status, told in STORE_RESPONSES.items() if status not in GUARDED}
 
 
-def install(app: FastAPI, archive: Archive, counters: Metrics) -> None:
+def install(app: FastAPI, services: Services, counters: Metrics) -> None:
     """Probes, status and metrics."""
-    disagreements = Disagreements(archive.store)
+    disagreements = Disagreements(services.store)
 
     async def current_status() -> Status:
         """Newest ticks, their ages, sources, credits and spools; expected against stored ticks of the last hour."""
-        now = archive.clock()
-        return await archive.flights.join(("status", now.replace(microsecond=0)), partial(told, now))
+        now = services.clock()
+        return await services.single_flight.share(("status", now.replace(microsecond=0)), partial(told, now))
 
     async def told(now: datetime) -> Status:
-        stands = await status(archive.store, archive.series, now, spools=archive.spools, notice=archive.notice)
+        stands = await status(services.store, services.series, now, spools=services.spools, notice=services.notice)
         try:
-            newest = await archive.top(now.replace(microsecond=0), limit=1, max_age=archive.max_age)
+            newest = await services.top(now.replace(microsecond=0), limit=1, max_age=services.max_age)
             return stands.model_copy(update={"rank_disagreement": await disagreements.of(newest)})
         except TopcoinsError:  # the list's own answer says why
             return stands
@@ -40,7 +40,7 @@ def install(app: FastAPI, archive: Archive, counters: Metrics) -> None:
 
     async def readyz() -> dict[str, str]:
         """The store answers a real query."""
-        await archive.flights.join("ready", archive.store.ready)
+        await services.single_flight.share("ready", services.store.ready)
         return {"status": "ready"}
 
     async def exposition() -> Response:

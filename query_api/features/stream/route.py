@@ -17,7 +17,7 @@ from lib.units import format_duration
 from query_api.features.stream.work import POSITION, REPLAY, Crowded, Feed, Listener, Position, parse_position
 from query_api.http.problems import EXAMPLES, BadRequest, problem
 from query_api.http.responses import STORE_RESPONSES
-from query_api.services import Archive
+from query_api.services import Services
 
 RETRY_MS = 2000
 RETRY_AFTER_S = "10"
@@ -68,7 +68,7 @@ class Missed(BaseModel):
     why: str
 
 
-def install(app: FastAPI, archive: Archive, feed: Feed) -> None:
+def install(app: FastAPI, services: Services, feed: Feed) -> None:
     """The stream."""
 
     async def listening(
@@ -83,7 +83,7 @@ def install(app: FastAPI, archive: Archive, feed: Feed) -> None:
         ] = None,
         header: Annotated[str | None, Header(alias="last-event-id", include_in_schema=False)] = None,
     ) -> AsyncIterator[Listener]:
-        async with feed.listening(asked_position(header or last_event_id, archive.clock)) as listener:
+        async with feed.listening(asked_position(header or last_event_id, services.clock)) as listener:
             yield listener
 
     async def stream(listener: Annotated[Listener, Depends(listening)]) -> AsyncIterator[ServerSentEvent]:

@@ -26,17 +26,17 @@ from query_api.http.parameters import (
 )
 from query_api.http.responses import TOP_RESPONSES
 from query_api.http.routing import answer
-from query_api.middleware.answer_cache import FRESH_UNTIL
+from query_api.middleware.answer_cache import CACHE_UNTIL
 from query_api.page import Page
 from query_api.page.route import document
-from query_api.services import Archive
+from query_api.services import Services
 
 SECOND = timedelta(seconds=1)
 
 
-def install(app: FastAPI, archive: Archive, page: Page) -> None:
+def install(app: FastAPI, services: Services, page: Page) -> None:
     """The list at both of its addresses; at `/` a browser gets the page."""
-    known = [*COLUMNS, *(field for extra in archive.extras for field in extra.fields)]
+    known = [*COLUMNS, *(field for extra in services.extras for field in extra.fields)]
     one = f" *(?:{'|'.join(known)}) *"
     which = Query(
         default=None,
@@ -59,26 +59,26 @@ def install(app: FastAPI, archive: Archive, page: Page) -> None:
         accept = listed(request, "accept")
         if request.url.path == "/" and prefers_page(format, accept):
             return document(request, page)
-        now = archive.clock()
+        now = services.clock()
         chosen = negotiated(format, accept)
         question = Question(
             at=asked_instant(datetime, now),
             moving=moving(datetime, known_at=known_at),
             limit=limit,
-            max_age=archive.max_age if max_age is None else asked_age(max_age),
+            max_age=services.max_age if max_age is None else asked_age(max_age),
             format=chosen,
             columns=asked_columns(columns, chosen, known),
             known_at=asked_known_at(known_at, now),
             filters=filters,
         )
-        found = await archive.top(
+        found = await services.top(
             question.at,
             limit=limit,
             max_age=question.max_age,
             known_at=question.known_at,
             filters=filters,
         )
-        request.scope[FRESH_UNTIL] = now.replace(microsecond=0) + SECOND
+        request.scope[CACHE_UNTIL] = now.replace(microsecond=0) + SECOND
         return await reply(request, question, found, now)
 
     for path, name, responses in (("/", "top", ROOT_RESPONSES), ("/v1/top", "top_v1", TOP_RESPONSES)):

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from lib.instants import DURATION, SHAPE, parse_instant
 from lib.units import parse_duration
 from query_api.http.problems import EXAMPLES
-from query_api.middleware.access import OPEN
+from query_api.middleware.access import PUBLIC_PATHS
 from tests.fakes import FakeClock
 from tests.unit.query_api.market import MARKET_CAP, NOW, calling, stocked
 from tests.unit.test_instants import TEXTS
@@ -48,8 +48,8 @@ async def test_the_committed_document_is_the_served_one(client) -> None:
 async def test_every_address_is_documented_with_the_errors_it_gives(client) -> None:
     paths = (await client.get("/openapi.json")).json()["paths"]
     given_by = {path: set(methods["get"]["responses"]) for path, methods in paths.items()}
-    guarded = {path for path, statuses in given_by.items() if {"401", "429"} <= statuses}
-    assert guarded == set(paths) - OPEN
+    needs_access = {path for path, statuses in given_by.items() if {"401", "429"} <= statuses}
+    assert needs_access == set(paths) - PUBLIC_PATHS
     given_by = {path: statuses - {"401", "429"} for path, statuses in given_by.items()}
     assert given_by == {
         "/": {"200", "304", "404", "406", "422", "503"},

@@ -9,7 +9,7 @@ import pytest
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from query_api.middleware.answer_cache import FRESH_UNTIL, LARGEST, Warm
+from query_api.middleware.answer_cache import CACHE_UNTIL, LARGEST, AnswerCache
 from tests.fakes import NOON, FakeClock
 
 SECOND = timedelta(seconds=1)
@@ -34,11 +34,11 @@ class App:
         scope["route"] = route = Route()
         self.routes.append(weakref.ref(route))
         if self._fresh:
-            scope[FRESH_UNTIL] = self._clock() + SECOND
+            scope[CACHE_UNTIL] = self._clock() + SECOND
         await Response(self._body)(scope, receive, send)
 
 
-async def ask(warm: Warm, query: bytes = b"") -> bytes:
+async def ask(warm: AnswerCache, query: bytes = b"") -> bytes:
     body = b""
 
     async def send(message: Any) -> None:
@@ -56,7 +56,7 @@ def clock() -> FakeClock:
 
 
 async def test_the_same_question_is_answered_once_in_its_time(clock):
-    warm = Warm(app := App(clock), clock=clock)
+    warm = AnswerCache(app := App(clock), clock=clock)
     assert [await ask(warm) for _ in range(3)] == [b"body"] * 3
     await ask(warm, b"limit=1")
     assert app.answered == 2
@@ -66,7 +66,7 @@ async def test_the_same_question_is_answered_once_in_its_time(clock):
 
 
 async def test_answers_whose_time_is_over_are_not_held(clock):
-    warm = Warm(app := App(clock), clock=clock)
+    warm = AnswerCache(app := App(clock), clock=clock)
     for number in range(50):
         await ask(warm, str(number).encode())
     clock.move(seconds=1)
@@ -77,7 +77,7 @@ async def test_answers_whose_time_is_over_are_not_held(clock):
 
 @pytest.mark.parametrize("kind", [{"body": bytes(LARGEST + 1)}, {"fresh": False}])
 async def test_what_is_too_large_or_has_no_time_is_not_kept(clock, kind):
-    warm = Warm(app := App(clock, **kind), clock=clock)
+    warm = AnswerCache(app := App(clock, **kind), clock=clock)
     await ask(warm)
     await ask(warm)
     assert app.answered == 2

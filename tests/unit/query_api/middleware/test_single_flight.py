@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from query_api.middleware.single_flight import Flights
+from query_api.middleware.single_flight import SingleFlight
 
 
 class Work:
@@ -31,18 +31,18 @@ async def until_idle() -> None:
 
 
 async def test_equal_questions_are_worked_on_once_and_others_on_their_own():
-    flights, work = Flights(), Work()
-    asked = [asyncio.create_task(flights.join(question, work)) for question in "aaab"]
+    single_flight, work = SingleFlight(), Work()
+    asked = [asyncio.create_task(single_flight.share(question, work)) for question in "aaab"]
     await until_idle()
     assert work.begun == 2
     work.go_on.set()
     assert await asyncio.gather(*asked) == [2, 2, 2, 2]
-    assert await flights.join("a", work) == 3
+    assert await single_flight.share("a", work) == 3
 
 
 async def test_a_caller_that_leaves_takes_nothing_from_the_others():
-    flights, work = Flights(), Work()
-    first, second = (asyncio.create_task(flights.join("a", work)) for _ in range(2))
+    single_flight, work = SingleFlight(), Work()
+    first, second = (asyncio.create_task(single_flight.share("a", work)) for _ in range(2))
     await until_idle()
     first.cancel()
     await until_idle()
@@ -52,13 +52,13 @@ async def test_a_caller_that_leaves_takes_nothing_from_the_others():
 
 
 async def test_the_work_ends_with_the_last_caller_and_the_next_one_begins_anew():
-    flights, work = Flights(), Work()
-    asked = [asyncio.create_task(flights.join("a", work)) for _ in range(2)]
+    single_flight, work = SingleFlight(), Work()
+    asked = [asyncio.create_task(single_flight.share("a", work)) for _ in range(2)]
     await until_idle()
     for one in asked:
         one.cancel()
     await asyncio.wait(asked)
-    later = asyncio.create_task(flights.join("a", work))
+    later = asyncio.create_task(single_flight.share("a", work))
     await until_idle()
     assert (work.begun, work.cut) == (2, 1)
     work.go_on.set()
@@ -66,7 +66,7 @@ async def test_the_work_ends_with_the_last_caller_and_the_next_one_begins_anew()
 
 
 async def test_an_error_reaches_all_who_wait_and_is_forgotten():
-    flights = Flights()
+    single_flight = SingleFlight()
     runs = 0
 
     async def fails() -> None:
@@ -76,8 +76,8 @@ async def test_an_error_reaches_all_who_wait_and_is_forgotten():
         raise ValueError("no")
 
     for turn in (1, 2):
-        answers = await asyncio.gather(*(flights.join("a", fails) for _ in range(3)), return_exceptions=True)
+        answers = await asyncio.gather(*(single_flight.share("a", fails) for _ in range(3)), return_exceptions=True)
         assert [str(answer) for answer in answers] == ["no"] * 3
         assert runs == turn
     with pytest.raises(ValueError, match="no"):
-        await flights.join("b", fails)
+        await single_flight.share("b", fails)

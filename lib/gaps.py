@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 
 from lib.clock import slot
-from lib.ingest.missed import UNKNOWN, Cause, Miss, _misses
+from lib.ingest.missed import UNKNOWN, Cause, MissedTick, find_missed
 from lib.snapshot import Marker
 from lib.store import Store
 
@@ -28,7 +28,7 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
-class Ledger:
+class SeriesGaps:
     """One series between two instants: the ticks it was to have, those it has, and the gaps between them."""
 
     markers: Sequence[Marker]
@@ -78,7 +78,7 @@ def expected(markers: Sequence[Marker], stop: datetime) -> list[datetime]:
     return [at for at in slots if at not in taken]
 
 
-def gaps(markers: Sequence[Marker], missing: Sequence[datetime], misses: Iterable[Miss]) -> list[Gap]:
+def gaps(markers: Sequence[Marker], missing: Sequence[datetime], misses: Iterable[MissedTick]) -> list[Gap]:
     """The missing slots as gaps: those with no marker between them are one. A miss belongs to the slot it is in."""
     ticks = [marker.tick for marker in markers]
     known = sorted([*ticks, *missing])
@@ -91,7 +91,7 @@ def gaps(markers: Sequence[Marker], missing: Sequence[datetime], misses: Iterabl
     return [_gap(list(run), written) for _, run in runs]
 
 
-def _gap(run: Sequence[datetime], written: Mapping[datetime, Miss]) -> Gap:
+def _gap(run: Sequence[datetime], written: Mapping[datetime, MissedTick]) -> Gap:
     known = [written[at] for at in run if at in written]
     causes: Counter[Cause] = Counter(miss.cause for miss in known)
     if nothing := len(run) - len(known):
@@ -101,7 +101,9 @@ def _gap(run: Sequence[datetime], written: Mapping[datetime, Miss]) -> Gap:
     return Gap(run[0], run[-1], len(run), cause, why, causes)
 
 
-async def ledger(store: Store, series: str, start: datetime, stop: datetime, *, now: datetime, folder: Path) -> Ledger:
+async def find_gaps(
+    store: Store, series: str, start: datetime, stop: datetime, *, now: datetime, folder: Path
+) -> SeriesGaps:
     """The gaps of a series with start <= tick <= stop; `folder` is its spool's, and need not be there.
 
     A tick is expected once its slot and one interval are past. Before the first snapshot of all no tick is expected,
@@ -110,7 +112,7 @@ async def ledger(store: Store, series: str, start: datetime, stop: datetime, *, 
     before, stored, misses = await asyncio.gather(
         store.nearest(series, start - timedelta(seconds=1)),
         store.markers(start, stop, series=series),
-        asyncio.to_thread(_misses, folder, start, stop),
+        asyncio.to_thread(find_missed, folder, start, stop),
     )
     markers = [*([before] if before else []), *stored]
     begun = slot(markers[0].tick, markers[0].interval) if markers else stop + timedelta.resolution
@@ -118,4 +120,4 @@ async def ledger(store: Store, series: str, start: datetime, stop: datetime, *, 
     if markers:
         due = min(stop, now - paces(markers)[-1])
         missing += [at for at in expected(markers, due) if at >= start]
-    return Ledger(stored, gaps(markers, missing, misses))
+    return SeriesGaps(stored, gaps(markers, missing, misses))

@@ -22,7 +22,7 @@ from lib.source import read_source
 from lib.store.address import open_store
 from query_api.app import create_app
 from query_api.asof.pair import COLUMNS
-from query_api.features.stream.work import Feed
+from query_api.features.stream.work import SnapshotStream
 from query_api.middleware.access import Access
 from query_api.middleware.connection_limits import Connections
 
@@ -60,13 +60,13 @@ def listening(chosen: Settings) -> list[socket.socket]:
 class Server(uvicorn.Server):
     """Lets the listeners of the stream go before it waits for running requests: theirs would never end."""
 
-    def __init__(self, config: uvicorn.Config, feed: Feed) -> None:
+    def __init__(self, config: uvicorn.Config, snapshot_stream: SnapshotStream) -> None:
         super().__init__(config)
-        self._feed = feed
+        self._snapshot_stream = snapshot_stream
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End."""
-        self._feed.end()
+        self._snapshot_stream.end()
         await super().shutdown(sockets)
 
 
@@ -74,7 +74,7 @@ async def serve(chosen: Settings) -> None:
     """Answer until told to stop; running requests finish."""
     store = open_store(chosen, utc_now)
     further = extras(chosen)
-    feed = Feed(store, [*OWN, *(series.name for series in further)], utc_now)
+    snapshot_stream = SnapshotStream(store, [*OWN, *(series.name for series in further)], utc_now)
     app = create_app(
         store,
         clock=utc_now,
@@ -82,7 +82,7 @@ async def serve(chosen: Settings) -> None:
         max_age=chosen.max_age,
         spools=chosen.spool_dir,
         extras=further,
-        feed=feed,
+        snapshot_stream=snapshot_stream,
         notice=chosen.notice,
         access=Access.of(chosen),
     )
@@ -98,7 +98,7 @@ async def serve(chosen: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, frame: None)  # uvicorn ends at these, then raises them again
     watching = asyncio.create_task(connections.watch())
-    await Server(config, feed).serve(sockets=sockets)
+    await Server(config, snapshot_stream).serve(sockets=sockets)
     watching.cancel()
     await store.close()
 

@@ -23,7 +23,7 @@ from query_api.features.movers import route as movers
 from query_api.features.sparklines import route as sparklines
 from query_api.features.status import route as status
 from query_api.features.stream import route as stream
-from query_api.features.stream.work import Feed
+from query_api.features.stream.work import SnapshotStream
 from query_api.features.top import route as top
 from query_api.http import problems
 from query_api.http.parameters import known_parameters
@@ -45,14 +45,14 @@ def create_app(
     max_age: timedelta,
     spools: Path,
     extras: Sequence[Series] = (),
-    feed: Feed | None = None,
+    snapshot_stream: SnapshotStream | None = None,
     notice: str = "",
     access: Access = EVERYBODY,
     timer: Timer = time.monotonic,
 ) -> ASGIApp:
     """The whole API over one store. Holds no other state than its metrics, the answers of this second and listeners.
 
-    Whoever has to let the listeners go hands in their `feed`.
+    Whoever has to let the listeners go hands in their `snapshot_stream`.
     """
     shared = Turns(store)
     lists = TopLists(shared, max_skew=max_skew, extras=extras)
@@ -79,6 +79,6 @@ def create_app(
     status.install(app, services, counters)
     sparklines.install(app, services)
     export.install(app, services)
-    stream.install(app, services, feed or Feed(store, services.series, clock))
+    stream.install(app, services, snapshot_stream or SnapshotStream(store, services.series, clock))
     answers = AnswerCache(Visits(SecurityHeaders(app, private=bool(access.keys))), clock=clock)
     return HangUp(Counted(with_access(answers, access, timer=timer), metrics=counters))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lib.clock import from_epoch
 from lib.errors import Malformed, SnapshotRefused, SourceMalformed
-from lib.gaps import Gap, Ledger, ledger
+from lib.gaps import Gap, SeriesGaps, find_gaps
 from lib.ingest.delivery import Delivery, Spooled
 from lib.ingest.gate import Gate
 from lib.ingest.spool import Spool
@@ -48,7 +48,7 @@ class Bought:
     credits: float
 
 
-def calls(source: Source, held: Ledger, assets: int) -> list[Call]:
+def calls(source: Source, held: SeriesGaps, assets: int) -> list[Call]:
     """The calls that could fill something: for each day that ends in a gap, and is not bought yet."""
     assert source.daily, f"{source.name} tells no past days"
     price = -(-assets // source.daily.assets_per_credit)
@@ -135,7 +135,7 @@ async def offers(
     found = []
     for source in sources:
         name = source.series.name
-        held = await ledger(store, name, start, now, now=now, folder=spools / name)
+        held = await find_gaps(store, name, start, now, now=now, folder=spools / name)
         found.append(Offer(source, held.gaps, calls(source, held, assets)))
     return found
 

@@ -18,7 +18,7 @@ from lib import settings
 from lib.cli.forecast import DAY, YEAR, in_a_year, sqlite_bytes_per_tick
 from lib.clock import Clock, isoformat
 from lib.errors import SettingsRejected, TopcoinsError
-from lib.gaps import ledger
+from lib.gaps import find_gaps
 from lib.ingest.credits import told_plans
 from lib.ingest.service import find_source
 from lib.schema import OWN
@@ -219,7 +219,7 @@ async def _gaps(store: Store, now: datetime, spools: Path) -> list[Finding]:
     found = []
     for name in OWN:
         try:
-            day = await ledger(store, name, now - DAY, now, now=now, folder=spools / name)
+            day = await find_gaps(store, name, now - DAY, now, now=now, folder=spools / name)
         except TopcoinsError:
             return []  # the store's own finding says why
         if not day.expected:

@@ -76,7 +76,7 @@ WAITS = "fetched, and waits in the spool for the store"
 
 
 @dataclass(frozen=True, slots=True)
-class Miss:
+class MissedTick:
     """A tick that gave no snapshot, and why."""
 
     tick: datetime
@@ -89,14 +89,14 @@ def cause_of(error: Exception) -> Cause:
     return next((cause for kind, cause in CAUSES if isinstance(error, kind)), "crash")
 
 
-class Misses:
+class MissedTicks:
     """One series' failed ticks, in a file beside its spool. Only the newest are kept."""
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / FILE
-        self._held: deque[Miss] = deque(maxlen=MOST_HELD)
+        self._held: deque[MissedTick] = deque(maxlen=MOST_HELD)
 
-    def note(self, *misses: Miss) -> None:
+    def record(self, *misses: MissedTick) -> None:
         """Write misses down. Those a disk does not take now are held and written with the next."""
         held = len(self._held)
         self._held.extend(misses)
@@ -129,7 +129,7 @@ class Misses:
         os.replace(part, self._file)
 
 
-def noted(folder: Path, start: datetime, stop: datetime) -> list[Miss]:
+def read_missed(folder: Path, start: datetime, stop: datetime) -> list[MissedTick]:
     """The misses with start <= tick <= stop; a line that can't be read is left out."""
     try:
         lines = (folder / FILE).read_bytes().splitlines()
@@ -139,7 +139,7 @@ def noted(folder: Path, start: datetime, stop: datetime) -> list[Miss]:
     for line in lines:
         try:
             told = orjson.loads(line)
-            miss = Miss(from_epoch(told["tick"]), told["cause"], str(told["why"]))
+            miss = MissedTick(from_epoch(told["tick"]), told["cause"], str(told["why"]))
         except (KeyError, TypeError, ValueError, OverflowError, OSError):
             continue
         if start <= miss.tick <= stop and miss.cause in get_args(Cause):
@@ -147,7 +147,7 @@ def noted(folder: Path, start: datetime, stop: datetime) -> list[Miss]:
     return found
 
 
-def _misses(folder: Path, start: datetime, stop: datetime) -> list[Miss]:
+def find_missed(folder: Path, start: datetime, stop: datetime) -> list[MissedTick]:
     """What was written down, and what lies in the spool: fetched, and not in the store."""
-    held = [Miss(entry.tick, "store", WAITS) for entry in waiting(folder) if start <= entry.tick <= stop]
-    return [*noted(folder, start, stop), *held]
+    held = [MissedTick(entry.tick, "store", WAITS) for entry in waiting(folder) if start <= entry.tick <= stop]
+    return [*read_missed(folder, start, stop), *held]

@@ -18,7 +18,7 @@ from lib import log, settings
 from lib.clock import Clock, utc_now
 from lib.errors import SettingsRejected
 from lib.ingest.delivery import Delivery, Spooled
-from lib.ingest.missed import Miss, Misses
+from lib.ingest.missed import MissedTick, MissedTicks
 from lib.ingest.poll import Poll
 from lib.ingest.spool import Spool
 from lib.ingest.tick import Ingest
@@ -105,10 +105,10 @@ async def poll(service: str, plan: Plan, chosen: Settings, *, clock: Clock, stop
 
         def spooled(series: Series) -> Delivery:
             folder = chosen.spool_dir / series.name
-            misses = Misses(folder)
+            misses = MissedTicks(folder)
 
             def lost(tick: datetime, why: str) -> None:
-                misses.note(Miss(tick, "store", why))
+                misses.record(MissedTick(tick, "store", why))
 
             spool = Spool(folder, limit=chosen.spool_limit, lost=lost)
             spool.open()

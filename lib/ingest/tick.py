@@ -12,7 +12,7 @@ from lib.errors import SourceUnavailable, TopcoinsError
 from lib.ingest.credits import CreditPlanner
 from lib.ingest.delivery import Delivery
 from lib.ingest.gate import Gate
-from lib.ingest.missed import Cause, Miss, Misses, cause_of
+from lib.ingest.missed import Cause, MissedTick, MissedTicks, cause_of
 from lib.schema import Series
 from lib.snapshot import Snapshot
 from lib.source import Reading, Source
@@ -52,7 +52,7 @@ class Ingest:
             source.name: CreditPlanner(source, asked=source.interval(interval), clock=clock, folder=folder)
             for source in sources
         }
-        self._misses = Misses(folder) if folder else None
+        self._misses = MissedTicks(folder) if folder else None
         self._before: Snapshot | None = None
         self._failed = 0
         self._used = sources[0].name
@@ -82,7 +82,7 @@ class Ingest:
     def missed(self, slots: Sequence[datetime], cause: Cause, why: str) -> None:
         """Write down ticks that came to nothing."""
         if self._misses:
-            self._misses.note(*(Miss(slot, cause, why) for slot in slots))
+            self._misses.record(*(MissedTick(slot, cause, why) for slot in slots))
 
     async def _fetched(self, slot: datetime, backfilled: bool) -> Snapshot | None:
         try:

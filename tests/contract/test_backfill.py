@@ -13,7 +13,7 @@ from lib.archive.backfill import Bought, Offer, calls, fill, offers
 from lib.cli.forecast import sample_snapshot
 from lib.clock import Clock
 from lib.errors import SnapshotRefused, SourceRejected
-from lib.gaps import Gap, Ledger, ledger
+from lib.gaps import Gap, SeriesGaps, find_gaps
 from lib.schema import PRICE, VOLUME_RANK
 from lib.simulator import Market, create_app
 from lib.source import Source, read_source
@@ -91,9 +91,9 @@ async def test_a_day_is_bought_with_its_own_time_marked_and_for_the_price_that_w
 
 
 async def test_a_bought_day_makes_no_minute_less_missing(sold, gapped, tmp_path):
-    before = await ledger(gapped, PRICE.name, BEFORE, NOON, now=NOON, folder=tmp_path)
+    before = await find_gaps(gapped, PRICE.name, BEFORE, NOON, now=NOON, folder=tmp_path)
     await bought(sold, gapped, tmp_path)
-    after = await ledger(gapped, PRICE.name, BEFORE, NOON, now=NOON, folder=tmp_path)
+    after = await find_gaps(gapped, PRICE.name, BEFORE, NOON, now=NOON, folder=tmp_path)
     assert (after.missing, after.stored) == (before.missing - 2, before.stored + 2)
 
 
@@ -131,5 +131,5 @@ def test_a_day_counts_only_where_its_end_is_missing(clock):
         (end - DAY + MINUTE, end + DAY - MINUTE, 2879, 1),
         (end - DAY, end + DAY, 2881, 3),
     ):
-        held = Ledger([], [Gap(first, last, ticks, "not running", None, {})])
+        held = SeriesGaps([], [Gap(first, last, ticks, "not running", None, {})])
         assert len(calls(price, held, 100)) == days

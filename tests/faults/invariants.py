@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 
 from lib.clock import from_epoch, isoformat
-from lib.gaps import ledger
+from lib.gaps import find_gaps
 from lib.ingest.spool import counted, waiting
 from lib.snapshot import Marker, unpack_ids
 from lib.store import Store
@@ -77,7 +77,7 @@ async def causes(world: World, series: str) -> dict[str, int]:
     """The missing ticks of the last month by cause: the ledger that /v1/gaps tells."""
     now, store = world.clock.now, world.open_reader()
     try:
-        found = await ledger(store, series, now - MONTH, now, now=now, folder=world.spool_of(series))
+        found = await find_gaps(store, series, now - MONTH, now, now=now, folder=world.spool_of(series))
     finally:
         await store.close()
     told: Counter[str] = Counter()

@@ -7,7 +7,7 @@ import pytest
 
 import ingest_price
 from lib.clock import utc_now
-from lib.gaps import ledger
+from lib.gaps import find_gaps
 from lib.store.sqlite import SqliteStore
 from tests.flow.conftest import environ, stage
 
@@ -71,7 +71,7 @@ async def causes(stage) -> dict[str, int]:
     """The missing ticks by cause."""
     now, store = utc_now(), SqliteStore(stage.store, clock=utc_now)
     try:
-        found = await ledger(
+        found = await find_gaps(
             store, "price", now - MANY_TICKS, now, now=now, folder=stage.store.parent / "spool" / "price"
         )
     finally:

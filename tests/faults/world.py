@@ -14,7 +14,7 @@ import ingest_price
 import ingest_rank
 from lib.clock import Clock
 from lib.ingest.delivery import Delivery, Spooled
-from lib.ingest.missed import Miss, Misses
+from lib.ingest.missed import MissedTick, MissedTicks
 from lib.ingest.spool import Spool, Write
 from lib.ingest.tick import Ingest
 from lib.schema import PRICE, VOLUME_RANK, Series
@@ -97,10 +97,10 @@ class World:
         """A process that fills a series, from its start to its end."""
         store = self.open_store()
         folder = self.spool_of(series)
-        misses = Misses(folder)
+        misses = MissedTicks(folder)
 
         def lost(tick: datetime, why: str) -> None:
-            misses.note(Miss(tick, "store", why))
+            misses.record(MissedTick(tick, "store", why))
 
         spool = Spool(folder, limit=self.limit, lost=lost, write=self.write)
         spool.open()

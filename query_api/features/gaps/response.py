@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field
 
-from lib.gaps import Ledger, ledger
+from lib.gaps import SeriesGaps, find_gaps
 from lib.ingest.missed import Cause
 from lib.store import Store
 
@@ -30,7 +30,7 @@ class GapAnswer(BaseModel):
     causes: Mapping[Cause, int]
 
 
-class SeriesGaps(BaseModel):
+class SeriesGapsAnswer(BaseModel):
     """One series: stored + missing = expected, from its first snapshot on."""
 
     expected: int
@@ -44,21 +44,23 @@ class GapsAnswer(BaseModel):
 
     start: datetime = Field(serialization_alias="from")
     stop: datetime = Field(serialization_alias="to")
-    series: dict[str, SeriesGaps]
+    series: dict[str, SeriesGapsAnswer]
 
 
 async def answered(
     store: Store, series: Sequence[str], start: datetime, stop: datetime, *, now: datetime, spools: Path
 ) -> GapsAnswer:
     """The gaps with start <= tick <= stop. A tick is expected once its slot and one interval are past."""
-    found = await asyncio.gather(*(ledger(store, name, start, stop, now=now, folder=spools / name) for name in series))
+    found = await asyncio.gather(
+        *(find_gaps(store, name, start, stop, now=now, folder=spools / name) for name in series)
+    )
     told = {name: _told(one) for name, one in zip(series, found, strict=True)}
     return GapsAnswer(start=start, stop=stop, series=told)
 
 
-def _told(found: Ledger) -> SeriesGaps:
+def _told(found: SeriesGaps) -> SeriesGapsAnswer:
     gaps = [
         GapAnswer(first=gap.first, last=gap.last, ticks=gap.ticks, cause=gap.cause, why=gap.why, causes=gap.causes)
         for gap in found.gaps
     ]
-    return SeriesGaps(expected=found.expected, stored=found.stored, missing=found.missing, gaps=gaps)
+    return SeriesGapsAnswer(expected=found.expected, stored=found.stored, missing=found.missing, gaps=gaps)

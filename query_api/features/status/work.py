@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from lib.gaps import ledger
+from lib.gaps import find_gaps
 from lib.ingest.credits import FILE as PLAN_FILE
 from lib.ingest.missed import Cause
 from lib.ingest.spool import counted
@@ -89,7 +89,7 @@ async def _series(store: Store, name: str, now: datetime, folder: Path) -> Serie
     newest, first, hour, spool, plan = await asyncio.gather(
         store.nearest(name, now),
         store.first(name),
-        ledger(store, name, now - HOUR, now, now=now, folder=folder),
+        find_gaps(store, name, now - HOUR, now, now=now, folder=folder),
         asyncio.to_thread(_spool, folder),
         asyncio.to_thread(_plan, folder),
     )

@@ -14,7 +14,15 @@ from lib.clock import Clock, isoformat
 from lib.instants import CLOCK_DIFFERENCE
 from lib.snapshot import Marker
 from lib.units import format_duration
-from query_api.features.stream.work import POSITION, REPLAY, Crowded, Feed, Listener, Position, parse_position
+from query_api.features.stream.work import (
+    POSITION,
+    REPLAY,
+    Listener,
+    Position,
+    SnapshotStream,
+    TooManyListeners,
+    parse_position,
+)
 from query_api.http.problems import EXAMPLES, BadRequest, problem
 from query_api.http.responses import STORE_RESPONSES
 from query_api.services import Services
@@ -68,7 +76,7 @@ class Missed(BaseModel):
     why: str
 
 
-def install(app: FastAPI, services: Services, feed: Feed) -> None:
+def install(app: FastAPI, services: Services, snapshot_stream: SnapshotStream) -> None:
     """The stream."""
 
     async def listening(
@@ -83,7 +91,7 @@ def install(app: FastAPI, services: Services, feed: Feed) -> None:
         ] = None,
         header: Annotated[str | None, Header(alias="last-event-id", include_in_schema=False)] = None,
     ) -> AsyncIterator[Listener]:
-        async with feed.listening(asked_position(header or last_event_id, services.clock)) as listener:
+        async with snapshot_stream.listening(asked_position(header or last_event_id, services.clock)) as listener:
             yield listener
 
     async def stream(listener: Annotated[Listener, Depends(listening)]) -> AsyncIterator[ServerSentEvent]:
@@ -98,7 +106,7 @@ def install(app: FastAPI, services: Services, feed: Feed) -> None:
         async for marker in listener.snapshots():
             yield ServerSentEvent(event="snapshot", id=listener.id, data=_new(marker))
 
-    app.add_exception_handler(Crowded, _crowded)
+    app.add_exception_handler(TooManyListeners, _crowded)
     app.get("/v1/stream", summary="New snapshots as they come", response_class=EventSourceResponse, responses=_SHOWN)(
         stream
     )

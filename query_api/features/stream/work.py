@@ -31,7 +31,7 @@ Sleep = Callable[[float], Awaitable[None]]
 log = structlog.get_logger()
 
 
-class Crowded(TopcoinsError):
+class TooManyListeners(TopcoinsError):
     """As many listen as may, or the service is ending."""
 
 
@@ -90,7 +90,7 @@ class Listener:
                 yield marker
 
 
-class Feed:
+class SnapshotStream:
     """Tells every listener of each new snapshot. One that comes later than a newer one of its series is no news."""
 
     def __init__(
@@ -113,9 +113,9 @@ class Feed:
 
     @asynccontextmanager
     async def listening(self, since: Position | None = None) -> AsyncIterator[Listener]:
-        """Listen from now on, or from a position; Crowded when too many do."""
+        """Listen from now on, or from a position; TooManyListeners when too many do."""
         if self._ending or len(self._listeners) >= self._most:
-            raise Crowded(f"{len(self._listeners)} listen already, and no more may; try again later")
+            raise TooManyListeners(f"{len(self._listeners)} listen already, and no more may; try again later")
         listener = Listener()
         self._listeners.add(listener)  # before anything is read, so that nothing can come between
         try:

@@ -16,7 +16,7 @@ from lib.cli.doctor import Finding, as_json, examine, findings_of, show
 from lib.cli.forecast import in_a_year, sample_snapshot, sqlite_bytes_per_tick
 from lib.clock import utc_now
 from lib.ingest.delivery import Direct
-from lib.ingest.missed import Miss, Misses
+from lib.ingest.missed import MissedTick, MissedTicks
 from lib.schema import PRICE, VOLUME_RANK
 from lib.simulator import Market, Plan, create_app
 from lib.store.influx.disk import row_size
@@ -136,7 +136,7 @@ def test_the_gaps_of_the_last_day_are_told_with_their_causes_and_many_are_wrong(
         "gaps of price", False, "1 of the last day's 3 ticks are missing: 1 x not running"
     )
     (tmp_path / "spool" / "price").mkdir(parents=True)
-    Misses(tmp_path / "spool" / "price").note(Miss(NOON - MINUTE, "credits", "used up"))
+    MissedTicks(tmp_path / "spool" / "price").record(MissedTick(NOON - MINUTE, "credits", "used up"))
     assert findings(environ, clock)["gaps of price"].seen.endswith("missing: 1 x credits")
     filled(environ, clock, minutes_ago=1)
     assert findings(environ, clock)["gaps of price"] == Finding(

@@ -16,9 +16,9 @@ from query_api.features.stream.work import (
     LOOK,
     REPLAY,
     SELDOM,
-    Crowded,
-    Feed,
     Listener,
+    SnapshotStream,
+    TooManyListeners,
     parse_position,
     position_text,
 )
@@ -83,8 +83,8 @@ def naps() -> Naps:
 
 
 @pytest.fixture
-def feed(store: CountingStore, clock: FakeClock, naps: Naps) -> Feed:
-    return Feed(store, SERIES, clock, sleep=naps, most=3)
+def stream(store: CountingStore, clock: FakeClock, naps: Naps) -> SnapshotStream:
+    return SnapshotStream(store, SERIES, clock, sleep=naps, most=3)
 
 
 @pytest.fixture
@@ -118,8 +118,8 @@ async def hears_nothing(listener: Listener) -> bool:
     return [marker async for marker in listener.snapshots()] == []
 
 
-async def test_every_listener_is_told_each_new_snapshot_and_one_poller_asks_for_all(feed, store, clock, naps, stack):
-    listeners = [await stack.enter_async_context(feed.listening()) for _ in range(3)]
+async def test_every_listener_is_told_each_new_snapshot_and_one_poller_asks_for_all(stream, store, clock, naps, stack):
+    listeners = [await stack.enter_async_context(stream.listening()) for _ in range(3)]
     clock.move(minutes=2)
     due = await come(store, 1, 2)
     before = store.asked
@@ -131,15 +131,17 @@ async def test_every_listener_is_told_each_new_snapshot_and_one_poller_asks_for_
         assert await hears_nothing(listener)
 
 
-async def test_who_comes_back_with_an_id_is_told_what_came_meanwhile_and_then_goes_on(feed, store, clock, naps, stack):
-    async with feed.listening() as before:
+async def test_who_comes_back_with_an_id_is_told_what_came_meanwhile_and_then_goes_on(
+    stream, store, clock, naps, stack
+):
+    async with stream.listening() as before:
         clock.move(minutes=1)
         first = await come(store, 1)
         await naps.end()
         assert await heard(before, 1) == first[:1]  # cut between the two of a minute
     clock.move(minutes=3)
     missed = await come(store, 2, 3)
-    again = await stack.enter_async_context(feed.listening(parse_position(before.id)))
+    again = await stack.enter_async_context(stream.listening(parse_position(before.id)))
     clock.move(minutes=1)
     last = await come(store, 4)
     await naps.end()
@@ -162,24 +164,24 @@ async def test_a_snapshot_that_comes_while_a_listener_enters_is_told_once(store,
 
     slow = Slow(clock)
     slow.snapshots = dict(store.snapshots)
-    feed = Feed(slow, SERIES, clock, sleep=naps)
-    listener = await stack.enter_async_context(feed.listening({"price": NEWEST, "volume_rank": NEWEST}))
+    stream = SnapshotStream(slow, SERIES, clock, sleep=naps)
+    listener = await stack.enter_async_context(stream.listening({"price": NEWEST, "volume_rank": NEWEST}))
     await naps.end()
     await naps.end()
     assert tuple(await heard(listener, 2)) == slow.late
     assert await hears_nothing(listener)
 
 
-async def test_an_id_that_is_too_old_is_answered_with_what_is_missed_and_the_rest(feed, store, clock, stack):
+async def test_an_id_that_is_too_old_is_answered_with_what_is_missed_and_the_rest(stream, store, clock, stack):
     clock.move(hours=6)
     due = await come(store, 1)
-    listener = await stack.enter_async_context(feed.listening({"price": NEWEST - 20 * MINUTE, "gone": NEWEST}))
+    listener = await stack.enter_async_context(stream.listening({"price": NEWEST - 20 * MINUTE, "gone": NEWEST}))
     assert listener.missed == (NEWEST - 20 * MINUTE, clock() - REPLAY) == (NEWEST - 20 * MINUTE, NOW)
     assert await heard(listener, 1) == due[:1]
 
 
-async def test_a_snapshot_older_than_one_told_is_no_news(feed, store, clock, naps, stack):
-    listener = await stack.enter_async_context(feed.listening())
+async def test_a_snapshot_older_than_one_told_is_no_news(stream, store, clock, naps, stack):
+    listener = await stack.enter_async_context(stream.listening())
     await come(store, -20)
     clock.move(minutes=1)
     due = await come(store, 1)
@@ -188,8 +190,8 @@ async def test_a_snapshot_older_than_one_told_is_no_news(feed, store, clock, nap
     assert await hears_nothing(listener)
 
 
-async def test_the_poller_sleeps_until_a_tick_is_due_then_looks_ever_more_seldom(feed, clock, naps, stack):
-    await stack.enter_async_context(feed.listening())
+async def test_the_poller_sleeps_until_a_tick_is_due_then_looks_ever_more_seldom(stream, clock, naps, stack):
+    await stack.enter_async_context(stream.listening())
     for seconds in (0, 29.75, 1, 40, 400):
         clock.move(seconds=seconds)
         await naps.end()
@@ -199,24 +201,24 @@ async def test_the_poller_sleeps_until_a_tick_is_due_then_looks_ever_more_seldom
 
 async def test_the_first_snapshot_of_all_is_told(clock, naps, stack):
     empty = CountingStore(clock)
-    listener = await stack.enter_async_context(Feed(empty, SERIES, clock, sleep=naps).listening())
+    listener = await stack.enter_async_context(SnapshotStream(empty, SERIES, clock, sleep=naps).listening())
     due = await come(empty, 0)
     await naps.end()
     assert listener.id == ""
     assert await heard(listener, 2) == due
 
 
-async def test_when_the_last_listener_has_gone_nobody_asks_the_store(feed, store, naps):
-    async with feed.listening():
+async def test_when_the_last_listener_has_gone_nobody_asks_the_store(stream, store, naps):
+    async with stream.listening():
         await naps.end()
         (poller,) = asyncio.all_tasks() - {asyncio.current_task()}
-    assert feed.listeners == 0
+    assert stream.listeners == 0
     await asyncio.wait([poller], timeout=5)
     assert poller.cancelled()
 
 
-async def test_a_store_that_is_away_is_waited_for(feed, store, clock, naps, stack):
-    listener = await stack.enter_async_context(feed.listening())
+async def test_a_store_that_is_away_is_waited_for(stream, store, clock, naps, stack):
+    listener = await stack.enter_async_context(stream.listening())
     clock.move(minutes=1)
     due = await come(store, 1)
     store.failure = StoreUnavailable("away")
@@ -227,24 +229,24 @@ async def test_a_store_that_is_away_is_waited_for(feed, store, clock, naps, stac
     assert await heard(listener, 2) == due
 
 
-async def test_a_store_that_is_away_lets_nobody_enter_and_leaves_nothing(feed, store):
+async def test_a_store_that_is_away_lets_nobody_enter_and_leaves_nothing(stream, store):
     store.failure = StoreUnavailable("away")
     with pytest.raises(StoreUnavailable):
-        await feed.listening().__aenter__()
-    assert feed.listeners == 0
+        await stream.listening().__aenter__()
+    assert stream.listeners == 0
 
 
-async def test_one_more_than_may_listen_is_refused_until_one_goes(feed, stack):
+async def test_one_more_than_may_listen_is_refused_until_one_goes(stream, stack):
     for _ in range(2):
-        await stack.enter_async_context(feed.listening())
-    async with feed.listening():
-        with pytest.raises(Crowded, match="3 listen already"):
-            await feed.listening().__aenter__()
-    await stack.enter_async_context(feed.listening())
+        await stack.enter_async_context(stream.listening())
+    async with stream.listening():
+        with pytest.raises(TooManyListeners, match="3 listen already"):
+            await stream.listening().__aenter__()
+    await stack.enter_async_context(stream.listening())
 
 
-async def test_who_does_not_take_what_it_is_told_is_let_go_alone(feed, store, clock, naps, stack):
-    slow, quick = [await stack.enter_async_context(feed.listening()) for _ in range(2)]
+async def test_who_does_not_take_what_it_is_told_is_let_go_alone(stream, store, clock, naps, stack):
+    slow, quick = [await stack.enter_async_context(stream.listening()) for _ in range(2)]
     for minute in range(1, BACKLOG // 2 + 2):
         clock.move(minutes=1)
         due = await come(store, minute)
@@ -264,37 +266,37 @@ def test_what_is_no_id_is_refused(text):
 
 
 async def streamed(
-    store: CountingStore, clock: FakeClock, feed: Feed, naps: Naps, query: str = "", **headers: str
+    store: CountingStore, clock: FakeClock, stream: SnapshotStream, naps: Naps, query: str = "", **headers: str
 ) -> list[str]:
     """What a listener gets that enters shortly before the service ends."""
-    async with calling(store, clock, feed=feed) as client:
+    async with calling(store, clock, snapshot_stream=stream) as client:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         asking = asyncio.create_task(client.get(f"/v1/stream{query}", headers=named))
         await naps.begun()
-        feed.end()
+        stream.end()
         answer = await asking
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert answer.headers["cache-control"] == "no-cache"
-    assert feed.listeners == 0
+    assert stream.listeners == 0
     return answer.text.split("\n\n")
 
 
 async def test_a_stream_begins_with_the_id_to_come_back_with_and_ends_when_the_service_does(store, clock, naps):
-    feed = Feed(store, SERIES, clock, sleep=naps)
-    first, *rest = await streamed(store, clock, feed, naps)
+    stream = SnapshotStream(store, SERIES, clock, sleep=naps)
+    first, *rest = await streamed(store, clock, stream, naps)
     assert f"id: {position_text(dict.fromkeys(SERIES, NEWEST))}" in first.splitlines()
     assert rest == [""]
-    with pytest.raises(Crowded):
-        await feed.listening().__aenter__()
+    with pytest.raises(TooManyListeners):
+        await stream.listening().__aenter__()
 
 
 @pytest.mark.parametrize("by_header", [True, False])
 async def test_a_listener_that_comes_back_is_sent_each_event_with_its_id(store, clock, naps, by_header):
-    feed = Patient(store, SERIES, clock, sleep=naps)
+    stream = Patient(store, SERIES, clock, sleep=naps)
     id_ = position_text(dict.fromkeys(SERIES, NEWEST - MINUTE))
     asked = {"last_event_id": id_} if by_header else {}
-    _, *events, end = await streamed(store, clock, feed, naps, "" if by_header else f"?last_event_id={id_}", **asked)
+    _, *events, end = await streamed(store, clock, stream, naps, "" if by_header else f"?last_event_id={id_}", **asked)
     assert end == ""
     names = [event.splitlines()[0] for event in events]
     assert names == ["event: snapshot"] * 2
@@ -302,7 +304,7 @@ async def test_a_listener_that_comes_back_is_sent_each_event_with_its_id(store, 
     assert events[1].endswith(f"\nid: {position_text(dict.fromkeys(SERIES, NEWEST))}")
 
 
-class Patient(Feed):
+class Patient(SnapshotStream):
     """Ends only after what is to be told again has been taken."""
 
     def end(self) -> None:
@@ -311,7 +313,9 @@ class Patient(Feed):
 
 
 async def test_a_listener_too_many_is_told_when_to_come_back(store, clock, naps):
-    async with calling(store, clock, feed=Feed(store, SERIES, clock, sleep=naps, most=0)) as client:
+    async with calling(
+        store, clock, snapshot_stream=SnapshotStream(store, SERIES, clock, sleep=naps, most=0)
+    ) as client:
         answer = await client.get("/v1/stream")
     assert answer.status_code == 503
     assert int(answer.headers["retry-after"]) > 0
@@ -320,7 +324,7 @@ async def test_a_listener_too_many_is_told_when_to_come_back(store, clock, naps)
 
 @pytest.mark.parametrize(("id_", "why"), [("price", "is no id of an event"), ("price:99999999999", "in the future")])
 async def test_a_wrong_id_is_named_with_a_valid_one(store, clock, naps, id_, why):
-    async with calling(store, clock, feed=Feed(store, SERIES, clock, sleep=naps)) as client:
+    async with calling(store, clock, snapshot_stream=SnapshotStream(store, SERIES, clock, sleep=naps)) as client:
         answer: httpx.Response = await client.get("/v1/stream", params={"last_event_id": id_})
     told = answer.json()
     assert (answer.status_code, told["parameter"], told["value"]) == (422, "last_event_id", id_)
@@ -330,9 +334,9 @@ async def test_a_wrong_id_is_named_with_a_valid_one(store, clock, naps, id_, why
 
 async def test_an_old_id_is_answered_with_an_event_that_says_so(store, clock, naps):
     clock.move(hours=7)
-    feed = Feed(store, SERIES, clock, sleep=naps)
+    stream = SnapshotStream(store, SERIES, clock, sleep=naps)
     id_ = position_text(dict.fromkeys(SERIES, NEWEST - SECOND))
-    events = await streamed(store, clock, feed, naps, f"?last_event_id={id_}")
+    events = await streamed(store, clock, stream, naps, f"?last_event_id={id_}")
     assert events[1].startswith('event: missed\ndata: {"after":"2026-11-17T14:36:59Z"')
     assert timedelta(hours=6) == REPLAY
     assert "only the last 6h are told again" in events[1]

@@ -20,7 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from lib.cli.forecast import sample_snapshot
 from lib.clock import isoformat
 from lib.errors import StoreMalformed, StoreRejected, StoreUnavailable
-from lib.ingest.missed import Cause, Miss, Misses
+from lib.ingest.missed import Cause, MissedTick, MissedTicks
 from lib.ingest.spool import Spool
 from lib.schema import PRICE
 from query_api.http.content_type import negotiated
@@ -791,10 +791,10 @@ async def test_the_gaps_are_named_with_their_causes(clock, tmp_path) -> None:
     store = CountingStore(clock)
     await fill(store, [Prices(NEWEST - n * MINUTE, [(1, "BTC", "Bitcoin", 1.0, 1.0)]) for n in (0, 1, 5, 9)])
     (tmp_path / "price").mkdir()
-    misses = Misses(tmp_path / "price")
+    misses = MissedTicks(tmp_path / "price")
     missed: list[tuple[int, Cause]] = [(2, "source away"), (3, "source away"), (4, "credits"), (6, "credits")]
     for n, cause in missed:
-        misses.note(Miss(NEWEST - n * MINUTE, cause, f"why {n}"))
+        misses.record(MissedTick(NEWEST - n * MINUTE, cause, f"why {n}"))
     async with calling(store, clock, spools=tmp_path) as client:
         answer = (await client.get("/v1/gaps?from=now-1h")).json()
         gauges = await metrics(client)
@@ -829,8 +829,8 @@ async def test_a_snapshot_that_waits_for_the_store_is_a_gap_of_the_store(clock, 
 
 async def test_failures_before_the_first_snapshot_are_gaps_too(clock, tmp_path) -> None:
     (tmp_path / "price").mkdir()
-    misses = Misses(tmp_path / "price")
-    misses.note(*(Miss(NEWEST - n * MINUTE, "source refused us", "bad key") for n in (2, 1)))
+    misses = MissedTicks(tmp_path / "price")
+    misses.record(*(MissedTick(NEWEST - n * MINUTE, "source refused us", "bad key") for n in (2, 1)))
     async with calling(CountingStore(clock), clock, spools=tmp_path) as client:
         told = (await client.get("/v1/gaps")).json()["series"]["price"]
     assert (told["expected"], told["missing"]) == (2, 2)

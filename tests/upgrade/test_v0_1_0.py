@@ -11,7 +11,7 @@ import pytest
 
 from lib.archive.backup import restore
 from lib.cli.forecast import sample_snapshot
-from lib.ingest.missed import noted
+from lib.ingest.missed import read_missed
 from lib.ingest.spool import Counts, Spool
 from lib.schema import PRICE, Series
 from lib.snapshot import content_hash
@@ -102,7 +102,7 @@ def test_the_spool_of_0_1_0_opens_with_its_snapshots_counts_and_misses(old):
     for entry, _ in waiting:
         spool.confirm(entry)
     assert spool.counts() == Counts(fetched=5, dropped=1)
-    misses = {miss.tick: (miss.cause, miss.why) for miss in noted(folder, FIRST, LATER)}
+    misses = {miss.tick: (miss.cause, miss.why) for miss in read_missed(folder, FIRST, LATER)}
     assert misses[FIRST + 7 * MINUTE] == ("source away", "coinmarketcap: HTTP 503")
     assert misses[FIRST + 9 * MINUTE] == ("credits", "used up")
     assert misses[FIRST + MINUTE][0] == "store"

@@ -3,7 +3,8 @@
 TopcoinsError
 ├── Unavailable           wait (`retry_after`, where it is known) and try again
 │   ├── SourceUnavailable
-│   └── StoreUnavailable
+│   ├── StoreUnavailable
+│   └── Busy
 ├── Malformed             give up this reading; the next one may be well
 │   ├── SourceMalformed
 │   ├── SnapshotRefused
@@ -48,6 +49,13 @@ class SpoolUnavailable(Unavailable):
 
 class StoreUnavailable(Unavailable):
     """The store can't answer or take a write now."""
+
+
+class Busy(Unavailable):
+    """Too many requests at once. Nothing is wrong with the store."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, retry_after=timedelta(seconds=5))
 
 
 class Malformed(TopcoinsError):

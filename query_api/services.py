@@ -11,6 +11,7 @@ from lib.schema import OWN, Series
 from lib.store import Store
 from query_api.asof.filters import EVERYTHING, Filters
 from query_api.asof.top_list import Top, TopLists
+from query_api.long_work import LongWork
 from query_api.middleware.single_flight import SingleFlight
 
 
@@ -26,6 +27,7 @@ class Services:
     extras: Sequence[Series] = ()
     notice: str = ""
     single_flight: SingleFlight = field(default_factory=SingleFlight)
+    long_work: LongWork = field(default_factory=LongWork)
 
     @property
     def series(self) -> list[str]:

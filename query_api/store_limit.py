@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 import polars as pl
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from lib.errors import Unavailable
+from lib.errors import Busy
 from lib.schema import Series
 from lib.snapshot import Marker, Snapshot
 from lib.store import Resolution, Store
@@ -23,7 +23,6 @@ from lib.store import Resolution, Store
 AT_ONCE = 8
 WAITING = 200
 PATIENCE = timedelta(seconds=10)
-COME_BACK = timedelta(seconds=5)
 
 
 @dataclass(slots=True)
@@ -34,13 +33,6 @@ class Visit:
 
 
 _VISIT: ContextVar[Visit] = ContextVar("visit")
-
-
-class Busy(Unavailable):
-    """Too many ask at once."""
-
-    def __init__(self, why: str) -> None:
-        super().__init__(f"too many questions at once: {why}", retry_after=COME_BACK)
 
 
 class Turns:

@@ -14,11 +14,10 @@ from starlette.responses import Response
 
 from lib import instants
 from lib.clock import isoformat
-from lib.errors import Malformed, Rejected, TopcoinsError, Unavailable
+from lib.errors import Busy, Malformed, Rejected, TopcoinsError, Unavailable
 from query_api.asof.asset import NoAsset, Shared
 from query_api.asof.find_pair import NoSnapshot
 from query_api.asof.pair import Pair
-from query_api.store_limit import Busy
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 10

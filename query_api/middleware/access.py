@@ -6,13 +6,13 @@ import hmac
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv6Address, ip_address
 
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lib.access import Keys, Rate, digest
 from lib.settings import Settings
+from query_api.http.client import KEY_NAME, address_of
 from query_api.http.problems import problem
 from query_api.middleware.rates import Rates, Timer
 
@@ -87,7 +87,7 @@ class AccessControl:
         if scope["type"] != "http" or scope["path"] in PUBLIC_PATHS or scope["path"].startswith(PUBLIC_FOLDER):
             await self._app(scope, receive, send)
             return
-        client = self._client_of(scope) if self._keys else _peer(scope)
+        client = self._client_of(scope) if self._keys else address_of(scope)
         if client is None:
             why = "a key is needed: Authorization: Bearer KEY, or X-Api-Key: KEY; ask who runs this API for one"
             refused = problem(401, why, headers={"www-authenticate": CHALLENGE})
@@ -99,6 +99,7 @@ class AccessControl:
             refused = problem(429, why, headers={"retry-after": str(seconds)})
             await SecurityHeaders(refused)(scope, receive, send)
             return
+        scope[KEY_NAME] = client
         await self._app(scope, receive, send)
 
     def _client_of(self, scope: Scope) -> str | None:
@@ -132,18 +133,6 @@ def _password(encoded: str) -> str:
         return base64.b64decode(encoded, validate=True).decode("utf-8", "replace").partition(":")[2]
     except (binascii.Error, ValueError):
         return ""
-
-
-def _peer(scope: Scope) -> str:
-    """The caller's address; of IPv6 its network, as everybody there has all addresses of one."""
-    host = (scope.get("client") or ("nobody", 0))[0]
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return str(host)
-    if not isinstance(address, IPv6Address):
-        return str(address)
-    return str(address.ipv4_mapped or f"{IPv6Address(int(address) >> 64 << 64)}/64")
 
 
 class SecurityHeaders:

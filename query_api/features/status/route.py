@@ -6,7 +6,7 @@ from functools import partial
 from fastapi import FastAPI
 from starlette.responses import Response
 
-from lib.errors import TopcoinsError
+from lib.errors import Busy, TopcoinsError
 from query_api.features.metrics.response import MEDIA_TYPE, Metrics
 from query_api.features.status.disagreement import Disagreements
 from query_api.features.status.work import Status, status
@@ -47,6 +47,8 @@ def install(app: FastAPI, services: Services, counters: Metrics) -> None:
         """Metrics for Prometheus."""
         try:
             body = counters.exposition(await current_status())
+        except Busy:  # not a store that is down
+            raise
         except TopcoinsError:
             body = counters.exposition(None)
         return Response(body, media_type=MEDIA_TYPE)

@@ -5,8 +5,9 @@ from datetime import timedelta
 
 import pytest
 
+from lib.errors import Busy
 from lib.schema import PRICE
-from query_api.store_limit import Busy, Turns
+from query_api.store_limit import Turns
 from tests.fakes import FakeClock
 from tests.unit.query_api.market import NEWEST, NOW, CountingStore, calling, stocked
 

@@ -1,0 +1,59 @@
+"""The lane for long work: exports, long histories, sparklines, gaps. Short requests never wait in it."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
+
+from starlette.requests import Request
+
+from lib.errors import Busy
+from query_api.http.client import client_of
+
+STEPS_AT_ONCE = 3
+REQUESTS = 48
+REQUESTS_PER_CLIENT = 16
+
+
+class LongWork:
+    """Bounds long requests in number, in all and per client, and how many of their steps run at once.
+
+    Steps of all requests run first come, first served; a step is what one short request would ask of the store:
+
+        with long_work.request(client):       # raises Busy (503) when there are too many
+            for at in instants:
+                async with long_work.step():
+                    ...
+    """
+
+    def __init__(
+        self, *, steps: int = STEPS_AT_ONCE, requests: int = REQUESTS, per_client: int = REQUESTS_PER_CLIENT
+    ) -> None:
+        self._steps = asyncio.Semaphore(steps)
+        self._requests = requests
+        self._per_client = per_client
+        self._running: Counter[str] = Counter()
+
+    @contextmanager
+    def request(self, client: str) -> Iterator[None]:
+        """Count one long request of a client while it runs; Busy when the client or the service has too many."""
+        if self._running[client] >= self._per_client:
+            raise Busy(f"{client} has {self._per_client} exports or other long requests running, the most a client may")
+        if self._running.total() >= self._requests:
+            raise Busy(f"{self._requests} exports and other long requests are running, the most at a time")
+        self._running[client] += 1
+        try:
+            yield
+        finally:
+            self._running[client] -= 1
+            if not self._running[client]:
+                del self._running[client]
+
+    async def whole_request(self, request: Request) -> AsyncIterator[None]:
+        """A FastAPI dependency that counts a request until the last byte of its response is sent."""
+        with self.request(client_of(request.scope)):
+            yield
+
+    def step(self) -> AbstractAsyncContextManager[None]:
+        """Run one step, after those that asked earlier."""
+        return self._steps

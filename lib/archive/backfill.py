@@ -13,7 +13,7 @@ from pathlib import Path
 from lib.clock import from_epoch
 from lib.errors import Malformed, SnapshotRefused, SourceMalformed
 from lib.gaps import Gap, SeriesGaps, find_gaps
-from lib.ingest.delivery import Delivery, Spooled
+from lib.ingest.delivery import Delivery, ViaSpool
 from lib.ingest.gate import Gate
 from lib.ingest.spool import Spool
 from lib.snapshot import Snapshot
@@ -72,8 +72,8 @@ async def buy(wanted: Sequence[Call], *, store: Store, delivery: Delivery, asset
                 f"{exc}; it cost {reading.credits:g} credits all the same, and no further list was bought"
             ) from exc
         if snapshot:
-            await delivery.take(snapshot)
-            await delivery.deliver()
+            await delivery.accept(snapshot)
+            await delivery.flush()
         yield Bought(call, tick, snapshot, reading.credits)
 
 
@@ -145,8 +145,8 @@ async def fill(offer: Offer, store: Store, *, spools: Path, limit: int, assets: 
     spool = Spool(spools / FOLDER / offer.source.series.name, limit=limit)
     spool.open()
     try:
-        delivery = Spooled(spool, store)
-        await delivery.deliver()
+        delivery = ViaSpool(spool, store)
+        await delivery.flush()
         async for bought in buy(offer.calls, store=store, delivery=delivery, assets=assets):
             yield bought
     finally:

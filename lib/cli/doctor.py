@@ -19,7 +19,7 @@ from lib.cli.forecast import DAY, YEAR, in_a_year, sqlite_bytes_per_tick
 from lib.clock import Clock, isoformat
 from lib.errors import SettingsRejected, TopcoinsError
 from lib.gaps import find_gaps
-from lib.ingest.credits import told_plans
+from lib.ingest.credits import read_plans
 from lib.ingest.service import find_source
 from lib.schema import OWN
 from lib.settings import PREFIX, Settings
@@ -175,7 +175,7 @@ async def _lasts(
 
 def _planned(what: str, source: Source, chosen: Settings, now: datetime) -> list[Finding]:
     """Whether the interval the planner has come to leaves "now" an answer; if not, the settings that would."""
-    plans = [p for p in told_plans(chosen.spool_dir) if p.key == source.key_setting and p.resets_at > now]
+    plans = [p for p in read_plans(chosen.spool_dir) if p.key == source.key_setting and p.resets_at > now]
     if not plans:
         return []
     interval = timedelta(seconds=max(plans, key=lambda plan: plan.told_at).interval_s)

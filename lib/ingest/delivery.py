@@ -1,4 +1,4 @@
-"""How an admitted snapshot gets into the store: through the spool, or directly."""
+"""How an accepted snapshot gets into the store: through the spool, or directly."""
 
 import asyncio
 from datetime import timedelta
@@ -13,67 +13,67 @@ from lib.store import Store
 
 log = structlog.get_logger()
 
-PATIENCE = timedelta(seconds=15)
+TIME_LIMIT = timedelta(seconds=15)
 
 
 class Delivery(Protocol):
-    """Takes admitted snapshots to the store, each once, in order."""
+    """Brings accepted snapshots to the store, each once, in order."""
 
-    async def take(self, snapshot: Snapshot) -> None:
-        """Be responsible for a snapshot from now on; raises when that can't be."""
+    async def accept(self, snapshot: Snapshot) -> None:
+        """Accept a snapshot for delivery. After this returns it survives a crash."""
 
-    async def deliver(self) -> None:
-        """Hand the store what waits."""
+    async def flush(self) -> None:
+        """Write the snapshots that wait to the store."""
 
     async def newest(self) -> Snapshot | None:
         """The last snapshot that waits."""
 
 
-class Direct:
-    """Writes at once: for what can be fetched again at will, such as a simulated history."""
+class WriteThrough:
+    """Writes at once: for what can be fetched again at any time, such as a simulated history."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def take(self, snapshot: Snapshot) -> None:
-        """Write it; what the store raises is the caller's."""
+    async def accept(self, snapshot: Snapshot) -> None:
+        """Write it to the store; the store's errors reach the caller."""
         await self._store.write(snapshot)
 
-    async def deliver(self) -> None:
-        """Nothing ever waits."""
+    async def flush(self) -> None:
+        """Do nothing: no snapshot waits."""
 
     async def newest(self) -> Snapshot | None:
-        """Nothing ever waits."""
+        """None: no snapshot waits."""
         return None
 
 
-class Spooled:
-    """Through the spool: what the store does not take now, it takes later, in order.
+class ViaSpool:
+    """Writes to the spool first. Snapshots that the store does not take now are written later, in order.
 
-    After `patience` the rest waits for the next delivery: a long queue must not hold up the next tick.
+    A flush ends after `time_limit`; the rest waits for the next one, so that a long queue does not delay the next tick.
     """
 
-    def __init__(self, spool: Spool, store: Store, *, patience: timedelta = PATIENCE) -> None:
+    def __init__(self, spool: Spool, store: Store, *, time_limit: timedelta = TIME_LIMIT) -> None:
         self._spool = spool
         self._store = store
-        self._patience = patience
+        self._time_limit = time_limit
         self._away = False
 
-    async def take(self, snapshot: Snapshot) -> None:
-        """Put it on disk; SpoolUnavailable when the disk does not take it."""
+    async def accept(self, snapshot: Snapshot) -> None:
+        """Put it on disk; SpoolUnavailable when the disk fails."""
         await asyncio.to_thread(self._spool.put, snapshot)
 
-    async def deliver(self) -> None:
-        """Hand over in order until the store refuses. An outage is logged at its start and at its end."""
+    async def flush(self) -> None:
+        """Write snapshots in order until the store refuses. An outage is logged when it starts and when it ends."""
         try:
-            whole = await self._handed_over()
+            is_empty = await self._write_waiting()
         except TopcoinsError as exc:
             if not self._away:
                 what = "spool" if isinstance(exc, SpoolUnavailable) else "store"
                 log.error(f"{what} away: snapshots wait in the spool", why=str(exc), kind=type(exc).__name__)
             self._away = True
             return
-        if self._away and whole:
+        if self._away and is_empty:
             log.warning("store back: the spool is delivered", counts=str(self._spool.counts()))
             self._away = False
 
@@ -81,21 +81,21 @@ class Spooled:
         """The last snapshot on disk."""
         return await asyncio.to_thread(self._spool.newest)
 
-    async def _handed_over(self) -> bool:
-        """Whether nothing waits any more."""
+    async def _write_waiting(self) -> bool:
+        """Write snapshots until none waits or the time is up; whether none waits."""
         now = asyncio.get_running_loop().time
-        until = now() + self._patience.total_seconds()
-        held = self._spool.take()
-        while waiting := await asyncio.to_thread(next, held, None):
-            await self._hand_over(*waiting)
+        until = now() + self._time_limit.total_seconds()
+        snapshots = self._spool.read()
+        while waiting := await asyncio.to_thread(next, snapshots, None):
+            await self._write(*waiting)
             if now() >= until:
                 return not self._spool.counts().spooled
         return True
 
-    async def _hand_over(self, entry: Entry, snapshot: Snapshot) -> None:
+    async def _write(self, entry: Entry, snapshot: Snapshot) -> None:
         try:
             await self._store.write(snapshot)
-        except StoreMalformed as exc:  # the store would refuse it again, and hold up the rest
+        except StoreMalformed as exc:  # the store would refuse it again and block the rest
             await asyncio.to_thread(self._spool.set_aside, entry, str(exc))
         else:
             await asyncio.to_thread(self._spool.confirm, entry)

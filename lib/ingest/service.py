@@ -17,7 +17,7 @@ import structlog
 from lib import log, settings
 from lib.clock import Clock, utc_now
 from lib.errors import SettingsRejected
-from lib.ingest.delivery import Delivery, Spooled
+from lib.ingest.delivery import Delivery, ViaSpool
 from lib.ingest.missed import MissedTick, MissedTicks
 from lib.ingest.poll import Poll
 from lib.ingest.spool import Spool
@@ -28,7 +28,7 @@ from lib.source import Source, SourceFile, read_source
 from lib.store import Store
 from lib.store.address import open_store
 
-Plan = Callable[[Settings], Sequence[Sequence[SourceFile]]]
+SourcePlan = Callable[[Settings], Sequence[Sequence[SourceFile]]]
 """The series a service fills: for each, its sources in the order they are tried."""
 
 
@@ -66,7 +66,7 @@ Deliveries = Callable[[Series], Delivery]
 
 
 def ingests(
-    plan: Plan,
+    plan: SourcePlan,
     chosen: Settings,
     *,
     client: httpx.AsyncClient,
@@ -97,7 +97,7 @@ def ingests(
     ]
 
 
-async def poll(service: str, plan: Plan, chosen: Settings, *, clock: Clock, stop: asyncio.Event) -> None:
+async def poll(service: str, plan: SourcePlan, chosen: Settings, *, clock: Clock, stop: asyncio.Event) -> None:
     """Fill the plan's series until `stop` is set; the running tick finishes."""
     store = open_store(chosen, clock)
     say = structlog.get_logger()
@@ -113,7 +113,7 @@ async def poll(service: str, plan: Plan, chosen: Settings, *, clock: Clock, stop
             spool = Spool(folder, limit=chosen.spool_limit, lost=lost)
             spool.open()
             spools.callback(spool.close)
-            return Spooled(spool, store, patience=chosen.interval / 4)
+            return ViaSpool(spool, store, time_limit=chosen.interval / 4)
 
         work = Poll(clock)
         made = ingests(
@@ -127,7 +127,7 @@ async def poll(service: str, plan: Plan, chosen: Settings, *, clock: Clock, stop
     say.info("stopped", service=service)
 
 
-def main(service: str, plan: Plan) -> None:
+def main(service: str, plan: SourcePlan) -> None:
     """A service's whole life: read the settings, run, end at SIGTERM or Ctrl-C. A wrong setting is one sentence."""
     try:
         chosen = settings.load(os.environ, service)
@@ -137,7 +137,7 @@ def main(service: str, plan: Plan) -> None:
         sys.exit(f"{service}: {exc}")
 
 
-async def _until_signalled(service: str, plan: Plan, chosen: Settings) -> None:
+async def _until_signalled(service: str, plan: SourcePlan, chosen: Settings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -126,7 +126,7 @@ class Spool:
         with suppress(SpoolUnavailable), self._guarded():  # it is on disk; `confirm` sees that it is counted
             self._count(number, counts.dropped)
 
-    def take(self) -> Iterator[tuple[Entry, Snapshot]]:
+    def read(self) -> Iterator[tuple[Entry, Snapshot]]:
         """The snapshots on disk, in the order they were fetched. Damaged ones are set aside, and count as dropped."""
         for entry in waiting(self._folder):
             try:

@@ -77,7 +77,7 @@ class Ingest:
         try:
             return await self._fetched(slot, backfilled)
         finally:
-            await self._delivery.deliver()
+            await self._delivery.flush()
 
     def missed(self, slots: Sequence[datetime], cause: Cause, why: str) -> None:
         """Write down ticks that came to nothing."""
@@ -92,7 +92,7 @@ class Ingest:
                     log.info("tick is there already", series=self.series.name, tick=slot)
                     return None
             snapshot = await self._snapshot(slot, backfilled)
-            await self._delivery.take(snapshot)
+            await self._delivery.accept(snapshot)
         except TopcoinsError as exc:
             self._failed += 1
             say = log.error if self._failed == 1 else log.debug

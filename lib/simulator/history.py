@@ -18,7 +18,7 @@ from pydantic import BaseModel, SecretStr, TypeAdapter
 
 from lib import log
 from lib.clock import slot, utc_now
-from lib.ingest.delivery import Direct
+from lib.ingest.delivery import WriteThrough
 from lib.ingest.tick import Ingest
 from lib.settings import Settings
 from lib.simulator.app import create_app
@@ -86,7 +86,7 @@ async def fill(asked: Fill, done: Callable[[], None]) -> None:
         ingest = Ingest(
             [source],
             store=store,
-            delivery=Direct(store),
+            delivery=WriteThrough(store),
             clock=clock,
             assets=asked.assets,
             interval=asked.interval,

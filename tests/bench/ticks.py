@@ -13,7 +13,7 @@ from ingest_rank.source import plan as rank_plan
 from lib import settings
 from lib.cli.demo import free_port
 from lib.clock import slot, utc_now
-from lib.ingest.delivery import Delivery, Spooled
+from lib.ingest.delivery import Delivery, ViaSpool
 from lib.ingest.service import ingests
 from lib.ingest.spool import Spool
 from lib.schema import Series
@@ -44,7 +44,7 @@ async def one_tick_of_5000(folder: Path) -> None:
         def spooled(series: Series) -> Delivery:
             spool = Spool(folder / "spool" / series.name, limit=2**30)
             spool.open()
-            return Spooled(spool, store)
+            return ViaSpool(spool, store)
 
         work = [
             ingest

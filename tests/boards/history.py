@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from lib.cli.demo import sources
 from lib.clock import slot
-from lib.ingest.delivery import Direct
+from lib.ingest.delivery import WriteThrough
 from lib.ingest.tick import Ingest
 from lib.schema import ID, OWN
 from lib.simulator.app import create_app
@@ -100,7 +100,7 @@ async def _fill(history: History, source: Path, raw: Store, hourly: Store) -> No
     store = _Both(raw, hourly, set(history.raw()), set(history.hourly()))
     async with httpx.AsyncClient(transport=transport) as client:
         asked = Source(read_source(source), client=client, clock=clock, key=SecretStr("demo"), url="http://simulator")
-        ingest = Ingest([asked], store=store, delivery=Direct(store), clock=clock, assets=ASSETS, interval=STEP)
+        ingest = Ingest([asked], store=store, delivery=WriteThrough(store), clock=clock, assets=ASSETS, interval=STEP)
         for tick in _in_order(history):
             at = tick
             snapshot = await ingest.tick(tick)

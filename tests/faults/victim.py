@@ -175,15 +175,15 @@ class Told:
         self._fate = fate
         self._taken = taken
 
-    async def take(self, snapshot: Snapshot) -> None:
+    async def accept(self, snapshot: Snapshot) -> None:
         self._fate.at("before the spool")
-        await self._inner.take(snapshot)
+        await self._inner.accept(snapshot)
         with self._taken.open("a") as file:
             file.write(f"{snapshot.tick.timestamp()}\n")
         self._fate.at("after the spool")
 
-    async def deliver(self) -> None:
-        await self._inner.deliver()
+    async def flush(self) -> None:
+        await self._inner.flush()
         self._fate.at("after the delivery")
 
     async def newest(self) -> Snapshot | None:

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 import ingest_price
 import ingest_rank
 from lib.clock import Clock
-from lib.ingest.delivery import Delivery, Spooled
+from lib.ingest.delivery import Delivery, ViaSpool
 from lib.ingest.missed import MissedTick, MissedTicks
 from lib.ingest.spool import Spool, Write
 from lib.ingest.tick import Ingest
@@ -110,7 +110,7 @@ class World:
             yield Ingest(
                 [made(paged(path)) for path in self.sources or SOURCES[series]],
                 store=store,
-                delivery=self.wrap_delivery(Spooled(spool, self.wrap_store(store))),
+                delivery=self.wrap_delivery(ViaSpool(spool, self.wrap_store(store))),
                 clock=self.clock,
                 assets=ASSETS,
                 interval=self.interval,

@@ -15,7 +15,7 @@ from lib import settings
 from lib.cli.doctor import Finding, as_json, examine, findings_of, show
 from lib.cli.forecast import in_a_year, sample_snapshot, sqlite_bytes_per_tick
 from lib.clock import utc_now
-from lib.ingest.delivery import Direct
+from lib.ingest.delivery import WriteThrough
 from lib.ingest.missed import MissedTick, MissedTicks
 from lib.schema import PRICE, VOLUME_RANK
 from lib.simulator import Market, Plan, create_app
@@ -55,7 +55,7 @@ def filled(environ, clock, *, minutes_ago: int, credits: float = 0.0) -> None:
         store = SqliteStore(Path(environ["TOPCOINS_STORE_URL"].removeprefix("sqlite:///")), clock=clock)
         for series in (PRICE, VOLUME_RANK):
             snapshot = sample_snapshot(series, NOON - minutes_ago * MINUTE, 50, source="coinmarketcap", credits=credits)
-            await Direct(store).take(snapshot)
+            await WriteThrough(store).accept(snapshot)
         await store.close()
 
     asyncio.run(fill())

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 import ingest_price
 from lib.clock import slot
 from lib.errors import SourceExhausted
-from lib.ingest.credits import FILE, LONGEST, CreditPlanner, needed, runs_dry, stretched
+from lib.ingest.credits import FILE, LONGEST, CreditPlanner, needed, empty_at, stretched
 from lib.simulator import Fault, Market, Plan, create_app
 from lib.source import Source, read_source
 from tests.fakes import NOON, FakeClock
@@ -196,7 +196,7 @@ async def test_an_upstream_that_does_not_tell_what_is_left_stretches_nothing_and
 def test_a_planned_interval_lasts_or_is_the_longest(left, per_day, days):
     interval = stretched(MINUTE, needed(left, per_day, days))
     resets_at = NOON + days * DAY
-    assert interval >= LONGEST or runs_dry(left, per_day * (MINUTE / interval), NOON, resets_at) is None
+    assert interval >= LONGEST or empty_at(left, per_day * (MINUTE / interval), NOON, resets_at) is None
     assert not interval % MINUTE
 
 

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from lib.cli.forecast import sample_snapshot
 from lib.errors import SettingsRejected, SpoolUnavailable, StoreMalformed, StoreRejected, StoreUnavailable
-from lib.ingest.delivery import Spooled
+from lib.ingest.delivery import ViaSpool
 from lib.ingest.spool import ASIDE, COUNTS, MOST_ASIDE, Counts, Spool, counted, waiting
 from lib.schema import PRICE, Series
 from lib.snapshot import Snapshot
@@ -97,10 +97,10 @@ def test_no_damage_to_a_file_goes_unseen(data):
 
 
 async def test_what_the_store_takes_leaves_the_spool(spool, store):
-    delivery = Spooled(spool, store)
-    await delivery.take(snapshot())
+    delivery = ViaSpool(spool, store)
+    await delivery.accept(snapshot())
     assert (spool.counts().fetched, spool.counts().spooled, spool.counts().stored) == (1, 1, 0)
-    await delivery.deliver()
+    await delivery.flush()
     assert (spool.counts().fetched, spool.counts().spooled, spool.counts().stored) == (1, 0, 1)
     kept = store.snapshots["price", NOON]
     assert kept.marker == snapshot().marker.stamped(NOON)
@@ -108,16 +108,16 @@ async def test_what_the_store_takes_leaves_the_spool(spool, store):
 
 
 async def test_what_waits_is_delivered_in_order_and_after_a_restart(folder, spool, store):
-    delivery = Spooled(spool, store)
+    delivery = ViaSpool(spool, store)
     store.failure = AWAY
     for minute in (2, 0, 1):
-        await delivery.take(snapshot(minute))
-        await delivery.deliver()
+        await delivery.accept(snapshot(minute))
+        await delivery.flush()
     assert spool.counts().spooled == 3
     spool.close()
     store.failure = None
     again = opened(folder)
-    await Spooled(again, store).deliver()
+    await ViaSpool(again, store).flush()
     again.close()
     assert [tick for _, tick in store.snapshots] == [NOON + minute * MINUTE for minute in (2, 0, 1)]
     assert again.counts().stored == 3
@@ -126,10 +126,10 @@ async def test_what_waits_is_delivered_in_order_and_after_a_restart(folder, spoo
 @pytest.mark.parametrize("failure", [AWAY, StoreRejected("token")])
 async def test_a_store_that_is_away_or_refuses_us_keeps_everything_spooled(spool, store, failure):
     store.failure = failure
-    delivery = Spooled(spool, store)
+    delivery = ViaSpool(spool, store)
     for minute in range(3):
-        await delivery.take(snapshot(minute))
-        await delivery.deliver()
+        await delivery.accept(snapshot(minute))
+        await delivery.flush()
     assert (spool.counts().spooled, spool.counts().dropped) == (3, 0)
 
 
@@ -141,10 +141,10 @@ async def test_a_snapshot_the_store_can_never_take_is_set_aside_and_the_rest_del
             await super().write(snapshot)
 
     picky = Picky(FakeClock())
-    delivery = Spooled(spool, picky)
+    delivery = ViaSpool(spool, picky)
     for minute in range(3):
-        await delivery.take(snapshot(minute))
-    await delivery.deliver()
+        await delivery.accept(snapshot(minute))
+    await delivery.flush()
     counts = spool.counts()
     assert (counts.fetched, counts.stored, counts.dropped, counts.spooled) == (3, 2, 1, 0)
     assert len(list((folder / ASIDE).iterdir())) == 1
@@ -155,8 +155,8 @@ async def test_a_damaged_file_is_set_aside_counted_and_never_a_crash_loop(folder
         spool.put(snapshot(minute))
     (second,) = folder.glob("000000000002-*")
     second.write_bytes(second.read_bytes()[:-7])
-    await Spooled(spool, store).deliver()
-    await Spooled(spool, store).deliver()
+    await ViaSpool(spool, store).flush()
+    await ViaSpool(spool, store).flush()
     counts = spool.counts()
     assert (counts.fetched, counts.stored, counts.dropped, counts.spooled) == (3, 2, 1, 0)
     assert [path.name for path in (folder / ASIDE).iterdir()] == [second.name]
@@ -164,9 +164,9 @@ async def test_a_damaged_file_is_set_aside_counted_and_never_a_crash_loop(folder
 
 async def test_writing_twice_after_a_crash_before_the_confirmation_leaves_one(spool, store):
     spool.put(snapshot())
-    for _entry, held in spool.take():
+    for _entry, held in spool.read():
         await store.write(held)  # and here the process dies, before confirm
-    await Spooled(spool, store).deliver()
+    await ViaSpool(spool, store).flush()
     assert len(store.snapshots) == 1
     assert spool.counts().stored == 1
 
@@ -194,7 +194,7 @@ def test_a_full_spool_drops_the_oldest_and_counts_it(folder):
     spool = opened(folder, limit=int(size * 2.5))
     for minute in range(4):
         spool.put(snapshot(minute))
-    waiting = [waiting.tick for _, waiting in spool.take()]
+    waiting = [waiting.tick for _, waiting in spool.read()]
     spool.close()
     assert waiting == [NOON + 2 * MINUTE, NOON + 3 * MINUTE]
     assert (spool.counts().fetched, spool.counts().dropped, spool.counts().spooled) == (4, 2, 2)
@@ -270,7 +270,7 @@ async def test_what_is_delivered_before_it_is_counted_is_counted_first(folder, s
         dying.put(snapshot())
     dying.close()
     again = opened(folder)
-    await Spooled(again, store).deliver()
+    await ViaSpool(again, store).flush()
     again.close()
     assert (again.counts().fetched, again.counts().stored) == (1, 1)
     assert json.loads((folder / COUNTS).read_bytes())["fetched"] == 1
@@ -296,12 +296,12 @@ async def test_a_disk_that_takes_no_count_still_takes_the_snapshot_which_stays_u
     spool = Spool(folder, limit=2**20, write=countless)
     spool.open()
     spool.put(snapshot())
-    await Spooled(spool, store).deliver()
+    await ViaSpool(spool, store).flush()
     assert (spool.counts().fetched, spool.counts().spooled) == (1, 1)
     spool.close()
     assert list(store.snapshots) == [("price", NOON)]
     again = reopened(folder)
-    await Spooled(again, store).deliver()
+    await ViaSpool(again, store).flush()
     assert (again.counts().fetched, again.counts().stored, again.counts().spooled) == (1, 1, 0)
 
 
@@ -321,7 +321,7 @@ async def test_counts_that_cannot_be_read_are_made_anew_from_the_files(folder, s
     counts = counted(folder)
     assert (counts.fetched, counts.dropped, counts.spooled, counts.stored) == (3, 1, 2, 0)
     spool.put(snapshot(3))
-    await Spooled(spool, store).deliver()
+    await ViaSpool(spool, store).flush()
     assert (spool.counts().fetched, spool.counts().stored) == (4, 3)
 
 
@@ -330,7 +330,7 @@ def test_a_folder_in_the_place_of_a_file_is_set_aside(folder, spool):
     (entry,) = waiting(folder)
     entry.path.unlink()
     entry.path.mkdir()
-    assert list(spool.take()) == []
+    assert list(spool.read()) == []
     assert spool.counts().dropped == 1
 
 
@@ -341,7 +341,7 @@ async def test_each_snapshot_lost_is_told_with_its_tick_and_why(folder, store):
     for minute in range(2):
         spool.put(snapshot(minute))
     waiting(folder)[0].path.write_bytes(b"x")
-    await Spooled(spool, store).deliver()
+    await ViaSpool(spool, store).flush()
     spool.close()
     assert [tick for tick, _ in lost] == [NOON, NOON + MINUTE]
     assert "were full" in lost[0][1]
@@ -359,24 +359,24 @@ def test_of_those_set_aside_the_newest_are_kept(folder, spool):
 
 
 async def test_a_long_queue_is_handed_over_bit_by_bit(spool, store):
-    delivery = Spooled(spool, store, patience=timedelta())
+    delivery = ViaSpool(spool, store, time_limit=timedelta())
     store.failure = AWAY
     for minute in range(3):
-        await delivery.take(snapshot(minute))
-    await delivery.deliver()
+        await delivery.accept(snapshot(minute))
+    await delivery.flush()
     store.failure = None
     with capture_logs() as logs:
         for done in (1, 2, 3):
-            await delivery.deliver()
+            await delivery.flush()
             assert len(store.snapshots) == done
     assert [entry["event"] for entry in logs] == ["store back: the spool is delivered"]
 
 
 async def test_the_newest_that_waits_is_told(spool, store):
-    delivery = Spooled(spool, store)
+    delivery = ViaSpool(spool, store)
     assert await delivery.newest() is None
     for minute in range(2):
-        await delivery.take(snapshot(minute))
+        await delivery.accept(snapshot(minute))
     newest = await delivery.newest()
     assert newest is not None
     assert same(newest, snapshot(1))
@@ -407,15 +407,15 @@ async def test_fetched_is_always_stored_plus_spooled_plus_dropped(tmp_path_facto
     folder = tmp_path_factory.mktemp("identity") / "price"
     store = MemoryStore(FakeClock())
     spool = opened(folder, limit=5 * len(encode(snapshot())))
-    delivery = Spooled(spool, store)
+    delivery = ViaSpool(spool, store)
     fetched = 0
     for step, number in steps:
         match step:
             case "fetch":
-                await delivery.take(snapshot(fetched))
+                await delivery.accept(snapshot(fetched))
                 fetched += 1
             case "deliver":
-                await delivery.deliver()
+                await delivery.flush()
             case "away":
                 store.failure = AWAY
             case "back":
@@ -423,13 +423,13 @@ async def test_fetched_is_always_stored_plus_spooled_plus_dropped(tmp_path_facto
             case "restart":
                 spool.close()
                 spool = opened(folder, limit=5 * len(encode(snapshot())))
-                delivery = Spooled(spool, store)
+                delivery = ViaSpool(spool, store)
             case "damage":
                 if waiting := sorted(folder.glob("*.snapshot")):
                     waiting[number % len(waiting)].write_bytes(b"x")
             case "half confirmed":
                 if store.failure is None:
-                    for _entry, waiting_one in spool.take():
+                    for _entry, waiting_one in spool.read():
                         await store.write(waiting_one)
                         break
         counts = spool.counts()

@@ -13,8 +13,8 @@ from structlog.testing import capture_logs
 
 import ingest_rank
 from lib.errors import SettingsRejected, StoreUnavailable
-from lib.ingest.delivery import Direct
-from lib.ingest.service import Plan, ingests, usable_sources
+from lib.ingest.delivery import WriteThrough
+from lib.ingest.service import SourcePlan, ingests, usable_sources
 from lib.ingest.tick import Ingest
 from lib.schema import PRICE, VOLUME_RANK, Series
 from lib.settings import Settings, load
@@ -56,11 +56,11 @@ class Market:
             for file, upstream in ((COINDESK, self.coindesk), (CMC, self.cmc))
         ]
         return Ingest(
-            sources, store=self.store, delivery=Direct(self.store), clock=self.clock, assets=assets, interval=MINUTE
+            sources, store=self.store, delivery=WriteThrough(self.store), clock=self.clock, assets=assets, interval=MINUTE
         )
 
-    def direct(self, series: Series) -> Direct:
-        return Direct(self.store)
+    def direct(self, series: Series) -> WriteThrough:
+        return WriteThrough(self.store)
 
     async def tick(self, ingest: Ingest):
         """The tick of the next minute."""
@@ -273,7 +273,7 @@ async def test_snapshots_of_another_series_are_not_the_one_before(market):
     assert await market.store.first(PRICE.name) is None
 
 
-def plan_of(*files: list[SourceFile]) -> Plan:
+def plan_of(*files: list[SourceFile]) -> SourcePlan:
     return lambda settings: [list(series) for series in files]
 
 

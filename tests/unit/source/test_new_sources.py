@@ -9,7 +9,7 @@ import pytest
 from ingest_price.source import plan
 from ingest_rank.source import plan as rank_plan
 from lib.errors import SettingsRejected
-from lib.ingest.delivery import Direct
+from lib.ingest.delivery import WriteThrough
 from lib.ingest.service import ingests
 from lib.schema import PRICE
 from lib.settings import load
@@ -131,7 +131,7 @@ class Service:
             chosen,
             client=upstream.client,
             store=self.store,
-            deliveries=lambda series: Direct(self.store),
+            deliveries=lambda series: WriteThrough(self.store),
             clock=self.clock,
         )
         self.ingests = {ingest.series.name: ingest for ingest in made}

@@ -179,7 +179,9 @@ class CreditPlanner:
         """Use the newest plan of our key if it is newer than ours; whether it was."""
         ours = self._plan.told_at if self._plan else None
         plans = read_plans(self._folder.parent) if self._folder else []
-        plans = [plan for plan in plans if plan.key == self._source.key_setting and plan.told_at <= now < plan.resets_at]
+        plans = [
+            plan for plan in plans if plan.key == self._source.key_setting and plan.told_at <= now < plan.resets_at
+        ]
         newest = max(plans, key=lambda plan: plan.told_at, default=None)
         if newest is None or (ours and newest.told_at <= ours):
             return False

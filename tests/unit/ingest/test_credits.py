@@ -14,7 +14,7 @@ from pydantic import SecretStr
 import ingest_price
 from lib.clock import slot
 from lib.errors import SourceExhausted
-from lib.ingest.credits import FILE, LONGEST, CreditPlanner, needed, empty_at, stretched
+from lib.ingest.credits import FILE, LONGEST, CreditPlanner, empty_at, needed, stretched
 from lib.simulator import Fault, Market, Plan, create_app
 from lib.source import Source, read_source
 from tests.fakes import NOON, FakeClock

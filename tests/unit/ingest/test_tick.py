@@ -56,7 +56,12 @@ class Market:
             for file, upstream in ((COINDESK, self.coindesk), (CMC, self.cmc))
         ]
         return Ingest(
-            sources, store=self.store, delivery=WriteThrough(self.store), clock=self.clock, assets=assets, interval=MINUTE
+            sources,
+            store=self.store,
+            delivery=WriteThrough(self.store),
+            clock=self.clock,
+            assets=assets,
+            interval=MINUTE,
         )
 
     def direct(self, series: Series) -> WriteThrough:

@@ -95,7 +95,7 @@ def test_the_spool_of_0_1_0_opens_with_its_snapshots_counts_and_misses(old):
     spool.open()
     counts = spool.counts()
     assert (counts.fetched, counts.stored, counts.dropped, counts.spooled) == (5, 1, 1, 3)
-    waiting = list(spool.take())
+    waiting = list(spool.read())
     assert [snapshot.rows.to_dicts() for _, snapshot in waiting] == [each["rows"] for each in EXPECTED["spooled"]]
     for (_, snapshot), each in zip(waiting, EXPECTED["spooled"], strict=True):
         assert_part_of(each["marker"], plain(snapshot.marker))

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 from lib.clock import Clock
 from lib.schema import Series
 from lib.store import Store
-from query_api.asof.top_list import TopLists
+from query_api.asof.top_list import TopListFinder
 from query_api.features.asset import route as asset
 from query_api.features.export import route as export
 from query_api.features.gaps import route as gaps
@@ -55,7 +55,7 @@ def create_app(
     Whoever has to let the listeners go hands in their `snapshot_stream`.
     """
     shared = Turns(store)
-    lists = TopLists(shared, max_skew=max_skew, extras=extras)
+    lists = TopListFinder(shared, max_skew=max_skew, extras=extras)
     services = Services(shared, clock, lists, max_age, spools, extras, notice)
     counters = Metrics()
     shown = load()

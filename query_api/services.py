@@ -9,8 +9,8 @@ from pathlib import Path
 from lib.clock import Clock
 from lib.schema import OWN, Series
 from lib.store import Store
-from query_api.asof.filters import EVERYTHING, Filters
-from query_api.asof.top_list import Top, TopLists
+from query_api.asof.filters import NO_FILTERS, Filters
+from query_api.asof.top_list import TopList, TopListFinder
 from query_api.long_work import LongWork
 from query_api.middleware.single_flight import SingleFlight
 
@@ -21,7 +21,7 @@ class Services:
 
     store: Store
     clock: Clock
-    lists: TopLists
+    lists: TopListFinder
     max_age: timedelta
     spools: Path
     extras: Sequence[Series] = ()
@@ -41,8 +41,8 @@ class Services:
         limit: int,
         max_age: timedelta,
         known_at: datetime | None = None,
-        filters: Filters = EVERYTHING,
-    ) -> Top:
+        filters: Filters = NO_FILTERS,
+    ) -> TopList:
         """The top list as `lists` has it; equal questions of one moment are worked on once."""
-        work = partial(self.lists.at, at, limit=limit, max_age=max_age, known_at=known_at, filters=filters)
+        work = partial(self.lists.find, at, limit=limit, max_age=max_age, known_at=known_at, filters=filters)
         return await self.single_flight.share(("top", at, limit, max_age, known_at, filters), work)

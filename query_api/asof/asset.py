@@ -8,15 +8,15 @@ from lib.clock import isoformat
 from lib.errors import TopcoinsError
 from lib.schema import ID, PRICE, VOLUME_RANK
 from lib.store import Store
-from query_api.asof.find_pair import Found, Pairs
-from query_api.asof.rows import Listings
+from query_api.asof.find_pair import PairFinder, PairFound
+from query_api.asof.rows import RowReader
 
 
 class NoAsset(TopcoinsError):
     """No such asset in the snapshots of the instant."""
 
 
-class Shared(TopcoinsError):
+class AmbiguousTicker(TopcoinsError):
     """Several assets have the ticker: the caller says which one, by its id."""
 
     def __init__(self, symbol: str, candidates: list[dict[str, Any]]) -> None:
@@ -26,29 +26,31 @@ class Shared(TopcoinsError):
 
 
 @dataclass(frozen=True, slots=True)
-class Asset:
+class AssetFound:
     """An asset and the pair of snapshots that tells of it."""
 
     at: datetime
     known_at: datetime
-    found: Found
+    found: PairFound
     row: dict[str, Any]
 
 
-class Assets:
+class AssetFinder:
     """Looks assets up in one store."""
 
-    def __init__(self, store: Store, pairs: Pairs) -> None:
+    def __init__(self, store: Store, pairs: PairFinder) -> None:
         self._store = store
         self._pairs = pairs
-        self._listings = Listings(store)
+        self._listings = RowReader(store)
 
-    async def at(self, named: str, at: datetime, *, max_age: timedelta, known_at: datetime | None = None) -> Asset:
+    async def find(
+        self, named: str, at: datetime, *, max_age: timedelta, known_at: datetime | None = None
+    ) -> AssetFound:
         """The asset as the list of that instant has it, with what its price's source told besides.
 
-        `known_at` is as `TopLists.at` has it.
+        `known_at` is as `TopListFinder.find` has it.
         """
-        found = await self._pairs.at(at, max_age=max_age, known_at=known_at)
+        found = await self._pairs.find(at, max_age=max_age, known_at=known_at)
         cmc_id = await self._identified(named, found)
         rank = await self._rows(found, cmc_id)
         limit = int(rank["rank"])
@@ -56,13 +58,15 @@ class Assets:
         (row,) = rows.filter(cmc_id=cmc_id).to_dicts()
         told = await self._store.rows(PRICE, found.pair.price.tick, ids=[cmc_id], resolution=found.resolution)
         known_at = known_at or max(found.pair.price.known_since, found.pair.rank.known_since)
-        return Asset(at, known_at, found, row | _besides(told.to_dicts()[0]))
+        return AssetFound(at, known_at, found, row | _besides(told.to_dicts()[0]))
 
     async def identified(self, named: str, at: datetime, *, max_age: timedelta) -> int:
         """The id of a ticker as of an instant. An id is itself, whether or not there is such an asset."""
-        return int(named) if _is_id(named) else await self._identified(named, await self._pairs.at(at, max_age=max_age))
+        return (
+            int(named) if _is_id(named) else await self._identified(named, await self._pairs.find(at, max_age=max_age))
+        )
 
-    async def _identified(self, named: str, found: Found) -> int:
+    async def _identified(self, named: str, found: PairFound) -> int:
         if _is_id(named):
             return int(named)
         tick, resolution = found.pair.price.tick, found.resolution
@@ -77,9 +81,11 @@ class Assets:
         rank = await self._store.rows(VOLUME_RANK, found.pair.rank.tick, ids=ids, resolution=resolution)
         places = {row[ID]: int(row["rank"]) for row in rank.iter_rows(named=True)}
         ranked = [row | {"source_rank": places.get(row[ID])} for row in candidates]
-        raise Shared(named, sorted(ranked, key=lambda row: (row["source_rank"] is None, row["source_rank"], row[ID])))
+        raise AmbiguousTicker(
+            named, sorted(ranked, key=lambda row: (row["source_rank"] is None, row["source_rank"], row[ID]))
+        )
 
-    async def _rows(self, found: Found, cmc_id: int) -> dict[str, Any]:
+    async def _rows(self, found: PairFound, cmc_id: int) -> dict[str, Any]:
         """The asset's rank row; NoAsset says which side lacks it."""
         sides = {PRICE: found.pair.price.tick, VOLUME_RANK: found.pair.rank.tick}
         for series, tick in sides.items():

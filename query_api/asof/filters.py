@@ -78,4 +78,4 @@ class Filters:
         )
 
 
-EVERYTHING = Filters()
+NO_FILTERS = Filters()

@@ -10,7 +10,7 @@ from lib.schema import PRICE, VOLUME_RANK
 from lib.snapshot import Marker
 from lib.store import Resolution, Store
 from lib.units import format_duration
-from query_api.asof.pair import Pair, nearest, newest_pair
+from query_api.asof.pair import Pair, nearest_marker, newest_pair
 
 HOURLY_AGE = timedelta(hours=1)
 OLDEST = datetime(1972, 1, 1, tzinfo=UTC)
@@ -29,7 +29,7 @@ class NoSnapshot(TopcoinsError):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class PairFound:
     """The pair for an instant, all markers it was found among, and where its rows are."""
 
     pair: Pair
@@ -37,37 +37,37 @@ class Found:
     resolution: Resolution
 
 
-class Pairs:
+class PairFinder:
     """Finds pairs in one store."""
 
     def __init__(self, store: Store, *, max_skew: timedelta) -> None:
         self._store = store
         self.max_skew = max_skew
 
-    async def at(
-        self, at: datetime, *, max_age: timedelta, known_at: datetime | None = None, explained: bool = True
-    ) -> Found:
+    async def find(
+        self, at: datetime, *, max_age: timedelta, known_at: datetime | None = None, explain: bool = True
+    ) -> PairFound:
         """The pair for an instant, NoSnapshot without one; past the raw retention the hourly snapshots answer.
 
         To explain what is missing asks the store for more than to find what is there: not for each step of many.
         """
         if at < OLDEST:
-            raise await self._none(at, max_age, known_at, explained)
+            raise await self._none(at, max_age, known_at, explain)
         horizon = self._store.horizon()
         if at >= horizon:
             markers = await self._store.markers(max(at - max_age, horizon), at, known_at=known_at)
             if pair := newest_pair(markers, at, max_skew=self.max_skew, max_age=max_age):
-                return Found(pair, markers, "1m")
+                return PairFound(pair, markers, "1m")
         if at - max_age < horizon:
             age = max(max_age, HOURLY_AGE)
             start = slot(at - age, HOURLY_AGE)
             markers = await self._store.markers(start, at, resolution="1h", known_at=known_at)
             if pair := newest_pair(markers, at, max_skew=self.max_skew, max_age=age):
-                return Found(pair, markers, "1h")
-        raise await self._none(at, max_age, known_at, explained)
+                return PairFound(pair, markers, "1h")
+        raise await self._none(at, max_age, known_at, explain)
 
-    async def _none(self, at: datetime, max_age: timedelta, known_at: datetime | None, explained: bool) -> NoSnapshot:
-        if not explained:
+    async def _none(self, at: datetime, max_age: timedelta, known_at: datetime | None, explain: bool) -> NoSnapshot:
+        if not explain:
             return NoSnapshot(f"no pair of snapshots within {format_duration(max_age)}", before=None, first=None)
         first_price, first_rank = await asyncio.gather(
             self._store.first(PRICE.name), self._store.first(VOLUME_RANK.name)
@@ -103,6 +103,6 @@ class Pairs:
             if abs(price.tick - rank.tick) <= self.max_skew:
                 start, stop = price.tick - self.max_skew, min(price.tick + self.max_skew, at)
                 near = await self._store.markers(start, stop, series=VOLUME_RANK.name)
-                return Pair(price, nearest(near, price.tick, self.max_skew) or rank)
+                return Pair(price, nearest_marker(near, price.tick, self.max_skew) or rank)
             at = min(price.tick, rank.tick) + self.max_skew
         return None

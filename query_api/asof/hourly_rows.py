@@ -23,7 +23,7 @@ _Key = tuple[str, datetime, range, tuple[str, ...] | None]
 _Rows = dict[datetime, pl.DataFrame]
 
 
-class Rows(Protocol):
+class RowSource(Protocol):
     """Where the rows of a tick come from: a store, or `Hours` before it."""
 
     async def rows(
@@ -39,7 +39,7 @@ class Rows(Protocol):
         """See `Store.rows`."""
 
 
-class Hours:
+class HourlyRows:
     """A store's rows. Those of a full hour come from the hourly snapshots, where they are the same, a day at a time."""
 
     def __init__(self, store: Store, stop: datetime) -> None:

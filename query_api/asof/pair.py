@@ -52,12 +52,12 @@ def newest_pair(markers: Iterable[Marker], at: datetime, *, max_skew: timedelta,
     prices = sorted((m for m in fit if m.series == PRICE.name), key=lambda m: m.tick, reverse=True)
     ranks = [m for m in fit if m.series == VOLUME_RANK.name]
     for price in prices:
-        if rank := nearest(ranks, price.tick, max_skew):
+        if rank := nearest_marker(ranks, price.tick, max_skew):
             return Pair(price, rank)
     return None
 
 
-def nearest(markers: Sequence[Marker], at: datetime, max_skew: timedelta) -> Marker | None:
+def nearest_marker(markers: Sequence[Marker], at: datetime, max_skew: timedelta) -> Marker | None:
     """The marker nearest to `at` within `max_skew`, the earlier of two equally near."""
     near = [marker for marker in markers if abs(marker.tick - at) <= max_skew]
     return min(near, key=lambda marker: (abs(marker.tick - at), marker.tick), default=None)
@@ -89,7 +89,7 @@ def join(price: pl.DataFrame, rank: pl.DataFrame) -> pl.DataFrame:
     return rank.join(price, on=ID, maintain_order="left")
 
 
-def listed(joined: pl.DataFrame) -> pl.DataFrame:
+def numbered_rows(joined: pl.DataFrame) -> pl.DataFrame:
     """The answer's rows, numbered from 1, from joined ones."""
     # Laying out one `select` of all of it takes longer than making the few rows.
     return pl.DataFrame(

@@ -15,9 +15,9 @@ from lib.errors import StoreMalformed
 from lib.schema import ID, PRICE, TIER_PLACES, VOLUME_RANK, Series, tiers_holding
 from lib.snapshot import VOLUME, by_volume, unpack_ids
 from lib.store import Resolution
-from query_api.asof.filters import EVERYTHING, REASON, Filtered, Filters
-from query_api.asof.hourly_rows import Rows
-from query_api.asof.pair import Pair, join, listed
+from query_api.asof.filters import NO_FILTERS, REASON, Filtered, Filters
+from query_api.asof.hourly_rows import RowSource
+from query_api.asof.pair import Pair, join, numbered_rows
 
 SHOWN = ("usd", "updated_at")
 """The fields of a price the list shows: each one more is so many more series to read in InfluxDB."""
@@ -29,7 +29,7 @@ Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class FirstRows:
     """A list's rows, how many assets are in both snapshots, and what filters left out, where there are any."""
 
     rows: pl.DataFrame
@@ -37,17 +37,17 @@ class Listing:
     filtered: Filtered | None = None
 
 
-class Listings:
+class RowReader:
     """Reads from one store. The markers tell which ids each side has, so most rows need not be read."""
 
-    def __init__(self, store: Rows) -> None:
+    def __init__(self, store: RowSource) -> None:
         self._store = store
 
-    async def first(self, pair: Pair, limit: int, resolution: Resolution, filters: Filters = EVERYTHING) -> Listing:
+    async def first(self, pair: Pair, limit: int, resolution: Resolution, filters: Filters = NO_FILTERS) -> FirstRows:
         """The first `limit` assets on both sides that the filters let through, renumbered from 1."""
         read = _Read(self._store, pair, resolution, (*SHOWN, *filters.fields))
-        if filters == EVERYTHING:
-            return Listing(await self._plain(read, limit), len(read.matching))
+        if filters == NO_FILTERS:
+            return FirstRows(await self._plain(read, limit), len(read.matching))
         return await self._filtered(read, limit, filters)
 
     async def _plain(self, read: "_Read", limit: int) -> pl.DataFrame:
@@ -57,11 +57,11 @@ class Listings:
             await read.tiers(read.stop)
         first = read.rank.head(wanted)
         await read.prices_of(first)
-        rows = listed(join(read.price, first))
+        rows = numbered_rows(join(read.price, first))
         read.check(len(rows), wanted)
         return rows
 
-    async def _filtered(self, read: "_Read", limit: int, filters: Filters) -> Listing:
+    async def _filtered(self, read: "_Read", limit: int, filters: Filters) -> FirstRows:
         """As many tiers as it takes to find enough; of named assets only their own rows."""
         if filters.named:
             prices = await read.names() if filters.symbols else PRICE.empty()
@@ -75,7 +75,7 @@ class Listings:
         kept = judged.filter(pl.col(REASON).is_null()).head(limit)
         above = judged if len(kept) < limit else judged.head(judged[ID].index_of(kept[ID][-1]) or 0)
         missing = filters.missing(judged[ID].to_list(), judged["symbol"].to_list())
-        return Listing(listed(kept), len(read.matching), Filtered(filters.counts(above), missing))
+        return FirstRows(numbered_rows(kept), len(read.matching), Filtered(filters.counts(above), missing))
 
     @staticmethod
     async def _judged(read: "_Read", filters: Filters) -> pl.DataFrame:
@@ -89,7 +89,7 @@ class Listings:
 class _Read:
     """What has been read of a pair: rank rows of assets on both sides, tiers in the order of places, and price rows."""
 
-    def __init__(self, store: Rows, pair: Pair, resolution: Resolution, fields: tuple[str, ...]) -> None:
+    def __init__(self, store: RowSource, pair: Pair, resolution: Resolution, fields: tuple[str, ...]) -> None:
         self._store = store
         self._pair = pair
         self._resolution: Resolution = resolution

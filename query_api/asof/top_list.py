@@ -9,11 +9,11 @@ import polars as pl
 from lib.schema import ID, Series
 from lib.snapshot import Marker
 from lib.store import Resolution, Store
-from query_api.asof.filters import EVERYTHING, Filtered, Filters
-from query_api.asof.find_pair import Pairs
-from query_api.asof.hourly_rows import Hours, Rows
-from query_api.asof.pair import Pair, nearest
-from query_api.asof.rows import Listings
+from query_api.asof.filters import NO_FILTERS, Filtered, Filters
+from query_api.asof.find_pair import PairFinder
+from query_api.asof.hourly_rows import HourlyRows, RowSource
+from query_api.asof.pair import Pair, nearest_marker
+from query_api.asof.rows import RowReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Extra:
 
 
 @dataclass(frozen=True, slots=True)
-class Top:
+class TopList:
     """The answer: when, from what, and the rows (`asof.COLUMNS`, then the extra series' fields).
 
     `known_at` is the instant asked for, or else the earliest that gives this answer: when the last of its snapshots
@@ -42,38 +42,38 @@ class Top:
     filtered: Filtered | None = None
 
 
-class TopLists:
+class TopListFinder:
     """Answers from one store."""
 
     def __init__(
-        self, store: Store, *, max_skew: timedelta, extras: Sequence[Series] = (), rows: Rows | None = None
+        self, store: Store, *, max_skew: timedelta, extras: Sequence[Series] = (), rows: RowSource | None = None
     ) -> None:
-        self.pairs = Pairs(store, max_skew=max_skew)
+        self.pair_finder = PairFinder(store, max_skew=max_skew)
         self._store = store
-        self._listings = Listings(rows or store)
+        self._listings = RowReader(rows or store)
         self._max_skew = max_skew
         self._extras = tuple(extras)
 
-    def by_hours(self, stop: datetime) -> "TopLists":
+    def with_hourly_rows(self, stop: datetime) -> "TopListFinder":
         """The same lists for who asks for many in a row, up to an instant."""
-        rows = Hours(self._store, stop)
-        return TopLists(self._store, max_skew=self._max_skew, extras=self._extras, rows=rows)
+        rows = HourlyRows(self._store, stop)
+        return TopListFinder(self._store, max_skew=self._max_skew, extras=self._extras, rows=rows)
 
-    async def at(
+    async def find(
         self,
         at: datetime,
         *,
         limit: int,
         max_age: timedelta,
         known_at: datetime | None = None,
-        filters: Filters = EVERYTHING,
-        explained: bool = True,
-    ) -> Top:
+        filters: Filters = NO_FILTERS,
+        explain: bool = True,
+    ) -> TopList:
         """The top `limit` as of `at`; NoSnapshot with the reason when there is no pair within `max_age`.
 
         With `known_at` from what the store had then: a later delivery or backfill changes nothing.
         """
-        found = await self.pairs.at(at, max_age=max_age, known_at=known_at, explained=explained)
+        found = await self.pair_finder.find(at, max_age=max_age, known_at=known_at, explain=explain)
         pair, resolution = found.pair, found.resolution
         listing = await self._listings.first(pair, limit, resolution, filters)
         extras = tuple(self._extra(series, found.markers, pair) for series in self._extras)
@@ -82,11 +82,11 @@ class TopLists:
             rows = await self._with(extra, rows, resolution)
         stood_on = [pair.price, pair.rank, *(extra.marker for extra in extras if extra.marker)]
         known_at = known_at or max(marker.known_since for marker in stood_on)
-        return Top(at, pair, resolution, listing.matched, extras, rows, known_at, listing.filtered)
+        return TopList(at, pair, resolution, listing.matched, extras, rows, known_at, listing.filtered)
 
     def _extra(self, series: Series, markers: Sequence[Marker], pair: Pair) -> Extra:
         own = [marker for marker in markers if marker.series == series.name]
-        return Extra(series, nearest(own, pair.price.tick, self._max_skew))
+        return Extra(series, nearest_marker(own, pair.price.tick, self._max_skew))
 
     async def _with(self, extra: Extra, rows: pl.DataFrame, resolution: Resolution) -> pl.DataFrame:
         values = extra.series.empty()

@@ -14,10 +14,10 @@ from lib.snapshot import next_tick
 from lib.store import Resolution
 from query_api.asof.find_pair import HOURLY_AGE
 from query_api.asof.pair import Pair
-from query_api.asof.top_list import Top
+from query_api.asof.top_list import TopList
 from query_api.http.content_type import MEDIA_TYPES
 from query_api.http.formats import to_csv, to_json
-from query_api.http.parameters import Question
+from query_api.http.parameters import TopParameters
 
 DAY_S = 86400
 SOON_S = 30
@@ -25,7 +25,7 @@ VISIBLE = timedelta(minutes=5)
 """After so long no store still brings out a snapshot it says it has had by then."""
 
 
-async def reply(request: Request, question: Question, answer: Top, now: datetime) -> Response:
+async def reply(request: Request, question: TopParameters, answer: TopList, now: datetime) -> Response:
     """The answer's bytes and headers; no body for HEAD, nor where the caller's copy is still right."""
     if question.format == "json":
         body = await asyncio.to_thread(to_json, answer, question.limit)
@@ -43,10 +43,10 @@ async def reply(request: Request, question: Question, answer: Top, now: datetime
         "x-known-at": isoformat(answer.known_at),
         "x-resolution": answer.resolution,
     }
-    return sent(request, body, headers | filter_headers(answer), MEDIA_TYPES[question.format])
+    return conditional_response(request, body, headers | filter_headers(answer), MEDIA_TYPES[question.format])
 
 
-def time_headers(answer: Top, prefix: str = "x") -> dict[str, str]:
+def time_headers(answer: TopList, prefix: str = "x") -> dict[str, str]:
     """The instant asked for, the ticks that answer it, and which of them were backfilled, if any."""
     bought = {f"{prefix}-backfilled": ", ".join(answer.pair.backfilled)} if answer.pair.backfilled else {}
     return {
@@ -57,7 +57,7 @@ def time_headers(answer: Top, prefix: str = "x") -> dict[str, str]:
     }
 
 
-def filter_headers(answer: Top) -> dict[str, str]:
+def filter_headers(answer: TopList) -> dict[str, str]:
     """What filters left out, and what was asked for by name and is not there; nothing without filters."""
     if not answer.filtered:
         return {}
@@ -67,12 +67,12 @@ def filter_headers(answer: Top) -> dict[str, str]:
     }
 
 
-def kept_for(settled: bool) -> str:
+def cache_control(final: bool) -> str:
     """How long a copy may be kept: a day where nothing that is late can change it, else not long."""
-    return f"public, max-age={DAY_S if settled else SOON_S}"
+    return f"public, max-age={DAY_S if final else SOON_S}"
 
 
-def settled(at: datetime, pair: Pair, resolution: Resolution, *, max_age: timedelta, now: datetime) -> bool:
+def is_final(at: datetime, pair: Pair, resolution: Resolution, *, max_age: timedelta, now: datetime) -> bool:
     """Whether a pair is what an instant is answered with from now on: its ticks were the last ones due by then.
 
     Behind a gap, or what was backfilled into one, a late delivery or a backfill may still put a nearer one.
@@ -83,42 +83,42 @@ def settled(at: datetime, pair: Pair, resolution: Resolution, *, max_age: timede
     return due and not pair.backfilled and at < now - max_age - price.interval
 
 
-def sent(request: Request, body: bytes, headers: Mapping[str, str], media_type: str) -> Response:
+def conditional_response(request: Request, body: bytes, headers: Mapping[str, str], media_type: str) -> Response:
     """A body with headers that hold its ETag; none for HEAD, nor where the caller's copy is still right."""
-    if _unchanged(listed(request, "if-none-match"), headers["etag"]):
+    if _unchanged(header_list(request, "if-none-match"), headers["etag"]):
         return Response(status_code=304, headers=headers)
     shown = b"" if request.method == "HEAD" else body
     return Response(shown, headers={**headers, "content-length": str(len(body))}, media_type=media_type)
 
 
-def strong_tag(body: bytes) -> str:
+def strong_etag(body: bytes) -> str:
     """An ETag of exactly these bytes."""
     return f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
 
 
-def listed(request: Request, header: str) -> str | None:
+def header_list(request: Request, header: str) -> str | None:
     """A header that is a list may come in several lines."""
     return ", ".join(request.headers.getlist(header)) or None
 
 
-def _etag(question: Question, answer: Top, body: bytes) -> str:
+def _etag(question: TopParameters, answer: TopList, body: bytes) -> str:
     """Strong for a fixed instant. A moving one differs by its own time each second: weak, over what it stands on."""
-    if not question.moving:
-        return strong_tag(body)
+    if not question.depends_on_now:
+        return strong_etag(body)
     price, rank = answer.pair.price, answer.pair.rank
     stands_on = (price.tick, price.hash, rank.tick, rank.hash, answer.known_at, answer.resolution, answer.extras)
     asked = (question.limit, question.format, question.columns, question.filters)
     return f'W/"{hashlib.blake2b(repr((stands_on, asked)).encode(), digest_size=16).hexdigest()}"'
 
 
-def _kept(question: Question, answer: Top, now: datetime) -> str:
+def _kept(question: TopParameters, answer: TopList, now: datetime) -> str:
     """How long a copy may be kept: of a moving instant until the next tick; what was known then does not change."""
-    if question.moving:
+    if question.depends_on_now:
         following = min(next_tick(answer.pair.price), next_tick(answer.pair.rank))
         return f"public, max-age={max(1, round((following - now).total_seconds()))}"
     if question.known_at and question.known_at < now - VISIBLE:
-        return f"{kept_for(True)}, immutable"
-    return kept_for(settled(question.at, answer.pair, answer.resolution, max_age=question.max_age, now=now))
+        return f"{cache_control(True)}, immutable"
+    return cache_control(is_final(question.at, answer.pair, answer.resolution, max_age=question.max_age, now=now))
 
 
 def _unchanged(if_none_match: str | None, etag: str) -> bool:

@@ -8,7 +8,7 @@ Format = Literal["json", "csv"]
 MEDIA_TYPES: dict[Format, str] = {"json": "application/json", "csv": "text/csv; charset=utf-8; header=present"}
 
 
-def negotiated(asked: str | None, accept: str | None) -> Format:
+def choose_format(asked: str | None, accept: str | None) -> Format:
     """The format to answer in; NotAcceptable when the header allows neither, BadRequest for an unknown name."""
     if asked is not None:
         for name in MEDIA_TYPES:
@@ -24,7 +24,7 @@ def negotiated(asked: str | None, accept: str | None) -> Format:
     return best
 
 
-def prefers_page(asked: str | None, accept: str | None) -> bool:
+def prefers_html(asked: str | None, accept: str | None) -> bool:
     """Whether a caller that names no format would rather have HTML than what we have besides, as browsers do."""
     if asked is not None or accept is None:
         return False

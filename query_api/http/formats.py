@@ -12,7 +12,7 @@ import orjson
 from lib.clock import isoformat
 from lib.store import Resolution
 from query_api.asof.pair import COLUMNS, Pair
-from query_api.asof.top_list import Top
+from query_api.asof.top_list import TopList
 
 CSV_DEFAULT = ("rank", "symbol", "price_usd")
 _RUNS = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
@@ -22,11 +22,11 @@ https://owasp.org/www-community/attacks/CSV_Injection
 """
 
 
-def to_json(top: Top, limit: int) -> bytes:
+def to_json(top: TopList, limit: int) -> bytes:
     """The whole answer; times end in `Z`."""
     price, rank = top.pair.price, top.pair.rank
     answer: dict[str, Any] = {
-        **told_of(top.at, top.pair, top.resolution),
+        **pair_info(top.at, top.pair, top.resolution),
         "known_at": isoformat(top.known_at),
         "assets": {"price": price.assets, "rank": rank.assets, "matched": top.matched},
         "unchanged": {"price": price.unchanged, "rank": rank.unchanged},
@@ -49,7 +49,7 @@ def to_json(top: Top, limit: int) -> bytes:
     return orjson.dumps(answer | {"data": top.rows.to_dicts()})
 
 
-def told_of(at: datetime, pair: Pair, resolution: Resolution) -> dict[str, Any]:
+def pair_info(at: datetime, pair: Pair, resolution: Resolution) -> dict[str, Any]:
     """What every answer tells of the pair it stands on."""
     price, rank = pair.price, pair.rank
     return {
@@ -65,7 +65,7 @@ def told_of(at: datetime, pair: Pair, resolution: Resolution) -> dict[str, Any]:
     }
 
 
-def to_csv(top: Top, columns: Sequence[str]) -> bytes:
+def to_csv(top: TopList, columns: Sequence[str]) -> bytes:
     """RFC 4180 with CRLF: the named columns, numbers as plain decimals that read back as the same float."""
     return table_csv([COLUMNS.get(name, name) for name in columns], top.rows.select(columns).iter_rows())
 

@@ -13,7 +13,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from lib.instants import DURATION, FORMS, SHAPE, parse_instant
 from lib.units import format_duration, parse_duration
-from query_api.asof.filters import EVERYTHING, FLAGS, Filters
+from query_api.asof.filters import FLAGS, NO_FILTERS, Filters
 from query_api.http.content_type import Format
 from query_api.http.formats import CSV_DEFAULT
 from query_api.http.problems import EXAMPLES, BadRequest
@@ -66,7 +66,7 @@ _KIND = f" *(?:{'|'.join(FLAGS)}) *"
 _ID = " *[0-9]{1,8} *"
 
 
-async def asked_filters(  # async, as all that a route depends on: what is not waits for a thread
+async def parse_filters(  # async, as all that a route depends on: what is not waits for a thread
     exclude: Annotated[
         str | SkipJsonSchema[None],
         Query(
@@ -121,21 +121,21 @@ def _items(parameter: str, text: str | None) -> tuple[str, ...]:
     return items
 
 
-Filtering = Annotated[Filters, Depends(asked_filters)]
+Filtering = Annotated[Filters, Depends(parse_filters)]
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class TopParameters:
     """A top list asked for, every parameter judged. `moving` when the instant moves with the clock."""
 
     at: datetime
-    moving: bool
+    depends_on_now: bool
     limit: int
     max_age: timedelta
     format: Format
     columns: tuple[str, ...]
     known_at: datetime | None = None
-    filters: Filters = EVERYTHING
+    filters: Filters = NO_FILTERS
 
 
 async def known_parameters(request: Request) -> None:
@@ -161,7 +161,7 @@ def _instead(name: str, known: Sequence[str]) -> str:
     )
 
 
-def asked_instant(text: str | None, now: datetime, parameter: str = "datetime") -> datetime:
+def parse_datetime(text: str | None, now: datetime, parameter: str = "datetime") -> datetime:
     """A parameter that is an instant; now, to the second, without one."""
     try:
         return parse_instant("now" if text is None else text, now.replace(microsecond=0))
@@ -169,30 +169,30 @@ def asked_instant(text: str | None, now: datetime, parameter: str = "datetime") 
         raise BadRequest(parameter, text, str(exc), EXAMPLES[parameter]) from exc
 
 
-def asked_known_at(text: str | None, now: datetime) -> datetime | None:
+def parse_known_at(text: str | None, now: datetime) -> datetime | None:
     """The `known_at` parameter; without one, whatever is known counts."""
-    return None if text is None else asked_instant(text, now, "known_at")
+    return None if text is None else parse_datetime(text, now, "known_at")
 
 
-def moving(*instants: str | None, known_at: str | None = None) -> bool:
+def depends_on_now(*instants: str | None, known_at: str | None = None) -> bool:
     """Whether an answer moves with the clock: an instant that is not asked for is now."""
     return any(text is None or text.startswith("now") for text in (*instants, known_at or "-"))
 
 
-def asked_bound(text: str | None, now: datetime, name: str) -> datetime:
+def parse_bound(text: str | None, now: datetime, name: str) -> datetime:
     """Where a range begins or ends: no instant from which the calendar is too short to look back."""
-    at = asked_instant(text, now, name)
+    at = parse_datetime(text, now, name)
     if at < EPOCH:
         raise BadRequest(name, text, f"lies before {EPOCH:%Y-%m-%d}, the first day there is", EXAMPLES[name])
     return at
 
 
-def asked_range(
+def parse_range(
     start: str | None, stop: str | None, now: datetime, *, default: timedelta, longest: timedelta
 ) -> tuple[datetime, datetime]:
     """The `from` and `to` parameters: `to` is now without one, `from` lies `default` before it."""
-    last = asked_bound(stop, now, "to")
-    first = asked_bound(start, now, "from") if start is not None else max(last - default, EPOCH)
+    last = parse_bound(stop, now, "to")
+    first = parse_bound(start, now, "from") if start is not None else max(last - default, EPOCH)
     if first > last:
         raise BadRequest("from", start, "lies after `to`", EXAMPLES["from"])
     if last - first > longest:
@@ -200,7 +200,7 @@ def asked_range(
     return first, last
 
 
-def asked_age(text: str) -> timedelta:
+def parse_max_age(text: str) -> timedelta:
     """The `max_age` parameter."""
     try:
         age = parse_duration(text)
@@ -211,7 +211,7 @@ def asked_age(text: str) -> timedelta:
     return age
 
 
-def asked_distance(text: str) -> timedelta:
+def parse_every(text: str) -> timedelta:
     """The `every` parameter."""
     try:
         every = parse_duration(text)
@@ -222,7 +222,7 @@ def asked_distance(text: str) -> timedelta:
     return every
 
 
-def asked_columns(text: str | None, chosen: Format, known: Sequence[str]) -> tuple[str, ...]:
+def parse_columns(text: str | None, chosen: Format, known: Sequence[str]) -> tuple[str, ...]:
     """The `columns` parameter, of those that are known."""
     if text is None:
         return CSV_DEFAULT

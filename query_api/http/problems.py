@@ -15,7 +15,7 @@ from starlette.responses import Response
 from lib import instants
 from lib.clock import isoformat
 from lib.errors import Busy, Malformed, Rejected, TopcoinsError, Unavailable
-from query_api.asof.asset import NoAsset, Shared
+from query_api.asof.asset import AmbiguousTicker, NoAsset
 from query_api.asof.find_pair import NoSnapshot
 from query_api.asof.pair import Pair
 
@@ -42,7 +42,7 @@ STATUS: Mapping[type[TopcoinsError], int] = {
     BadRequest: 422,
     NoSnapshot: 404,
     NoAsset: 404,
-    Shared: 409,
+    AmbiguousTicker: 409,
     NotAcceptable: 406,
     Unavailable: 503,
     Malformed: 503,
@@ -120,7 +120,7 @@ async def _ours(request: Request, exc: Exception) -> Response:
     if isinstance(exc, NoSnapshot):
         first = isoformat(exc.first) if exc.first else None
         return problem(status, str(exc), title="No snapshot", nearest_before=_told(exc.before), first=first)
-    if isinstance(exc, Shared):
+    if isinstance(exc, AmbiguousTicker):
         return problem(status, str(exc), candidates=exc.candidates)
     if status != 503:
         return problem(status, str(exc))

@@ -18,7 +18,8 @@ class Named(BaseModel):
     last: datetime
 
 
-def _csv(example: str) -> dict[str, Any]:
+def csv_content(example: str) -> dict[str, Any]:
+    """The documented content of a CSV response."""
     return {"text/csv": {"schema": {"type": "string"}, "example": example}}
 
 
@@ -85,7 +86,7 @@ _FILTERED = (
 _MISSING = "With filters only: the symbols and ids asked for that are not in both snapshots"
 
 
-class Stood(BaseModel):
+class PairInfo(BaseModel):
     """The pair of snapshots an answer stands on, never later ones than `requested_at`."""
 
     requested_at: datetime
@@ -100,7 +101,7 @@ class Stood(BaseModel):
     known_at: datetime
 
 
-class TopAnswer(Stood):
+class TopResponse(PairInfo):
     """The top list as of `requested_at`: from the snapshots of `price_time` and `rank_time`, never later ones."""
 
     model_config = ConfigDict(extra="allow")
@@ -114,39 +115,43 @@ class TopAnswer(Stood):
     missing: Annotated[list[str] | SkipJsonSchema[None], Field(description=_MISSING)] = None
 
 
-def problem_shown(description: str) -> dict[str, object]:
+def documented_problem(description: str) -> dict[str, object]:
     """A documented error."""
     schema = Problem.model_json_schema()
     return {"description": description, "content": {"application/problem+json": {"schema": schema}}}
 
 
-_CSV = {"schema": {"type": "string"}, "example": "Rank,Symbol,Price USD\r\n1,BTC,92311.5\r\n"}
+TOP_CSV = {"schema": {"type": "string"}, "example": "Rank,Symbol,Price USD\r\n1,BTC,92311.5\r\n"}
 
 
-GUARDED: dict[int | str, dict[str, object]] = {
-    401: problem_shown("A key is needed: this deployment has CLIENT_KEYS"),
-    429: problem_shown(
+ACCESS_RESPONSES: dict[int | str, dict[str, object]] = {
+    401: documented_problem("A key is needed: this deployment has CLIENT_KEYS"),
+    429: documented_problem(
         "Asked more often than this deployment's RATE_LIMIT allows; Retry-After tells when to ask again"
     ),
 }
 """What the guard may answer in a route's place."""
 
 
-_HTML = {"schema": {"type": "string"}}
+TOP_HTML = {"schema": {"type": "string"}}
 
 
 TOP_RESPONSES: dict[int | str, dict[str, object]] = {
-    **GUARDED,
-    200: {"model": TopAnswer, "content": {"text/csv": _CSV}, "description": "The list, as JSON or CSV"},
+    **ACCESS_RESPONSES,
+    200: {"model": TopResponse, "content": {"text/csv": TOP_CSV}, "description": "The list, as JSON or CSV"},
     304: {"description": "The caller's copy, named by If-None-Match, is still right"},
-    404: problem_shown("No snapshot for that instant, with the reason and the nearest one before"),
-    406: problem_shown("The Accept header allows neither JSON nor CSV"),
-    422: problem_shown("A parameter is wrong, unknown or given twice"),
-    503: problem_shown("The store is away, or too many ask at once; Retry-After tells when to ask again"),
+    404: documented_problem("No snapshot for that instant, with the reason and the nearest one before"),
+    406: documented_problem("The Accept header allows neither JSON nor CSV"),
+    422: documented_problem("A parameter is wrong, unknown or given twice"),
+    503: documented_problem("The store is away, or too many ask at once; Retry-After tells when to ask again"),
 }
 
 
-STORE_RESPONSES: dict[int | str, dict[str, object]] = {**GUARDED, 422: TOP_RESPONSES[422], 503: TOP_RESPONSES[503]}
+STORE_RESPONSES: dict[int | str, dict[str, object]] = {
+    **ACCESS_RESPONSES,
+    422: TOP_RESPONSES[422],
+    503: TOP_RESPONSES[503],
+}
 
 
-_KEPT: dict[int | str, dict[str, Any]] = {304: TOP_RESPONSES[304], **STORE_RESPONSES}
+CACHEABLE_RESPONSES: dict[int | str, dict[str, Any]] = {304: TOP_RESPONSES[304], **STORE_RESPONSES}

@@ -13,7 +13,7 @@ NO_PARAMETERS: dict[int | str, dict[str, Any]] = {422: TOP_RESPONSES[422]}
 """What may go wrong where there is nothing to get wrong but a parameter too many."""
 
 
-def answer(app: FastAPI, path: str, endpoint: Callable[..., Awaitable[Any]], **shown: Any) -> None:
+def get_and_head(app: FastAPI, path: str, endpoint: Callable[..., Awaitable[Any]], **shown: Any) -> None:
     """GET and HEAD of a path. The first route names both in a 405; the second is what the document shows."""
     app.get(path, **shown)(endpoint)
     documented = app.router.routes.pop()

@@ -6,7 +6,7 @@ from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from query_api.http.caching import sent, strong_tag
+from query_api.http.caching import conditional_response, strong_etag
 from query_api.page import Page
 
 POLICY = "; ".join(
@@ -33,8 +33,8 @@ DOCUMENT: Mapping[str, str] = {
 
 def document(request: Request, page: Page) -> Response:
     """The page itself; which instant and how many assets it shows it reads from its own address."""
-    headers = {**DOCUMENT, "etag": strong_tag(page.document)}
-    return sent(request, page.document, headers, "text/html; charset=utf-8")
+    headers = {**DOCUMENT, "etag": strong_etag(page.document)}
+    return conditional_response(request, page.document, headers, "text/html; charset=utf-8")
 
 
 def install(app: FastAPI, page: Page) -> None:
@@ -45,6 +45,8 @@ def install(app: FastAPI, page: Page) -> None:
         found = page.files.get(name) if version == page.version else None
         if found is None:
             raise HTTPException(404, "the page has no such file")
-        return sent(request, found.body, {**FOR_EVER, "etag": strong_tag(found.body)}, found.media_type)
+        return conditional_response(
+            request, found.body, {**FOR_EVER, "etag": strong_etag(found.body)}, found.media_type
+        )
 
     app.api_route("/page/{version}/{name:path}", methods=["GET", "HEAD"], include_in_schema=False)(file)

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lib.schema import TIER_PLACES
-from query_api.asof.top_list import TopLists
+from query_api.asof.top_list import TopListFinder
 from tests.fakes import HOUR, NOON
 from tests.unit.query_api import reference
 from tests.unit.query_api.market import MAX_AGE, MINUTE, fill, large_market
@@ -17,8 +17,8 @@ hours = itertools.count(2)
 """Each market has an hour of its own on the one place."""
 
 
-async def listed(lists: TopLists, at: datetime, limit: int) -> tuple[str, list[dict[str, object]], int]:
-    top = await lists.at(at, limit=limit, max_age=MAX_AGE)
+async def listed(lists: TopListFinder, at: datetime, limit: int) -> tuple[str, list[dict[str, object]], int]:
+    top = await lists.find(at, limit=limit, max_age=MAX_AGE)
     return top.resolution, top.rows.to_dicts(), top.matched
 
 
@@ -35,7 +35,7 @@ async def test_the_list_by_tiers_is_that_of_reading_everything_of_the_minutes_an
     told = large_market(seed, assets, newest)
     clock.now = newest + MINUTE
     store = place.open()
-    lists = TopLists(store, max_skew=MINUTE)
+    lists = TopListFinder(store, max_skew=MINUTE)
     await fill(store, told)
     for at in (newest, newest - MINUTE):
         expected = reference.answer(told, at, max_skew=MINUTE, max_age=MAX_AGE, limit=5000)

@@ -18,7 +18,7 @@ from lib.schema import PRICE, VOLUME_RANK
 from lib.simulator import Market, create_app
 from lib.source import Source, read_source
 from lib.store import Store
-from query_api.asof.top_list import TopLists
+from query_api.asof.top_list import TopListFinder
 from tests.contract.snapshots import MINUTE
 from tests.fakes import NOON, Upstream, recorded, says
 
@@ -85,7 +85,7 @@ async def test_a_day_is_bought_with_its_own_time_marked_and_for_the_price_that_w
         assert [(marker.source, marker.interval) for marker in found] == [("coinmarketcap_historical", DAY)] * 2
         assert {marker.known_since for marker in found} == {clock()}
     at = done[0].tick + 5 * MINUTE
-    top = await TopLists(gapped, max_skew=MINUTE).at(at, limit=50, max_age=10 * MINUTE)
+    top = await TopListFinder(gapped, max_skew=MINUTE).find(at, limit=50, max_age=10 * MINUTE)
     assert top.pair.price.tick == top.pair.rank.tick == done[0].tick
     assert len(top.rows) == 50
 

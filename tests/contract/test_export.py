@@ -9,7 +9,7 @@ import pytest
 
 from lib.cli.forecast import sample_snapshot
 from lib.schema import PRICE, VOLUME_RANK
-from query_api.asof.top_list import Top, TopLists
+from query_api.asof.top_list import TopList, TopListFinder
 from query_api.features.export.response import ExportFormat, exported
 from query_api.features.export.work import Hole, Span, steps
 from query_api.http.formats import to_json
@@ -27,14 +27,14 @@ async def lists(store):
     for minute in ANSWERED:
         for series in (PRICE, VOLUME_RANK):
             await store.write(sample_snapshot(series, NOON + minute * MINUTE, 30))
-    return TopLists(store, max_skew=MINUTE)
+    return TopListFinder(store, max_skew=MINUTE)
 
 
-def found(lists: TopLists, span: Span = SPAN) -> AsyncGenerator[Top | Hole, None]:
+def found(lists: TopListFinder, span: Span = SPAN) -> AsyncGenerator[TopList | Hole, None]:
     return steps(lists, span, limit=7, max_age=AGE, known_at=None)
 
 
-async def body(lists: TopLists, format: ExportFormat, span: Span = SPAN) -> bytes:
+async def body(lists: TopListFinder, format: ExportFormat, span: Span = SPAN) -> bytes:
     return b"".join([chunk async for chunk in exported(format, found(lists, span), limit=7, extras=())])
 
 
@@ -44,7 +44,7 @@ async def test_each_step_is_the_answer_of_its_instant_and_a_gap_is_a_step_too(li
     assert [(step.at - NOON) // MINUTE for step in told if isinstance(step, Hole)] == [-1, 7, 19]
     for step in told:
         if not isinstance(step, Hole):
-            alone = await lists.at(step.at, limit=7, max_age=AGE)
+            alone = await lists.find(step.at, limit=7, max_age=AGE)
             assert to_json(step, 7) == to_json(alone, 7)
             assert step.pair.price.tick <= step.at
 
@@ -56,7 +56,7 @@ async def test_a_line_is_an_answer_and_the_last_one_tells_the_totals(lists):
         (True, False),
         (False, True),
     ]
-    assert lines[1] == to_json(await lists.at(NOON + MINUTE, limit=7, max_age=AGE), 7)
+    assert lines[1] == to_json(await lists.find(NOON + MINUTE, limit=7, max_age=AGE), 7)
 
 
 async def test_the_formats_hold_the_same_rows(lists):
@@ -91,9 +91,9 @@ async def test_full_hours_read_together_are_the_answers_of_their_instants_too(st
     await place.settle()
     for series in (PRICE, VOLUME_RANK):
         await store.write(sample_snapshot(series, NOON - hour, 30))
-    lists = TopLists(store, max_skew=MINUTE)
+    lists = TopListFinder(store, max_skew=MINUTE)
     told = [step async for step in found(lists, Span(NOON - 20 * hour, NOON, hour))]
     assert [(step.at - NOON) // hour for step in told if isinstance(step, Hole)] == [-9, -7]
     for step in told:
         if not isinstance(step, Hole):
-            assert to_json(step, 7) == to_json(await lists.at(step.at, limit=7, max_age=AGE), 7)
+            assert to_json(step, 7) == to_json(await lists.find(step.at, limit=7, max_age=AGE), 7)

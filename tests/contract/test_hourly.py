@@ -16,7 +16,7 @@ from lib.store.influx.hourly import AT_ONCE, TASK, script
 from lib.store.influx.lines import marker as marker_line
 from lib.store.influx.server import Server
 from lib.store.influx.setup import set_up
-from query_api.asof.top_list import TopLists
+from query_api.asof.top_list import TopListFinder
 from tests.fakes import NOON, FakeClock
 from tests.influxd import Bucket, fresh_influxd
 
@@ -112,8 +112,8 @@ async def test_past_the_raw_retention_the_hourly_bucket_answers_and_says_so(infl
     await write(store, 0, 1, 2, 60, 61)
     run_script(influx_bucket)
     clock.now = NOON + timedelta(days=91)
-    lists = TopLists(store, max_skew=MINUTE)
-    top = await lists.at(NOON + 45 * MINUTE, limit=10, max_age=10 * MINUTE)
+    lists = TopListFinder(store, max_skew=MINUTE)
+    top = await lists.find(NOON + 45 * MINUTE, limit=10, max_age=10 * MINUTE)
     assert (top.resolution, top.pair.price.tick, top.matched) == ("1h", NOON, 30)
     assert len(top.rows) == 10
     await store.close()

@@ -14,7 +14,7 @@ from lib.cli.forecast import sample_snapshot
 from lib.errors import SettingsRejected
 from lib.schema import PRICE, VOLUME_RANK
 from lib.store import Store
-from query_api.asof.top_list import Top, TopLists
+from query_api.asof.top_list import TopList, TopListFinder
 from query_api.features.export.response import ExportFormat, exported
 from query_api.features.export.work import Hole, Span, steps
 from tests.contract.snapshots import MINUTE
@@ -26,11 +26,11 @@ ASSETS, TOP = 130, 110
 FORMATS = ("csv", "ndjson", "parquet")
 
 
-def lists(store: Store) -> TopLists:
-    return TopLists(store, max_skew=MINUTE)
+def lists(store: Store) -> TopListFinder:
+    return TopListFinder(store, max_skew=MINUTE)
 
 
-def told(store: Store) -> AsyncGenerator[Top | Hole, None]:
+def told(store: Store) -> AsyncGenerator[TopList | Hole, None]:
     return steps(lists(store), SPAN, limit=TOP, max_age=10 * MINUTE, known_at=None)
 
 
@@ -62,7 +62,7 @@ async def test_a_fresh_store_gives_the_exported_answers_again(archive, store, cl
     (done,) = [each async for each in imported([file], store, clock=clock)]
     assert (done.written, done.kept) == (2 * len(TICKS), 0)
     for at in (NOON + n * MINUTE for n in (0, 5, 25, 45)):
-        first, again = [await lists(each).at(at, limit=TOP, max_age=10 * MINUTE) for each in (archive, store)]
+        first, again = [await lists(each).find(at, limit=TOP, max_age=10 * MINUTE) for each in (archive, store)]
         assert again.rows.to_dicts() == first.rows.to_dicts()
         assert (again.pair.price.tick, again.pair.rank.tick) == (first.pair.price.tick, first.pair.rank.tick)
         assert again.pair.price.source == first.pair.price.source

@@ -10,7 +10,7 @@ from lib.schema import PRICE, VOLUME_RANK
 from lib.snapshot import content_hash
 from lib.store import Store
 from query_api.asof.find_pair import NoSnapshot
-from query_api.asof.top_list import Top, TopLists
+from query_api.asof.top_list import TopList, TopListFinder
 from tests.contract.snapshots import MINUTE, many, snapshot
 from tests.fakes import HOUR, NOON
 
@@ -22,8 +22,8 @@ async def store_pair(store: Store, tick: datetime, stored_at: datetime) -> None:
         await store.write(snapshot(series, tick, ROW, stored_at=stored_at))
 
 
-async def top(store: Store, at: datetime, known_at: datetime | None = None) -> Top:
-    return await TopLists(store, max_skew=MINUTE).at(at, limit=10, max_age=10 * MINUTE, known_at=known_at)
+async def top(store: Store, at: datetime, known_at: datetime | None = None) -> TopList:
+    return await TopListFinder(store, max_skew=MINUTE).find(at, limit=10, max_age=10 * MINUTE, known_at=known_at)
 
 
 async def test_a_store_stamps_what_it_takes_and_lets_a_stamp_be(store, clock):

@@ -12,7 +12,7 @@ from lib.schema import PRICE
 from lib.snapshot import Marker, unpack_ids
 from lib.store.sqlite import SqliteStore
 from query_api.asof.find_pair import NoSnapshot
-from query_api.asof.top_list import TopLists
+from query_api.asof.top_list import TopListFinder
 from tests.flow.processes import ROOT, WITHIN_S
 from tests.flow.writer import MANY, ROWS, SERIES
 
@@ -94,11 +94,11 @@ async def test_each_marker_ever_seen_has_all_of_its_rows(store, writer):
 
 async def test_a_list_asked_for_while_snapshots_are_written_is_whole(store, writer):
     process = await writer("many")
-    lists = TopLists(store, max_skew=timedelta(minutes=1))
+    lists = TopListFinder(store, max_skew=timedelta(minutes=1))
     answers = 0
     while process.returncode is None:
         try:
-            top = await lists.at(utc_now(), limit=5000, max_age=DAY)
+            top = await lists.find(utc_now(), limit=5000, max_age=DAY)
         except NoSnapshot:
             continue
         except StoreMalformed as exc:

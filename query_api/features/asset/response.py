@@ -3,10 +3,10 @@
 from datetime import datetime
 from typing import Any
 
-from query_api.http.responses import _KEPT, Stood, problem_shown
+from query_api.http.responses import CACHEABLE_RESPONSES, PairInfo, documented_problem
 
 
-class AssetAnswer(Stood):
+class AssetResponse(PairInfo):
     """One asset as the top list of `requested_at` has it; null is what no source told."""
 
     rank: int
@@ -23,8 +23,8 @@ class AssetAnswer(Stood):
 
 
 ASSET_RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {"model": AssetAnswer, "description": "The asset"},
-    404: problem_shown("No snapshot for that instant, or no such asset in it: with the reason"),
-    409: problem_shown("Several assets have the ticker; `candidates` tells which, by id"),
-    **_KEPT,
+    200: {"model": AssetResponse, "description": "The asset"},
+    404: documented_problem("No snapshot for that instant, or no such asset in it: with the reason"),
+    409: documented_problem("Several assets have the ticker; `candidates` tells which, by id"),
+    **CACHEABLE_RESPONSES,
 }

@@ -18,8 +18,8 @@ import polars as pl
 
 from lib.clock import isoformat
 from lib.schema import PRICE, VOLUME_RANK, Series
-from query_api.asof.pair import join, listed
-from query_api.asof.top_list import Top
+from query_api.asof.pair import join, numbered_rows
+from query_api.asof.top_list import TopList
 from query_api.features.export.work import Hole, Totals
 from query_api.http.formats import cell, to_json
 from query_api.http.parquet import to_parquet
@@ -33,7 +33,7 @@ EXPORT_TYPES: dict[ExportFormat, str] = {
 END = "#end"
 """Where the CSV's step would be, in its last row."""
 
-Steps = AsyncIterator[Top | Hole]
+Steps = AsyncIterator[TopList | Hole]
 _TIME = pl.Datetime("us", "UTC")
 _TIMES = ("step", "price_time", "rank_time", "price_updated_at")
 _STOOD_ON = ("price_time", "rank_time", "price_source", "rank_source", "resolution", "backfilled", "gap")
@@ -53,7 +53,7 @@ def exported(
 
 def table_columns(extras: Sequence[Series]) -> dict[str, pl.DataType]:
     """The columns of a table of steps: an answer's own, between its step and what it stands on."""
-    own = dict(listed(join(PRICE.empty(), VOLUME_RANK.empty())).schema)
+    own = dict(numbered_rows(join(PRICE.empty(), VOLUME_RANK.empty())).schema)
     further = {name: pl.Float64() for extra in extras for name in extra.fields}
     kinds = {"step": _TIME, **own, **further, **dict.fromkeys(_STOOD_ON, pl.String())}
     return kinds | dict.fromkeys(_TIMES, _TIME)
@@ -80,7 +80,7 @@ async def _csv(steps: Steps, schema: Mapping[str, pl.DataType]) -> AsyncGenerato
     yield _records([[END, *[None] * (len(schema) - 2), told]])
 
 
-def _table(step: Top | Hole, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
+def _table(step: TopList | Hole, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
     if isinstance(step, Hole):
         return pl.DataFrame({"step": [step.at], "gap": [step.why]}, schema_overrides={"step": _TIME}).select(
             pl.col(name) if name in ("step", "gap") else pl.lit(None, kind).alias(name) for name, kind in schema.items()

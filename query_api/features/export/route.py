@@ -10,10 +10,10 @@ from lib.clock import isoformat
 from lib.instants import DURATION
 from query_api.features.export.response import EXPORT_TYPES, ExportFormat, exported
 from query_api.features.export.work import MOST_STEPS, Span, begun, steps
-from query_api.http.parameters import Instant, KnownAt, Limit, asked_distance, asked_known_at, asked_range
+from query_api.http.parameters import Instant, KnownAt, Limit, parse_every, parse_known_at, parse_range
 from query_api.http.problems import EXAMPLES, BadRequest
 from query_api.http.responses import STORE_RESPONSES
-from query_api.http.routing import answer
+from query_api.http.routing import get_and_head
 from query_api.services import Services
 
 DAY = timedelta(days=1)
@@ -64,10 +64,10 @@ def install(app: FastAPI, services: Services) -> None:
     ) -> Response:
         """The top `top` as of each step: from `from` on (default: a day before `to`), before `to` (default: now)."""
         now = services.clock()
-        first, last = asked_range(start, stop, now, default=DAY, longest=EVER)
-        span = asked_span(Span(first, last, asked_distance(every)), every)
+        first, last = parse_range(start, stop, now, default=DAY, longest=EVER)
+        span = asked_span(Span(first, last, parse_every(every)), every)
         chosen = asked_file(format)
-        known = asked_known_at(known_at, now)
+        known = parse_known_at(known_at, now)
         headers = {
             "cache-control": "no-store",
             "content-disposition": f'attachment; filename="topcoins-{first:%Y%m%dT%H%M%SZ}-{span.steps}.{chosen}"',
@@ -82,7 +82,7 @@ def install(app: FastAPI, services: Services) -> None:
         return StreamingResponse(body, headers=headers, media_type=EXPORT_TYPES[chosen])
 
     shown = {"summary": "Who was in the list, step by step", "responses": _SHOWN, "response_class": StreamingResponse}
-    answer(app, "/v1/export", export, **shown)
+    get_and_head(app, "/v1/export", export, **shown)
 
 
 def asked_span(span: Span, every: str) -> Span:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from query_api.asof.find_pair import NoSnapshot
-from query_api.asof.top_list import Top, TopLists
+from query_api.asof.top_list import TopList, TopListFinder
 
 MOST_STEPS = 10_000
 AT_ONCE = 3
@@ -50,10 +50,10 @@ class Totals:
     gaps: int = 0
     rows: int = 0
 
-    def add(self, step: Top | Hole) -> None:
+    def add(self, step: TopList | Hole) -> None:
         """Count a step."""
         self.steps += 1
-        if isinstance(step, Top):
+        if isinstance(step, TopList):
             self.answered += 1
             self.rows += len(step.rows)
         else:
@@ -61,18 +61,18 @@ class Totals:
 
 
 async def steps(
-    lists: TopLists, span: Span, *, limit: int, max_age: timedelta, known_at: datetime | None
-) -> AsyncGenerator[Top | Hole, None]:
+    lists: TopListFinder, span: Span, *, limit: int, max_age: timedelta, known_at: datetime | None
+) -> AsyncGenerator[TopList | Hole, None]:
     """Each step's answer, in order. What the store raises ends it: a step is never left out."""
-    lists = lists.by_hours(span.stop)
+    lists = lists.with_hourly_rows(span.stop)
 
-    async def answered(at: datetime) -> Top | Hole:
+    async def answered(at: datetime) -> TopList | Hole:
         try:
-            return await lists.at(at, limit=limit, max_age=max_age, known_at=known_at, explained=False)
+            return await lists.find(at, limit=limit, max_age=max_age, known_at=known_at, explain=False)
         except NoSnapshot as exc:
             return Hole(at, str(exc))
 
-    ahead: deque[asyncio.Task[Top | Hole]] = deque()
+    ahead: deque[asyncio.Task[TopList | Hole]] = deque()
     try:
         for number in range(span.steps):
             ahead.append(asyncio.create_task(answered(span.at(number))))
@@ -86,11 +86,11 @@ async def steps(
         await asyncio.gather(*ahead, return_exceptions=True)
 
 
-async def begun(found: AsyncIterator[Top | Hole]) -> AsyncIterator[Top | Hole]:
+async def begun(found: AsyncIterator[TopList | Hole]) -> AsyncIterator[TopList | Hole]:
     """The same once its first step is there: a store that is away is an error, and not a broken answer."""
     first = await anext(found, None)
 
-    async def whole() -> AsyncIterator[Top | Hole]:
+    async def whole() -> AsyncIterator[TopList | Hole]:
         if first is None:
             return
         yield first

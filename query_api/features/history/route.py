@@ -12,16 +12,16 @@ from starlette.responses import JSONResponse, Response
 from lib.clock import isoformat, slot
 from lib.instants import DURATION
 from lib.units import format_duration
-from query_api.asof.asset import Assets
+from query_api.asof.asset import AssetFinder
 from query_api.features.asset.route import Named
 from query_api.features.history.response import HISTORY_RESPONSES
 from query_api.features.history.work import COLUMNS, FILLS, Fill, Histories, History, Steps
-from query_api.http.caching import kept_for, listed, sent, strong_tag
-from query_api.http.content_type import MEDIA_TYPES, negotiated
+from query_api.http.caching import cache_control, conditional_response, header_list, strong_etag
+from query_api.http.content_type import MEDIA_TYPES, choose_format
 from query_api.http.formats import table_csv
-from query_api.http.parameters import FormatName, Instant, asked_distance, asked_range, moving
+from query_api.http.parameters import FormatName, Instant, depends_on_now, parse_every, parse_range
 from query_api.http.problems import EXAMPLES, BadRequest
-from query_api.http.routing import answer
+from query_api.http.routing import get_and_head
 from query_api.services import Services
 
 DAY = timedelta(days=1)
@@ -54,8 +54,8 @@ Most = Annotated[int, Query(ge=1, le=5000, description="How many steps to a page
 
 def install(app: FastAPI, services: Services) -> None:
     """Histories."""
-    assets = Assets(services.store, services.lists.pairs)
-    histories = Histories(services.store, services.lists.pairs)
+    assets = AssetFinder(services.store, services.lists.pair_finder)
+    histories = Histories(services.store, services.lists.pair_finder)
 
     async def history(
         request: Request,
@@ -72,10 +72,10 @@ def install(app: FastAPI, services: Services) -> None:
         A `from` that moves with the clock begins at a whole multiple of `every`. A ticker is the one of `to`.
         """
         now = services.clock()
-        chosen = negotiated(format, listed(request, "accept"))
+        chosen = choose_format(format, header_list(request, "accept"))
         distance, how = _asked_every(every), _asked_fill(fill)
-        first, last = asked_range(start, stop, now, default=DAY, longest=EVER)
-        if moving(start):
+        first, last = parse_range(start, stop, now, default=DAY, longest=EVER)
+        if depends_on_now(start):
             first = slot(first, distance)
         steps = Steps(first, last, distance, limit)
         cmc_id = await assets.identified(id, last, max_age=services.max_age)
@@ -86,19 +86,21 @@ def install(app: FastAPI, services: Services) -> None:
             body = orjson.dumps(_told(cmc_id, steps, how, found, following))
         else:
             body = table_csv(COLUMNS.values(), (tuple(point.values()) for point in found.points))
-        settled = not moving(start, stop) and not found.coverage.missing and last < now - distance - services.max_age
-        headers = {"etag": strong_tag(body), "cache-control": kept_for(settled), "vary": "Accept"}
+        settled = (
+            not depends_on_now(start, stop) and not found.coverage.missing and last < now - distance - services.max_age
+        )
+        headers = {"etag": strong_etag(body), "cache-control": cache_control(settled), "vary": "Accept"}
         headers["x-coverage"] = ", ".join(f"{name}={count}" for name, count in asdict(found.coverage).items())
         if following:
             headers["link"] = f'<{following}>; rel="next"'
-        return sent(request, body, headers, MEDIA_TYPES[chosen])
+        return conditional_response(request, body, headers, MEDIA_TYPES[chosen])
 
     shown = {"summary": "One asset over time", "responses": HISTORY_RESPONSES, "response_class": JSONResponse}
-    answer(app, "/v1/assets/{id}/history", history, operation_id="history", **shown)
+    get_and_head(app, "/v1/assets/{id}/history", history, operation_id="history", **shown)
 
 
 def _asked_every(text: str) -> timedelta:
-    every = asked_distance(text)
+    every = parse_every(text)
     if not SHORTEST <= every <= LONGEST:
         raise BadRequest("every", text, "must be at least 1m and at most 366d", EXAMPLES["every"])
     return every

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from lib.clock import isoformat, slot
 from lib.schema import PRICE, VOLUME_RANK, Series
 from lib.store import Resolution, Store
-from query_api.asof.find_pair import HOURLY_AGE, OLDEST, Pairs
+from query_api.asof.find_pair import HOURLY_AGE, OLDEST, PairFinder
 from query_api.asof.pair import TickPairs, rfc3339
 from query_api.asof.rows import SHOWN
 
@@ -76,7 +76,7 @@ class History:
 class Histories:
     """Reads histories from one store."""
 
-    def __init__(self, store: Store, pairs: Pairs) -> None:
+    def __init__(self, store: Store, pairs: PairFinder) -> None:
         self._store = store
         self._pairs = pairs
 

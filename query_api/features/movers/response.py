@@ -4,10 +4,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from query_api.http.responses import _KEPT, TOP_RESPONSES, Stood, _csv
+from query_api.http.responses import CACHEABLE_RESPONSES, TOP_RESPONSES, PairInfo, csv_content
 
 
-class ListStood(Stood):
+class ListInfo(PairInfo):
     """One of the two lists: what it stands on, how many assets match, and what filters left out."""
 
     matched: int
@@ -38,8 +38,8 @@ class Mover(BaseModel):
 class MoversAnswer(BaseModel):
     """The lists as of two instants side by side: stayed + entered are the later list, stayed + left the earlier."""
 
-    start: ListStood = Field(alias="from")
-    stop: ListStood = Field(alias="to")
+    start: ListInfo = Field(alias="from")
+    stop: ListInfo = Field(alias="to")
     top: int
     stayed: int
     entered: int
@@ -51,9 +51,9 @@ MOVERS_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "model": MoversAnswer,
         "description": "Who moved, as JSON or CSV",
-        "content": _csv("CMC ID,Symbol,Name,Move,Rank From,Rank To,…\r\n1,BTC,Bitcoin,stayed,2,1,…\r\n"),
+        "content": csv_content("CMC ID,Symbol,Name,Move,Rank From,Rank To,…\r\n1,BTC,Bitcoin,stayed,2,1,…\r\n"),
     },
     404: TOP_RESPONSES[404],
     406: TOP_RESPONSES[406],
-    **_KEPT,
+    **CACHEABLE_RESPONSES,
 }

@@ -11,11 +11,11 @@ from lib.instants import DURATION
 from lib.schema import LARGEST_ID
 from lib.units import format_duration, parse_duration
 from query_api.features.sparklines.work import Sparklines, SparklinesAnswer
-from query_api.http.caching import sent, strong_tag
-from query_api.http.parameters import EPOCH, Instant, asked_bound
+from query_api.http.caching import conditional_response, strong_etag
+from query_api.http.parameters import EPOCH, Instant, parse_bound
 from query_api.http.problems import EXAMPLES, BadRequest
 from query_api.http.responses import STORE_RESPONSES, TOP_RESPONSES
-from query_api.http.routing import answer
+from query_api.http.routing import get_and_head
 from query_api.middleware.answer_cache import CACHE_UNTIL
 from query_api.services import Services
 
@@ -65,16 +65,16 @@ def install(app: FastAPI, services: Services) -> None:
     ) -> Response:
         """The prices of `ids` as of a few instants up to `to`, null where there is no snapshot."""
         now = services.clock()
-        stop = asked_bound(to, now, "to")
+        stop = parse_bound(to, now, "to")
         start = max(stop - asked_span(span), EPOCH)
         found = await lines.of(asked_ids(ids), start, stop, points, ranks=ranks)
         request.scope[CACHE_UNTIL] = now.replace(microsecond=0) + SECOND
         body = found.model_dump_json(by_alias=True, exclude_none=True).encode()
         keep = HOUR_S if settled(stop, services, now) and None not in found.ticks else SOON_S
-        headers = {"etag": strong_tag(body), "cache-control": f"public, max-age={keep}"}
-        return sent(request, body, headers, "application/json")
+        headers = {"etag": strong_etag(body), "cache-control": f"public, max-age={keep}"}
+        return conditional_response(request, body, headers, "application/json")
 
-    answer(
+    get_and_head(
         app, "/v1/sparklines", sparklines, summary="Prices of many assets at a few instants",
         response_class=JSONResponse, responses=_SHOWN,
     )  # fmt: skip

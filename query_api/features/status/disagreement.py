@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from lib.schema import ID, PRICE, TIER, TIER_PLACES, VOLUME_RANK
 from lib.store import Store
 from query_api.asof.pair import Pair
-from query_api.asof.top_list import Top
+from query_api.asof.top_list import TopList
 
 PLACES = TIER_PLACES[:4]
 
@@ -33,7 +33,7 @@ class Disagreements:
         self._pair: Pair | None = None
         self._told: RankDisagreement | None = None
 
-    async def of(self, top: Top) -> RankDisagreement | None:
+    async def of(self, top: TopList) -> RankDisagreement | None:
         """How far the sources of a list's snapshots disagree; None where one source is both."""
         pair = top.pair
         if pair.price.source == pair.rank.source:
@@ -49,7 +49,7 @@ class Disagreements:
             self._pair = pair
         return self._told
 
-    async def _unshared(self, top: Top) -> dict[str, float]:
+    async def _unshared(self, top: TopList) -> dict[str, float]:
         pair, resolution = top.pair, top.resolution
         tiers = range(len(PLACES))
         price = await self._store.rows(PRICE, pair.price.tick, tiers=tiers, fields=["usd"], resolution=resolution)

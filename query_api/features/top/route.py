@@ -8,8 +8,8 @@ from starlette.responses import JSONResponse, Response
 
 from query_api.asof.pair import COLUMNS
 from query_api.features.top.response import ROOT_RESPONSES
-from query_api.http.caching import listed, reply
-from query_api.http.content_type import negotiated, prefers_page
+from query_api.http.caching import header_list, reply
+from query_api.http.content_type import choose_format, prefers_html
 from query_api.http.parameters import (
     Filtering,
     FormatName,
@@ -17,15 +17,15 @@ from query_api.http.parameters import (
     KnownAt,
     Limit,
     MaxAge,
-    Question,
-    asked_age,
-    asked_columns,
-    asked_instant,
-    asked_known_at,
-    moving,
+    TopParameters,
+    depends_on_now,
+    parse_columns,
+    parse_datetime,
+    parse_known_at,
+    parse_max_age,
 )
 from query_api.http.responses import TOP_RESPONSES
-from query_api.http.routing import answer
+from query_api.http.routing import get_and_head
 from query_api.middleware.answer_cache import CACHE_UNTIL
 from query_api.page import Page
 from query_api.page.route import document
@@ -56,19 +56,19 @@ def install(app: FastAPI, services: Services, page: Page) -> None:
         columns: str | SkipJsonSchema[None] = which,
     ) -> Response:
         """The top `limit` assets by 24h volume as of `datetime`, with USD prices."""
-        accept = listed(request, "accept")
-        if request.url.path == "/" and prefers_page(format, accept):
+        accept = header_list(request, "accept")
+        if request.url.path == "/" and prefers_html(format, accept):
             return document(request, page)
         now = services.clock()
-        chosen = negotiated(format, accept)
-        question = Question(
-            at=asked_instant(datetime, now),
-            moving=moving(datetime, known_at=known_at),
+        chosen = choose_format(format, accept)
+        question = TopParameters(
+            at=parse_datetime(datetime, now),
+            depends_on_now=depends_on_now(datetime, known_at=known_at),
             limit=limit,
-            max_age=services.max_age if max_age is None else asked_age(max_age),
+            max_age=services.max_age if max_age is None else parse_max_age(max_age),
             format=chosen,
-            columns=asked_columns(columns, chosen, known),
-            known_at=asked_known_at(known_at, now),
+            columns=parse_columns(columns, chosen, known),
+            known_at=parse_known_at(known_at, now),
             filters=filters,
         )
         found = await services.top(
@@ -83,4 +83,4 @@ def install(app: FastAPI, services: Services, page: Page) -> None:
 
     for path, name, responses in (("/", "top", ROOT_RESPONSES), ("/v1/top", "top_v1", TOP_RESPONSES)):
         shown = {"summary": "The top list", "responses": responses, "response_class": JSONResponse}
-        answer(app, path, top, operation_id=name, **shown)
+        get_and_head(app, path, top, operation_id=name, **shown)

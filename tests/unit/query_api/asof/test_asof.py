@@ -15,8 +15,8 @@ from lib.schema import LARGEST_ID, PRICE, TIER_PLACES, VOLUME_RANK
 from lib.store import Store
 from lib.store.sqlite import SqliteStore
 from query_api.asof.find_pair import NoSnapshot
-from query_api.asof.pair import join, listed, nearest, newest_pair
-from query_api.asof.top_list import Top, TopLists
+from query_api.asof.pair import join, nearest_marker, newest_pair, numbered_rows
+from query_api.asof.top_list import TopList, TopListFinder
 from tests.fakes import FakeClock, MemoryStore
 from tests.unit.query_api import reference
 from tests.unit.query_api.market import (
@@ -99,7 +99,7 @@ def test_the_max_age_is_allowed_to_its_last_second(age: int, answers: bool) -> N
 
 
 def test_the_nearest_of_no_markers_is_none() -> None:
-    assert nearest([], T, MINUTE) is None
+    assert nearest_marker([], T, MINUTE) is None
 
 
 @given(PRICE_ROWS, RANK_ROWS, st.integers(0, 20))
@@ -107,21 +107,21 @@ def test_the_join_is_the_reference_s_join(price_rows, rank_rows, limit) -> None:
     priced, ranked = reference.priced_of(price_rows), reference.ranked_of(rank_rows)
     price = snapshot(Prices(T, price_rows)).rows if priced else PRICE.empty()
     rank = snapshot(Ranks(T, rank_rows)).rows if ranked else VOLUME_RANK.empty()
-    found = listed(join(price, rank.sort("rank")).head(limit))
+    found = numbered_rows(join(price, rank.sort("rank")).head(limit))
     assert found.to_dicts() == reference.joined(priced, ranked)[:limit]
     assert found["rank"].to_list() == list(range(1, len(found) + 1))
 
 
 async def asked(
     store: Store, at: datetime, *, limit: int = 5000, max_age: timedelta = MAX_AGE, max_skew: timedelta = MINUTE
-) -> Top | None:
+) -> TopList | None:
     try:
-        return await TopLists(store, max_skew=max_skew).at(at, limit=limit, max_age=max_age)
+        return await TopListFinder(store, max_skew=max_skew).find(at, limit=limit, max_age=max_age)
     except NoSnapshot:
         return None
 
 
-def assert_same(top: Top | None, expected: reference.Answer | None) -> None:
+def assert_same(top: TopList | None, expected: reference.Answer | None) -> None:
     assert (top is None) == (expected is None)
     if top and expected:
         assert (top.pair.price.tick, top.pair.rank.tick) == (expected.price_time, expected.rank_time)
@@ -302,8 +302,8 @@ async def test_the_fields_of_an_extra_series_are_joined_and_null_where_it_has_no
             ],
         )
         await store.write(market_caps(T - MINUTE, [(1, 10.0, None), (3, 30.0, 3.5), (9, 90.0, 9.0)]))
-        top = await TopLists(store, max_skew=MINUTE, extras=[MARKET_CAP]).at(T, limit=10, max_age=MAX_AGE)
-        far = await TopLists(store, max_skew=30 * SECOND, extras=[MARKET_CAP]).at(T, limit=10, max_age=MAX_AGE)
+        top = await TopListFinder(store, max_skew=MINUTE, extras=[MARKET_CAP]).find(T, limit=10, max_age=MAX_AGE)
+        far = await TopListFinder(store, max_skew=30 * SECOND, extras=[MARKET_CAP]).find(T, limit=10, max_age=MAX_AGE)
     assert top.rows.select("cmc_id", "market_cap_usd", "supply").rows() == [
         (3, 30.0, 3.5),
         (2, None, None),
@@ -319,9 +319,9 @@ async def test_an_extra_series_never_shows_a_tick_after_the_instant() -> None:
     store = MemoryStore(FakeClock(T + HOUR))
     await fill(store, [Prices(T, [(1, "BTC", "Bitcoin", 1.0, 1.0)]), Ranks(T, [(1, 1.0)])])
     await store.write(market_caps(T + 10 * SECOND, [(1, 10.0, 1.0)]))
-    lists = TopLists(store, max_skew=MINUTE, extras=[MARKET_CAP])
-    assert (await lists.at(T, limit=1, max_age=MAX_AGE)).extras[0].marker is None
-    assert (await lists.at(T + 10 * SECOND, limit=1, max_age=MAX_AGE)).extras[0].marker is not None
+    lists = TopListFinder(store, max_skew=MINUTE, extras=[MARKET_CAP])
+    assert (await lists.find(T, limit=1, max_age=MAX_AGE)).extras[0].marker is None
+    assert (await lists.find(T + 10 * SECOND, limit=1, max_age=MAX_AGE)).extras[0].marker is not None
 
 
 def hour_of_minutes(start: datetime) -> list[Prices | Ranks]:
@@ -363,7 +363,7 @@ async def test_past_the_retention_the_first_tick_of_the_hour_answers_and_says_so
 
 async def reason(store: Store, at: datetime, max_age: timedelta = MAX_AGE) -> NoSnapshot:
     with pytest.raises(NoSnapshot) as refused:
-        await TopLists(store, max_skew=MINUTE).at(at, limit=1, max_age=max_age)
+        await TopListFinder(store, max_skew=MINUTE).find(at, limit=1, max_age=max_age)
     return refused.value
 
 

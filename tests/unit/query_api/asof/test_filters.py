@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib.store.sqlite import SqliteStore
-from query_api.asof.filters import EVERYTHING, Filters
-from query_api.asof.top_list import Top, TopLists
+from query_api.asof.filters import NO_FILTERS, Filters
+from query_api.asof.top_list import TopList, TopListFinder
 from tests.fakes import FakeClock, MemoryStore
 from tests.unit.query_api import reference
 from tests.unit.query_api.market import MAX_AGE, MINUTE, NEWEST, NOW, Kind, PriceRow, Prices, Ranks, calling, fill
@@ -40,8 +40,8 @@ def told(assets: list[tuple[str | None, float, Kind]]) -> tuple[Prices, Ranks]:
     )
 
 
-async def asked(store: MemoryStore | SqliteStore, limit: int, filters: Filters) -> Top:
-    return await TopLists(store, max_skew=MINUTE).at(T, limit=limit, max_age=MAX_AGE, filters=filters)
+async def asked(store: MemoryStore | SqliteStore, limit: int, filters: Filters) -> TopList:
+    return await TopListFinder(store, max_skew=MINUTE).find(T, limit=limit, max_age=MAX_AGE, filters=filters)
 
 
 @given(ASSETS, FILTERS, st.integers(1, 14))
@@ -50,11 +50,11 @@ async def test_a_filtered_list_is_the_reference_s(assets, filters, limit) -> Non
     store = MemoryStore(FakeClock(T))
     prices, ranks = told(assets)
     await fill(store, [prices, ranks])
-    whole = await asked(store, 5000, EVERYTHING)
+    whole = await asked(store, 5000, NO_FILTERS)
     expected, counts = reference.filtered(prices, whole.rows.to_dicts(), filters, limit)
     top = await asked(store, limit, filters)
-    assert top.rows.to_dicts() == (whole.rows.head(limit).to_dicts() if filters == EVERYTHING else expected)
-    assert top.filtered is None if filters == EVERYTHING else top.filtered and dict(top.filtered.counts) == counts
+    assert top.rows.to_dicts() == (whole.rows.head(limit).to_dicts() if filters == NO_FILTERS else expected)
+    assert top.filtered is None if filters == NO_FILTERS else top.filtered and dict(top.filtered.counts) == counts
     assert top.matched == whole.matched
 
 
@@ -64,7 +64,7 @@ async def test_what_is_named_is_in_the_list_left_out_by_a_filter_or_missing(asse
     store = MemoryStore(FakeClock(T))
     await fill(store, told(assets))
     top = await asked(store, 5000, filters)
-    if filters != EVERYTHING:
+    if filters != NO_FILTERS:
         assert top.filtered
         there = {symbol.lower() for symbol, _, _ in assets if symbol}
         names = [name for name in filters.symbols if name.lower() not in there]

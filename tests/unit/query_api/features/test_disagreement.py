@@ -7,7 +7,7 @@ from datetime import datetime
 import pytest
 
 from lib.snapshot import Snapshot
-from query_api.asof.top_list import TopLists
+from query_api.asof.top_list import TopListFinder
 from query_api.features.status.disagreement import Disagreements
 from tests.fakes import FakeClock
 from tests.unit.query_api.market import (
@@ -52,7 +52,7 @@ async def test_it_is_the_part_of_the_first_places_that_only_one_has(
 ) -> None:
     overlap = [*ranked, 300] if 300 not in ranked else ranked
     await fill(store, [prices(range(1, 301)), ranks(overlap)])
-    top = await TopLists(store, max_skew=MINUTE).at(NEWEST, limit=1, max_age=MAX_AGE)
+    top = await TopListFinder(store, max_skew=MINUTE).find(NEWEST, limit=1, max_age=MAX_AGE)
     told = await Disagreements(store).of(top)
     assert told is not None
     assert (told.price_source, told.rank_source) == ("coinmarketcap", "coindesk")
@@ -61,7 +61,7 @@ async def test_it_is_the_part_of_the_first_places_that_only_one_has(
 
 async def test_a_pair_is_reckoned_once(store: CountingStore) -> None:
     await fill(store, [prices(range(1, 301)), ranks(range(1, 301))])
-    top = await TopLists(store, max_skew=MINUTE).at(NEWEST, limit=1, max_age=MAX_AGE)
+    top = await TopListFinder(store, max_skew=MINUTE).find(NEWEST, limit=1, max_age=MAX_AGE)
     disagreements = Disagreements(store)
     first = await disagreements.of(top)
     asked = store.asked

@@ -11,8 +11,8 @@ from polars.testing import assert_frame_equal
 from lib.clock import isoformat
 from lib.errors import StoreUnavailable
 from lib.schema import PRICE
-from query_api.asof.hourly_rows import Hours
-from query_api.asof.top_list import TopLists
+from query_api.asof.hourly_rows import HourlyRows
+from query_api.asof.top_list import TopListFinder
 from query_api.features.export.response import exported
 from query_api.features.export.work import AT_ONCE, Span, steps
 from tests.fakes import FakeClock
@@ -130,7 +130,7 @@ async def test_a_store_that_is_away_from_the_start_is_a_503(store, clock):
 @pytest.mark.parametrize("format", ["csv", "ndjson", "parquet"])
 async def test_a_file_that_breaks_off_is_raised_and_has_no_end(failing, format):
     span = Span(FIRST, FIRST + 30 * MINUTE, MINUTE)
-    lists = TopLists(failing, max_skew=MINUTE)
+    lists = TopListFinder(failing, max_skew=MINUTE)
     found = steps(lists, span, limit=3, max_age=MAX_AGE, known_at=None)
     body = bytearray()
     with pytest.raises(StoreUnavailable):
@@ -142,7 +142,7 @@ async def test_a_file_that_breaks_off_is_raised_and_has_no_end(failing, format):
 @pytest.mark.parametrize("format", ["csv", "ndjson"])
 async def test_a_reader_that_goes_away_ends_the_reading_of_the_store(store, format):
     span = Span(FIRST, FIRST + 37 * MINUTE, MINUTE / 60)
-    lists = TopLists(store, max_skew=MINUTE)
+    lists = TopListFinder(store, max_skew=MINUTE)
     found = steps(lists, span, limit=3, max_age=MAX_AGE, known_at=None)
     body = exported(format, found, limit=3, extras=())
     await anext(body)
@@ -153,7 +153,7 @@ async def test_a_reader_that_goes_away_ends_the_reading_of_the_store(store, form
 
 async def test_no_more_steps_are_asked_ahead_than_are_told(store):
     span = Span(FIRST + MINUTE, FIRST + 10 * MINUTE, MINUTE)
-    found = steps(TopLists(store, max_skew=MINUTE), span, limit=3, max_age=MAX_AGE, known_at=None)
+    found = steps(TopListFinder(store, max_skew=MINUTE), span, limit=3, max_age=MAX_AGE, known_at=None)
     await anext(found)
     before = store.asked
     await asyncio.sleep(0)
@@ -167,7 +167,7 @@ async def test_the_hours_of_a_day_are_read_together(clock):
     for hour in range(14):
         await fill(store, [large_market(hour, 300, midnight + hour * HOUR + 3 * MINUTE)[0]])
     hours = [marker.tick for marker in await store.markers(midnight, FIRST, series="price")]
-    reader = Hours(store, FIRST)
+    reader = HourlyRows(store, FIRST)
     store.asked = 0
     for tick in hours:
         for tiers in (range(2), range(5)):

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from query_api.asof.pair import COLUMNS, Pair
-from query_api.asof.top_list import Extra, Top
+from query_api.asof.top_list import Extra, TopList
 from query_api.http.formats import CSV_DEFAULT, to_csv, to_json
 from tests.unit.query_api.market import MARKET_CAP, NEWEST, SECOND, Prices, Ranks, market_caps, snapshot
 
@@ -42,9 +42,9 @@ ROWS = st.lists(
 )
 
 
-def top(rows: Sequence[tuple[Any, ...]] = (BTC,), *, extras: tuple[Extra, ...] = (), **more: Any) -> Top:
+def top(rows: Sequence[tuple[Any, ...]] = (BTC,), *, extras: tuple[Extra, ...] = (), **more: Any) -> TopList:
     frame = pl.DataFrame(rows, schema=SCHEMA, orient="row").with_columns(**more)
-    return Top(NEWEST + 30 * SECOND, PAIR, "1m", 1, extras, frame, NEWEST + SECOND)
+    return TopList(NEWEST + 30 * SECOND, PAIR, "1m", 1, extras, frame, NEWEST + SECOND)
 
 
 def read(body: bytes) -> list[list[str]]:

@@ -23,7 +23,7 @@ from lib.errors import StoreMalformed, StoreRejected, StoreUnavailable
 from lib.ingest.missed import Cause, MissedTick, MissedTicks
 from lib.ingest.spool import Spool
 from lib.schema import PRICE
-from query_api.http.content_type import negotiated
+from query_api.http.content_type import choose_format
 from query_api.http.problems import EXAMPLES, NotAcceptable
 from tests.fakes import FakeClock
 from tests.unit.query_api.market import (
@@ -407,7 +407,7 @@ async def test_the_format_parameter_counts_in_any_case_and_above_the_accept_head
 @given(st.one_of(st.text(max_size=40), st.from_regex(r"\A(([a-z*]{0,5}/[a-z*]{0,5})(;q=[0-9.na]{0,5})?, ?){0,4}\Z")))
 def test_any_accept_header_is_json_csv_or_not_acceptable(accept) -> None:
     with suppress(NotAcceptable):
-        assert negotiated(None, accept) in ("json", "csv")
+        assert choose_format(None, accept) in ("json", "csv")
 
 
 # HEAD, caching.

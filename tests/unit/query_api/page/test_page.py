@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 import query_api.page
-from query_api.http.content_type import prefers_page
+from query_api.http.content_type import prefers_html
 from query_api.page import Page, load
 from query_api.page.route import POLICY
 from tests.fakes import FakeClock
@@ -45,7 +45,7 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
     ],
 )
 async def test_who_prefers_html_gets_the_page_and_all_others_what_they_got(client, accept, page) -> None:
-    assert prefers_page(None, accept) == page
+    assert prefers_html(None, accept) == page
     headers = {"accept": accept} if accept else {}
     answer = await client.get("/", headers=headers)
     assert answer.status_code == 200

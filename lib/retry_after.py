@@ -1,21 +1,31 @@
-"""The Retry-After header, in all the forms that servers send."""
+"""The times in HTTP headers: `Retry-After` in each of its forms, and dates."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 LONGEST = timedelta(days=1)
+"""No wait is longer: a server that names more is asked again the next day."""
+
+_SECONDS = re.compile(r"[0-9]+(?:\.[0-9]*)?")
 
 
 def parse_retry_after(value: str | None, now: datetime) -> timedelta | None:
-    """The wait asked for, between 0 and a day; None where there is no such header or it cannot be read."""
+    """The wait that a `Retry-After` header names: seconds, a fraction of them, or an HTTP date.
+
+    Between zero and `LONGEST`; None where the header is absent or unreadable.
+    """
     text = (value or "").strip()
-    if text.isascii() and text.isdigit():
-        digits = text.lstrip("0")
-        return LONGEST if len(digits) > 6 else min(timedelta(seconds=int(digits or "0")), LONGEST)
+    if _SECONDS.fullmatch(text):
+        return timedelta(seconds=min(float(text), LONGEST.total_seconds()))
+    at = parse_http_date(text)
+    return None if at is None else min(max(at - now, timedelta()), LONGEST)
+
+
+def parse_http_date(value: str | None) -> datetime | None:
+    """The instant of an HTTP date; None where it is absent or unreadable."""
     try:
-        at = parsedate_to_datetime(text)
-        at = at if at.tzinfo else at.replace(tzinfo=UTC)  # HTTP's older forms name no zone
-        # Subtracting needs no conversion to UTC, which ends at the year 9999.
-        return min(max(at - now, timedelta()), LONGEST)
-    except (ValueError, TypeError, OverflowError):
+        at = parsedate_to_datetime(value or "")
+    except (ValueError, OverflowError, TypeError):
         return None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)  # HTTP's older forms name no zone

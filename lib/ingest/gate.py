@@ -13,7 +13,7 @@ from lib import schema
 from lib.errors import SnapshotRefused
 from lib.schema import ID, PRICE, TIER, VOLUME_RANK, Series
 from lib.snapshot import VOLUME, Marker, Snapshot, by_volume, content_hash, pack_ids
-from lib.source.extract import Reading
+from lib.source.reading import Reading
 
 LONGEST_TEXT = 256
 _REASON = "_reason"

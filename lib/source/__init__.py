@@ -3,8 +3,8 @@
 `model` is the file, `extract` takes rows out of an answer, `upstream` asks and pages.
 """
 
-from lib.source.extract import Reading
 from lib.source.model import SourceFile, read_source
+from lib.source.reading import Reading, UpstreamTime
 from lib.source.upstream import Allowance, Source
 
-__all__ = ["Allowance", "Reading", "Source", "SourceFile", "read_source"]
+__all__ = ["Allowance", "Reading", "Source", "SourceFile", "UpstreamTime", "read_source"]

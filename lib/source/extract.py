@@ -1,9 +1,8 @@
 """Rows out of an upstream's records, by the JMESPaths of its source file."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -17,20 +16,6 @@ from lib.source.path import Take, taker
 NOT_AN_OBJECT = "record is not an object"
 UNREADABLE = "record can't be read"
 LARGEST_INT64 = 2**63
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What one fetch brought: raw rows, not judged yet, and the records that gave no row, by reason."""
-
-    source: str
-    series: schema.Series
-    rows: pl.DataFrame
-    records: int
-    rejected: Mapping[str, int]
-    credits: float
-    observed_at: datetime
-    duration: timedelta
 
 
 class Extractor:

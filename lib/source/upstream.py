@@ -20,8 +20,9 @@ from pydantic import SecretStr
 from lib.clock import Clock, from_epoch, isoformat
 from lib.errors import SourceExhausted, SourceMalformed, SourceRejected, SourceUnavailable, TopcoinsError
 from lib.schema import Series
-from lib.source.extract import Extractor, Reading, number
+from lib.source.extract import Extractor, number
 from lib.source.model import Action, Daily, SourceFile
+from lib.source.reading import Reading
 
 ATTEMPTS = 3
 MINUTE = timedelta(minutes=1)

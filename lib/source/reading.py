@@ -1,0 +1,55 @@
+"""What one fetch of a list brought."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import polars as pl
+
+from lib.clock import from_epoch
+from lib.schema import Series
+
+UPDATED_AT = "updated_at"
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamTime:
+    """The upstream's clock when it answered, as far as its answers show it: not before one, not after the other.
+
+    HTTP `Date` and `Date` plus `Age` of all pages; without `Date` the timestamp of the body, where there is one.
+    """
+
+    earliest: datetime
+    latest: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Raw rows, which the gate has yet to judge, and the records that gave no row, counted by reason."""
+
+    source: str
+    series: Series
+    rows: pl.DataFrame
+    records: int
+    rejected: Mapping[str, int]
+    credits: float
+    observed_at: datetime
+    duration: timedelta
+    upstream_time: UpstreamTime | None = None
+    asked: int = 0
+    announced: int | None = None
+
+    @property
+    def missing(self) -> int:
+        """How many records should have come and did not: of those asked for, or of a smaller announced total."""
+        expected = self.asked if self.announced is None else min(self.asked, self.announced)
+        return max(expected - self.records, 0)
+
+    @property
+    def newest_update(self) -> datetime | None:
+        """The newest `updated_at` of the rows; None where none has one."""
+        newest = self.rows[UPDATED_AT].max() if UPDATED_AT in self.rows.columns else None
+        try:
+            return from_epoch(newest) if isinstance(newest, float) else None
+        except (ValueError, OverflowError, OSError):
+            return None

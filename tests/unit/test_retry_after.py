@@ -26,7 +26,8 @@ def test_each_form_names_a_wait(value, seconds):
 
 @pytest.mark.parametrize(
     "value",
-    ["9" * 12, "9" * 5000, f"1{'0' * 400}.5", "Fri, 31 Dec 9999 23:59:59 GMT", "Fri, 31 Dec 9999 23:59:59 -2359", "Sun, 02 Aug 2026 12:00:01 GMT"],
+    ["9" * 12, "9" * 5000, f"1{'0' * 400}.5", "Fri, 31 Dec 9999 23:59:59 GMT",
+     "Fri, 31 Dec 9999 23:59:59 -2359", "Sun, 02 Aug 2026 12:00:01 GMT"],
 )  # fmt: skip
 def test_no_wait_is_longer_than_a_day(value):
     assert parse_retry_after(value, NOON) == LONGEST

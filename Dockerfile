@@ -11,7 +11,7 @@ ENV UV_COMPILE_BYTECODE=1 \
     UV_PYTHON_DOWNLOADS=never
 WORKDIR /build
 # The dependencies first: they change less often than our code.
-COPY pyproject.toml uv.lock README.md ./
+COPY pyproject.toml uv.lock README.md LICENSE ./
 RUN uv sync --locked --no-dev --no-editable --no-install-project
 COPY lib lib
 COPY ingest_price ingest_price

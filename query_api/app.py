@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 from lib.clock import Clock
 from lib.schema import Series
 from lib.store import Store
+from lib.version import VERSION
 from query_api.asof.top_list import TopListFinder
 from query_api.features.asset import route as asset
 from query_api.features.export import route as export
@@ -61,7 +62,7 @@ def create_app(
     shown = load()
     app = FastAPIOffline(
         title="topcoins",
-        version="1",
+        version=VERSION,
         description="The top coins by 24h volume, with USD prices, as of any minute of the archive.",
         dependencies=[Depends(known_parameters)],
         redirect_slashes=False,

@@ -8,10 +8,10 @@ from rich.console import Console
 
 from lib import settings
 from lib.settings import Settings
+from lib.version import VERSION
 
 app = typer.Typer(
     name="topcoins",
-    help="The top coins by 24h volume, with USD prices, as of any minute.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -28,6 +28,21 @@ VolumeToCap = Annotated[
 ]
 Symbols = Annotated[str | None, typer.Option(help="Only these tickers, for example BTC,ETH.")]
 Ids = Annotated[str | None, typer.Option(help="Only these CoinMarketCap ids, for example 1,1027.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"topcoins {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """The top coins by 24h volume, with USD prices, as of any minute."""
 
 
 def _settings() -> Settings:

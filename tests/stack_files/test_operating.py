@@ -4,7 +4,7 @@ import re
 
 from tests.stack_files.files import BOARDS, ROOT, board, compose, rules, variables
 
-PAGE = (ROOT / "docs/operating.md").read_text("utf-8")
+PAGE = (ROOT / "docs/operating.md").read_text("utf-8").partition("\n## Without Docker\n")[0]
 READ = variables((ROOT / "compose.yaml").read_text("utf-8"))
 
 

@@ -13,6 +13,7 @@ from lib.ingest.missed import Cause
 from lib.ingest.spool import counted
 from lib.snapshot import next_tick
 from lib.store import Store
+from lib.version import VERSION
 from query_api.features.status.disagreement import RankDisagreement
 
 HOUR = timedelta(hours=1)
@@ -74,6 +75,7 @@ class Status(BaseModel):
     """
 
     now: datetime
+    version: str
     notice: str | None
     series: dict[str, SeriesStatus]
     rank_disagreement: RankDisagreement | None = None
@@ -82,7 +84,12 @@ class Status(BaseModel):
 async def status(store: Store, series: Sequence[str], now: datetime, *, spools: Path, notice: str) -> Status:
     """The status of each series at `now`; `spools` is the folder of the ingestors' spools."""
     found = await asyncio.gather(*(_series(store, name, now, spools / name) for name in series))
-    return Status(now=now.replace(microsecond=0), notice=notice or None, series=dict(zip(series, found, strict=True)))
+    return Status(
+        now=now.replace(microsecond=0),
+        version=VERSION,
+        notice=notice or None,
+        series=dict(zip(series, found, strict=True)),
+    )
 
 
 async def _series(store: Store, name: str, now: datetime, folder: Path) -> SeriesStatus:

@@ -7,11 +7,10 @@ from functools import lru_cache
 from typing import Any
 
 import polars as pl
-from jmespath.exceptions import JMESPathError
 
 from lib import schema
+from lib.source.expression import FAILURES, Getter, compile_getter
 from lib.source.model import SourceFile
-from lib.source.path import Take, taker
 
 NOT_AN_OBJECT = "record is not an object"
 UNREADABLE = "record can't be read"
@@ -22,11 +21,11 @@ class Extractor:
     """Turns records into typed raw columns; what can't be read becomes null, which the gate judges."""
 
     def __init__(self, source: SourceFile) -> None:
-        self._let = {name: taker(path) for name, path in source.records.let.items()}
-        self._where = {path: taker(path) for path in source.records.where}
+        self._let = {name: compile_getter(path) for name, path in source.records.let.items()}
+        self._where = {path: compile_getter(path) for path in source.records.where}
         columns = {name: _column(name, source.values) for name in source.fields}
         self._columns = {name: kind for name, (kind, _) in columns.items()}
-        self._reads = [(taker(path), columns[name][1]) for name, path in source.fields.items()]
+        self._reads = [(compile_getter(path), columns[name][1]) for name, path in source.fields.items()]
 
     def rows(self, records: Sequence[Any]) -> tuple[pl.DataFrame, Counter[str]]:
         """One row per record that is taken, and how many are not, by reason."""
@@ -50,15 +49,11 @@ class Extractor:
                 if not test(record):
                     return f"left out by {path}"
             return [read(take(record)) for take, read in self._reads]
-        except (
-            JMESPathError,
-            TypeError,
-            RecursionError,
-        ):  # max_by and its like compare text with numbers in plain Python
+        except FAILURES:
             return UNREADABLE
 
 
-def _column(name: str, series: schema.Series) -> tuple[pl.DataType, Take]:
+def _column(name: str, series: schema.Series) -> tuple[pl.DataType, Getter]:
     if name == schema.ID:
         return pl.Int64(), integer
     if name in series.tags:

@@ -1,42 +1,25 @@
-"""What a source file may say. A broken one is refused with the file, the key and what was expected."""
+"""What a source file may contain."""
 
-import tomllib
-from collections.abc import Mapping
 from datetime import timedelta
 from functools import cached_property
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-import jmespath
-from jmespath.exceptions import JMESPathError
-from jmespath.functions import Functions
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from lib import schema
 from lib.errors import SettingsRejected
 from lib.schema import Series
 from lib.settings import Duration, SourceUrl
+from lib.source.expression import check_expression
 
 Action = Literal["retry", "next_tick", "next_minute", "reset", "reset_month", "stop"]
 """Try again within the tick; wait for the next tick or the next minute; wait for the reset of the day's quota (UTC
-midnight) or of the month's (which the quota call tells); stop until the key changes."""
+midnight) or of the month's (which the quota call reports); stop until the key changes."""
 
-_TAKEN = (schema.MARKER, schema.CLAIM, schema.TIER, "tick")
-
-
-def _jmespath(text: str) -> str:
-    try:
-        parsed = jmespath.compile(text).parsed
-    except JMESPathError as exc:
-        raise ValueError(f"{text!r} is not a JMESPath: {' '.join(str(exc).split())}") from exc
-    if unknown := sorted(_functions(parsed) - Functions.FUNCTION_TABLE.keys()):
-        raise ValueError(f"{text!r} is not a JMESPath: it has no function {unknown[0]}()")
-    return text
-
-
-def _functions(node: Mapping[str, Any]) -> set[str]:
-    inner = [_functions(child) for child in node["children"] if isinstance(child, dict)]
-    return set().union({node["value"]} if node["type"] == "function_expression" else (), *inner)
+RESERVED = (schema.MARKER, schema.CLAIM, schema.TIER, "tick", "time")
+"""Names that the stores use themselves; `time` is one of InfluxDB's."""
+RESERVED_PREFIX = "sqlite_"
+"""SQLite makes no table whose name begins with this."""
 
 
 def _name(text: str) -> str:
@@ -45,8 +28,8 @@ def _name(text: str) -> str:
     return text
 
 
-def _free(name: str) -> str:
-    if name in _TAKEN:
+def _unreserved(name: str) -> str:
+    if name in RESERVED or name.startswith(RESERVED_PREFIX):
         raise ValueError(f"{name!r} is a name the stores use themselves; write another, such as market_cap")
     return name
 
@@ -55,9 +38,10 @@ def _texts(value: object) -> object:
     return [str(item) for item in value] if isinstance(value, list) else value
 
 
-Path_ = Annotated[str, Field(pattern=r"^/", description="a path that begins with /")]
-Jmes = Annotated[str, AfterValidator(_jmespath)]
+UrlPath = Annotated[str, Field(pattern=r"^/", description="a path that begins with /")]
+Jmes = Annotated[str, AfterValidator(check_expression)]
 Name = Annotated[str, AfterValidator(_name)]
+StoredName = Annotated[Name, AfterValidator(_unreserved)]
 
 
 class Part(BaseModel):
@@ -71,8 +55,8 @@ class Request(Part):
 
     url: SourceUrl
     url_setting: Annotated[Name, Field(pattern=r"_url$")]
-    path: Path_
-    keyless_path: Path_ | None = None
+    path: UrlPath
+    keyless_path: UrlPath | None = None
     params: dict[str, str | int | float] = {}
     headers: dict[str, str] = {}
     timeout: Duration = timedelta(seconds=20)
@@ -80,9 +64,9 @@ class Request(Part):
 
 
 class Quota(Part):
-    """Where the upstream tells, free of charge, what is left of a key's credits."""
+    """Where the upstream reports, free of charge, what is left of a key's credits."""
 
-    path: Path_
+    path: UrlPath
     left: Jmes
     limit: Jmes
     resets_at: Jmes
@@ -119,7 +103,7 @@ class Records(Part):
 
 
 class Errors(Part):
-    """How the upstream says no, whatever the HTTP status, and what to do about each of its codes."""
+    """Where the upstream's error code and message are, and what to do about each code."""
 
     code: Jmes
     message: Jmes
@@ -136,13 +120,13 @@ class Errors(Part):
 
 
 class Pace(Part):
-    """The shortest interval this source may be asked at without a key."""
+    """The shortest interval at which this source may be asked without a key."""
 
     keyless: Duration = timedelta(minutes=5)
 
 
 class Daily(Part):
-    """A list of a past UTC day, as it stood at the day's end: which `parameter` carries the date, and its price."""
+    """A list of a past UTC day, as of its end: which `parameter` carries the date, and its price."""
 
     parameter: str
     assets_per_credit: Annotated[int, Field(ge=1)]
@@ -152,25 +136,25 @@ class SourceFile(Part):
     """One source, as its file describes it."""
 
     name: Name
-    series: Annotated[Name, AfterValidator(_free)]
+    series: StoredName
     request: Request
     key: Key | None = None
     pace: Pace = Pace()
     daily: Daily | None = None
     paging: Paging
     records: Records
-    fields: dict[Annotated[Name, AfterValidator(_free)], Jmes]
+    fields: dict[StoredName, Jmes]
     units: dict[Name, str] = {}
     cost: Jmes | None = None
     errors: Errors
 
     @model_validator(mode="after")
     def _fields_fit_the_series(self) -> Self:
-        wanted = {
+        required = {
             "price": ("cmc_id", "usd", "symbol", "name", "volume_usd"),
             "volume_rank": ("cmc_id", "volume_usd"),
         }.get(self.series, ("cmc_id",))
-        if missing := [name for name in wanted if name not in self.fields]:
+        if missing := [name for name in required if name not in self.fields]:
             raise ValueError(f"fields: a source of {self.series} must say where {', '.join(missing)} is")
         if not self.values.fields:
             raise ValueError("fields: nothing to measure; name a field beside cmc_id and volume_usd")
@@ -178,7 +162,7 @@ class SourceFile(Part):
 
     @cached_property
     def values(self) -> Series:
-        """The series this source fills: one of topcoins' own, or one this file declares."""
+        """The series this source fills: one of topcoins' own, or one that this file declares."""
         if own := schema.OWN.get(self.series):
             return own
         measured = tuple(name for name in self.fields if name not in (schema.ID, "volume_usd"))
@@ -189,24 +173,5 @@ class SourceFile(Part):
         if self.series != series.name:
             raise SettingsRejected(f"source {self.name} fills {self.series}; a source of {series.name} is wanted")
         if self.daily:
-            raise SettingsRejected(f"source {self.name} tells past days, for topcoins backfill; it can't be polled")
+            raise SettingsRejected(f"source {self.name} lists past days, for topcoins backfill; it can't be polled")
         return self
-
-
-def read_source(path: Path) -> SourceFile:
-    """The source a file describes; SettingsRejected names the file, the key and what was expected."""
-    try:
-        return SourceFile.model_validate(tomllib.loads(path.read_text("utf-8")))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
-        raise SettingsRejected(f"source file {path} can't be read: {exc}") from exc
-    except ValidationError as exc:
-        raise SettingsRejected(f"source file {path}: {_sentence(exc)}") from None
-
-
-def _sentence(exc: ValidationError) -> str:
-    def one(error: Any) -> str:
-        key = ".".join(str(part) for part in error["loc"])
-        reason = error["msg"].removeprefix("Value error, ")
-        return f"{key}: {reason}" if key else reason
-
-    return "; ".join(one(error) for error in exc.errors(include_url=False)[:3])

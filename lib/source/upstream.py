@@ -11,15 +11,14 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
-import jmespath
 import orjson
 import stamina
-from jmespath.exceptions import JMESPathError
 from pydantic import SecretStr
 
 from lib.clock import Clock, from_epoch, isoformat
 from lib.errors import SourceExhausted, SourceMalformed, SourceRejected, SourceUnavailable, TopcoinsError
 from lib.schema import Series
+from lib.source.expression import get
 from lib.source.extract import Extractor, number
 from lib.source.model import Action, Daily, SourceFile
 from lib.source.reading import Reading
@@ -161,7 +160,7 @@ class Source:
         left, limit = self._count(quota.left, answer), self._count(quota.limit, answer)
         if left is None or limit is None:
             raise SourceMalformed(f"{asked}: no credits at {quota.left} and {quota.limit}")
-        self._resets_at = _time(self._found(quota.resets_at, answer))
+        self._resets_at = _time(get(quota.resets_at, answer))
         return Allowance(left, limit, self._resets_at, _date(response))
 
     def _of(self, day: date | None) -> dict[str, str]:
@@ -271,7 +270,7 @@ class Source:
         return answer
 
     def _page_of(self, answer: Any, asked: str) -> _Page:
-        records = self._found(self._file.records.at, answer)
+        records = get(self._file.records.at, answer)
         if not isinstance(records, list):
             raise SourceMalformed(f"{asked}: no list of records at {self._file.records.at}")
         total = self._count(self._file.paging.total, answer)
@@ -279,11 +278,11 @@ class Source:
 
     def _error(self, answer: Any) -> tuple[str | None, str]:
         errors = self._file.errors
-        code = self._found(errors.code, answer)
+        code = get(errors.code, answer)
         if code is None or str(code) in errors.fine:
             return None, ""
         # Our key goes before the text is cut: a part of it would not be known again.
-        return self._safe(str(code))[:64], self._safe(str(self._found(errors.message, answer) or ""))[:300]
+        return self._safe(str(code))[:64], self._safe(str(get(errors.message, answer) or ""))[:300]
 
     def _translated(
         self, action: Action, status: int, code: str | None, message: str, asked: str, wait: timedelta | None
@@ -317,15 +316,8 @@ class Source:
         """The text without our key, should the upstream echo it."""
         return said.replace(self._key.get_secret_value(), "***") if self._key else said
 
-    @staticmethod
-    def _found(path: str, answer: Any) -> Any:
-        try:
-            return jmespath.search(path, answer)
-        except (JMESPathError, TypeError):  # max_by and its like compare text with numbers in plain Python
-            return None
-
     def _count(self, path: str | None, answer: Any) -> float | None:
-        value = self._found(path, answer) if path else None
+        value = get(path, answer)
         if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
             return None
         return float(value)

@@ -1,5 +1,6 @@
 """Source files: what they may say, and what is said about a broken one."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import ingest_rank
 from lib.errors import SettingsRejected
 from lib.schema import PRICE, VOLUME_RANK
 from lib.source import read_source
+from lib.source.source_file import VENDORS
 
 SOUND = """
 name = "acme"
@@ -79,6 +81,7 @@ def test_a_sound_file_loads_with_what_it_left_out(path):
         ('series = "price"', "", "series", "Field required"),
         ('series = "price"', "series = 5", "series", "should be a valid string"),
         ('series = "price"', 'series = "snapshot"', "series", "'snapshot' is a name the stores use themselves"),
+        ('series = "price"', 'series = "sqlite_caps"', "series", "'sqlite_caps' is a name the stores use themselves"),
         ('series = "price"', 'series = "1st"', "series", "'1st' is not a name"),
         ('cost = "status.cost"', 'cost = "status..cost"', "cost", "'status..cost' is not a JMESPath"),
         ('cost = "status.cost"', 'prize = "status.cost"', "prize", "Extra inputs are not permitted"),
@@ -130,6 +133,7 @@ def test_a_sound_file_loads_with_what_it_left_out(path):
             "fields.tier.[key]",
             "'tier' is a name the stores use themselves",
         ),
+        ('usd = "usd"', 'usd = "usd"\ntime = "at"', "fields.time.[key]", "'time' is a name the stores use themselves"),
         ('usd = "usd"', 'usd = "usd"\ntick = "at"', "fields.tick.[key]", "'tick' is a name the stores use themselves"),
         ('code = "error"', "", "errors.code", "Field required"),
         ('message = "message"', "", "errors.message", "Field required"),
@@ -174,6 +178,69 @@ def test_several_faults_are_told_together(path):
 def test_a_file_that_is_no_toml_is_refused_with_its_path(path, content):
     path.write_bytes(content)
     assert refusal(path).startswith(f"source file {path} can't be read: ")
+
+
+def test_a_byte_order_mark_is_read_over(path):
+    path.write_bytes(b"\xef\xbb\xbf" + SOUND.encode())
+    assert read_source(path).name == "acme"
+
+
+@pytest.mark.parametrize(
+    "content", ["a = " + "[" * 50_000 + "]" * 50_000, "a = " + "{b=" * 50_000 + "1" + "}" * 50_000]
+)
+def test_a_file_nested_too_deep_is_refused_in_one_sentence(path, content):
+    path.write_text(content)
+    assert refusal(path) == f"source file {path} can't be read: it is nested too deep"
+
+
+@pytest.mark.parametrize("depth", [900, 20_000])
+def test_a_table_nested_too_deep_is_refused_in_one_sentence(path, depth):
+    path.write_text(SOUND + f"[records.let{'.a' * depth}]\nb = 1\n[records.let{'.a' * depth}.c]\n")
+    assert refusal(path).startswith(f"source file {path}")
+
+
+SHARING = """
+name = "coinmarketcap"
+series = "volume_rank"
+extends = "coinmarketcap_latest"
+
+[request]
+path = "/v1/cryptocurrency/listings/latest"
+
+[fields]
+cmc_id = "id"
+volume_usd = "usd.volume_24h"
+"""
+
+
+def test_a_file_takes_over_what_its_vendor_file_holds_and_overrides_it_key_by_key(path):
+    path.write_text(SHARING)
+    source = read_source(path)
+    assert source.request.path == "/v1/cryptocurrency/listings/latest"
+    assert source.request.params["sort"] == "volume_24h"
+    assert source.errors.actions["1001"] == "stop"
+    assert source.key is not None
+    assert source.key.quota is not None
+
+
+@pytest.mark.parametrize(
+    "extends", ['"cmc"', '"../coinmarketcap"', "5", '["coinmarketcap", "cmc"]', "[[1]]", "{ a = 1 }"]
+)
+def test_an_unknown_vendor_file_is_refused_with_those_there_are(path, extends):
+    path.write_text(SHARING.replace('"coinmarketcap_latest"', extends))
+    assert refusal(path).startswith(f"source file {path}: extends: ")
+    assert "is no vendor file; there are coinmarketcap, coinmarketcap_historical, " in refusal(path)
+
+
+def test_a_fault_is_laid_to_the_file_that_holds_its_key(path, tmp_path):
+    path.write_text(SHARING.replace('"usd.volume_24h"', '"usd["'))
+    assert refusal(path).startswith(f"source file {path}: fields.volume_usd: ")
+    vendor = tmp_path / "vendors" / "broken.toml"
+    vendor.parent.mkdir()
+    vendor.write_text((VENDORS / "coinmarketcap.toml").read_text().replace("size = 5000", "size = 0"))
+    path.write_text(SHARING.replace("coinmarketcap_latest", "broken"))
+    with pytest.raises(SettingsRejected, match=re.escape(f"source file {vendor}: paging.size: ")):
+        read_source(path, vendors=vendor.parent)
 
 
 def test_a_file_that_is_not_there_is_refused_with_its_path(path):
@@ -252,5 +319,5 @@ def test_all_sources_of_coinmarketcap_treat_its_errors_alike():
 
 def test_a_source_of_past_days_is_not_polled():
     past = read_source(shipped()[1])
-    with pytest.raises(SettingsRejected, match="coinmarketcap_historical tells past days, for topcoins backfill"):
+    with pytest.raises(SettingsRejected, match="coinmarketcap_historical lists past days, for topcoins backfill"):
         past.filling(PRICE)

@@ -7,7 +7,8 @@ from typing import Protocol
 import structlog
 
 from lib.errors import SpoolUnavailable, StoreMalformed, TopcoinsError
-from lib.ingest.spool import Entry, Spool
+from lib.ingest.spool import Spool
+from lib.ingest.spool_folder import Entry
 from lib.snapshot import Snapshot
 from lib.store import Store
 

@@ -24,7 +24,7 @@ from lib.errors import (
     StoreRejected,
     StoreUnavailable,
 )
-from lib.ingest.spool import waiting
+from lib.ingest.spool_folder import waiting
 
 log = structlog.get_logger()
 

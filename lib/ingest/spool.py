@@ -1,80 +1,40 @@
-"""Between gate and store: a snapshot is on disk before it counts as fetched, and leaves only when the store has it.
+"""The spool: a snapshot is on disk before it counts as fetched, and is removed only when the store has it.
 
-One folder per series. At any moment, over restarts and crashes: fetched = stored + spooled + dropped.
+One folder per series, one process per folder. At any moment, also after a crash: fetched = stored + spooled + dropped.
 The contract is docs/delivery.md.
 """
 
-import errno
-import fcntl
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO
 
 import structlog
-from pydantic import BaseModel, Field, ValidationError
 
-from lib.clock import from_epoch
 from lib.errors import SettingsRejected, SpoolUnavailable
+from lib.ingest.spool_folder import ASIDE, COUNTS, Account, Counts, Entry, entries, lock_folder, read_account
 from lib.snapshot import Snapshot
 from lib.snapshot_file import ENDING, PART, Damaged, decode, encode, write_whole
 
 log = structlog.get_logger()
 
-ASIDE = "damaged"
-COUNTS = "counts.json"
 MOST_ASIDE = 100
-"""So many of the snapshots set aside are kept."""
-UNREADABLE = (errno.EIO, errno.EISDIR, errno.EUCLEAN)
-"""A file that fails so will fail again; any other failure is the machine's, and passes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """What became of the snapshots that passed the gate. `stored` is the rest: confirmed by the store."""
-
-    fetched: int = 0
-    dropped: int = 0
-    spooled: int = 0
-    spooled_bytes: int = 0
-
-    @property
-    def stored(self) -> int:
-        """How many the store has confirmed."""
-        return self.fetched - self.dropped - self.spooled
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One snapshot on disk, by its place in the order of fetching."""
-
-    path: Path
-    number: int
-    tick: datetime
-    size: int
-
+"""The number of set-aside snapshots that are kept."""
+MOST_READS = 10
+"""A file that can't be read this often in a row is set aside. Until then the failure may pass."""
 
 Lost = Callable[[datetime, str], None]
-"""Told of each snapshot that was fetched and will never be stored: its tick, and why."""
+"""Called for each snapshot that was fetched and will never be stored: its tick, and why."""
 
 Write = Callable[[Path, bytes], None]
-"""Puts a file on disk: all of it or nothing, for sure when it returns."""
-
-
-class _Kept(BaseModel):
-    """What counts.json says. `leaving` are counted as dropped already, should their files still be there."""
-
-    fetched: int = Field(default=0, ge=0)
-    dropped: int = Field(default=0, ge=0)
-    leaving: tuple[int, ...] = ()
+"""Writes a file whole or not at all; it is on disk when this returns."""
 
 
 class Spool:
-    """The spool of one series. Bounded: what no longer fits falls out, oldest first, counted and logged.
+    """The spool of one series. When it is full, the oldest snapshots are dropped, counted and logged.
 
-    Each method may raise SpoolUnavailable: the disk does not do what it must.
+    Each method may raise SpoolUnavailable: the disk failed.
     """
 
     def __init__(
@@ -84,170 +44,183 @@ class Spool:
         self._limit = limit
         self._lost = lost
         self._write = write
-        self._lock: BinaryIO | None = None
+        self._locks: list[int] = []
+        self._account: Account | None = None
+        self._ticks: dict[int, datetime] = {}
+        self._failed_reads: dict[str, int] = {}
 
     def open(self) -> None:
-        """Take the folder for this process alone and finish what a crash left; SettingsRejected when another has it."""
+        """Lock the folder for this process and finish what a crash left; SettingsRejected when another has it."""
         try:
-            (self._folder / ASIDE).mkdir(parents=True, exist_ok=True)
-            self._lock = (self._folder / "lock").open("wb")
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._locks = lock_folder(self._folder)
         except BlockingIOError as exc:
-            self.close()
             raise SettingsRejected(
                 f"spool {self._folder}: another process fills it; give each its own TOPCOINS_SPOOL_DIR"
             ) from exc
         except OSError as exc:
             raise SettingsRejected(f"spool {self._folder} can't be written: {exc.strerror}") from exc
-        with (
-            suppress(SpoolUnavailable),
-            self._guarded(),
-        ):  # a full disk is no reason not to start: what waits must leave
+        with suppress(SpoolUnavailable), self._disk():  # a full disk must not prevent the start: what waits must leave
             for unfinished in self._folder.glob(f"*{PART}"):
-                unfinished.unlink()
-            self._settle()
+                unfinished.unlink() if unfinished.is_file() else self._move_aside(unfinished)
+            self._ticks = {entry.number: entry.tick for entry in entries(self._folder) if self._counted.waits(entry)}
+            if not self._is_saved():
+                self._save(self._counted)
 
     def close(self) -> None:
-        """Let go of the folder."""
-        if self._lock:
-            self._lock.close()
+        """Release the folder."""
+        for lock in self._locks:
+            os.close(lock)
+        self._locks = []
 
     def put(self, snapshot: Snapshot) -> None:
-        """Put a snapshot on disk, atomically and for sure."""
+        """Write a snapshot to disk."""
         body = encode(snapshot)
         if len(body) > self._limit:
             raise SpoolUnavailable(f"spool {self._folder}: a snapshot of {len(body)} bytes is over its limit")
-        with self._guarded():
+        with self._disk():
+            self._keep_folder()
             self._make_room(len(body))
-            counts = counted(self._folder)
-            number = counts.fetched + 1
-            name = f"{number:012d}-{int(snapshot.tick.timestamp())}{ENDING}"
-            self._write(self._folder / name, body)
-        with suppress(SpoolUnavailable), self._guarded():  # it is on disk; `confirm` sees that it is counted
-            self._count(number, counts.dropped)
+            account = self._counted.with_files(entries(self._folder))
+            number = account.last + 1
+            self._put(self._folder / f"{number:012d}-{int(snapshot.tick.timestamp())}{ENDING}", body)
+        self._ticks[number] = snapshot.tick
+        self._account = account.model_copy(update={"fetched": account.fetched + 1, "last": number})
+        with suppress(SpoolUnavailable), self._disk():  # the file is on disk and counts; `confirm` writes the count
+            self._save(self._account)
+
+    def amend(self, snapshot: Snapshot) -> None:
+        """Replace the file of the snapshot that was put last with this one, of the same tick."""
+        with self._disk():
+            for entry in entries(self._folder):
+                if entry.number == self._counted.last and entry.tick == snapshot.tick:
+                    self._put(entry.path, encode(snapshot))
 
     def read(self) -> Iterator[tuple[Entry, Snapshot]]:
-        """The snapshots on disk, in the order they were fetched. Damaged ones are set aside, and count as dropped."""
-        for entry in waiting(self._folder):
+        """The snapshots on disk in the order of fetching. Damaged ones are set aside and count as dropped."""
+        with self._disk():
+            self._keep_folder()
+            files = entries(self._folder)
+            self._report_vanished({entry.number for entry in files})
+        for entry in files:
             try:
                 yield entry, decode(entry.path.read_bytes())
-            except Damaged as exc:
+            except FileNotFoundError:
+                continue  # the next read reports it
+            except (Damaged, IsADirectoryError) as exc:
                 self.set_aside(entry, str(exc))
             except OSError as exc:
-                if exc.errno not in UNREADABLE:
-                    raise SpoolUnavailable(f"spool {self._folder}: {entry.path.name}: {exc.strerror}") from exc
-                self.set_aside(entry, str(exc.strerror))
+                self._refuse_unreadable(entry, str(exc.strerror))
+            self._failed_reads.pop(entry.path.name, None)
 
     def newest(self) -> Snapshot | None:
-        """The last of the snapshots on disk; None where there is none that can be read."""
-        for entry in reversed(waiting(self._folder)):
+        """The last snapshot on disk that can be read; None without one."""
+        with self._disk():
+            files = entries(self._folder)
+        for entry in reversed(files):
             with suppress(Damaged, OSError):
                 return decode(entry.path.read_bytes())
         return None
 
     def confirm(self, entry: Entry) -> None:
-        """The store has this one: it leaves, once it is sure to be counted."""
-        with self._guarded():
-            if _kept(self._folder).fetched < entry.number:
-                self._settle()
+        """Count a snapshot as stored, then remove its file."""
+        with self._disk():
+            self._finish(entry, stored=1)
             entry.path.unlink(missing_ok=True)
 
     def set_aside(self, entry: Entry, why: str) -> None:
-        """This one can't be delivered, now or later: keep it for a person, and count it as dropped."""
+        """Count a snapshot that can never be delivered as dropped, and move its file to `damaged/`."""
         log.error("snapshot set aside", file=entry.path.name, tick=entry.tick, why=why)
         self._lost(entry.tick, f"set aside: {why}")
-        with self._guarded():
-            counts = counted(self._folder)
-            self._count(counts.fetched, counts.dropped + 1, leaving=(entry.number,))
-            self._move_aside(entry)
+        with self._disk():
+            self._finish(entry, stored=0)
+            self._move_aside(entry.path)
 
     def counts(self) -> Counts:
         """What became of this series' snapshots."""
-        return counted(self._folder)
+        with self._disk():
+            files = entries(self._folder) if self._folder.exists() else []
+            return self._counted.with_files(files).counts(files)
+
+    @property
+    def _counted(self) -> Account:
+        """The account as this process knows it, which holds also when counts.json is damaged while it runs."""
+        if self._account is None:
+            self._account = read_account(self._folder)
+        return self._account
+
+    def _keep_folder(self) -> None:
+        """Make and lock the folder again when it was removed or replaced while in use."""
+        if not self._locks:
+            return
+        try:
+            same = os.path.samestat(os.stat(self._folder), os.fstat(self._locks[0])) and (self._folder / ASIDE).is_dir()
+        except FileNotFoundError:
+            same = False
+        if not same:
+            log.error("the spool's folder was removed while in use; it is made again", folder=str(self._folder))
+            self.close()
+            self._locks = lock_folder(self._folder)
+
+    def _report_vanished(self, numbers: set[int]) -> None:
+        """Report snapshots whose files were removed by somebody else. They count as dropped."""
+        for number in [number for number in self._ticks if number not in numbers]:
+            tick = self._ticks.pop(number)
+            log.error("snapshot dropped: its file is gone from the spool", tick=tick, number=number)
+            self._lost(tick, "dropped: its file is gone from the spool")
+
+    def _refuse_unreadable(self, entry: Entry, why: str) -> None:
+        name = entry.path.name
+        self._failed_reads[name] = self._failed_reads.get(name, 0) + 1
+        if self._failed_reads[name] < MOST_READS:
+            raise SpoolUnavailable(f"spool {self._folder}: {name}: {why}")
+        self.set_aside(entry, why)
 
     def _make_room(self, size: int) -> None:
-        held = waiting(self._folder)
-        over = sum(entry.size for entry in held) + size - self._limit
-        leaving = []
-        for entry in held:
+        files = entries(self._folder)
+        over = sum(entry.size for entry in files) + size - self._limit
+        for entry in files:
             if over <= 0:
                 break
             over -= entry.size
-            leaving.append(entry)
-        if not leaving:
-            return
-        for entry in leaving:
             log.error("snapshot dropped: the spool is full", tick=entry.tick, limit=self._limit)
             self._lost(entry.tick, f"dropped: the spool's {self._limit} bytes were full")
-        counts = counted(self._folder)
-        numbers = tuple(entry.number for entry in leaving)
-        self._count(counts.fetched, counts.dropped + len(leaving), leaving=numbers)
-        for entry in leaving:
+            self._finish(entry, stored=0)
             entry.path.unlink()
 
-    def _settle(self) -> None:
-        """Make the counts say what the files say, and what is leaving leave."""
-        kept = _kept(self._folder)
-        for entry in entries(self._folder):
-            if entry.number in kept.leaving:
-                self._move_aside(entry)
-        counts = counted(self._folder)
-        if counts.fetched != kept.fetched or kept.leaving:
-            self._count(counts.fetched, counts.dropped)
+    def _finish(self, entry: Entry, *, stored: int) -> None:
+        """Count a snapshot as stored or dropped, on disk; a stray changes no count."""
+        account = self._counted.with_files([entry])
+        if account.waits(entry):
+            self._save(account.model_copy(update={"stored": account.stored + stored, "done": entry.number}))
+        self._ticks.pop(entry.number, None)
 
-    def _move_aside(self, entry: Entry) -> None:
+    def _is_saved(self) -> bool:
+        with suppress(OSError):
+            return (self._folder / COUNTS).read_bytes() == self._counted.model_dump_json().encode()
+        return False
+
+    def _save(self, account: Account) -> None:
+        self._put(self._folder / COUNTS, account.model_dump_json().encode())
+        self._account = account
+
+    def _put(self, path: Path, body: bytes) -> None:
+        """Write a file. A folder that is in its place is moved to `damaged/`."""
+        for taken in (path, path.with_name(path.name + PART)):
+            if taken.is_dir():
+                self._move_aside(taken)
+        self._write(path, body)
+
+    def _move_aside(self, path: Path) -> None:
         aside = self._folder / ASIDE
-        entry.path.rename(aside / entry.path.name)
+        target = aside / path.name
+        target = aside / f"{path.name}.{len(os.listdir(aside))}" if target.exists() else target
+        path.rename(target)
         for oldest in sorted(path for path in aside.iterdir() if path.is_file())[:-MOST_ASIDE]:
             oldest.unlink()
 
-    def _count(self, fetched: int, dropped: int, *, leaving: tuple[int, ...] = ()) -> None:
-        kept = _Kept(fetched=fetched, dropped=dropped, leaving=leaving)
-        self._write(self._folder / COUNTS, kept.model_dump_json().encode())
-
     @contextmanager
-    def _guarded(self) -> Iterator[None]:
+    def _disk(self) -> Iterator[None]:
         try:
             yield
         except OSError as exc:
             raise SpoolUnavailable(f"spool {self._folder}: {exc.strerror}") from exc
-
-
-def counted(folder: Path) -> Counts:
-    """The counts of a spool's folder, also for who only reads it. A crash between two steps is seen through."""
-    kept = _kept(folder)
-    held = [entry for entry in entries(folder) if entry.number not in kept.leaving]
-    return Counts(
-        fetched=max([kept.fetched, *(entry.number for entry in held)]),
-        dropped=kept.dropped,
-        spooled=len(held),
-        spooled_bytes=sum(entry.size for entry in held),
-    )
-
-
-def waiting(folder: Path) -> list[Entry]:
-    """The snapshots that wait in a folder for the store, in the order they were fetched."""
-    leaving = _kept(folder).leaving
-    return [entry for entry in entries(folder) if entry.number not in leaving]
-
-
-def entries(folder: Path) -> list[Entry]:
-    """The snapshot files of a folder, in the order they were fetched."""
-    found = []
-    for path in folder.glob(f"*{ENDING}"):
-        number, _, tick = path.name.removesuffix(ENDING).partition("-")
-        try:
-            found.append(Entry(path, int(number), from_epoch(int(tick)), path.stat().st_size))
-        except (ValueError, OverflowError, OSError):
-            continue  # not ours, or just delivered
-    return sorted(found, key=lambda entry: entry.number)
-
-
-def _kept(folder: Path) -> _Kept:
-    try:
-        return _Kept.model_validate_json((folder / COUNTS).read_bytes())
-    except FileNotFoundError:
-        return _Kept()
-    except (OSError, ValidationError):  # as far as the files tell
-        aside = [entry.number for entry in entries(folder / ASIDE)]
-        return _Kept(fetched=max(aside, default=0), dropped=len(aside))

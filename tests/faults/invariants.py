@@ -9,7 +9,7 @@ import httpx
 
 from lib.clock import from_epoch, isoformat
 from lib.gaps import find_gaps
-from lib.ingest.spool import counted, waiting
+from lib.ingest.spool_folder import counted, waiting
 from lib.snapshot import Marker, unpack_ids
 from lib.store import Store
 from tests.faults.world import SERIES, World

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from lib.ingest.spool import Counts, counted
+from lib.ingest.spool_folder import Counts, counted
 from lib.snapshot_file import encode
 from tests.fakes import FakeClock
 from tests.faults import victim

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from lib.errors import StoreUnavailable
-from lib.ingest.spool import Counts, counted
+from lib.ingest.spool_folder import Counts, counted
 from tests.fakes import FakeClock
 from tests.faults.invariants import causes, hold
 from tests.faults.proxy import Proxy

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from lib.ingest.spool import Counts, counted
+from lib.ingest.spool_folder import Counts, counted
 from lib.store import Store
 from lib.store.influx.server import TIMEOUT
 from lib.store.sqlite import SqliteStore

@@ -21,7 +21,7 @@ import stamina
 from lib import log
 from lib.errors import StoreUnavailable
 from lib.ingest.delivery import Delivery
-from lib.ingest.spool import COUNTS
+from lib.ingest.spool_folder import COUNTS
 from lib.settings import Settings
 from lib.snapshot import Snapshot
 from lib.snapshot_file import PART, write_whole

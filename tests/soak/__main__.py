@@ -19,7 +19,7 @@ import httpx
 
 from lib import settings
 from lib.clock import utc_now
-from lib.ingest.spool import counted
+from lib.ingest.spool_folder import counted
 from lib.schema import OWN
 from lib.store import Store
 from lib.store.address import open_store

@@ -12,7 +12,8 @@ import pytest
 from lib.archive.backup import restore
 from lib.cli.forecast import sample_snapshot
 from lib.ingest.missed import read_missed
-from lib.ingest.spool import Counts, Spool
+from lib.ingest.spool import Spool
+from lib.ingest.spool_folder import Counts
 from lib.schema import PRICE, Series
 from lib.snapshot import content_hash
 from lib.snapshot_file import plain

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from lib.gaps import find_gaps
 from lib.ingest.credits import FILE as PLAN_FILE
 from lib.ingest.missed import Cause
-from lib.ingest.spool import counted
+from lib.ingest.spool_folder import counted
 from lib.snapshot import next_tick
 from lib.store import Store
 from lib.version import VERSION

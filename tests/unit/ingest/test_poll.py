@@ -70,7 +70,7 @@ async def running(poll: Poll):
 
 async def move(machine, poll: Poll, text: str) -> None:
     machine.move_to(at(text))
-    poll.look()
+    poll.check_clock()
     await settle()
 
 
@@ -273,6 +273,68 @@ async def test_a_clock_set_back_is_not_waited_for(machine):
     assert poll.skipped == {"price": 0}
 
 
+async def test_a_clock_set_back_a_little_repeats_no_slot(machine):
+    work = Work()
+    poll = polling(price=work)
+    async with running(poll):
+        await move(machine, poll, "12:01:00.200")
+        await move(machine, poll, "12:00:59.900")
+        await move(machine, poll, "12:01:00.100")
+        await move(machine, poll, "12:02:00")
+    assert work.began == ["12:00:30", "12:01:00", "12:02:00"]
+
+
+async def test_a_shortened_interval_brings_the_next_slot_forward_and_no_clock_was_set_back(machine):
+    work = Work()
+    interval = 10 * MINUTE
+
+    async def shorten(slot: datetime) -> None:
+        nonlocal interval
+        await work(slot)
+        interval = MINUTE
+
+    poll = Poll(lambda: datetime.now(UTC))
+    poll.add("price", shorten, lambda: interval)
+    with capture_logs() as logs:
+        async with running(poll):
+            await move(machine, poll, "12:01:00")
+            await move(machine, poll, "12:02:00")
+    assert work.began == ["12:00:30", "12:01:00", "12:02:00"]
+    assert logs == []
+
+
+async def test_an_interval_that_a_tick_stretches_holds_from_that_tick_on(machine):
+    work = Work()
+    interval = MINUTE
+
+    async def stretch(slot: datetime) -> None:
+        nonlocal interval
+        await work(slot)
+        interval = 10 * MINUTE
+
+    poll = Poll(lambda: datetime.now(UTC))
+    poll.add("price", stretch, lambda: interval)
+    async with running(poll):
+        for text in ("12:01:00", "12:02:00", "12:10:00", "12:11:00", "12:20:00"):
+            await move(machine, poll, text)
+    assert work.began == ["12:00:30", "12:10:00", "12:20:00"]
+    assert poll.skipped == {"price": 0}
+
+
+@pytest.mark.parametrize("start", ["12:01:59", "12:01:59.001", "12:01:59.999", "12:01:56"])
+async def test_a_start_just_before_a_slot_waits_for_it_and_does_not_lose_it(machine, start):
+    machine.move_to(at(start))
+    work = Work(held=True)  # a first tick that still runs when the slot comes
+    poll = polling(price=work)
+    async with running(poll):
+        await move(machine, poll, "12:02:00.001")
+        work.free.set()
+        await settle()
+        await move(machine, poll, "12:03:00")
+    assert work.began == ["12:02:00", "12:03:00"]
+    assert poll.skipped == {"price": 0}
+
+
 async def test_a_clock_set_forward_by_years_is_one_step(machine):
     work = Work()
     told: list[tuple[Sequence[datetime], str, str]] = []
@@ -280,7 +342,7 @@ async def test_a_clock_set_forward_by_years_is_one_step(machine):
     poll.add("price", work, lambda: MINUTE, lambda *missed: told.append(missed))
     async with running(poll):
         machine.move_to(datetime(2056, 8, 1, 12, 0, 10, tzinfo=UTC))
-        poll.look()
+        poll.check_clock()
         await settle()
     assert work.began == ["12:00:30", "12:00:00"]
     assert poll.skipped["price"] > 15_000_000

@@ -35,7 +35,6 @@ from query_api.middleware.rates import Timer
 from query_api.page import load
 from query_api.page import route as page
 from query_api.services import Services
-from query_api.store_limit import Turns, Visits
 
 
 def create_app(
@@ -55,9 +54,8 @@ def create_app(
 
     Whoever has to let the listeners go hands in their `snapshot_stream`.
     """
-    shared = Turns(store)
-    lists = TopListFinder(shared, max_skew=max_skew, extras=extras)
-    services = Services(shared, clock, lists, max_age, spools, extras, notice)
+    lists = TopListFinder(store, max_skew=max_skew, extras=extras)
+    services = Services(store, clock, lists, max_age, spools, extras, notice)
     counters = Metrics()
     shown = load()
     app = FastAPIOffline(
@@ -81,5 +79,5 @@ def create_app(
     sparklines.install(app, services)
     export.install(app, services)
     stream.install(app, services, snapshot_stream or SnapshotStream(store, services.series, clock))
-    answers = AnswerCache(Visits(SecurityHeaders(app, private=bool(access.keys))), clock=clock)
+    answers = AnswerCache(SecurityHeaders(app, private=bool(access.keys)), clock=clock)
     return HangUp(Counted(with_access(answers, access, timer=timer), metrics=counters))

@@ -34,7 +34,7 @@ def place(request, tmp_path, clock):
 
     async def fill_hours():
         server = Server(bucket.server.url, org=bucket.server.org, token=bucket.token)
-        await server.query(hourly.script(bucket.name, retention=None))
+        await server.query(hourly.script(bucket.name, retention=None), str)
         await server.close()
 
     return Place(lambda: bucket.store(clock), fill_hours)

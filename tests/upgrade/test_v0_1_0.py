@@ -81,7 +81,7 @@ async def test_the_sqlite_file_of_0_1_0_opens_and_takes_new_snapshots(old, clock
 async def test_the_lines_of_0_1_0_on_an_influxdb_read_the_same(influx_bucket, clock):
     server = Server(influx_bucket.server.url, org=influx_bucket.server.org, token=influx_bucket.token)
     await server.write(influx_bucket.name, (OLD / "market.lp").read_bytes())
-    await server.query(hourly.script(influx_bucket.name, retention=None))
+    await server.query(hourly.script(influx_bucket.name, retention=None), str)
     await server.close()
     store = influx_bucket.store(clock)
     await assert_holds(store, EXPECTED["stored"])

@@ -1,4 +1,7 @@
-"""InfluxDB's CSV, a line per value, turned into rows and markers."""
+"""Turns InfluxDB's CSV, a line per value, into rows and markers.
+
+Text that cannot be read raises StoreMalformed, or ValueError and its like, which `Server.query` translates.
+"""
 
 import csv as comma
 import io
@@ -12,7 +15,10 @@ from lib.clock import from_epoch
 from lib.errors import StoreMalformed
 from lib.schema import ID, TIER, Series
 from lib.snapshot import Marker
+from lib.store.influx.flux import EVER, FOREVER, READY
 from lib.store.influx.lines import unescaped
+
+LONGEST_INTERVAL = timedelta(days=366)
 
 _TICK = pl.Datetime("us", "UTC")
 _NUMBERS = (
@@ -29,52 +35,51 @@ _NUMBERS = (
 
 
 def rows(csv: str, series: Series) -> pl.DataFrame:
-    """The series' rows, sorted by id, one for each."""
+    """The series' rows, sorted by id, one for each id."""
     return _one_each(_wide(csv, series, []), [ID]).drop("tick")
 
 
 def rows_by_tick(csv: str, series: Series, ticks: Sequence[datetime]) -> dict[datetime, pl.DataFrame]:
     """The rows of each of these ticks, as `rows` gives them."""
-    found = _one_each(_wide(csv, series, ["_time"]), ["tick", ID])
-    parts = found.partition_by("tick", include_key=False, as_dict=True)
+    all_rows = _one_each(_wide(csv, series, ["_time"]), ["tick", ID])
+    parts = all_rows.partition_by("tick", include_key=False, as_dict=True)
     return {tick: parts.get((tick,), series.empty()) for tick in ticks}
 
 
 def history(csv: str, series: Series, ticks: Sequence[datetime]) -> pl.DataFrame:
-    """The rows of these ticks, one for each, oldest first."""
-    found = _wide(csv, series, ["_time"])
-    return _one_each(found.filter(pl.col("tick").is_in(ticks)), ["tick"])
+    """The rows of these ticks, one for each tick, oldest first."""
+    return _one_each(_wide(csv, series, ["_time"]).filter(pl.col("tick").is_in(ticks)), ["tick"])
 
 
-def _one_each(found: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
+def _one_each(rows: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
     """Sorted by the keys, the first row of each.
 
-    A tick written twice with other tags leaves both rows in the hourly bucket, where nothing is deleted.
+    A tick that was written twice with other tags has both rows in the hourly bucket, where nothing is deleted.
     """
-    return found.sort(keys, maintain_order=True).unique(keys, keep="first", maintain_order=True)
+    return rows.sort(keys, maintain_order=True).unique(keys, keep="first", maintain_order=True)
 
 
 def _wide(csv: str, series: Series, times: list[str]) -> pl.DataFrame:
-    """A row for each asset, and each of the `times` where they are told."""
+    """A row for each asset, and for each of the `times` where the answer has them."""
     values = table(csv)
     if values.is_empty():
         return pl.DataFrame(schema={"tick": _TICK, **series.columns})
     tags = [*times, ID, *series.tags, TIER]
     try:
-        told = [name for name in tags if name in values.columns]
-        found = values.pivot(
-            "_field", on_columns=series.fields, index=told, values="_value", aggregate_function="first"
+        index = [name for name in tags if name in values.columns]
+        wide = values.pivot(
+            "_field", on_columns=series.fields, index=index, values="_value", aggregate_function="first"
         )
-        # One eager selection: a lazy plan of so few rows takes longer to lay out than to run.
-        return found.select(_column(name, kind, found) for name, kind in {"tick": _TICK, **series.columns}.items())
+        # One eager selection: a lazy plan of so few rows takes longer to make than to run.
+        return wide.select(_column(name, kind, wide) for name, kind in {"tick": _TICK, **series.columns}.items())
     except PolarsError as exc:
         raise StoreMalformed(f"the {series.name} points in InfluxDB are not topcoins' own: {exc}") from exc
 
 
-def _column(name: str, kind: pl.DataType, found: pl.DataFrame) -> pl.Expr:
-    if name == "tick" and "_time" in found.columns:
+def _column(name: str, kind: pl.DataType, wide: pl.DataFrame) -> pl.Expr:
+    if name == "tick" and "_time" in wide.columns:
         return pl.col("_time").str.to_datetime(time_unit="us", time_zone="UTC").alias(name)
-    if name not in found.columns:
+    if name not in wide.columns:
         return pl.lit(None, kind).alias(name)
     return unescaped(name) if kind == pl.String() else pl.col(name).cast(kind)
 
@@ -82,23 +87,34 @@ def _column(name: str, kind: pl.DataType, found: pl.DataFrame) -> pl.Expr:
 def table(csv: str) -> pl.DataFrame:
     """The answer as text columns."""
     try:
-        read = [pl.read_csv(part.encode(), infer_schema=False) for part in _parts(csv)]
+        tables = [pl.read_csv(part.encode(), infer_schema=False) for part in _parts(csv)]
     except PolarsError as exc:
         raise StoreMalformed(f"InfluxDB's answer is not CSV: {exc}") from exc
-    return pl.concat(read, how="diagonal") if read else pl.DataFrame()
+    return pl.concat(tables, how="diagonal") if tables else pl.DataFrame()
 
 
 def markers(csv: str) -> list[Marker]:
-    """The markers that have all their fields, oldest first; of two for one tick, the one known first."""
-    found: dict[tuple[datetime, str], Marker] = {}
+    """The markers that have all their fields, oldest first; of two for one tick, the one stored first."""
+    first: dict[tuple[datetime, str], Marker] = {}
     for marker in sorted(_complete(csv), key=lambda marker: (marker.tick, marker.series, marker.known_since)):
-        found.setdefault((marker.tick, marker.series), marker)
-    return list(found.values())
+        first.setdefault((marker.tick, marker.series), marker)
+    return list(first.values())
+
+
+def leftovers(csv: str) -> tuple[bool, list[Marker]]:
+    """Whether there is any line, and the markers among the lines."""
+    return bool(csv.strip()), markers(csv)
+
+
+def check_ready(csv: str) -> None:
+    """StoreMalformed when the answer lacks the line that `flux.ready` always asks for."""
+    if not any(_lines(csv, READY, other_tables=True)):
+        raise StoreMalformed(f"this is no answer of InfluxDB: {csv[:80]!r}")
 
 
 def times(csv: str) -> list[datetime]:
     """The `_time` of each line."""
-    return [datetime.fromisoformat(time) for (time,) in _lines(csv, "_time")]
+    return [_time(text) for (text,) in _lines(csv, "_time")]
 
 
 def numbers(csv: str) -> list[float]:
@@ -107,29 +123,29 @@ def numbers(csv: str) -> list[float]:
 
 
 def writers(csv: str, tick: datetime) -> set[str]:
-    """Who claims a tick."""
-    return {writer for writer, stands_for in _lines(csv, "writer", "_value") if float(stands_for) == tick.timestamp()}
+    """The writers that claim a tick."""
+    return {writer for writer, claimed in _lines(csv, "writer", "_value") if float(claimed) == tick.timestamp()}
 
 
 def _complete(csv: str) -> Iterator[Marker]:
     points: dict[tuple[str, ...], dict[str, str]] = {}
-    for *point, field, value in _lines(csv, "_time", "series", "source", "_field", "_value", among=True):
+    for *point, field, value in _lines(csv, "_time", "series", "source", "_field", "_value", other_tables=True):
         points.setdefault(tuple(point), {})[field] = value
     for (time, series, source), fields in points.items():
         if "ids" in fields and all(name in fields for name in _NUMBERS):
-            yield _marker(datetime.fromisoformat(time), series, source, fields)
+            yield _marker(_time(time), series, source, fields)
 
 
-def _lines(csv: str, *columns: str, among: bool = False) -> Iterator[list[str]]:
-    """These columns of each line: for few lines, where a frame costs more.
+def _lines(csv: str, *columns: str, other_tables: bool = False) -> Iterator[list[str]]:
+    """These columns of each line. For few lines this costs less than a frame.
 
-    A table that lacks one of them is malformed; with `among` it is one of others, and passed over.
+    A table that lacks one of them is malformed; with `other_tables` it is ignored.
     """
     for part in _parts(csv):
         lines = comma.reader(io.StringIO(part, newline=""))
         header = next(lines)
         if not set(columns) <= set(header):
-            if among:
+            if other_tables:
                 continue
             raise StoreMalformed(f"InfluxDB's answer has no {' and '.join(columns)}: {part[:80]!r}")
         places = [header.index(name) for name in columns]
@@ -141,11 +157,25 @@ def _lines(csv: str, *columns: str, among: bool = False) -> Iterator[list[str]]:
 
 def _parts(csv: str) -> list[str]:
     """The tables, each with its header: there is a new one each time the columns change."""
-    # An empty line ends a table, and stands for one that has nothing in it.
+    # An empty line ends a table; a table without lines is an empty line.
     parts = [part for part in (part.strip("\r\n") for part in csv.split("\r\n\r\n")) if part]
     if any("result" not in part.partition("\r\n")[0].split(",") for part in parts):
-        raise StoreMalformed(f"this is not an answer of InfluxDB: {csv[:80]!r}")
+        raise StoreMalformed(f"this is no answer of InfluxDB: {csv[:80]!r}")
     return parts
+
+
+def _time(text: str) -> datetime:
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None or not EVER <= at <= FOREVER:
+        raise ValueError(f"{text} is no time of InfluxDB, such as 2026-11-17T14:05:00Z")
+    return at
+
+
+def _interval(text: str) -> timedelta:
+    interval = timedelta(seconds=float(text))
+    if not timedelta() < interval <= LONGEST_INTERVAL:
+        raise ValueError(f"interval_s={text} is no time between two ticks, such as 60")
+    return interval
 
 
 def _marker(tick: datetime, series: str, source: str, fields: dict[str, str]) -> Marker:
@@ -160,7 +190,7 @@ def _marker(tick: datetime, series: str, source: str, fields: dict[str, str]) ->
         duration=timedelta(seconds=number["duration_s"]),
         observed_at=from_epoch(number["observed_at"]),
         credits=number["credits"],
-        interval=timedelta(seconds=number["interval_s"]),
+        interval=_interval(fields["interval_s"]),
         unchanged=bool(number["unchanged"]),
         backfilled=bool(number["backfilled"]),
         ids=fields["ids"],

@@ -1,4 +1,4 @@
-"""Who writes a tick. InfluxDB has no transactions: of two that write one tick at once, rows of both would stay."""
+"""Which writer may write a tick. InfluxDB has no transactions: if two wrote one tick, rows of both would stay."""
 
 import asyncio
 import uuid
@@ -9,15 +9,15 @@ from lib.errors import StoreUnavailable
 from lib.store.influx import answer, flux, lines
 from lib.store.influx.server import Server
 
-LASTS = timedelta(seconds=30)
-"""By the server's clock. A writer that died is waited for no longer."""
-HOLDS = timedelta(seconds=15)
-"""Its writer relies on a claim no longer, so that a request sent within ends before the claim does."""
-LOOK_S = 0.05
+VALID = timedelta(seconds=30)
+"""Other writers respect a claim for so long, by the server's clock; then its writer counts as dead."""
+USED = timedelta(seconds=15)
+"""Its own writer relies on a claim for so long: a request that it sends by then ends before the claim does."""
+CHECK_EVERY_S = 0.05
 
 
 class Claim:
-    """One writer's claim on a tick of a series. Who claims, and then sees no other claim, is alone."""
+    """One writer's claim on a tick of a series. A writer that claims and then sees no other claim may write."""
 
     def __init__(self, server: Server, writer: str, bucket: str, series: str, tick: datetime) -> None:
         self._server = server
@@ -28,31 +28,31 @@ class Claim:
         self._until = 0.0
 
     async def make(self) -> None:
-        """Say that this tick is ours to write."""
-        self._until = asyncio.get_running_loop().time() + HOLDS.total_seconds()
+        """Write the claim."""
+        self._until = asyncio.get_running_loop().time() + USED.total_seconds()
         await self._server.write(self._bucket, lines.claim(self._series, self._writer, self._tick))
 
     async def others(self) -> set[str]:
         """The other writers that claim it."""
-        csv = await self._server.query(flux.claims(self._bucket, self._series, LASTS))
-        return answer.writers(csv, self._tick) - {self._writer}
+        query = flux.claims(self._bucket, self._series, VALID)
+        return await self._server.query(query, lambda csv: answer.writers(csv, self._tick)) - {self._writer}
 
     async def give_way(self, others: set[str]) -> None:
-        """Of several the first by name waits for the rest, and each of the rest leaves the tick for later."""
+        """If several writers claim a tick, the one with the smallest name waits; the others retry later."""
         if self._writer > min(others):
             await self._server.write(self._bucket, lines.claim(self._series, self._writer, None))
             raise self._taken()
-        await asyncio.sleep(LOOK_S)
+        await asyncio.sleep(CHECK_EVERY_S)
 
     def check(self) -> None:
-        """StoreUnavailable when so much time went by that another writer may have come."""
+        """StoreUnavailable when the claim is so old that another writer may be at work."""
         if asyncio.get_running_loop().time() > self._until:
             raise self._taken()
 
     def _taken(self) -> StoreUnavailable:
-        return StoreUnavailable(f"another writer may be at the {self._series} snapshot of {isoformat(self._tick)}")
+        return StoreUnavailable(f"another writer may be writing the {self._series} snapshot of {isoformat(self._tick)}")
 
 
 def writer() -> str:
-    """A name of one's own."""
+    """A unique name."""
     return uuid.uuid4().hex

@@ -1,7 +1,7 @@
-"""The questions, in Flux. Nothing a user wrote enters one: only names from the configuration, whole numbers and times.
+"""The queries, in Flux. No text of a caller enters one: only names from the configuration, whole numbers and times.
 
-What costs in InfluxDB is each series touched, so filters are on tags, in the forms its storage engine takes
-over; `contains` is not among them, and neither is a long chain of `or`.
+Each series that a query touches costs time, so filters are on tags, in the forms that the storage engine itself
+evaluates. `contains` is not one of them, nor is a long chain of `or`.
 """
 
 import math
@@ -19,6 +19,8 @@ IDS_TO_A_REGEX = 200
 """The time a regex takes per row grows with its length."""
 EVER = datetime(1970, 1, 1, tzinfo=UTC)
 FOREVER = datetime(2262, 1, 1, tzinfo=UTC)
+READY = "answered"
+"""The column of the one line that the answer to `ready` always has."""
 _LAST_SECOND = 9_223_372_035
 """Flux counts nanoseconds in 64 bits: the year 2262."""
 
@@ -47,7 +49,7 @@ def rows(
     tiers: range | None,
     ids: Sequence[int] | None,
 ) -> str:
-    """The values with start <= tick <= stop as one table, a line for each row and field; their times if not one's."""
+    """The values with start <= tick <= stop in one table, a line for each row and field; with `_time` if start < stop."""
     wanted = [f"r._measurement == {text(series.name)}"]
     if len(fields) < len(series.fields):
         wanted.append("(" + " or ".join(f"r._field == {text(name)}" for name in fields) + ")")
@@ -57,7 +59,7 @@ def rows(
         parts = [ids[at : at + IDS_TO_A_REGEX] for at in range(0, len(ids), IDS_TO_A_REGEX)]
         wanted.append("(" + " or ".join(f"r.{ID} =~ /^({'|'.join(map(str, part))})$/" for part in parts) + ")")
     times = ["_time"] if start < stop else []
-    # Ungrouped, each series is a table of its own; this group is the cheapest that puts all into one.
+    # Ungrouped, each series is a table of its own; this is the cheapest group that makes one table.
     return (
         f"{_points(bucket, start, stop, wanted)}"
         f' |> group(columns: ["_measurement"]) |> {_keep([*times, ID, *series.tags, TIER, "_field", "_value"])}'
@@ -71,7 +73,7 @@ def markers(bucket: str, start: datetime, stop: datetime, series: str | None) ->
 
 
 def ticks(bucket: str, series: str, start: datetime, stop: datetime) -> str:
-    """The markers' times. One field stands for all: a line is written whole, and the ids are long."""
+    """The markers' times, read from one field: a line is written whole, and the field of ids is long."""
     wanted = [*_of_markers(series), 'r._field == "observed_at"']
     return f'{_points(bucket, start, stop, wanted)} |> group(columns: ["_measurement"]) |> {_keep(["_time"])}'
 
@@ -85,29 +87,35 @@ def history(bucket: str, series: Series, cmc_id: int, start: datetime, stop: dat
 
 
 def outermost(bucket: str, series: str, start: datetime, stop: datetime, pick: Pick) -> str:
-    """The `first` or `last` marker's time, of each source. One field, so that the index answers."""
+    """The time of each source's `first` or `last` marker, read from one field, so that the index answers."""
     wanted = [*_of_markers(series), 'r._field == "observed_at"']
     return f"{_points(bucket, start, stop, wanted)} |> {pick}() |> {_keep(['_time'])}"
 
 
+def ready(bucket: str, series: str, start: datetime, stop: datetime) -> str:
+    """The last marker's time, and a line that is there whatever is stored: nothing else answers so."""
+    newest = f'{outermost(bucket, series, start, stop, "last")} |> yield(name: "newest")'
+    return f'import "array"\n{newest}\narray.from(rows: [{{{READY}: "yes"}}]) |> yield(name: "{READY}")'
+
+
 def row_count(bucket: str) -> str:
-    """How many rows the markers of a bucket tell of, a line for each series and source."""
+    """The sum of the row counts that a bucket's markers state, a line for each series and source."""
     wanted = [*_of_markers(None), 'r._field == "assets"']
     return f"{_points(bucket, EVER, FOREVER, wanted)} |> sum() |> {_keep(['_value'])}"
 
 
 def leftovers(bucket: str, series: Series, tick: datetime) -> str:
-    """The markers an earlier writing of a tick has left, and a line if it has left rows."""
+    """The markers that an earlier write of a tick left, and one line if it left rows."""
     wanted = _of_markers(series.name)
     marker = _points(bucket, tick, tick, wanted)
     of_rows = [f"r._measurement == {text(series.name)}", f'r.{TIER} == "0"', f"r._field == {text(series.fields[0])}"]
-    found = f'{_points(bucket, tick, tick, of_rows)} |> group(columns: ["_measurement"]) |> limit(n: 1)'
+    one_row = f'{_points(bucket, tick, tick, of_rows)} |> group(columns: ["_measurement"]) |> limit(n: 1)'
     shown = _keep(["_time", "series", "source", "_field", "_value"])
-    return f'{marker} |> {shown} |> yield(name: "markers")\n{found} |> {shown} |> yield(name: "rows")'
+    return f'{marker} |> {shown} |> yield(name: "markers")\n{one_row} |> {shown} |> yield(name: "rows")'
 
 
 def claims(bucket: str, series: str, within: timedelta) -> str:
-    """The newest claim of each writer of a series, of those made `within` the last while by the server's clock."""
+    """The newest claim of each writer of a series, not older than `within` by the server's clock."""
     return (
         f"from(bucket: {text(bucket)}) |> range(start: -{int(within.total_seconds())}s)"
         f" |> filter(fn: (r) => r._measurement == {text(schema.CLAIM)} and r.series == {text(series)})"
@@ -145,7 +153,7 @@ def _points(bucket: str, start: datetime, stop: datetime, wanted: Iterable[str])
 
 
 def _range(start: datetime, stop: datetime) -> tuple[int, int]:
-    """Whole seconds from start to stop, both taken in; Flux's own stop is left out."""
+    """Whole seconds from start to stop, both included: Flux excludes its stop."""
     first, last = math.ceil(start.timestamp()), math.floor(stop.timestamp()) + 1
     return max(first, 0), min(last, _LAST_SECOND)
 

@@ -1,4 +1,4 @@
-"""A `Store` on an InfluxDB server: raw minutes in one bucket, first ticks of hours in another that outlives it."""
+"""A `Store` on an InfluxDB server: minutes in one bucket, the first tick of each hour in one that is kept longer."""
 
 import asyncio
 from collections.abc import Collection, Sequence
@@ -16,7 +16,8 @@ from lib.store import Resolution, tell_kept
 from lib.store.influx import answer, flux, lines
 from lib.store.influx.claims import Claim, writer
 from lib.store.influx.flux import EVER, FOREVER
-from lib.store.influx.server import TIMEOUT, Server, StoreMissing
+from lib.store.influx.failures import StoreMissing
+from lib.store.influx.server import TIMEOUT, Server
 
 RETENTION = timedelta(days=90)
 SECOND = timedelta(seconds=1)
@@ -24,10 +25,10 @@ ALL_TIERS = range(len(TIER_PLACES) + 1)
 
 
 class InfluxStore:
-    """A `Store` on the server at `url`; reads go to `read_url` where there is one, such as a replica's.
+    """A `Store` on the server at `url`. Reads use `read_url` where it is set, such as a replica's.
 
-    A writer claims a tick before it writes: what an earlier writing left without a marker is first taken away, and
-    would be taken from under another that still writes.
+    A writer claims a tick before it writes. It first deletes rows that an unfinished write left without a marker;
+    without the claim they could be those of a writer that is still at work.
     """
 
     def __init__(
@@ -50,12 +51,12 @@ class InfluxStore:
         self._retention = retention
 
     async def write(self, snapshot: Snapshot) -> None:
-        """See `Store.write`. One request for the rows; the marker only once they are confirmed.
+        """See `Store.write`. One request writes the rows, a second the marker once the rows are confirmed.
 
-        What the raw bucket's retention would refuse goes where it belongs, to the hourly one.
+        A snapshot older than the raw bucket's retention is written to the hourly bucket.
         """
         bucket = self._bucket if snapshot.tick >= self.horizon() else flux.hourly(self._bucket)
-        made = await asyncio.to_thread(lines.rows, snapshot)
+        made = await self._writer.in_thread(lambda: lines.rows(snapshot))
         tick = snapshot.tick.replace(microsecond=0)
         claim = Claim(self._writer, self._name, bucket, snapshot.series.name, tick)
         if not await self._cleared(bucket, snapshot, claim):
@@ -79,14 +80,14 @@ class InfluxStore:
         return first_of_hours(found) if resolution == "1h" else found
 
     async def nearest(self, series: str, at: datetime) -> Marker | None:
-        """See `Store.nearest`. Looks in the hourly bucket when the raw one holds nothing so old."""
+        """See `Store.nearest`. Reads the hourly bucket when the raw one has nothing so old."""
         raw = await self._outermost(self._bucket, series, EVER, at, "last")
-        return raw or await self._kept_hourly(series, EVER, at, "last")
+        return raw or await self._hourly(series, EVER, at, "last")
 
     async def first(self, series: str) -> Marker | None:
         """See `Store.first`."""
         old, raw = await asyncio.gather(
-            self._kept_hourly(series, EVER, FOREVER, "first"),
+            self._hourly(series, EVER, FOREVER, "first"),
             self._outermost(self._bucket, series, EVER, FOREVER, "first"),
         )
         return min((marker for marker in (old, raw) if marker), key=lambda marker: marker.tick, default=None)
@@ -104,8 +105,8 @@ class InfluxStore:
         """See `Store.rows`."""
         shown = series if fields is None else series.only(fields)
         numbers = None if ids is None else sorted({int(id_) for id_ in ids})
-        csv = await self._rows(series, shown, tick, tick, tiers, numbers, resolution)
-        return await asyncio.to_thread(answer.rows, csv, shown)
+        query = self._rows(series, shown, tick, tick, tiers, numbers, resolution)
+        return await self._reader.query(query, lambda csv: answer.rows(csv, shown)) if query else shown.empty()
 
     async def ticks(
         self, series: str, start: datetime, stop: datetime, *, resolution: Resolution = "1m"
@@ -113,23 +114,24 @@ class InfluxStore:
         """See `Store.ticks`."""
         if not flux.spans(start, stop):
             return []
-        found = sorted({*answer.times(await self._reader.query(flux.ticks(self._of(resolution), series, start, stop)))})
+        times = await self._reader.query(flux.ticks(self._of(resolution), series, start, stop), answer.times)
+        ticks = sorted({*times})
         if resolution == "1m":
-            return found
+            return ticks
         firsts: dict[datetime, datetime] = {}
-        for tick in found:
+        for tick in ticks:
             firsts.setdefault(slot(tick, HOUR), tick)
         return list(firsts.values())
 
     async def history(
         self, series: Series, cmc_id: int, ticks: Collection[datetime], *, resolution: Resolution = "1m"
     ) -> pl.DataFrame:
-        """See `Store.history`. One series over a span is one read, however many of its ticks are wanted."""
+        """See `Store.history`. One query reads the whole span, however many of its ticks are wanted."""
         wanted = sorted(ticks)
         if not wanted or not series.fields:
             return answer.history("", series, wanted)
-        csv = await self._reader.query(flux.history(self._of(resolution), series, int(cmc_id), wanted[0], wanted[-1]))
-        return await asyncio.to_thread(answer.history, csv, series, wanted)
+        query = flux.history(self._of(resolution), series, int(cmc_id), wanted[0], wanted[-1])
+        return await self._reader.query(query, lambda csv: answer.history(csv, series, wanted))
 
     async def rows_between(
         self,
@@ -140,15 +142,17 @@ class InfluxStore:
         fields: Collection[str] | None = None,
         resolution: Resolution = "1m",
     ) -> dict[datetime, pl.DataFrame]:
-        """See `Store.rows_between`. What a series costs is to find it, far more than a few more of its points."""
+        """See `Store.rows_between`. One query reads all ticks between: to find a series costs more than more points."""
         wanted = sorted({*ticks})
         if len(wanted) == 1:
             return {wanted[0]: await self.rows(series, wanted[0], tiers=tiers, fields=fields, resolution=resolution)}
         shown = series if fields is None else series.only(fields)
-        csv = await self._rows(series, shown, wanted[0], wanted[-1], tiers, None, resolution) if wanted else ""
-        return await asyncio.to_thread(answer.rows_by_tick, csv, shown, wanted)
+        query = self._rows(series, shown, wanted[0], wanted[-1], tiers, None, resolution) if wanted else ""
+        if not query:
+            return {tick: shown.empty() for tick in wanted}
+        return await self._reader.query(query, lambda csv: answer.rows_by_tick(csv, shown, wanted))
 
-    async def _rows(
+    def _rows(
         self,
         series: Series,
         shown: Series,
@@ -158,22 +162,22 @@ class InfluxStore:
         ids: Sequence[int] | None,
         resolution: Resolution,
     ) -> str:
-        """The CSV; empty where there is nothing to ask for."""
+        """The query; empty where it would match nothing."""
         if tiers is not None and tiers.start <= ALL_TIERS.start and ALL_TIERS.stop <= tiers.stop:
             tiers = None
         if not flux.spans(start, stop) or (tiers is not None and not tiers) or ids == [] or not shown.fields:
             return ""
         bucket = self._of(resolution)
-        return await self._reader.query(flux.rows(bucket, series, shown.fields, start, stop, tiers, ids))
+        return flux.rows(bucket, series, shown.fields, start, stop, tiers, ids)
 
     def horizon(self) -> datetime:
         """See `Store.horizon`."""
         return self._clock() - self._retention
 
     async def ready(self) -> None:
-        """See `Store.ready`. InfluxDB's own /health always says yes."""
+        """See `Store.ready`. InfluxDB's own /health reports "pass" even when no query works."""
         now = self._clock()
-        await self._reader.query(flux.outermost(self._bucket, schema.PRICE.name, now - HOUR, now, "last"))
+        await self._reader.query(flux.ready(self._bucket, schema.PRICE.name, now - HOUR, now), answer.check_ready)
 
     async def close(self) -> None:
         """See `Store.close`."""
@@ -186,14 +190,13 @@ class InfluxStore:
     async def _markers(self, bucket: str, start: datetime, stop: datetime, series: str | None) -> list[Marker]:
         if not flux.spans(start, stop):
             return []
-        csv = await self._reader.query(flux.markers(bucket, start, stop, series))
-        return await asyncio.to_thread(answer.markers, csv)
+        return await self._reader.query(flux.markers(bucket, start, stop, series), answer.markers)
 
-    async def _kept_hourly(self, series: str, start: datetime, stop: datetime, pick: flux.Pick) -> Marker | None:
+    async def _hourly(self, series: str, start: datetime, stop: datetime, pick: flux.Pick) -> Marker | None:
         try:
             return await self._outermost(flux.hourly(self._bucket), series, start, stop, pick)
         except StoreMissing:
-            # Before `topcoins init`, and to the ingestors' tokens, there is no such bucket: nothing older is kept.
+            # Before `topcoins init` there is no hourly bucket, and an ingestor's token does not see it.
             return None
 
     async def _outermost(
@@ -201,41 +204,40 @@ class InfluxStore:
     ) -> Marker | None:
         """The first or last complete marker of a span."""
         while flux.spans(start, stop):
-            ticks = answer.times(await self._reader.query(flux.outermost(bucket, series, start, stop, pick)))
+            ticks = await self._reader.query(flux.outermost(bucket, series, start, stop, pick), answer.times)
             if not ticks:
                 break
             tick = min(ticks) if pick == "first" else max(ticks)
             if found := await self._markers(bucket, tick, tick, series):
                 return found[0]
-            # A point that lacks fields is not a marker: look beyond it.
+            # A point that lacks fields is no marker: continue beyond it.
             start, stop = (tick + SECOND, stop) if pick == "first" else (start, tick - SECOND)
         return None
 
     async def _cleared(self, bucket: str, snapshot: Snapshot, claim: Claim) -> bool:
-        """Whether the tick is free: what an unfinished writing has left goes, other tags would stay beside the new."""
+        """Whether the tick is free. Deletes the rows of an unfinished write: those with other tags would stay."""
         series, tick = snapshot.series, snapshot.tick.replace(microsecond=0)
         try:
-            left, markers = await self._left(bucket, series, tick, claim)
-        except StoreMalformed as exc:  # the fault of what answered, not of the snapshot: that must wait
+            has_rows, markers = await self._leftovers(bucket, series, tick, claim)
+        except StoreMalformed as exc:  # the snapshot is not at fault: it must wait
             raise StoreUnavailable(str(exc)) from exc
         if markers:
             tell_kept(markers[0], snapshot.marker)
             return False
-        if not left.strip():
+        if not has_rows:
             return True
         claim.check()
         await self._writer.delete(bucket, tick, flux.is_marker(series))
         await self._writer.delete(bucket, tick, flux.is_row(series))
         return True
 
-    async def _left(self, bucket: str, series: Series, tick: datetime, claim: Claim) -> tuple[str, list[Marker]]:
-        """What an earlier writing has left, once it is complete or no other writer is at it."""
+    async def _leftovers(self, bucket: str, series: Series, tick: datetime, claim: Claim) -> tuple[bool, list[Marker]]:
+        """Whether an earlier write left rows, and its markers; once it is complete or no other writer is at work."""
         await claim.make()
         while True:
             others = await claim.others()
-            left = await self._writer.query(flux.leftovers(bucket, series, tick))
-            markers = answer.markers(left)
+            has_rows, markers = await self._writer.query(flux.leftovers(bucket, series, tick), answer.leftovers)
             if markers or not others:
-                return left, markers
+                return has_rows, markers
             await claim.give_way(others)
             claim.check()

@@ -1,6 +1,7 @@
 """Every way a question to InfluxDB can fail: what the caller is told to do, and that no list comes back short."""
 
 import asyncio
+import gzip
 import json
 import traceback
 from collections.abc import AsyncIterator, Callable
@@ -16,7 +17,7 @@ from lib.errors import StoreMalformed, StoreRejected, StoreUnavailable
 from lib.schema import PRICE, VOLUME_RANK
 from lib.store.influx import InfluxStore, lines
 from lib.store.influx import answer as told
-from lib.store.influx.server import Server
+from lib.store.influx.server import MOST_BYTES, Server
 from tests.contract.snapshots import many, snapshot
 from tests.fakes import NOON, FakeClock
 from tests.unit.query_api.market import calling
@@ -216,13 +217,100 @@ async def test_a_server_that_is_not_there_is_unavailable(read):
 @pytest.mark.stack
 @pytest.mark.parametrize(
     ("header", "seconds"),
-    [("7", 7), ("0", 0), ("999999999999", 86400), ("Wed, 21 Oct 2015 07:28:00 GMT", 0), ("soon", None)],
+    [
+        ("7", 7),
+        ("0", 0),
+        ("9" * 5000, 86400),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0),
+        ("Fri, 31 Dec 9999 23:59:59 -2359", 86400),
+        ("soon", None),
+    ],
 )
 async def test_the_wait_a_busy_server_asks_for_is_passed_on(header, seconds):
     async with double(refusal(503, "busy", Retry_After=header)) as (store, _):
         with pytest.raises(StoreUnavailable) as failure:
             await store.rows(PRICE, NOON)
     assert failure.value.retry_after == (None if seconds is None else timedelta(seconds=seconds))
+
+
+MARKER = {
+    "assets": "3", "rejected": "0", "duplicates": "0", "duration_s": "1.5", "observed_at": "1785585600", "credits": "1",
+    "interval_s": "60", "unchanged": "0", "backfilled": "0", "ids": "x", "stored_at": "1785585601",
+}  # fmt: skip
+
+
+def marker_csv(time: str = "2026-08-01T12:00:00Z", **fields: str) -> str:
+    lines = [f",_result,0,{time},price,acme,{name},{value}\r\n" for name, value in {**MARKER, **fields}.items()]
+    return ",result,table,_time,series,source,_field,_value\r\n" + "".join(lines)
+
+
+NONSENSE = {
+    "a number that is none": {"assets": "many"},
+    "more than there are numbers": {"assets": "inf"},
+    "not a number": {"observed_at": "nan"},
+    "a time after all calendars": {"stored_at": "1e300"},
+    "no time between two ticks": {"interval_s": "0"},
+    "a time of ages between two ticks": {"interval_s": "1e12"},
+    "a span no timedelta holds": {"duration_s": "1e300"},
+    "a date that is none": {"time": "2026-08-99T12:00:00Z"},
+    "a date without a zone": {"time": "2026-08-01T12:00:00"},
+    "a date at the end of the calendar": {"time": "9999-12-31T23:59:59Z"},
+    "a field past a CSV reader's limit": {"ids": "x" * 200_000},
+}
+
+
+@pytest.mark.stack
+@pytest.mark.parametrize("what", NONSENSE)
+async def test_nonsense_in_a_marker_is_malformed_and_a_503(what):
+    async with double(answer(200, marker_csv(**NONSENSE[what]))) as (store, _), calling(store, FakeClock()) as client:
+        with pytest.raises(StoreMalformed, match="InfluxDB at http://127.0.0.1"):
+            await store.markers(NOON, NOON)
+        for path in ("/v1/top", "/v1/gaps", "/v1/assets/1/history"):
+            assert (await client.get(path)).status_code == 503, path
+
+
+@pytest.mark.stack
+async def test_the_marker_that_the_nonsense_is_made_from_is_sound():
+    async with double(answer(200, marker_csv())) as (store, _):
+        assert [marker.tick for marker in await store.markers(NOON, NOON)] == [NOON]
+
+
+@pytest.mark.stack
+@pytest.mark.parametrize("read", READS)
+async def test_an_answer_past_the_bound_is_not_read_to_its_end_however_small_it_was_sent(read):
+    body = gzip.compress(b" " * (MOST_BYTES + 10 * 2**20))
+
+    def speak(request: bytes, writer: asyncio.StreamWriter) -> None:
+        head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(body)}\r\n\r\n"
+        writer.write(head.encode() + body)
+
+    async with double(speak) as (store, _):
+        with pytest.raises(StoreUnavailable, match="larger than 64 MiB"):
+            await READS[read](store)
+
+
+@pytest.mark.stack
+@pytest.mark.parametrize("body", ["", " ", "\r\n\r\n", "<html>welcome</html>", "{}", HEADER + ROW])
+async def test_a_server_that_answers_anything_with_200_is_not_ready(body):
+    async with double(answer(200, body)) as (store, _), calling(store, FakeClock()) as client:
+        with pytest.raises(StoreMalformed, match="no answer of InfluxDB"):
+            await store.ready()
+        assert (await client.get("/readyz")).status_code == 503
+
+
+@pytest.mark.stack
+async def test_a_server_that_answers_what_was_asked_is_ready():
+    async with double(answer(200, "\r\n,result,table,answered\r\n,answered,0,yes\r\n")) as (store, _):
+        await store.ready()
+
+
+@pytest.mark.influx
+async def test_the_real_server_is_ready_with_and_without_a_snapshot(influx_bucket):
+    store = influx_bucket.store(FakeClock())
+    await store.ready()
+    await store.write(many(PRICE, 3))
+    await store.ready()
+    await store.close()
 
 
 @pytest.mark.stack
@@ -264,7 +352,7 @@ async def test_an_answer_that_is_not_ours_is_malformed(body):
 @pytest.mark.parametrize(
     ("status", "message", "error", "words"),
     [
-        (422, "partial write: field type conflict dropped=1", StoreMalformed, "only a part was taken.*dropped=1"),
+        (422, "partial write: field type conflict dropped=1", StoreMalformed, "only a part was stored.*dropped=1"),
         (400, "unable to parse 'price,': missing tag", StoreMalformed, "unable to parse"),
         (413, "request too large", StoreMalformed, "too large"),
         (404, 'bucket "market" not found', StoreRejected, 'bucket "market"'),
@@ -348,7 +436,7 @@ async def test_the_real_server_takes_a_part_and_the_snapshot_stays_unseen(influx
     store = influx_bucket.store(FakeClock())
     # Of a shard's first type conflict only the conflicting points are dropped, the others stay: no marker, no trust.
     await server.write(influx_bucket.name, f'price,cmc_id=1 updated_at="text" {int(NOON.timestamp())}'.encode())
-    with pytest.raises(StoreMalformed, match=r"only a part was taken.*dropped="):
+    with pytest.raises(StoreMalformed, match=r"only a part was stored.*dropped="):
         await store.write(many(PRICE, 3))
     assert await store.markers(NOON, NOON) == []
     await store.close()
@@ -360,7 +448,7 @@ async def test_the_real_server_drops_what_is_older_than_its_retention(influxd, i
     influxd.drop_bucket(influx_bucket.name)
     influxd.make_bucket(influx_bucket.name, timedelta(days=1))
     store = influx_bucket.store(utc_now)
-    with pytest.raises(StoreMalformed, match=r"only a part was taken.*retention"):
+    with pytest.raises(StoreMalformed, match=r"only a part was stored.*retention"):
         await store.write(snapshot(PRICE, utc_now() - timedelta(days=9), [{}]))
     await store.close()
 
@@ -374,7 +462,7 @@ async def test_the_real_server_breaks_off_after_its_200_and_no_part_is_taken_for
     data = f'from(bucket: "{influx_bucket.name}") |> range(start: 0, stop: 2)'
     broken = 'map(fn: (r) => ({r with _value: if r.a == "2999" then die(msg: "boom") else 1.0}))'
     with pytest.raises(StoreUnavailable, match="boom"):
-        await server.query(f'{data} |> yield(name: "a") {data} |> group() |> {broken} |> yield(name: "b")')
+        await server.query(f'{data} |> yield(name: "a") {data} |> group() |> {broken} |> yield(name: "b")', str)
     await server.close()
 
 
@@ -445,7 +533,7 @@ async def test_a_tick_that_another_writer_claims_is_left_for_later(influx_bucket
     store, tick = influx_bucket.store(FakeClock()), many(PRICE, 3)
     server = Server(influx_bucket.server.url, org=influx_bucket.server.org, token=influx_bucket.token)
     await server.write(influx_bucket.name, lines.claim("price", "0", NOON))
-    with pytest.raises(StoreUnavailable, match="another writer may be at the price snapshot"):
+    with pytest.raises(StoreUnavailable, match="another writer may be writing the price snapshot"):
         await store.write(tick)
     assert await store.markers(NOON, NOON) == []
     assert (await store.rows(PRICE, NOON)).is_empty()

@@ -49,7 +49,7 @@ def rows(
     tiers: range | None,
     ids: Sequence[int] | None,
 ) -> str:
-    """The values with start <= tick <= stop in one table, a line for each row and field; with `_time` if start < stop."""
+    """The values with start <= tick <= stop in one table, a line for each row and field; `_time` only of a span."""
     wanted = [f"r._measurement == {text(series.name)}"]
     if len(fields) < len(series.fields):
         wanted.append("(" + " or ".join(f"r._field == {text(name)}" for name in fields) + ")")

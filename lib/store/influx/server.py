@@ -109,11 +109,15 @@ class _BoundedResponse(aiohttp.ClientResponse):
 
     async def read(self) -> bytes:
         body = bytearray()
-        async for chunk in self.content.iter_any():
-            body += chunk
-            if len(body) > MOST_BYTES:
-                self.close()
-                raise aiohttp.ClientPayloadError(f"the answer is larger than {MOST_BYTES >> 20} MiB")
+        try:
+            async for chunk in self.content.iter_any():
+                body += chunk
+                if len(body) > MOST_BYTES:
+                    raise aiohttp.ClientPayloadError(f"the answer is larger than {MOST_BYTES >> 20} MiB")
+        except BaseException:
+            self.close()
+            raise
+        self.release()
         return bytes(body)
 
 

@@ -15,8 +15,8 @@ from lib.snapshot import HOUR, Marker, Snapshot, first_of_hours, known
 from lib.store import Resolution, tell_kept
 from lib.store.influx import answer, flux, lines
 from lib.store.influx.claims import Claim, writer
-from lib.store.influx.flux import EVER, FOREVER
 from lib.store.influx.failures import StoreMissing
+from lib.store.influx.flux import EVER, FOREVER
 from lib.store.influx.server import TIMEOUT, Server
 
 RETENTION = timedelta(days=90)

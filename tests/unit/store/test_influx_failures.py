@@ -263,9 +263,9 @@ NONSENSE = {
 @pytest.mark.parametrize("what", NONSENSE)
 async def test_nonsense_in_a_marker_is_malformed_and_a_503(what):
     async with double(answer(200, marker_csv(**NONSENSE[what]))) as (store, _), calling(store, FakeClock()) as client:
-        with pytest.raises(StoreMalformed, match="InfluxDB at http://127.0.0.1"):
+        with pytest.raises(StoreMalformed, match="InfluxDB at http"):
             await store.markers(NOON, NOON)
-        for path in ("/v1/top", "/v1/gaps", "/v1/assets/1/history"):
+        for path in ("/v1/top", "/v1/movers", "/v1/status"):
             assert (await client.get(path)).status_code == 503, path
 
 

@@ -96,11 +96,13 @@ async def test_a_query_that_is_cancelled_frees_its_place():
 
 @pytest.mark.stack
 async def test_a_store_sends_eight_queries_at_a_time_and_answers_all():
-    gate = asyncio.Event()
+    gate, eight = asyncio.Event(), asyncio.Event()
     reply = answer(200, HEADER + ROW)
 
     def when_let(request: bytes, writer: asyncio.StreamWriter) -> None:
         waiting.append(asyncio.create_task(speak(request, writer)))
+        if len(waiting) == 8:
+            eight.set()
 
     async def speak(request: bytes, writer: asyncio.StreamWriter) -> None:
         await gate.wait()
@@ -109,8 +111,7 @@ async def test_a_store_sends_eight_queries_at_a_time_and_answers_all():
     waiting: list[asyncio.Task[None]] = []
     async with double(when_let) as (store, said):
         reads = [asyncio.create_task(store.rows(PRICE, NOON)) for _ in range(20)]
-        while len(said.asked) < 8:
-            await asyncio.sleep(0.001)
+        await eight.wait()
         await until_idle()
         assert len(said.asked) == 8
         gate.set()

@@ -180,6 +180,10 @@ class Stage:
         """The command."""
         return self._start([COMMAND, *arguments], settings)
 
+    def command(self, *arguments: str, **settings: object) -> Process:
+        """Any other program."""
+        return self._start([*arguments], settings)
+
     def service(self, module: str, store: Path | None = None, **settings: object) -> Process:
         """One of the services, over the store of this stage or another one, its spool beside it."""
         chosen = store or self.store

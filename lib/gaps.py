@@ -1,23 +1,30 @@
-"""The gap ledger: expected ticks against markers, each gap with its cause where one was written down."""
+"""Which expected ticks have no snapshot, and why: stored ticks against the interval in force, with recorded causes.
+
+Before the store's horizon only the first tick of each hour is kept, so there one tick an hour is expected.
+"""
 
 import asyncio
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import groupby
 from pathlib import Path
+from typing import NamedTuple
 
-from lib.clock import slot
+from lib.clock import from_epoch, slot
 from lib.ingest.missed import UNKNOWN, Cause, MissedTick, find_missed
-from lib.snapshot import Marker
-from lib.store import Store
+from lib.snapshot import HOUR, StoredTick
+from lib.store import Resolution, Store
+
+SECOND = timedelta(seconds=1)
+LONGEST_INTERVAL = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Expected ticks without a marker, from `first` to `last`; the cause is that of most of them."""
+    """Expected ticks without a snapshot, from `first` to `last`; the cause is that of most of them."""
 
     first: datetime
     last: datetime
@@ -29,15 +36,10 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class SeriesGaps:
-    """One series between two instants: the ticks it was to have, those it has, and the gaps between them."""
+    """One series between two instants: how many ticks it has, and the gaps."""
 
-    markers: Sequence[Marker]
+    stored: int
     gaps: Sequence[Gap]
-
-    @property
-    def stored(self) -> int:
-        """Ticks with a snapshot."""
-        return len(self.markers)
 
     @property
     def missing(self) -> int:
@@ -46,7 +48,7 @@ class SeriesGaps:
 
     @property
     def expected(self) -> int:
-        """Every tick it was to have."""
+        """Stored and missing ticks."""
         return self.stored + self.missing
 
     @property
@@ -55,69 +57,148 @@ class SeriesGaps:
         return sum((Counter(gap.causes) for gap in self.gaps), Counter())
 
 
-def paces(markers: Sequence[Marker]) -> list[timedelta]:
-    """The interval that holds after each marker: a day's list that was filled in makes no minute less expected."""
-    held: list[timedelta] = []
-    for marker in markers:
-        held.append(min(marker.interval, held[-1]) if marker.backfilled and held else marker.interval)
-    return held
+class Attempt(NamedTuple):
+    """A tick that was tried, and the interval in force then; `live` unless it was bought or imported later."""
+
+    tick: datetime
+    interval: timedelta
+    live: bool = True
 
 
-def expected(markers: Sequence[Marker], stop: datetime) -> list[datetime]:
-    """The slots between the markers, and after the last up to `stop`, each at the interval of the marker before."""
-    slots: list[datetime] = []
-    intervals = paces(markers)
-    following = [marker.tick for marker in markers[1:]]
-    for marker, interval, until in zip(markers, intervals, [*following, stop + timedelta.resolution], strict=True):
-        at = slot(marker.tick, interval) + interval
-        while at < until:
-            slots.append(at)
-            at += interval
-    # A marker holds for its own slot: a first fetch's is stamped within it.
-    taken = {slot(marker.tick, interval) for marker, interval in zip(markers, intervals, strict=True)}
-    return [at for at in slots if at not in taken]
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known of a series around a window: `before` is the newest attempt before it, None before all data."""
 
+    before: Attempt | None
+    stored: Sequence[StoredTick]
+    missed: Sequence[MissedTick] = ()
 
-def gaps(markers: Sequence[Marker], missing: Sequence[datetime], misses: Iterable[MissedTick]) -> list[Gap]:
-    """The missing slots as gaps: those with no marker between them are one. A miss belongs to the slot it is in."""
-    ticks = [marker.tick for marker in markers]
-    known = sorted([*ticks, *missing])
-    written = {}
-    for miss in misses:
-        place = bisect_right(known, miss.tick) - 1
-        if place >= 0 and (not markers or miss.tick < known[-1] + paces(markers)[-1]):
-            written[known[place]] = miss
-    runs = groupby(missing, key=lambda at: bisect_right(ticks, at))
-    return [_gap(list(run), written) for _, run in runs]
-
-
-def _gap(run: Sequence[datetime], written: Mapping[datetime, MissedTick]) -> Gap:
-    known = [written[at] for at in run if at in written]
-    causes: Counter[Cause] = Counter(miss.cause for miss in known)
-    if nothing := len(run) - len(known):
-        causes[UNKNOWN] += nothing
-    cause = causes.most_common(1)[0][0]
-    why = next((miss.why for miss in reversed(known) if miss.cause == cause), None)
-    return Gap(run[0], run[-1], len(run), cause, why, causes)
+    def by_hours(self) -> "Evidence":
+        """The same at a resolution of one tick an hour."""
+        before = self.before and self.before._replace(interval=max(self.before.interval, HOUR))
+        stored = [tick._replace(interval=max(tick.interval, HOUR)) for tick in self.stored]
+        return Evidence(before, stored, [replace(m, interval=max(m.interval or HOUR, HOUR)) for m in self.missed])
 
 
 async def find_gaps(
     store: Store, series: str, start: datetime, stop: datetime, *, now: datetime, folder: Path
 ) -> SeriesGaps:
-    """The gaps of a series with start <= tick <= stop; `folder` is its spool's, and need not be there.
+    """The gaps of a series with start <= tick <= stop; `folder` is its spool's and need not exist.
 
-    A tick is expected once its slot and one interval are past. Before the first snapshot of all no tick is expected,
-    but those that are known to have failed are missing.
+    A tick is expected once its slot and one interval are past. Before the first snapshot none is expected,
+    but ticks that were recorded as missed are missing.
     """
-    before, stored, misses = await asyncio.gather(
-        store.nearest(series, start - timedelta(seconds=1)),
-        store.markers(start, stop, series=series),
-        asyncio.to_thread(find_missed, folder, start, stop),
+    whole_hours = slot(store.horizon(), HOUR) + HOUR
+    parts: list[tuple[datetime, datetime, Resolution]] = []
+    if start < whole_hours:
+        parts.append((start, min(stop, whole_hours - SECOND), "1h"))
+    if stop >= whole_hours:
+        parts.append((max(start, whole_hours), stop, "1m"))
+    missed = await asyncio.to_thread(find_missed, folder, from_epoch(0), stop + LONGEST_INTERVAL)
+    found = [await _part(store, series, *part, now=now, missed=missed) for part in parts]
+    return SeriesGaps(sum(part.stored for part in found), [gap for part in found for gap in part.gaps])
+
+
+async def _part(
+    store: Store,
+    series: str,
+    start: datetime,
+    stop: datetime,
+    resolution: Resolution,
+    *,
+    now: datetime,
+    missed: Sequence[MissedTick],
+) -> SeriesGaps:
+    until = max(stop, min(stop + LONGEST_INTERVAL, now))  # the tick after the window shows the interval in its end
+    before, stored = await asyncio.gather(
+        store.newest_tick(series, start - SECOND),
+        store.stored_ticks(series, start, until, resolution=resolution),
     )
-    markers = [*([before] if before else []), *stored]
-    begun = slot(markers[0].tick, markers[0].interval) if markers else stop + timedelta.resolution
-    missing = sorted({miss.tick for miss in misses if miss.tick < begun})
-    if markers:
-        due = min(stop, now - paces(markers)[-1])
-        missing += [at for at in expected(markers, due) if at >= start]
-    return SeriesGaps(stored, gaps(markers, missing, misses))
+    evidence = Evidence(_newest_attempt(before, missed, start), stored, [miss for miss in missed if miss.tick >= start])
+    if resolution == "1h":
+        evidence = evidence.by_hours()
+    return await asyncio.to_thread(gaps_between, evidence, start, stop, now)
+
+
+def _newest_attempt(before: StoredTick | None, missed: Iterable[MissedTick], start: datetime) -> Attempt | None:
+    """The newest attempt before `start`: a stored tick, or a later one that was missed."""
+    if before is None:
+        return None
+    tried = [Attempt(miss.tick, miss.interval) for miss in missed if miss.interval and before.tick < miss.tick < start]
+    return max([Attempt(before.tick, before.interval, not before.backfilled), *tried])
+
+
+def gaps_between(evidence: Evidence, start: datetime, stop: datetime, now: datetime) -> SeriesGaps:
+    """The gaps with start <= tick <= stop, each a run of missing slots with no stored tick between them."""
+    slots = _Slots(start, now, evidence.before)
+    events: list[StoredTick | MissedTick] = [*evidence.stored, *evidence.missed]
+    for event in sorted(events, key=lambda event: event.tick):
+        if isinstance(event, MissedTick):
+            slots.add_missed(event)
+        else:
+            slots.add_stored(event)
+    slots.end(stop)
+    missing = sorted(at for at in slots.missing.keys() - slots.taken if start <= at <= stop)
+    ticks = [tick.tick for tick in evidence.stored if tick.tick <= stop]
+    runs = groupby(missing, key=lambda at: bisect_right(ticks, at))
+    return SeriesGaps(len(ticks), [_gap(list(run), slots.missing) for _, run in runs])
+
+
+@dataclass(slots=True)
+class _Slots:
+    """Collects the slots that were due, and those a stored tick takes, from events in the order of their ticks."""
+
+    start: datetime
+    now: datetime
+    last: Attempt | None
+    missing: dict[datetime, MissedTick | None] = field(default_factory=dict)
+    taken: set[datetime] = field(default_factory=set)
+
+    def add_stored(self, tick: StoredTick) -> None:
+        """A stored tick takes its slot. After a live one, what was bought or imported does not change the interval."""
+        if self.last:
+            self.taken.add(slot(tick.tick, self.last.interval))
+        if self.last is None or not self.last.live or not tick.backfilled:
+            self.taken.add(slot(tick.tick, tick.interval))
+            self._follow(Attempt(tick.tick, tick.interval, not tick.backfilled))
+
+    def add_missed(self, miss: MissedTick) -> None:
+        """A recorded miss is a missing slot once it is past; before the first snapshot at once."""
+        interval = miss.interval or (self.last.interval if self.last else SECOND)
+        own = slot(miss.tick, interval)
+        if self.last is None or own + interval <= self.now:
+            self.missing[own] = miss
+        if self.last:
+            self._follow(Attempt(miss.tick, interval))
+
+    def end(self, stop: datetime) -> None:
+        """After the last event, slots up to `stop` are due once one interval is past."""
+        if self.last:
+            self._skip(self.last, min(stop, self.now - self.last.interval) + timedelta.resolution)
+
+    def _follow(self, attempt: Attempt) -> None:
+        """The slots since the last attempt were due, unless this attempt is the next one at its own interval."""
+        if self.last and attempt.tick != slot(self.last.tick, attempt.interval) + attempt.interval:
+            self._skip(self.last, attempt.tick)
+        self.last = attempt
+
+    def _skip(self, last: Attempt, until: datetime) -> None:
+        for at in _slots_between(last.interval, max(last.tick, self.start - timedelta.resolution), until):
+            self.missing.setdefault(at, None)
+
+
+def _slots_between(interval: timedelta, after: datetime, until: datetime) -> Iterator[datetime]:
+    at = slot(after, interval) + interval
+    while at < until:
+        yield at
+        at += interval
+
+
+def _gap(run: Sequence[datetime], missing: Mapping[datetime, MissedTick | None]) -> Gap:
+    recorded = [miss for at in run if (miss := missing[at])]
+    causes: Counter[Cause] = Counter(miss.cause for miss in recorded)
+    if unknown := len(run) - len(recorded):
+        causes[UNKNOWN] += unknown
+    cause = causes.most_common(1)[0][0]
+    why = next((miss.why for miss in reversed(recorded) if miss.cause == cause), None)
+    return Gap(run[0], run[-1], len(run), cause, why, causes)

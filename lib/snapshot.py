@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import numpy as np
 import orjson
@@ -56,6 +57,14 @@ class Marker:
         return self if self.stored_at else replace(self, stored_at=now)
 
 
+class StoredTick(NamedTuple):
+    """What a marker says of its tick alone: cheap to read by the ten thousand."""
+
+    tick: datetime
+    interval: timedelta
+    backfilled: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """All accepted rows of one series at one tick: a frame with the series' columns, sorted by `cmc_id`."""
@@ -73,6 +82,14 @@ class Snapshot:
 def known(markers: Iterable[Marker], at: datetime | None) -> list[Marker]:
     """Those an answer could stand on at an instant; all without one."""
     return [marker for marker in markers if at is None or marker.known_since <= at]
+
+
+def first_ticks_of_hours(ticks: Iterable[StoredTick]) -> list[StoredTick]:
+    """The first tick of each hour, of one series' ticks, oldest first."""
+    firsts: dict[datetime, StoredTick] = {}
+    for tick in ticks:
+        firsts.setdefault(slot(tick.tick, HOUR), tick)
+    return list(firsts.values())
 
 
 def first_of_hours(markers: Iterable[Marker]) -> list[Marker]:

@@ -13,7 +13,7 @@ import polars as pl
 from lib.clock import slot
 from lib.errors import TopcoinsError
 from lib.schema import ID, TIER, Series
-from lib.snapshot import Marker, Snapshot, known
+from lib.snapshot import Marker, Snapshot, StoredTick, known
 from lib.store import Resolution
 
 RECORDED = Path(__file__).parent / "recorded"
@@ -129,6 +129,20 @@ class MemoryStore:
     ) -> list[datetime]:
         """See `Store.ticks`."""
         return [marker.tick for marker in await self.markers(start, stop, series=series, resolution=resolution)]
+
+    async def stored_ticks(
+        self, series: str, start: datetime, stop: datetime, *, resolution: Resolution = "1m"
+    ) -> list[StoredTick]:
+        """See `Store.stored_ticks`."""
+        markers = await self.markers(start, stop, series=series, resolution=resolution)
+        return [StoredTick(marker.tick, marker.interval, marker.backfilled) for marker in markers]
+
+    async def newest_tick(self, series: str, at: datetime) -> StoredTick | None:
+        """See `Store.newest_tick`."""
+        await self.ready()
+        before = [marker for marker in self._markers(series) if marker.tick <= at]
+        newest = max(before, key=lambda marker: (not marker.backfilled, marker.tick), default=None)
+        return StoredTick(newest.tick, newest.interval, newest.backfilled) if newest else None
 
     async def history(
         self, series: Series, cmc_id: int, ticks: Collection[datetime], *, resolution: Resolution = "1m"

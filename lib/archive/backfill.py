@@ -5,14 +5,14 @@ stamped with the list's own time; its other minutes are lost, and stay in the le
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 from lib.clock import from_epoch
 from lib.errors import Malformed, SnapshotRefused, SourceMalformed
-from lib.gaps import Gap, SeriesGaps, find_gaps
+from lib.gaps import Gap, find_gaps
 from lib.ingest.delivery import Delivery, ViaSpool
 from lib.ingest.gate import Gate
 from lib.ingest.spool import Spool
@@ -48,13 +48,12 @@ class Bought:
     credits: float
 
 
-def calls(source: Source, held: SeriesGaps, assets: int) -> list[Call]:
-    """The calls that could fill something: for each day that ends in a gap, and is not bought yet."""
+def calls(source: Source, gaps: Sequence[Gap], bought: Collection[date], assets: int) -> list[Call]:
+    """The calls that could fill something: for each day that ends in a gap and is not bought yet."""
     assert source.daily, f"{source.name} tells no past days"
     price = -(-assets // source.daily.assets_per_credit)
-    had = {marker.tick.date() for marker in held.markers if marker.source == source.name}
-    days = {day for gap in held.gaps for day in _ends_within(gap)}
-    return [Call(source, day, price) for day in sorted(days - had)]
+    days = {day for gap in gaps for day in _ends_within(gap)}
+    return [Call(source, day, price) for day in sorted(days - {*bought})]
 
 
 async def buy(wanted: Sequence[Call], *, store: Store, delivery: Delivery, assets: int) -> AsyncIterator[Bought]:
@@ -135,8 +134,10 @@ async def offers(
     found = []
     for source in sources:
         name = source.series.name
-        held = await find_gaps(store, name, start, now, now=now, folder=spools / name)
-        found.append(Offer(source, held.gaps, calls(source, held, assets)))
+        gaps = (await find_gaps(store, name, start, now, now=now, folder=spools / name)).gaps
+        markers = await store.markers(start, now, series=name)
+        bought = {marker.tick.date() for marker in markers if marker.source == source.name}
+        found.append(Offer(source, gaps, calls(source, gaps, bought, assets)))
     return found
 
 

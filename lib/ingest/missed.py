@@ -5,7 +5,7 @@ import os
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -77,11 +77,17 @@ WAITS = "fetched, and waits in the spool for the store"
 
 @dataclass(frozen=True, slots=True)
 class MissedTick:
-    """A tick that gave no snapshot, and why."""
+    """A tick that gave no snapshot, and why; `interval` is the one in force, None where it was not recorded."""
 
     tick: datetime
     cause: Cause
     why: str
+    interval: timedelta | None = None
+
+    def line(self) -> bytes:
+        """As a line of JSON."""
+        values = {"tick": int(self.tick.timestamp()), "cause": self.cause, "why": self.why[:500]}
+        return orjson.dumps(values | ({"interval_s": self.interval.total_seconds()} if self.interval else {}))
 
 
 def cause_of(error: Exception) -> Cause:
@@ -112,10 +118,7 @@ class MissedTicks:
         if self._file.exists() and self._file.stat().st_size > LARGEST:
             self._halve()
         # Each line begins anew, so that half of one, left by a full disk, does not spoil the next.
-        lines = [
-            orjson.dumps({"tick": int(miss.tick.timestamp()), "cause": miss.cause, "why": miss.why[:500]})
-            for miss in self._held
-        ]
+        lines = [miss.line() for miss in self._held]
         with self._file.open("ab", buffering=0) as file:
             body = b"\n" + b"\n".join(lines) + b"\n"
             if file.write(body) < len(body):
@@ -138,9 +141,11 @@ def read_missed(folder: Path, start: datetime, stop: datetime) -> list[MissedTic
     found = []
     for line in lines:
         try:
-            told = orjson.loads(line)
-            miss = MissedTick(from_epoch(told["tick"]), told["cause"], str(told["why"]))
-        except (KeyError, TypeError, ValueError, OverflowError, OSError):
+            values = orjson.loads(line)
+            seconds = values.get("interval_s")
+            interval = timedelta(seconds=seconds) if seconds else None
+            miss = MissedTick(from_epoch(values["tick"]), values["cause"], str(values["why"]), interval)
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError, OSError):
             continue
         if start <= miss.tick <= stop and miss.cause in get_args(Cause):
             found.append(miss)

@@ -82,7 +82,7 @@ class Ingest:
     def missed(self, slots: Sequence[datetime], cause: Cause, why: str) -> None:
         """Write down ticks that came to nothing."""
         if self._misses:
-            self._misses.record(*(MissedTick(slot, cause, why) for slot in slots))
+            self._misses.record(*(MissedTick(slot, cause, why, self.interval) for slot in slots))
 
     async def _fetched(self, slot: datetime, backfilled: bool) -> Snapshot | None:
         try:

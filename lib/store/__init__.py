@@ -8,7 +8,7 @@ import polars as pl
 import structlog
 
 from lib.schema import Series
-from lib.snapshot import Marker, Snapshot
+from lib.snapshot import Marker, Snapshot, StoredTick
 
 log = structlog.get_logger()
 
@@ -67,6 +67,14 @@ class Store(Protocol):
         self, series: str, start: datetime, stop: datetime, *, resolution: Resolution = "1m"
     ) -> list[datetime]:
         """The ticks of a series' markers with start <= tick <= stop, oldest first: cheaper than the markers."""
+
+    async def stored_ticks(
+        self, series: str, start: datetime, stop: datetime, *, resolution: Resolution = "1m"
+    ) -> list[StoredTick]:
+        """As `ticks`, each with its interval and whether it was backfilled."""
+
+    async def newest_tick(self, series: str, at: datetime) -> StoredTick | None:
+        """The newest tick not after `at`, however old, that was fetched at its time; else the newest of all."""
 
     async def history(
         self, series: Series, cmc_id: int, ticks: Collection[datetime], *, resolution: Resolution = "1m"

@@ -19,7 +19,7 @@ from lib import schema
 from lib.clock import Clock, from_epoch
 from lib.errors import StoreMalformed, StoreRejected, StoreUnavailable
 from lib.schema import ID, TIER, Series
-from lib.snapshot import Marker, Snapshot, first_of_hours, known
+from lib.snapshot import Marker, Snapshot, StoredTick, first_of_hours, first_ticks_of_hours, known
 from lib.store import Resolution, tell_kept
 
 T = TypeVar("T")
@@ -124,6 +124,24 @@ class SqliteStore:
             found = sorted(hours.values())
         return [from_epoch(tick) for tick in found]
 
+    async def stored_ticks(
+        self, series: str, start: datetime, stop: datetime, *, resolution: Resolution = "1m"
+    ) -> list[StoredTick]:
+        """See `Store.stored_ticks`."""
+        where = "series = ? AND tick BETWEEN ? AND ? ORDER BY tick"
+        found = await self._do(lambda file: file.stored_ticks(where, series, start.timestamp(), stop.timestamp()))
+        return first_ticks_of_hours(found) if resolution == "1h" else found
+
+    async def newest_tick(self, series: str, at: datetime) -> StoredTick | None:
+        """See `Store.newest_tick`."""
+        newest = "tick <= ? ORDER BY tick DESC LIMIT 1"
+
+        def work(file: _File) -> list[StoredTick]:
+            live = file.stored_ticks(f"series = ? AND NOT backfilled AND {newest}", series, at.timestamp())
+            return live or file.stored_ticks(f"series = ? AND {newest}", series, at.timestamp())
+
+        return next(iter(await self._do(work)), None)
+
     async def history(
         self, series: Series, cmc_id: int, ticks: Collection[datetime], *, resolution: Resolution = "1m"
     ) -> pl.DataFrame:
@@ -223,6 +241,11 @@ class _File:
         return [
             tick for (tick,) in self.connection.execute(f'SELECT tick FROM "{schema.MARKER}" WHERE {where}', values)
         ]
+
+    def stored_ticks(self, where: str, *values: object) -> list[StoredTick]:
+        columns = "tick, interval, backfilled"
+        found = self.connection.execute(f'SELECT {columns} FROM "{schema.MARKER}" WHERE {where}', values)
+        return [StoredTick(from_epoch(at), timedelta(seconds=interval), bool(late)) for at, interval, late in found]
 
     def history(self, series: Series, cmc_id: int, ticks: Sequence[datetime]) -> pl.DataFrame:
         shown = {"tick": pl.Int64(), **series.columns}

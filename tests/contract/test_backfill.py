@@ -13,7 +13,7 @@ from lib.archive.backfill import Bought, Offer, calls, fill, offers
 from lib.cli.forecast import sample_snapshot
 from lib.clock import Clock
 from lib.errors import SnapshotRefused, SourceRejected
-from lib.gaps import Gap, SeriesGaps, find_gaps
+from lib.gaps import Gap, find_gaps
 from lib.schema import PRICE, VOLUME_RANK
 from lib.simulator import Market, create_app
 from lib.source import Source, read_source
@@ -131,5 +131,5 @@ def test_a_day_counts_only_where_its_end_is_missing(clock):
         (end - DAY + MINUTE, end + DAY - MINUTE, 2879, 1),
         (end - DAY, end + DAY, 2881, 3),
     ):
-        held = SeriesGaps([], [Gap(first, last, ticks, "not running", None, {})])
-        assert len(calls(price, held, 100)) == days
+        gaps = [Gap(first, last, ticks, "not running", None, {})]
+        assert len(calls(price, gaps, [], 100)) == days

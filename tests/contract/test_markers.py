@@ -7,11 +7,12 @@ import polars as pl
 import pytest
 
 from lib.schema import PRICE, VOLUME_RANK
-from lib.snapshot import Marker, unpack_ids
+from lib.snapshot import Marker, StoredTick, unpack_ids
 from tests.contract.snapshots import CAP, MINUTE, many, snapshot
 from tests.fakes import HOUR, NOON
 
 ROW = [{"symbol": "BTC"}]
+SECOND = timedelta(seconds=1)
 LONG_AGO, FAR_AHEAD = NOON - timedelta(days=365 * 50), NOON + timedelta(days=365 * 50)
 
 
@@ -167,3 +168,37 @@ async def test_any_instant_may_be_asked_about(store, limit):
     await store.write(snapshot(PRICE, rows=ROW))
     assert (await store.rows(PRICE, limit)).is_empty()
     assert (await store.nearest(PRICE.name, limit) is not None) == (limit == FAR_AHEAD)
+
+
+async def test_stored_ticks_tell_their_interval_and_whether_they_came_late(store):
+    for minute, interval, late in ((0, 1, False), (1, 5, False), (3, 60, True)):
+        await store.write(snapshot(PRICE, NOON + minute * MINUTE, ROW, interval=interval * MINUTE, backfilled=late))
+    await store.write(snapshot(VOLUME_RANK, NOON + 2 * MINUTE, [{}]))
+    first, second, third = (
+        StoredTick(NOON, MINUTE, False),
+        StoredTick(NOON + MINUTE, 5 * MINUTE, False),
+        StoredTick(NOON + 3 * MINUTE, HOUR, True),
+    )
+    assert await store.stored_ticks(PRICE.name, NOON, NOON + 3 * MINUTE) == [first, second, third]
+    assert await store.stored_ticks(PRICE.name, NOON + SECOND, NOON + 2 * MINUTE) == [second]
+    assert await store.stored_ticks(PRICE.name, NOON + MINUTE, NOON) == []
+    assert await store.stored_ticks("nothing", NOON, NOON + HOUR) == []
+
+
+async def test_stored_ticks_by_the_hour_are_the_first_of_each(store, place):
+    for minute in (5, 6, 60, 61):
+        await store.write(snapshot(PRICE, NOON - 3 * HOUR + minute * MINUTE, ROW))
+    await place.settle()
+    found = await store.stored_ticks(PRICE.name, NOON - 3 * HOUR, NOON, resolution="1h")
+    assert found == [StoredTick(NOON - 3 * HOUR + minute * MINUTE, MINUTE, False) for minute in (5, 60)]
+
+
+async def test_the_newest_tick_is_one_fetched_at_its_time_where_there_is_any(store):
+    assert await store.newest_tick(PRICE.name, NOON) is None
+    await store.write(snapshot(PRICE, NOON - MINUTE, ROW, interval=24 * HOUR, backfilled=True))
+    assert await store.newest_tick(PRICE.name, NOON) == StoredTick(NOON - MINUTE, 24 * HOUR, True)
+    for minute in (-3, -2):
+        await store.write(snapshot(PRICE, NOON + minute * MINUTE, ROW, interval=2 * MINUTE))
+    assert await store.newest_tick(PRICE.name, NOON) == StoredTick(NOON - 2 * MINUTE, 2 * MINUTE, False)
+    assert await store.newest_tick(PRICE.name, NOON - 3 * MINUTE) == StoredTick(NOON - 3 * MINUTE, 2 * MINUTE, False)
+    assert await store.newest_tick(PRICE.name, NOON - 4 * MINUTE) is None

@@ -1,55 +1,139 @@
-"""The gap ledger: expected slots against markers, and causes that were written down."""
+"""Gaps: expected slots against stored ticks, and causes that were recorded."""
 
-from dataclasses import replace
+from collections import Counter
 from datetime import timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.cli.forecast import sample_snapshot
 from lib.clock import slot
 from lib.errors import SnapshotRefused, SourceExhausted, SourceUnavailable, StoreUnavailable
-from lib.gaps import expected, gaps
+from lib.gaps import Attempt, Evidence, SeriesGaps, gaps_between
 from lib.ingest.missed import FILE, LARGEST, Cause, MissedTick, MissedTicks, cause_of, read_missed
-from lib.schema import PRICE
+from lib.snapshot import StoredTick
 from tests.fakes import NOON
 
 MINUTE = timedelta(minutes=1)
-BASE = sample_snapshot(PRICE, NOON, 1).marker
+DAY = timedelta(days=1)
 
 
-def marker(minute: float, interval: int = 1):
-    return replace(BASE, tick=NOON + minute * MINUTE, interval=interval * MINUTE)
+def stored(minute: float, interval: float = 1, *, backfilled: bool = False) -> StoredTick:
+    return StoredTick(NOON + minute * MINUTE, interval * MINUTE, backfilled)
+
+
+def missed(minute: float, interval: float | None = 1, cause: Cause = "source away") -> MissedTick:
+    return MissedTick(NOON + minute * MINUTE, cause, cause, interval * MINUTE if interval else None)
+
+
+def window(events, start: float, stop: float, *, now: float = 2000) -> SeriesGaps:
+    """A window of minutes, from the evidence `find_gaps` reads for it."""
+    first, last = NOON + start * MINUTE, NOON + stop * MINUTE
+    earlier = [event for event in events if event.tick < first]
+    live = [event for event in earlier if not getattr(event, "backfilled", False)] or earlier
+    before = Attempt(live[-1].tick, live[-1].interval, live != earlier or live[-1] in live) if live else None
+    within = [event for event in events if event.tick >= first]
+    ticks = [event for event in within if isinstance(event, StoredTick)]
+    misses = [event for event in within if isinstance(event, MissedTick)]
+    return gaps_between(Evidence(before, ticks, misses), first, last, NOON + now * MINUTE)
+
+
+def gaps(*events, start: float = 0, stop: float, now: float = 2000) -> list[tuple[float, float, dict[Cause, int]]]:
+    """First and last minute of each gap, and the causes."""
+    found = window(events, start, stop, now=now).gaps
+    return [((gap.first - NOON) / MINUTE, (gap.last - NOON) / MINUTE, dict(gap.causes)) for gap in found]
 
 
 @given(st.sets(st.integers(0, 60), min_size=1), st.integers(0, 60))
 def test_stored_and_missing_are_all_the_slots_from_the_first_to_the_end(minutes, end):
-    markers = [marker(minute) for minute in sorted(minutes)]
-    stop = NOON + max(end, max(minutes)) * MINUTE
-    missing = expected(markers, stop)
-    first = min(minutes)
-    whole = [NOON + minute * MINUTE for minute in range(first, int((stop - NOON) / MINUTE) + 1)]
-    assert sorted([*missing, *(m.tick for m in markers)]) == whole
-    assert sum(gap.ticks for gap in gaps(markers, missing, [])) == len(missing)
+    found = window([stored(minute) for minute in sorted(minutes)], 0, end)
+    assert found.stored == len([minute for minute in minutes if minute <= end])
+    assert found.expected == max(end - min(minutes) + 1, 0)
 
 
-def test_a_first_fetch_between_two_slots_stands_for_its_own():
-    assert expected([marker(0.5), marker(1)], NOON + 2 * MINUTE) == [NOON + 2 * MINUTE]
-    assert expected([marker(-0.5), marker(0.5)], NOON) == []
+KINDS = st.sampled_from([stored, missed])
+
+
+@given(
+    st.dictionaries(st.integers(0, 90), st.tuples(KINDS, st.sampled_from([1, 5, 10])), min_size=1), st.integers(0, 90)
+)
+def test_two_windows_side_by_side_miss_what_one_over_both_misses(drawn, cut):
+    events = [kind(minute, interval) for minute, (kind, interval) in sorted(drawn.items())]
+    events[0] = stored(min(drawn))
+    whole, left, right = window(events, 0, 91), window(events, 0, cut), window(events, cut + 1, 91)
+    assert left.causes + right.causes == whole.causes
+    assert left.stored + right.stored == whole.stored
+
+
+def test_a_first_fetch_between_two_slots_takes_its_own():
+    assert gaps(stored(0.5), stored(1), stop=2) == [(2, 2, {"not running": 1})]
+    assert gaps(stored(-0.5), stored(0.5), start=-1, stop=0) == []
+
+
+def test_a_tick_is_expected_once_its_slot_and_one_interval_are_past():
+    assert gaps(stored(0), stop=9, now=2) == [(1, 1, {"not running": 1})]
+    assert gaps(stored(0), stop=9, now=1.99) == []
 
 
 def test_a_stretched_interval_expects_its_own_slots():
-    markers = [marker(0), marker(1, 4), marker(4, 4), marker(12, 1)]
-    assert expected(markers, NOON + 13 * MINUTE) == [NOON + minute * MINUTE for minute in (8, 13)]
+    """EN-24: the marker of 0 was written with the interval before the plan changed."""
+    assert gaps(stored(0), stored(10, 10), stored(20, 10), stored(30, 10), stop=30) == []
+    assert gaps(stored(0), stored(10, 10), start=1, stop=9) == []
+    assert gaps(stored(0), stored(10, 10), stored(40, 10), stop=40) == [(20, 30, {"not running": 2})]
+
+
+def test_a_start_with_a_longer_interval_after_an_outage_hides_nothing():
+    assert gaps(stored(0), stored(7.5, 10), stored(10, 10), stop=10) == [(1, 6, {"not running": 6})]
+
+
+def test_a_shorter_interval_expects_its_own_slots():
+    assert gaps(stored(0, 10), stored(10), stop=12) == [(11, 12, {"not running": 2})]
+
+
+def test_an_interval_that_changes_during_an_outage_expects_what_was_tried():
+    """EN-27: also while the outage lasts."""
+    tried = [stored(0), missed(1), missed(2), missed(5, 5), missed(10, 5)]
+    assert gaps(*tried, stored(15, 5), stop=15) == [(1, 10, {"source away": 4})]
+    assert gaps(*tried, stop=14, now=14) == [(1, 5, {"source away": 3})]
+    assert gaps(*tried, missed(12, 1), missed(13, 1), stored(14), stop=14) == [(1, 13, {"source away": 6})]
+
+
+def test_a_bought_day_takes_its_own_minute_and_changes_nothing_else():
+    """EN-23, for every window."""
+    events = [stored(0), stored(1), stored(2879.5, 1440, backfilled=True)]
+    assert gaps(*events, start=2000, stop=2360, now=9999) == [(2000, 2360, {"not running": 361})]
+    assert gaps(*events, start=2900, stop=3260, now=9999) == [(2900, 3260, {"not running": 361})]
+    assert gaps(*events, start=2878, stop=2881, now=9999) == [
+        (2878, 2878, {"not running": 1}),
+        (2880, 2881, {"not running": 2}),
+    ]
+
+
+def test_before_the_first_live_tick_each_bought_one_has_its_own_interval():
+    events = [stored(0, 60, backfilled=True), stored(60, 1440, backfilled=True), stored(1000)]
+    assert gaps(*events, stop=1001) == [(1001, 1001, {"not running": 1})]
+    assert gaps(*events, start=61, stop=999) == []
+
+
+def test_before_the_first_snapshot_only_recorded_misses_are_missing():
+    assert gaps(missed(-3), stored(0), start=-10, stop=0) == [(-3, -3, {"source away": 1})]
+    assert gaps(missed(-3, cause="credits"), start=-10, stop=0, now=-3) == [(-3, -3, {"credits": 1})]
 
 
 def test_a_gap_has_the_cause_of_most_of_its_ticks():
-    markers = [marker(0), marker(5)]
-    causes: list[Cause] = ["credits", "credits", "source away"]
-    misses = [MissedTick(NOON + n * MINUTE, cause, cause) for n, cause in enumerate(causes, 1)]
-    (gap,) = gaps(markers, expected(markers, NOON + 5 * MINUTE), misses)
+    misses = [missed(1, cause="credits"), missed(2, cause="credits"), missed(3)]
+    (gap,) = window([stored(0), *misses, stored(5)], 0, 5).gaps
     assert (gap.ticks, gap.cause, gap.why) == (4, "credits", "credits")
-    assert gap.causes == {"credits": 2, "source away": 1, "not running": 1}
+    assert gap.causes == Counter({"credits": 2, "source away": 1, "not running": 1})
+
+
+def test_a_miss_without_a_recorded_interval_belongs_to_the_slot_it_is_in():
+    misses = [missed(1.5, None, "credits"), missed(4.5, None)]
+    assert gaps(stored(0), *misses, stored(4), stop=4) == [(1, 3, {"credits": 1, "not running": 2})]
+    assert gaps(stored(0), missed(1.5, None, "credits"), stop=1) == [(1, 1, {"credits": 1})]
+
+
+def test_a_miss_after_the_last_slot_that_is_due_names_none_before_it():
+    assert gaps(stored(0), missed(2, None, "credits"), stop=1) == [(1, 1, {"not running": 1})]
 
 
 def test_each_error_has_a_cause():
@@ -68,7 +152,13 @@ def test_misses_read_back_within_their_span(tmp_path):
     assert read_missed(tmp_path / "nowhere", NOON, NOON) == []
 
 
-def test_the_ledger_is_bounded_and_keeps_the_newest(tmp_path):
+def test_an_interval_in_force_is_recorded_with_the_miss(tmp_path):
+    misses = [missed(1, 5), missed(2, None)]
+    MissedTicks(tmp_path).record(*misses)
+    assert read_missed(tmp_path, NOON, NOON + DAY) == misses
+
+
+def test_the_file_of_missed_ticks_is_bounded_and_keeps_the_newest(tmp_path):
     misses = MissedTicks(tmp_path)
     for minute in range(2600):
         misses.record(MissedTick(NOON + minute * MINUTE, "source away", "x" * 500))
@@ -85,20 +175,6 @@ def test_a_damaged_line_is_left_out(tmp_path):
         file.write(b'{"tick": 1\n[]\n')
     misses.record(MissedTick(NOON, "credits", "two"))
     assert [miss.why for miss in read_missed(tmp_path, NOON, NOON)] == ["one", "two"]
-
-
-def test_a_miss_belongs_to_the_slot_it_is_in():
-    markers = [marker(0), marker(4)]
-    misses = [MissedTick(NOON + 1.5 * MINUTE, "credits", "x"), MissedTick(NOON + 4.5 * MINUTE, "source away", "y")]
-    (gap,) = gaps(markers, expected(markers, NOON + 4 * MINUTE), misses)
-    assert gap.causes == {"credits": 1, "not running": 2}
-
-
-def test_a_miss_after_the_last_slot_that_is_due_names_none_before_it():
-    markers = [marker(0)]
-    misses = [MissedTick(NOON + 2 * MINUTE, "credits", "x")]
-    (gap,) = gaps(markers, expected(markers, NOON + MINUTE), misses)
-    assert gap.causes == {"not running": 1}
 
 
 def test_lines_of_another_kind_are_left_out(tmp_path):

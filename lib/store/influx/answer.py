@@ -7,6 +7,7 @@ import csv as comma
 import io
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 import polars as pl
 from polars.exceptions import PolarsError
@@ -14,7 +15,7 @@ from polars.exceptions import PolarsError
 from lib.clock import from_epoch
 from lib.errors import StoreMalformed
 from lib.schema import ID, TIER, Series
-from lib.snapshot import Marker
+from lib.snapshot import Marker, StoredTick
 from lib.store.influx.flux import EVER, FOREVER, READY
 from lib.store.influx.lines import unescaped
 
@@ -117,6 +118,18 @@ def times(csv: str) -> list[datetime]:
     return [_time(text) for (text,) in _lines(csv, "_time")]
 
 
+def stored_ticks(csv: str) -> list[StoredTick]:
+    """The ticks, oldest first; one for each."""
+    intervals: dict[str, str] = {}
+    late = set[str]()
+    for time, field, value in _lines(csv, "_time", "_field", "_value"):
+        if field == "interval_s":
+            intervals.setdefault(time, value)
+        else:
+            late.add(time)
+    return [StoredTick(_time(at), _interval(value), at in late) for at, value in sorted(intervals.items())]
+
+
 def numbers(csv: str) -> list[float]:
     """The `_value` of each line."""
     return [float(value) for (value,) in _lines(csv, "_value")]
@@ -171,6 +184,7 @@ def _time(text: str) -> datetime:
     return at
 
 
+@lru_cache(maxsize=64)  # ten thousand ticks share few intervals
 def _interval(text: str) -> timedelta:
     interval = timedelta(seconds=float(text))
     if not timedelta() < interval <= LONGEST_INTERVAL:

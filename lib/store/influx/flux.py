@@ -78,6 +78,20 @@ def ticks(bucket: str, series: str, start: datetime, stop: datetime) -> str:
     return f'{_points(bucket, start, stop, wanted)} |> group(columns: ["_measurement"]) |> {_keep(["_time"])}'
 
 
+def stored_ticks(bucket: str, series: str, start: datetime, stop: datetime) -> str:
+    """The markers' times and intervals, and of those that were backfilled a second line."""
+    late = 'r._field == "backfilled" and r._value == 1.0'
+    wanted = [*_of_markers(series), f'(r._field == "interval_s" or ({late}))']
+    columns = _keep(["_time", "_field", "_value"])
+    return f'{_points(bucket, start, stop, wanted)} |> group(columns: ["_measurement"]) |> {columns}'
+
+
+def newest_in_time(bucket: str, series: str, at: datetime) -> str:
+    """The time of each source's newest marker not after `at` that was not backfilled."""
+    wanted = [*_of_markers(series), 'r._field == "backfilled"', "r._value == 0.0"]
+    return f"{_points(bucket, EVER, at, wanted)} |> last() |> {_keep(['_time'])}"
+
+
 def history(bucket: str, series: Series, cmc_id: int, start: datetime, stop: datetime) -> str:
     """The values of one asset with start <= tick <= stop, a line for each row and field."""
     fields = " or ".join(f"r._field == {text(name)}" for name in series.fields)

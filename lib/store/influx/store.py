@@ -11,7 +11,7 @@ from lib import schema
 from lib.clock import Clock, slot
 from lib.errors import StoreMalformed, StoreUnavailable
 from lib.schema import TIER_PLACES, Series
-from lib.snapshot import HOUR, Marker, Snapshot, first_of_hours, known
+from lib.snapshot import HOUR, Marker, Snapshot, StoredTick, first_of_hours, first_ticks_of_hours, known
 from lib.store import Resolution, tell_kept
 from lib.store.influx import answer, flux, lines
 from lib.store.influx.claims import Claim, writer
@@ -123,6 +123,21 @@ class InfluxStore:
             firsts.setdefault(slot(tick, HOUR), tick)
         return list(firsts.values())
 
+    async def stored_ticks(
+        self, series: str, start: datetime, stop: datetime, *, resolution: Resolution = "1m"
+    ) -> list[StoredTick]:
+        """See `Store.stored_ticks`."""
+        found = await self._stored_ticks(self._of(resolution), series, start, stop)
+        return first_ticks_of_hours(found) if resolution == "1h" else found
+
+    async def newest_tick(self, series: str, at: datetime) -> StoredTick | None:
+        """See `Store.newest_tick`."""
+        for bucket in (self._bucket, flux.hourly(self._bucket)):
+            if ticks := await self._times(flux.newest_in_time(bucket, series, at)):
+                return (await self._stored_ticks(bucket, series, max(ticks), max(ticks)))[0]
+        marker = await self.nearest(series, at)
+        return StoredTick(marker.tick, marker.interval, marker.backfilled) if marker else None
+
     async def history(
         self, series: Series, cmc_id: int, ticks: Collection[datetime], *, resolution: Resolution = "1m"
     ) -> pl.DataFrame:
@@ -191,6 +206,18 @@ class InfluxStore:
         if not flux.spans(start, stop):
             return []
         return await self._reader.query(flux.markers(bucket, start, stop, series), answer.markers)
+
+    async def _stored_ticks(self, bucket: str, series: str, start: datetime, stop: datetime) -> list[StoredTick]:
+        if not flux.spans(start, stop):
+            return []
+        return await self._reader.query(flux.stored_ticks(bucket, series, start, stop), answer.stored_ticks)
+
+    async def _times(self, question: str) -> list[datetime]:
+        """The times a query gives; none from the hourly bucket before `topcoins init` has made it."""
+        try:
+            return await self._reader.query(question, answer.times)
+        except StoreMissing:
+            return []
 
     async def _hourly(self, series: str, start: datetime, stop: datetime, pick: flux.Pick) -> Marker | None:
         try:

@@ -17,6 +17,8 @@ from lib.version import VERSION
 from query_api.features.status.disagreement import RankDisagreement
 
 HOUR = timedelta(hours=1)
+INTERVALS = 3
+"""Ticks are counted over so many intervals at least: an ingestor that stopped shows before they are over."""
 
 
 class SpoolStatus(BaseModel):
@@ -93,10 +95,13 @@ async def status(store: Store, series: Sequence[str], now: datetime, *, spools: 
 
 
 async def _series(store: Store, name: str, now: datetime, folder: Path) -> SeriesStatus:
-    newest, first, hour, spool, plan = await asyncio.gather(
+    live = await store.newest_tick(name, now)
+    start = now - max(HOUR, INTERVALS * live.interval if live else HOUR)
+    newest, first, markers, hour, spool, plan = await asyncio.gather(
         store.nearest(name, now),
         store.first(name),
-        find_gaps(store, name, now - HOUR, now, now=now, folder=folder),
+        store.markers(now - HOUR, now, series=name),
+        find_gaps(store, name, start, now, now=now, folder=folder),
         asyncio.to_thread(_spool, folder),
         asyncio.to_thread(_plan, folder),
     )
@@ -109,7 +114,7 @@ async def _series(store: Store, name: str, now: datetime, folder: Path) -> Serie
         rejected=newest.rejected if newest else 0,
         duplicates=newest.duplicates if newest else 0,
         credits=newest.credits if newest else 0.0,
-        credits_last_hour=sum(marker.credits for marker in hour.markers),
+        credits_last_hour=sum(marker.credits for marker in markers),
         interval_s=newest.interval.total_seconds() if newest else None,
         unchanged=newest.unchanged if newest else False,
         next_tick=next_tick(newest) if newest else None,

@@ -13,7 +13,7 @@ import structlog
 import uvicorn
 import uvloop
 
-from lib import log, settings
+from lib import columns, log, settings
 from lib.clock import utc_now
 from lib.errors import SettingsRejected
 from lib.schema import OWN, Series
@@ -21,7 +21,6 @@ from lib.settings import Settings
 from lib.source import read_source
 from lib.store.address import open_store
 from query_api.app import create_app
-from query_api.asof.pair import COLUMNS
 from query_api.features.stream.work import SnapshotStream
 from query_api.middleware.access import Access
 from query_api.middleware.connection_limits import Connections
@@ -32,7 +31,7 @@ DRAIN_S = 10
 def extras(chosen: Settings) -> list[Series]:
     """The series of the extra sources, in the order of the setting."""
     found = [read_source(Path(name)).values for name in chosen.extra_sources]
-    fields = Counter([*COLUMNS, *(name for series in found for name in series.fields)])
+    fields = Counter([*columns.names(), *(name for series in found for name in series.fields)])
     names = Counter([*OWN, *(series.name for series in found)])
     for name, times in (fields + names).items():
         if fields[name] > 1 or names[name] > 1:

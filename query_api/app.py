@@ -11,6 +11,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.types import ASGIApp
 
 from lib.clock import Clock
+from lib.columns import COLUMNS, extra_columns
 from lib.schema import Series
 from lib.store import Store
 from lib.version import VERSION
@@ -57,7 +58,7 @@ def create_app(
     lists = TopListFinder(store, max_skew=max_skew, extras=extras)
     services = Services(store, clock, lists, max_age, spools, extras, notice)
     counters = Metrics()
-    shown = load()
+    shown = load((*COLUMNS, *extra_columns(extras)))
     app = FastAPIOffline(
         title="topcoins",
         version=VERSION,

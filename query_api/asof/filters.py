@@ -1,4 +1,4 @@
-"""Which assets of a list a caller wants. What is left out is counted; what can't be judged is left out and told so."""
+"""Which assets of a list a caller wants. Every asset that a filter leaves out is counted."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import polars as pl
 from lib.schema import ID
 
 FLAGS = {"stablecoins": "stablecoin", "wrapped": "wrapped"}
-"""What may be excluded, and the field of a price that tells it."""
+"""The kinds that may be excluded, and the field of a price that marks each."""
 CAP = "market_cap_usd"
 VOLUME_TO_CAP = "volume_to_cap"
 UNKNOWN = "unknown"
@@ -17,9 +17,10 @@ REASON = "reason"
 
 @dataclass(frozen=True, slots=True)
 class Filtered:
-    """How many assets each filter left out above the last one shown, and what was asked for by name and is not there.
+    """How many assets each filter left out, and which names asked for are missing.
 
-    `unknown` counts those whose flag or market cap no source told.
+    A full list counts what was left out above its last asset; a list shorter than its limit counts everything left out.
+    `unknown` counts the assets whose flag or market cap no source reports.
     """
 
     counts: Mapping[str, int]
@@ -28,7 +29,7 @@ class Filtered:
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What a list is narrowed to: named assets, none of some kinds, none that trade more than so much of their cap."""
+    """Named assets only, without some kinds, without those whose volume is too many times their market cap."""
 
     exclude: tuple[str, ...] = ()
     max_volume_to_cap: float | None = None
@@ -37,43 +38,43 @@ class Filters:
 
     @property
     def named(self) -> bool:
-        """Whether assets are asked for by name. A shared ticker names all that have it."""
+        """Whether the caller names assets. A shared ticker names all assets that have it."""
         return bool(self.symbols or self.ids)
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The fields of a price it takes to judge."""
+        """The fields of a price that the filters need."""
         flags = [field for name, field in FLAGS.items() if name in self.exclude]
         return (*flags, *([CAP] if self.max_volume_to_cap is not None else []))
 
     def named_in(self, price: pl.DataFrame) -> list[int]:
-        """The ids of the rows whose ticker is asked for, in any case."""
+        """The ids of the rows with a ticker asked for, in any case."""
         wanted = {symbol.lower() for symbol in self.symbols}
         pairs = price.select(ID, "symbol").iter_rows()
         return [id_ for id_, symbol in pairs if symbol and symbol.lower() in wanted]
 
-    def judged(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Rows with the `reason` each is left out for, null for those that stay."""
-        reasons = [(pl.col(FLAGS[name]) == 1, name) for name in FLAGS if name in self.exclude]
+    def with_reasons(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The rows with the `reason` each is left out, null for those that pass."""
+        conditions = [(pl.col(FLAGS[name]) == 1, name) for name in FLAGS if name in self.exclude]
         if self.max_volume_to_cap is not None:
-            reasons.append((pl.col("volume_usd") > pl.col(CAP) * self.max_volume_to_cap, VOLUME_TO_CAP))
-        untold = pl.any_horizontal(pl.lit(False), *(pl.col(name).is_null() for name in self.fields))
-        found = [pl.when(out).then(pl.lit(name)) for out, name in [*reasons, (untold, UNKNOWN)]]
-        return rows.with_columns(pl.coalesce(found).alias(REASON))
+            conditions.append((pl.col("volume_usd") > pl.col(CAP) * self.max_volume_to_cap, VOLUME_TO_CAP))
+        unknown = pl.any_horizontal(pl.lit(False), *(pl.col(name).is_null() for name in self.fields))
+        reasons = [pl.when(out).then(pl.lit(name)) for out, name in [*conditions, (unknown, UNKNOWN)]]
+        return rows.with_columns(pl.coalesce(reasons).alias(REASON))
 
-    def counts(self, judged: pl.DataFrame) -> Mapping[str, int]:
-        """How many of the rows each filter leaves out, 0 too."""
-        asked = [name for name in FLAGS if name in self.exclude]
+    def counts(self, rows: pl.DataFrame) -> Mapping[str, int]:
+        """How many of the rows each filter leaves out, 0 included."""
+        names = [name for name in FLAGS if name in self.exclude]
         if self.max_volume_to_cap is not None:
-            asked.append(VOLUME_TO_CAP)
-        reasons = judged[REASON].to_list()
-        return {name: reasons.count(name) for name in ([*asked, UNKNOWN] if asked else [])}
+            names.append(VOLUME_TO_CAP)
+        reasons = rows[REASON].to_list()
+        return {name: reasons.count(name) for name in ([*names, UNKNOWN] if names else [])}
 
     def missing(self, ids: Sequence[int], symbols: Sequence[str | None]) -> tuple[str, ...]:
         """The names asked for that are not among these."""
-        there = {symbol.lower() for symbol in symbols if symbol}
+        present = {symbol.lower() for symbol in symbols if symbol}
         return (
-            *(symbol for symbol in self.symbols if symbol.lower() not in there),
+            *(symbol for symbol in self.symbols if symbol.lower() not in present),
             *(str(id_) for id_ in self.ids if id_ not in ids),
         )
 

@@ -10,22 +10,12 @@ import numpy as np
 import polars as pl
 
 from lib.clock import from_epoch, isoformat
+from lib.columns import COLUMNS, POLARS, RANK, Column, Kind
 from lib.schema import ID, PRICE, VOLUME_RANK
 from lib.snapshot import Marker
 
-COLUMNS = {
-    "rank": "Rank",
-    "cmc_id": "CMC ID",
-    "symbol": "Symbol",
-    "name": "Name",
-    "price_usd": "Price USD",
-    "volume_24h_usd": "Volume 24h USD",
-    "source_rank": "Source Rank",
-    "price_updated_at": "Price Updated At",
-}
-"""The answer's columns, and what a CSV calls them."""
 LAST_SECOND = 253_402_300_799
-"""Of the year 9999: RFC 3339 goes no further, and a time in milliseconds is no time of ours."""
+"""Of the year 9999: RFC 3339 ends there. A larger number is no time, but for example milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +27,25 @@ class Pair:
 
     @property
     def backfilled(self) -> tuple[str, ...]:
-        """Which sides were not fetched at their tick, but bought back or imported later."""
+        """The sides that were backfilled or imported, not fetched at their tick."""
         sides = (("price", self.price), ("rank", self.rank))
         return tuple(name for name, marker in sides if marker.backfilled)
 
+    @property
+    def known_since(self) -> datetime:
+        """When both snapshots were in the store."""
+        return max(self.price.known_since, self.rank.known_since)
+
 
 def newest_pair(markers: Iterable[Marker], at: datetime, *, max_skew: timedelta, max_age: timedelta) -> Pair | None:
-    """The newest price tick not after `at` that has a rank tick, not after `at` either, within `max_skew` of it.
+    """The newest price tick up to `at` that has a rank tick, also up to `at`, within `max_skew` of it.
 
-    Of several the nearest rank tick, of two equally near the earlier. Neither may lie more than `max_age`
-    before `at`. None when there is no such pair.
+    Of several rank ticks the nearest, of two equally near the earlier. Neither tick lies more than `max_age`
+    before `at`. None if there is no such pair.
     """
-    fit = [marker for marker in markers if at - max_age <= marker.tick <= at]
-    prices = sorted((m for m in fit if m.series == PRICE.name), key=lambda m: m.tick, reverse=True)
-    ranks = [m for m in fit if m.series == VOLUME_RANK.name]
+    candidates = [marker for marker in markers if at - max_age <= marker.tick <= at]
+    prices = sorted((m for m in candidates if m.series == PRICE.name), key=lambda m: m.tick, reverse=True)
+    ranks = [m for m in candidates if m.series == VOLUME_RANK.name]
     for price in prices:
         if rank := nearest_marker(ranks, price.tick, max_skew):
             return Pair(price, rank)
@@ -64,16 +59,16 @@ def nearest_marker(markers: Sequence[Marker], at: datetime, max_skew: timedelta)
 
 
 class TickPairs:
-    """The same rule over many instants: the newest pair of ticks not after each, however old."""
+    """The same rule for many instants: the newest pair of ticks up to each, however old."""
 
     def __init__(self, prices: Iterable[datetime], ranks: Iterable[datetime], max_skew: timedelta) -> None:
         self._ranks = sorted(ranks)
         self._skew = max_skew
-        # Prices that never meet a rank would be stepped over again for each instant.
+        # Prices without any rank are dropped once, not skipped again for each instant.
         self._prices = [tick for tick in sorted(prices) if self._near(tick, tick + max_skew)]
 
     def at(self, at: datetime) -> tuple[datetime, datetime] | None:
-        """The ticks of the price and of the rank that answer for an instant."""
+        """The price tick and the rank tick that answer for an instant."""
         for number in range(bisect_right(self._prices, at) - 1, -1, -1):
             price = self._prices[number]
             if near := self._near(price, min(price + self._skew, at)):
@@ -85,30 +80,28 @@ class TickPairs:
 
 
 def join(price: pl.DataFrame, rank: pl.DataFrame) -> pl.DataFrame:
-    """Assets on both sides, in the order of the rank rows."""
+    """The assets on both sides, in the order of the rank rows."""
     return rank.join(price, on=ID, maintain_order="left")
 
 
 def numbered_rows(joined: pl.DataFrame) -> pl.DataFrame:
-    """The answer's rows, numbered from 1, from joined ones."""
-    # Laying out one `select` of all of it takes longer than making the few rows.
-    return pl.DataFrame(
-        [
-            pl.Series("rank", np.arange(1, len(joined) + 1), pl.Int64),
-            *joined.select(ID, "symbol", "name"),
-            joined["usd"].alias("price_usd"),
-            joined["volume_usd"].alias("volume_24h_usd"),
-            joined["rank"].cast(pl.Int64).alias("source_rank"),
-            rfc3339(joined["updated_at"]).alias("price_updated_at"),
-        ]
-    )
+    """The answer's rows from joined ones: the list's columns, numbered from 1."""
+    # Building the few columns one by one is faster than planning one `select` of all.
+    places = pl.Series(RANK.name, np.arange(1, len(joined) + 1), pl.Int64)
+    return pl.DataFrame([places, *(_values(column, joined) for column in COLUMNS if column != RANK)])
+
+
+def _values(column: Column, joined: pl.DataFrame) -> pl.Series:
+    stored = joined[column.field]
+    values = rfc3339(stored) if column.kind is Kind.TIME else stored.cast(POLARS[column.kind])
+    return values.alias(column.name)
 
 
 def rfc3339(seconds: pl.Series) -> pl.Series:
-    """Epoch seconds as RFC 3339 text, in whole seconds; null where that can't be told."""
-    return pl.Series(seconds.name, [_told(second) for second in seconds], pl.String)
+    """Epoch seconds as RFC 3339 text, in whole seconds; null for what is no time."""
+    return pl.Series(seconds.name, [_as_text(second) for second in seconds], pl.String)
 
 
-@lru_cache(maxsize=4096)  # the prices of a snapshot share few times
-def _told(second: float | None) -> str | None:
+@lru_cache(maxsize=4096)  # the prices of one snapshot share few times
+def _as_text(second: float | None) -> str | None:
     return isoformat(from_epoch(int(second))) if second is not None and 0 <= second <= LAST_SECOND else None

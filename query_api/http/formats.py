@@ -1,4 +1,8 @@
-"""The answer's bytes: JSON for programs, CSV for spreadsheets."""
+"""An answer's bytes: JSON for programs, CSV for spreadsheets.
+
+Columns have one spelling, snake_case, in JSON and in every CSV. Only the list's CSV without `columns=` has the header
+`Rank,Symbol,Price USD`.
+"""
 
 import csv
 import io
@@ -11,21 +15,22 @@ import orjson
 
 from lib.clock import isoformat
 from lib.store import Resolution
-from query_api.asof.pair import COLUMNS, Pair
-from query_api.asof.top_list import TopList
+from query_api.asof.pair import Pair
+from query_api.asof.top_list import Extra, TopList
 
-CSV_DEFAULT = ("rank", "symbol", "price_usd")
-_RUNS = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
-"""A spreadsheet runs a text cell that begins so, the last four being the full-width =+-@ of East Asian keyboards.
+CSV_DEFAULT = {"rank": "Rank", "symbol": "Symbol", "price_usd": "Price USD"}
+"""The columns of the list's CSV without `columns=`, and its header."""
+_FORMULA_STARTS = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
+"""A spreadsheet runs a text cell that begins so. The last four are the full-width =+-@ of East Asian keyboards.
 
 https://owasp.org/www-community/attacks/CSV_Injection
 """
 
 
 def to_json(top: TopList, limit: int) -> bytes:
-    """The whole answer; times end in `Z`."""
+    """The list as JSON; times end in `Z`."""
     price, rank = top.pair.price, top.pair.rank
-    answer: dict[str, Any] = {
+    body: dict[str, Any] = {
         **pair_info(top.at, top.pair, top.resolution),
         "known_at": isoformat(top.known_at),
         "assets": {"price": price.assets, "rank": rank.assets, "matched": top.matched},
@@ -34,23 +39,26 @@ def to_json(top: TopList, limit: int) -> bytes:
         "count": len(top.rows),
     }
     if top.filtered:
-        answer |= {"filtered": dict(top.filtered.counts), "missing": top.filtered.missing}
+        body |= {"filtered": dict(top.filtered.counts), "missing": top.filtered.missing}
     if top.extras:
-        answer["extras"] = {
-            extra.series.name: extra.marker
-            and {
-                "time": isoformat(extra.marker.tick),
-                "source": extra.marker.source,
-                "assets": extra.marker.assets,
-                "snapshot": extra.marker.hash or None,
-            }
-            for extra in top.extras
-        }
-    return orjson.dumps(answer | {"data": top.rows.to_dicts()})
+        body["extras"] = {extra.series.name: _extra_info(extra) for extra in top.extras}
+    return orjson.dumps(body | {"data": top.rows.to_dicts()})
+
+
+def _extra_info(extra: Extra) -> dict[str, Any] | None:
+    marker = extra.marker
+    if marker is None:
+        return None
+    return {
+        "time": isoformat(marker.tick),
+        "source": marker.source,
+        "assets": marker.assets,
+        "snapshot": marker.hash or None,
+    }
 
 
 def pair_info(at: datetime, pair: Pair, resolution: Resolution) -> dict[str, Any]:
-    """What every answer tells of the pair it stands on."""
+    """What every answer reports about its pair of snapshots."""
     price, rank = pair.price, pair.rank
     return {
         "requested_at": isoformat(at),
@@ -65,13 +73,14 @@ def pair_info(at: datetime, pair: Pair, resolution: Resolution) -> dict[str, Any
     }
 
 
-def to_csv(top: TopList, columns: Sequence[str]) -> bytes:
-    """RFC 4180 with CRLF: the named columns, numbers as plain decimals that read back as the same float."""
-    return table_csv([COLUMNS.get(name, name) for name in columns], top.rows.select(columns).iter_rows())
+def to_csv(top: TopList, columns: Sequence[str] | None) -> bytes:
+    """The list as CSV: these columns under their own names, or the default three."""
+    header = list(CSV_DEFAULT.values()) if columns is None else columns
+    return table_csv(header, top.rows.select(list(CSV_DEFAULT) if columns is None else columns).iter_rows())
 
 
 def table_csv(header: Iterable[str], rows: Iterable[Sequence[Any]]) -> bytes:
-    """Any table as such a CSV."""
+    """A table as RFC 4180 with CRLF."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(header)
@@ -80,10 +89,17 @@ def table_csv(header: Iterable[str], rows: Iterable[Sequence[Any]]) -> bytes:
 
 
 def cell(value: Any) -> str:
-    """A value as a CSV shows it: nothing for null, text that no spreadsheet runs."""
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return format(Decimal(repr(value)), "f")
-    text = str(value)
-    return f"'{text}" if text.startswith(_RUNS) and isinstance(value, str) else text
+    """A value as a CSV shows it: null is empty, a number reads back the same, no spreadsheet runs a text."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "true" if value else "false"
+        case float():
+            return format(Decimal(repr(value)), "f")
+        case str():
+            return f"'{value}" if value.startswith(_FORMULA_STARTS) else value
+        case datetime():
+            return isoformat(value)
+        case _:
+            return str(value)

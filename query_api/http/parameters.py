@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from typing import Annotated
 
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Path, Query, Request
 from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
@@ -15,7 +15,6 @@ from lib.instants import DURATION, FORMS, SHAPE, parse_instant
 from lib.units import format_duration, parse_duration
 from query_api.asof.filters import FLAGS, NO_FILTERS, Filters
 from query_api.http.content_type import Format
-from query_api.http.formats import CSV_DEFAULT
 from query_api.http.problems import EXAMPLES, BadRequest
 
 LONGEST_AGE = timedelta(days=1)
@@ -61,6 +60,15 @@ MaxAge = Annotated[
 ]
 
 
+AssetName = Annotated[
+    str,
+    Path(
+        description="A CoinMarketCap id, or a ticker in any case that only one asset has then; digits are an id",
+        examples=["1", EXAMPLES["id"]],
+        max_length=256,
+        json_schema_extra={"pattern": "^[^/]+$"},
+    ),
+]
 _NAMED = "[^,]*[^, ][^,]*"
 _KIND = f" *(?:{'|'.join(FLAGS)}) *"
 _ID = " *[0-9]{1,8} *"
@@ -133,7 +141,7 @@ class TopParameters:
     limit: int
     max_age: timedelta
     format: Format
-    columns: tuple[str, ...]
+    columns: tuple[str, ...] | None
     known_at: datetime | None = None
     filters: Filters = NO_FILTERS
 
@@ -222,10 +230,10 @@ def parse_every(text: str) -> timedelta:
     return every
 
 
-def parse_columns(text: str | None, chosen: Format, known: Sequence[str]) -> tuple[str, ...]:
-    """The `columns` parameter, of those that are known."""
+def parse_columns(text: str | None, chosen: Format, known: Sequence[str]) -> tuple[str, ...] | None:
+    """The `columns` parameter, of the known columns; None without one."""
     if text is None:
-        return CSV_DEFAULT
+        return None
     if chosen != "csv":
         raise BadRequest("columns", text, "is for CSV only; JSON always has all", CSV_COLUMNS)
     names = tuple(name.strip(" ") for name in text.split(","))

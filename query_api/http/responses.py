@@ -1,30 +1,21 @@
-"""What several addresses answer: documented responses and the models of their bodies."""
+"""What several addresses document alike: their errors, and the models of their bodies."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic.json_schema import SkipJsonSchema
 
+from lib.columns import COLUMNS, Column, Kind
 from query_api.http.problems import Problem
 
-
-class Named(BaseModel):
-    """A ticker and name the asset went by, from the first to the last step that shows it."""
-
-    symbol: str | None
-    name: str | None
-    first: datetime
-    last: datetime
-
-
-def csv_content(example: str) -> dict[str, Any]:
-    """The documented content of a CSV response."""
-    return {"text/csv": {"schema": {"type": "string"}, "example": example}}
+Responses = dict[int | str, dict[str, Any]]
+_TYPES: dict[Kind, Any] = {Kind.INTEGER: int, Kind.NUMBER: float, Kind.TEXT: str, Kind.TIME: datetime}
 
 
 class Sources(BaseModel):
-    """The source each side came from."""
+    """The source of each side."""
 
     price: str
     rank: str
@@ -39,55 +30,37 @@ class Assets(BaseModel):
 
 
 class Unchanged(BaseModel):
-    """Whether the source sent the very values of its snapshot before: then they are older than their time says."""
+    """Whether the source sent the same values as in the snapshot before. They are then older than their time says."""
 
     price: bool
     rank: bool
 
 
 class Backfilled(BaseModel):
-    """Whether a snapshot was bought back or imported later, and not fetched at its tick."""
+    """Whether a snapshot was backfilled or imported later, not fetched at its tick."""
 
     price: bool
     rank: bool
 
 
 class Snapshots(BaseModel):
-    """The content hash of each snapshot; null for those of before there was one."""
+    """The content hash of each snapshot; null for snapshots older than the hash."""
 
     price: str | None
     rank: str | None
 
 
-class Row(BaseModel):
-    """One asset. The fields of extra series follow, null where they have no value.
+class Named(BaseModel):
+    """A ticker and name of the asset, and the first and last instant that show it."""
 
-    `price_updated_at` is when the price source itself last updated the price: null where it does not tell.
-    """
-
-    model_config = ConfigDict(extra="allow")
-
-    rank: int
-    cmc_id: int
     symbol: str | None
     name: str | None
-    price_usd: float
-    volume_24h_usd: float
-    source_rank: int
-    price_updated_at: datetime | None
-
-
-_FILTERED = (
-    "With filters only: how many assets each left out above the last one shown; `unknown` are those left out because"
-    " no source told their kind or market cap"
-)
-
-
-_MISSING = "With filters only: the symbols and ids asked for that are not in both snapshots"
+    first: datetime
+    last: datetime
 
 
 class PairInfo(BaseModel):
-    """The pair of snapshots an answer stands on, never later ones than `requested_at`."""
+    """The pair of snapshots that an answer uses. Neither is later than `requested_at`."""
 
     requested_at: datetime
     price_time: datetime
@@ -101,8 +74,31 @@ class PairInfo(BaseModel):
     known_at: datetime
 
 
+def model_of(columns: Iterable[Column]) -> dict[str, Any]:
+    """The fields of a pydantic model that has these columns."""
+    return {column.name: (_type_of(column), Field(description=column.description)) for column in columns}
+
+
+def _type_of(column: Column) -> Any:
+    return _TYPES[column.kind] | None if column.nullable else _TYPES[column.kind]
+
+
+Row: Any = create_model(
+    "Row",
+    __config__=ConfigDict(extra="allow"),
+    __doc__="One asset. The fields of extra series follow; they are null where the series has no value.",
+    **model_of(COLUMNS),
+)
+
+_FILTERED = (
+    "With filters only: how many assets each filter left out above the last one shown, or of all assets where the list"
+    " is shorter than its limit; `unknown` counts those left out because no source reports their kind or market cap"
+)
+_MISSING = "With filters only: the symbols and ids asked for that are not in both snapshots"
+
+
 class TopResponse(PairInfo):
-    """The top list as of `requested_at`: from the snapshots of `price_time` and `rank_time`, never later ones."""
+    """The top list as of `requested_at`, from the snapshots of `price_time` and `rank_time`, never later ones."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -115,43 +111,42 @@ class TopResponse(PairInfo):
     missing: Annotated[list[str] | SkipJsonSchema[None], Field(description=_MISSING)] = None
 
 
-def documented_problem(description: str) -> dict[str, object]:
+def documented_problem(description: str) -> dict[str, Any]:
     """A documented error."""
     schema = Problem.model_json_schema()
     return {"description": description, "content": {"application/problem+json": {"schema": schema}}}
 
 
-TOP_CSV = {"schema": {"type": "string"}, "example": "Rank,Symbol,Price USD\r\n1,BTC,92311.5\r\n"}
+def csv_content(example: str) -> dict[str, Any]:
+    """The documented content of a CSV response."""
+    return {"text/csv": {"schema": {"type": "string"}, "example": example}}
 
 
-ACCESS_RESPONSES: dict[int | str, dict[str, object]] = {
+NO_SNAPSHOT = documented_problem("No snapshot for that instant, with the reason and the nearest one before")
+NO_ASSET = documented_problem("No snapshot for that instant, or no such asset in it, with the reason")
+NOT_ACCEPTABLE = documented_problem("The Accept header allows neither JSON nor CSV")
+AMBIGUOUS_TICKER = documented_problem("Several assets have the ticker; `candidates` lists them with their ids")
+NOT_MODIFIED = {"description": "The caller's copy, named by If-None-Match, is still right"}
+
+ACCESS_RESPONSES: Responses = {
     401: documented_problem("A key is needed: this deployment has CLIENT_KEYS"),
-    429: documented_problem(
-        "Asked more often than this deployment's RATE_LIMIT allows; Retry-After tells when to ask again"
-    ),
+    429: documented_problem("More requests than this deployment's RATE_LIMIT allows; Retry-After says when to retry"),
 }
-"""What the guard may answer in a route's place."""
-
-
-TOP_HTML = {"schema": {"type": "string"}}
-
-
-TOP_RESPONSES: dict[int | str, dict[str, object]] = {
+"""What the access middleware may answer in a route's place."""
+PARAMETER_RESPONSES: Responses = {422: documented_problem("A parameter is wrong, unknown or given twice")}
+STORE_RESPONSES: Responses = {
     **ACCESS_RESPONSES,
-    200: {"model": TopResponse, "content": {"text/csv": TOP_CSV}, "description": "The list, as JSON or CSV"},
-    304: {"description": "The caller's copy, named by If-None-Match, is still right"},
-    404: documented_problem("No snapshot for that instant, with the reason and the nearest one before"),
-    406: documented_problem("The Accept header allows neither JSON nor CSV"),
-    422: documented_problem("A parameter is wrong, unknown or given twice"),
-    503: documented_problem("The store is away, or too many ask at once; Retry-After tells when to ask again"),
+    **PARAMETER_RESPONSES,
+    503: documented_problem("The store is unavailable, or too many requests wait; Retry-After says when to retry"),
 }
-
-
-STORE_RESPONSES: dict[int | str, dict[str, object]] = {
-    **ACCESS_RESPONSES,
-    422: TOP_RESPONSES[422],
-    503: TOP_RESPONSES[503],
+CACHEABLE_RESPONSES: Responses = {304: NOT_MODIFIED, **STORE_RESPONSES}
+TOP_RESPONSES: Responses = {
+    200: {
+        "model": TopResponse,
+        "content": csv_content("Rank,Symbol,Price USD\r\n1,BTC,92311.5\r\n"),
+        "description": "The list, as JSON or CSV",
+    },
+    404: NO_SNAPSHOT,
+    406: NOT_ACCEPTABLE,
+    **CACHEABLE_RESPONSES,
 }
-
-
-CACHEABLE_RESPONSES: dict[int | str, dict[str, Any]] = {304: TOP_RESPONSES[304], **STORE_RESPONSES}

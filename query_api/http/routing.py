@@ -1,4 +1,4 @@
-"""The HTTP addresses, a module for each feature: `install` puts its routes on the app. Thin: the work is elsewhere."""
+"""Adds routes to the app."""
 
 from collections.abc import Awaitable, Callable
 from copy import copy
@@ -7,17 +7,14 @@ from typing import Any, cast
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
-from query_api.http.responses import TOP_RESPONSES
-
-NO_PARAMETERS: dict[int | str, dict[str, Any]] = {422: TOP_RESPONSES[422]}
-"""What may go wrong where there is nothing to get wrong but a parameter too many."""
+from query_api.http.responses import PARAMETER_RESPONSES
 
 
 def get_and_head(app: FastAPI, path: str, endpoint: Callable[..., Awaitable[Any]], **shown: Any) -> None:
-    """GET and HEAD of a path. The first route names both in a 405; the second is what the document shows."""
+    """Answer GET and HEAD of a path. The first route names both in a 405; the OpenAPI document shows the second."""
     app.get(path, **shown)(endpoint)
     documented = app.router.routes.pop()
-    both = copy(cast(APIRoute, documented))  # a second one made from the start would take as long again
+    both = copy(cast(APIRoute, documented))  # building a second one would double the time to start
     both.methods, both.include_in_schema = {"GET", "HEAD"}, False
     app.router.routes += [both, documented]
 
@@ -25,4 +22,4 @@ def get_and_head(app: FastAPI, path: str, endpoint: Callable[..., Awaitable[Any]
 def plain_text(description: str) -> dict[int | str, dict[str, Any]]:
     """The documented responses of an address that answers in plain text."""
     shown = {"description": description, "content": {"text/plain": {"schema": {"type": "string"}}}}
-    return {200: shown, **NO_PARAMETERS}
+    return {200: shown, **PARAMETER_RESPONSES}

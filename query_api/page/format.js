@@ -46,6 +46,14 @@ export function moment(date) {
   return `${text.slice(0, 10)} ${text.slice(11, text.slice(17, 19) === "00" ? 16 : 19)}`;
 }
 
+/** How a value of each kind of column is shown. */
+export const KINDS = {
+  integer: (value) => value ?? NONE,
+  text: (value) => value ?? NONE,
+  time: (value) => (value ? moment(new Date(value)) : NONE),
+  number: (value) => (!value ? value ?? NONE : Math.abs(value) < 1e6 ? (value < 0 ? "−" : "") + price(Math.abs(value)) : volume(value)),
+};
+
 /** RFC 3339 to the second, as the API writes it. */
 export function rfc3339(date) {
   return date.toISOString().slice(0, 19) + "Z";

@@ -5,6 +5,8 @@ import { canvas, draw } from "./spark.js";
 
 const body = document.getElementById("rows");
 const rows = new Map();
+/** Columns without a cell of their own: name and kind, as the API wrote them into the table's head. */
+const further = [...document.querySelectorAll("th[data-column]")].map((th) => th.dataset);
 
 /** A row's elements. */
 function row(id) {
@@ -38,6 +40,12 @@ function row(id) {
   cell("number", made.price, made.priceAge);
   cell("number", made.change);
   cell("number", made.volume, made.volumeAge);
+  made.further = further.map(({ column }) => {
+    const data = element("data");
+    data.dataset.column = column;
+    cell("number further", data);
+    return data;
+  });
   cell("line", made.line);
   tr.dataset.id = id;
   rows.set(id, made);
@@ -58,6 +66,7 @@ export function show(answer, moving) {
     mark(one.price, moving ? asset.price_usd - Number(one.price.value || asset.price_usd) : 0);
     value(one.price, asset.price_usd, format.price);
     value(one.volume, asset.volume_24h_usd, format.volume);
+    further.forEach(({ column, kind }, place) => value(one.further[place], asset[column], format.KINDS[kind]));
     one.priceAge.dateTime = asset.price_updated_at ?? answer.price_time;
     one.priceAge.title = `price of ${one.priceAge.dateTime}`;
     one.volumeAge.dateTime = answer.rank_time;

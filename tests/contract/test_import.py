@@ -12,8 +12,10 @@ import pytest
 from lib.archive.imports import imported, read_export
 from lib.cli.forecast import sample_snapshot
 from lib.errors import SettingsRejected
-from lib.schema import PRICE, VOLUME_RANK
+from lib.schema import ID, PRICE, VOLUME_RANK
+from lib.snapshot import pack_ids
 from lib.store import Store
+from query_api.asof.asset import AssetFinder
 from query_api.asof.top_list import TopList, TopListFinder
 from query_api.features.export.response import ExportFormat, exported
 from query_api.features.export.work import Hole, Span, steps
@@ -22,7 +24,7 @@ from tests.fakes import NOON, FakeClock, MemoryStore
 
 TICKS = [NOON + n * MINUTE for n in (0, 10, 20, 40)]
 SPAN = Span(NOON, NOON + 50 * MINUTE, 5 * MINUTE)
-ASSETS, TOP = 130, 110
+ASSETS, TOP = 130, 40
 FORMATS = ("csv", "ndjson", "parquet")
 
 
@@ -43,6 +45,10 @@ async def archive():
             if series == VOLUME_RANK:
                 places = pl.col("volume_usd").rank("ordinal", descending=True).cast(pl.Float64)
                 snapshot = replace(snapshot, rows=snapshot.rows.with_columns(rank=places))
+            else:  # every third asset has no price, so the source ranks of a list have holes
+                rows = snapshot.rows.gather_every(3, 1)
+                marker = replace(snapshot.marker, ids=pack_ids(rows[ID]), assets=len(rows))
+                snapshot = replace(snapshot, rows=rows, marker=marker)
             await store.write(snapshot)
     return store
 
@@ -64,11 +70,15 @@ async def test_a_fresh_store_gives_the_exported_answers_again(archive, store, cl
     for at in (NOON + n * MINUTE for n in (0, 5, 25, 45)):
         first, again = [await lists(each).find(at, limit=TOP, max_age=10 * MINUTE) for each in (archive, store)]
         assert again.rows.to_dicts() == first.rows.to_dicts()
+        assert again.rows["source_rank"].to_list() != list(range(1, TOP + 1))
         assert (again.pair.price.tick, again.pair.rank.tick) == (first.pair.price.tick, first.pair.rank.tick)
         assert again.pair.price.source == first.pair.price.source
         assert again.pair.price.backfilled
         assert again.known_at == clock()
         assert again.matched == TOP < first.matched
+        last = again.rows.row(-1, named=True)
+        asset = await AssetFinder(store, lists(store).pair_finder).find(str(last[ID]), at, max_age=10 * MINUTE)
+        assert asset.row.items() >= last.items()
 
 
 async def test_what_is_in_the_store_stays(archive, store, clock, tmp_path):
@@ -110,12 +120,13 @@ async def test_what_was_imported_says_so_when_it_is_exported_again(archive, stor
     [each async for each in imported([first], store, clock=clock)]
     (tmp_path / "again").mkdir()
     again = await written(store, tmp_path / "again", format)
-    for file, told in ((first, set()), (again, {"price rank"})):
+    for file, imported_again in ((first, False), (again, True)):
         if format == "ndjson":
             answers = [orjson.loads(line) for line in file.read_bytes().splitlines()]
             sides = [answer["backfilled"] for answer in answers if "data" in answer]
             assert sides
-            assert all(side == {"price": bool(told), "rank": bool(told)} for side in sides)
+            assert all(side == {"price": imported_again, "rank": imported_again} for side in sides)
             continue
         rows = pl.read_parquet(file) if format == "parquet" else pl.read_csv(file, comment_prefix="#")
-        assert set(rows.filter(pl.col("rank").is_not_null())["backfilled"].drop_nulls()) == told
+        for side in ("price_backfilled", "rank_backfilled"):
+            assert rows.filter(pl.col("rank").is_not_null())[side].unique().to_list() == [imported_again]

@@ -83,7 +83,7 @@ def test_its_fields_are_columns_of_json_and_csv_and_it_has_a_status(stage):
     rows = list(csv.DictReader(io.StringIO(sheet.text, newline="")))
     assert len(rows) == 100
     for line in rows:
-        record = captured[int(line["CMC ID"])]
+        record = captured[int(line["cmc_id"])]
         assert float(line["market_cap_usd"]) == record["quote"]["USD"]["market_cap"]
         assert float(line["supply"]) == record["circulating_supply"]
     assert api.get("/", format="csv").text.partition("\r\n")[0] == "Rank,Symbol,Price USD"

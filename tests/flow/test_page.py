@@ -100,7 +100,9 @@ def rows(browser: Browser) -> list[dict[str, Any]]:
              const [priceAge, volumeAge] = tr.querySelectorAll("time");
              return { id: Number(tr.dataset.id), rank: Number(rank.value), symbol: tr.querySelector("b").textContent,
                price: Number(price.value), shown: price.textContent, change: change.value,
-               volume: Number(volume.value), priced: priceAge.dateTime, ranked: volumeAge.dateTime,
+               volume: Number(volume.value),
+               source: Number(tr.querySelector("[data-column=source_rank]").value),
+               priced: priceAge.dateTime, ranked: volumeAge.dateTime,
                ages: [priceAge.textContent, volumeAge.textContent], stale: priceAge.dataset.stale,
                line: tr.querySelector("path").getAttribute("d") ?? "" };
            })"""
@@ -112,10 +114,11 @@ def is_what_the_api_says(browser: Browser, api: Api) -> None:
     shown = rows(browser)
     answer = api.get("/v1/top", datetime=browser.shown()).json()
     assert [
-        (row["rank"], row["id"], row["price"], row["volume"], row["priced"], row["ranked"]) for row in shown
+        (row["rank"], row["id"], row["price"], row["volume"], row["source"], row["priced"], row["ranked"])
+        for row in shown
     ] == [
-        (a["rank"], a["cmc_id"], a["price_usd"], a["volume_24h_usd"], a["price_updated_at"] or answer["price_time"],
-         answer["rank_time"])
+        (a["rank"], a["cmc_id"], a["price_usd"], a["volume_24h_usd"], a["source_rank"],
+         a["price_updated_at"] or answer["price_time"], answer["rank_time"])
         for a in answer["data"]
     ]  # fmt: skip
     assert [row["symbol"] for row in shown] == [a["symbol"] or f"id {a['cmc_id']}" for a in answer["data"]]

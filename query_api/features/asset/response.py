@@ -1,30 +1,29 @@
-"""What the documents about single assets and about moves look like, for the OpenAPI document and for readers of it."""
+"""The models of a single asset's answer."""
 
-from datetime import datetime
 from typing import Any
 
-from query_api.http.responses import CACHEABLE_RESPONSES, PairInfo, documented_problem
+from pydantic import create_model
+
+from lib.columns import COLUMNS
+from query_api.http.responses import AMBIGUOUS_TICKER, CACHEABLE_RESPONSES, NO_ASSET, PairInfo, Responses, model_of
 
 
-class AssetResponse(PairInfo):
-    """One asset as the top list of `requested_at` has it; null is what no source told."""
-
-    rank: int
-    cmc_id: int
-    symbol: str | None
-    name: str | None
-    price_usd: float
-    volume_24h_usd: float
-    source_rank: int
-    price_updated_at: datetime | None
+class _AssetInfo(PairInfo):
     market_cap_usd: float | None
     stablecoin: bool | None
     wrapped: bool | None
 
 
-ASSET_RESPONSES: dict[int | str, dict[str, Any]] = {
+AssetResponse: Any = create_model(
+    "AssetResponse",
+    __base__=_AssetInfo,
+    __doc__="One asset as the top list of `requested_at` has it; null is what no source reports.",
+    **model_of(COLUMNS),
+)
+
+ASSET_RESPONSES: Responses = {
     200: {"model": AssetResponse, "description": "The asset"},
-    404: documented_problem("No snapshot for that instant, or no such asset in it: with the reason"),
-    409: documented_problem("Several assets have the ticker; `candidates` tells which, by id"),
+    404: NO_ASSET,
+    409: AMBIGUOUS_TICKER,
     **CACHEABLE_RESPONSES,
 }

@@ -1,10 +1,10 @@
 """`/v1/assets/{id}`: one asset as of an instant."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
 import orjson
-from fastapi import FastAPI, Path, Request
+from fastapi import FastAPI, Request
 from starlette.responses import JSONResponse, Response
 
 from lib.clock import isoformat
@@ -13,6 +13,7 @@ from query_api.features.asset.response import ASSET_RESPONSES
 from query_api.http.caching import cache_control, conditional_response, is_final, strong_etag
 from query_api.http.formats import pair_info
 from query_api.http.parameters import (
+    AssetName,
     Instant,
     KnownAt,
     MaxAge,
@@ -21,19 +22,8 @@ from query_api.http.parameters import (
     parse_known_at,
     parse_max_age,
 )
-from query_api.http.problems import EXAMPLES
 from query_api.http.routing import get_and_head
 from query_api.services import Services
-
-Named = Annotated[
-    str,
-    Path(
-        description="A CoinMarketCap id, or a ticker in any case that only one asset has then; digits are always an id",
-        examples=["1", EXAMPLES["id"]],
-        max_length=256,
-        json_schema_extra={"pattern": "^[^/]+$"},
-    ),
-]
 
 
 def install(app: FastAPI, services: Services) -> None:
@@ -41,7 +31,7 @@ def install(app: FastAPI, services: Services) -> None:
     assets = AssetFinder(services.store, services.lists.pair_finder)
 
     async def asset(
-        request: Request, id: Named, datetime: Instant = None, max_age: MaxAge = None, known_at: KnownAt = None
+        request: Request, id: AssetName, datetime: Instant = None, max_age: MaxAge = None, known_at: KnownAt = None
     ) -> Response:
         """The asset as the list of `datetime` has it, with its market cap and kind. A shared ticker is refused."""
         now = services.clock()

@@ -10,15 +10,14 @@ import csv
 import io
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime
 from typing import Any, Literal
 
 import orjson
 import polars as pl
 
 from lib.clock import isoformat
-from lib.schema import PRICE, VOLUME_RANK, Series
-from query_api.asof.pair import join, numbered_rows
+from lib.columns import COLUMNS, POLARS, Kind, extra_columns
+from lib.schema import Series
 from query_api.asof.top_list import TopList
 from query_api.features.export.work import Hole, Totals
 from query_api.http.formats import cell, to_json
@@ -35,8 +34,19 @@ END = "#end"
 
 Steps = AsyncIterator[TopList | Hole]
 _TIME = pl.Datetime("us", "UTC")
-_TIMES = ("step", "price_time", "rank_time", "price_updated_at")
-_STOOD_ON = ("price_time", "rank_time", "price_source", "rank_source", "resolution", "backfilled", "gap")
+_FILE_TYPES: Mapping[Kind, pl.DataType] = {Kind.TIME: _TIME}
+"""Columns whose type in a file differs from that in an answer."""
+_BASIS: Mapping[str, pl.DataType] = {
+    "price_time": _TIME,
+    "rank_time": _TIME,
+    "price_source": pl.String(),
+    "rank_source": pl.String(),
+    "resolution": pl.String(),
+    "price_backfilled": pl.Boolean(),
+    "rank_backfilled": pl.Boolean(),
+    "gap": pl.String(),
+}
+"""Columns that say what a step's answer is made from, or why it has none."""
 
 
 def exported(
@@ -52,11 +62,9 @@ def exported(
 
 
 def table_columns(extras: Sequence[Series]) -> dict[str, pl.DataType]:
-    """The columns of a table of steps: an answer's own, between its step and what it stands on."""
-    own = dict(numbered_rows(join(PRICE.empty(), VOLUME_RANK.empty())).schema)
-    further = {name: pl.Float64() for extra in extras for name in extra.fields}
-    kinds = {"step": _TIME, **own, **further, **dict.fromkeys(_STOOD_ON, pl.String())}
-    return kinds | dict.fromkeys(_TIMES, _TIME)
+    """The columns of a table of steps: the step, the list's columns, then the snapshots they come from."""
+    listed = {each.name: _FILE_TYPES.get(each.kind, POLARS[each.kind]) for each in (*COLUMNS, *extra_columns(extras))}
+    return {"step": _TIME, **listed, **_BASIS}
 
 
 async def _ndjson(steps: Steps, limit: int) -> AsyncGenerator[bytes, None]:
@@ -86,18 +94,18 @@ def _table(step: TopList | Hole, schema: Mapping[str, pl.DataType]) -> pl.DataFr
             pl.col(name) if name in ("step", "gap") else pl.lit(None, kind).alias(name) for name, kind in schema.items()
         )
     price, rank = step.pair.price, step.pair.rank
-    bought = " ".join(step.pair.backfilled) or None
-    stood_on = (price.tick, rank.tick, price.source, rank.source, step.resolution, bought, None)
+    backfilled = (price.backfilled, rank.backfilled)
+    basis = (price.tick, rank.tick, price.source, rank.source, step.resolution, *backfilled, None)
     return step.rows.with_columns(
-        pl.col("price_updated_at").str.to_datetime("%Y-%m-%dT%H:%M:%SZ", time_zone="UTC", time_unit="us"),
+        pl.col(column.name for column in COLUMNS if column.kind is Kind.TIME).str.to_datetime(
+            "%Y-%m-%dT%H:%M:%SZ", time_zone="UTC", time_unit="us"
+        ),
         step=pl.lit(step.at, _TIME),
-        **{name: pl.lit(value, schema[name]) for name, value in zip(_STOOD_ON, stood_on, strict=True)},
+        **{name: pl.lit(value, schema[name]) for name, value in zip(_BASIS, basis, strict=True)},
     ).select(*schema)
 
 
 def _records(rows: Iterable[Sequence[Any]]) -> bytes:
     out = io.StringIO()
-    csv.writer(out, lineterminator="\r\n").writerows(
-        [cell(isoformat(value) if isinstance(value, datetime) else value) for value in row] for row in rows
-    )
+    csv.writer(out, lineterminator="\r\n").writerows([cell(value) for value in row] for row in rows)
     return out.getvalue().encode("utf-8")

@@ -5,8 +5,14 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from query_api.features.asset.response import ASSET_RESPONSES
-from query_api.http.responses import CACHEABLE_RESPONSES, TOP_RESPONSES, Named, csv_content, documented_problem
+from query_api.http.responses import (
+    AMBIGUOUS_TICKER,
+    CACHEABLE_RESPONSES,
+    NOT_ACCEPTABLE,
+    Named,
+    csv_content,
+    documented_problem,
+)
 
 
 class Covered(BaseModel):
@@ -56,11 +62,11 @@ HISTORY_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "model": HistoryAnswer,
         "description": "A page of the history, as JSON or CSV",
-        "content": csv_content("At,Price USD,…\r\n2026-11-17T14:00:00Z,92311.5,…\r\n"),
+        "content": csv_content("at,price_usd,…\r\n2026-11-17T14:00:00Z,92311.5,…\r\n"),
         "headers": {"Link": {"description": "The next page", "schema": {"type": "string"}}},
     },
     404: documented_problem("No asset has the ticker, or there is no snapshot to look it up in"),
-    406: TOP_RESPONSES[406],
-    409: ASSET_RESPONSES[409],
+    406: NOT_ACCEPTABLE,
+    409: AMBIGUOUS_TICKER,
     **CACHEABLE_RESPONSES,
 }

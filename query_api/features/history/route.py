@@ -13,13 +13,12 @@ from lib.clock import isoformat, slot
 from lib.instants import DURATION
 from lib.units import format_duration
 from query_api.asof.asset import AssetFinder
-from query_api.features.asset.route import Named
 from query_api.features.history.response import HISTORY_RESPONSES
 from query_api.features.history.work import COLUMNS, FILLS, Fill, Histories, History, Steps
 from query_api.http.caching import cache_control, conditional_response, header_list, strong_etag
 from query_api.http.content_type import MEDIA_TYPES, choose_format
 from query_api.http.formats import table_csv
-from query_api.http.parameters import FormatName, Instant, depends_on_now, parse_every, parse_range
+from query_api.http.parameters import AssetName, FormatName, Instant, depends_on_now, parse_every, parse_range
 from query_api.http.problems import EXAMPLES, BadRequest
 from query_api.http.routing import get_and_head
 from query_api.services import Services
@@ -59,7 +58,7 @@ def install(app: FastAPI, services: Services) -> None:
 
     async def history(
         request: Request,
-        id: Named,
+        id: AssetName,
         start: Annotated[Instant, Query(alias="from")] = None,
         stop: Annotated[Instant, Query(alias="to")] = None,
         every: Every = "1h",
@@ -85,7 +84,7 @@ def install(app: FastAPI, services: Services) -> None:
         if chosen == "json":
             body = orjson.dumps(_told(cmc_id, steps, how, found, following))
         else:
-            body = table_csv(COLUMNS.values(), (tuple(point.values()) for point in found.points))
+            body = table_csv(COLUMNS, (tuple(point.values()) for point in found.points))
         settled = (
             not depends_on_now(start, stop) and not found.coverage.missing and last < now - distance - services.max_age
         )

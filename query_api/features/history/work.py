@@ -11,24 +11,24 @@ from lib.schema import PRICE, VOLUME_RANK, Series
 from lib.store import Resolution, Store
 from query_api.asof.find_pair import HOURLY_AGE, OLDEST, PairFinder
 from query_api.asof.pair import TickPairs, rfc3339
-from query_api.asof.rows import SHOWN
+from query_api.asof.rows import PRICE_FIELDS
 
 Fill = Literal["none", "null", "previous"]
 FILLS: tuple[Fill, ...] = ("none", "null", "previous")
 TickPair = tuple[datetime, datetime]
-COLUMNS = {
-    "at": "At",
-    "price_usd": "Price USD",
-    "volume_24h_usd": "Volume 24h USD",
-    "source_rank": "Source Rank",
-    "symbol": "Symbol",
-    "price_time": "Price Time",
-    "rank_time": "Rank Time",
-    "price_updated_at": "Price Updated At",
-    "resolution": "Resolution",
-    "filled": "Filled",
-}
-"""A point's columns, and what a CSV calls them."""
+COLUMNS = (
+    "at",
+    "price_usd",
+    "volume_24h_usd",
+    "source_rank",
+    "symbol",
+    "price_time",
+    "rank_time",
+    "price_updated_at",
+    "resolution",
+    "filled",
+)
+"""A point's columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class Histories:
         fresh = [pair is not None and pair[0] > step - every for step, pair in zip(steps, pairs, strict=True)]
         used = [pair for pair, new in zip(pairs, fresh, strict=True) if pair and (new or fill == "previous")]
         price, rank = await asyncio.gather(
-            self._rows(PRICE.only(SHOWN), cmc_id, {pair[0] for pair in used}, horizon),
+            self._rows(PRICE.only(PRICE_FIELDS), cmc_id, {pair[0] for pair in used}, horizon),
             self._rows(VOLUME_RANK, cmc_id, {pair[1] for pair in used}, horizon),
         )
         points = [

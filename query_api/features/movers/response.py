@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from query_api.http.responses import CACHEABLE_RESPONSES, TOP_RESPONSES, PairInfo, csv_content
+from query_api.http.responses import CACHEABLE_RESPONSES, NO_SNAPSHOT, NOT_ACCEPTABLE, PairInfo, csv_content
 
 
 class ListInfo(PairInfo):
@@ -51,9 +51,9 @@ MOVERS_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "model": MoversAnswer,
         "description": "Who moved, as JSON or CSV",
-        "content": csv_content("CMC ID,Symbol,Name,Move,Rank From,Rank To,…\r\n1,BTC,Bitcoin,stayed,2,1,…\r\n"),
+        "content": csv_content("cmc_id,symbol,name,move,rank_from,rank_to,…\r\n1,BTC,Bitcoin,stayed,2,1,…\r\n"),
     },
-    404: TOP_RESPONSES[404],
-    406: TOP_RESPONSES[406],
+    404: NO_SNAPSHOT,
+    406: NOT_ACCEPTABLE,
     **CACHEABLE_RESPONSES,
 }

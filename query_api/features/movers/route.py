@@ -67,7 +67,7 @@ def install(app: FastAPI, services: Services) -> None:
             *(services.top(at, limit=top, max_age=age, known_at=known, filters=filters) for at in (first, last))
         )
         rows = await asyncio.to_thread(movers, lists[0].rows, lists[1].rows)
-        body = _json(lists, top, rows) if chosen == "json" else table_csv(COLUMNS.values(), rows.iter_rows())
+        body = _json(lists, top, rows) if chosen == "json" else table_csv(COLUMNS, rows.iter_rows())
         stays = not depends_on_now(start, stop, known_at=known_at) and all(
             is_final(one.at, one.pair, one.resolution, max_age=age, now=now) for one in lists
         )

@@ -4,24 +4,24 @@ import polars as pl
 
 from lib.schema import ID
 
-COLUMNS = {
-    "cmc_id": "CMC ID",
-    "symbol": "Symbol",
-    "name": "Name",
-    "move": "Move",
-    "rank_from": "Rank From",
-    "rank_to": "Rank To",
-    "rank_change": "Rank Change",
-    "source_rank_from": "Source Rank From",
-    "source_rank_to": "Source Rank To",
-    "price_from_usd": "Price From USD",
-    "price_to_usd": "Price To USD",
-    "price_change_pct": "Price Change %",
-    "volume_24h_from_usd": "Volume 24h From USD",
-    "volume_24h_to_usd": "Volume 24h To USD",
-    "volume_24h_change_pct": "Volume 24h Change %",
-}
-"""A mover's columns, and what a CSV calls them."""
+COLUMNS = (
+    "cmc_id",
+    "symbol",
+    "name",
+    "move",
+    "rank_from",
+    "rank_to",
+    "rank_change",
+    "source_rank_from",
+    "source_rank_to",
+    "price_from_usd",
+    "price_to_usd",
+    "price_change_pct",
+    "volume_24h_from_usd",
+    "volume_24h_to_usd",
+    "volume_24h_change_pct",
+)
+"""A mover's columns."""
 MOVES = ("stayed", "entered", "left")
 _VALUES = {
     "rank_{}": "rank",

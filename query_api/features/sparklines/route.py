@@ -14,7 +14,7 @@ from query_api.features.sparklines.work import Sparklines, SparklinesAnswer
 from query_api.http.caching import conditional_response, strong_etag
 from query_api.http.parameters import EPOCH, Instant, parse_bound
 from query_api.http.problems import EXAMPLES, BadRequest
-from query_api.http.responses import STORE_RESPONSES, TOP_RESPONSES
+from query_api.http.responses import CACHEABLE_RESPONSES
 from query_api.http.routing import get_and_head
 from query_api.middleware.answer_cache import CACHE_UNTIL
 from query_api.services import Services
@@ -46,8 +46,7 @@ Span = Annotated[
 ]
 _SHOWN: dict[int | str, dict[str, Any]] = {
     200: {"model": SparklinesAnswer, "description": "Each asset's prices"},
-    304: TOP_RESPONSES[304],
-    **STORE_RESPONSES,
+    **CACHEABLE_RESPONSES,
 }
 
 

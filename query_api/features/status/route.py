@@ -10,8 +10,8 @@ from lib.errors import Busy, TopcoinsError
 from query_api.features.metrics.response import MEDIA_TYPE, Metrics
 from query_api.features.status.disagreement import Disagreements
 from query_api.features.status.work import Status, status
-from query_api.http.responses import ACCESS_RESPONSES, STORE_RESPONSES
-from query_api.http.routing import NO_PARAMETERS, get_and_head, plain_text
+from query_api.http.responses import ACCESS_RESPONSES, PARAMETER_RESPONSES, STORE_RESPONSES
+from query_api.http.routing import get_and_head, plain_text
 from query_api.services import Services
 
 PROBE = {status: told for status, told in STORE_RESPONSES.items() if status not in ACCESS_RESPONSES}
@@ -54,7 +54,7 @@ def install(app: FastAPI, services: Services, counters: Metrics) -> None:
         return Response(body, media_type=MEDIA_TYPE)
 
     get_and_head(app, "/v1/status", current_status, summary="How each series stands", responses=STORE_RESPONSES)
-    get_and_head(app, "/healthz", healthz, summary="Does the process run", responses=NO_PARAMETERS)
+    get_and_head(app, "/healthz", healthz, summary="Does the process run", responses=PARAMETER_RESPONSES)
     get_and_head(app, "/readyz", readyz, summary="Does the store answer", responses=PROBE)
     text = plain_text("Prometheus' text format") | ACCESS_RESPONSES
     get_and_head(app, "/metrics", exposition, summary="Metrics for Prometheus", response_class=Response, responses=text)

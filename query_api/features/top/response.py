@@ -1,12 +1,12 @@
-"""What the top list's documents look like, for the OpenAPI document and for readers of it."""
+"""The documented responses of the top list at `/`, where a browser gets the page."""
 
-from query_api.http.responses import TOP_CSV, TOP_HTML, TOP_RESPONSES, TopResponse
+from query_api.http.responses import TOP_RESPONSES, Responses
 
-ROOT_RESPONSES: dict[int | str, dict[str, object]] = {
+ROOT_RESPONSES: Responses = {
     **TOP_RESPONSES,
     200: {
-        "model": TopResponse,
-        "content": {"text/csv": TOP_CSV, "text/html": TOP_HTML},
-        "description": "The list, as JSON or CSV; a page for those who would rather have HTML",
+        **TOP_RESPONSES[200],
+        "content": {**TOP_RESPONSES[200]["content"], "text/html": {"schema": {"type": "string"}}},
+        "description": "The list, as JSON or CSV; the page for callers that prefer HTML",
     },
 }

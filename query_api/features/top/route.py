@@ -6,7 +6,7 @@ from fastapi import FastAPI, Query, Request
 from pydantic.json_schema import SkipJsonSchema
 from starlette.responses import JSONResponse, Response
 
-from query_api.asof.pair import COLUMNS
+from lib import columns as declared
 from query_api.features.top.response import ROOT_RESPONSES
 from query_api.http.caching import header_list, reply
 from query_api.http.content_type import choose_format, prefers_html
@@ -36,7 +36,7 @@ SECOND = timedelta(seconds=1)
 
 def install(app: FastAPI, services: Services, page: Page) -> None:
     """The list at both of its addresses; at `/` a browser gets the page."""
-    known = [*COLUMNS, *(field for extra in services.extras for field in extra.fields)]
+    known = declared.names((*declared.COLUMNS, *declared.extra_columns(services.extras)))
     one = f" *(?:{'|'.join(known)}) *"
     which = Query(
         default=None,

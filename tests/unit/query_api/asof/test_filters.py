@@ -132,7 +132,7 @@ async def test_a_list_tells_what_its_filters_left_out_and_keeps_the_source_s_ran
 
 async def test_a_csv_tells_its_filters_in_headers(client) -> None:
     answer = await client.get("/?format=csv&exclude=stablecoins&symbols=BTC,ÉÉ&columns=rank,cmc_id,source_rank")
-    assert answer.text == "Rank,CMC ID,Source Rank\r\n1,2,2\r\n"
+    assert answer.text == "rank,cmc_id,source_rank\r\n1,2,2\r\n"
     assert answer.headers["x-filtered"] == "stablecoins=0, unknown=0"
     assert answer.headers["x-missing"] == "%C3%89%C3%89"
 

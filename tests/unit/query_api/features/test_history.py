@@ -158,9 +158,9 @@ async def test_pages_by_link_are_the_whole(client, how, limit) -> None:
 async def test_a_history_comes_as_csv_with_its_coverage_in_a_header(client) -> None:
     answer = await client.get(f"/v1/assets/1/history?{MINUTES}&format=csv&limit=2")
     assert answer.text == (
-        "At,Price USD,Volume 24h USD,Source Rank,Symbol,Price Time,Rank Time,Price Updated At,Resolution,Filled\r\n"
-        "2026-11-17T14:00:00Z,92000.0,95000000000.0,2,BTC,2026-11-17T14:00:00Z,2026-11-17T14:00:00Z,,1m,False\r\n"
-        "2026-11-17T14:01:00Z,92000.01,95000000000.0,2,BTC,2026-11-17T14:01:00Z,2026-11-17T14:01:00Z,,1m,False\r\n"
+        "at,price_usd,volume_24h_usd,source_rank,symbol,price_time,rank_time,price_updated_at,resolution,filled\r\n"
+        "2026-11-17T14:00:00Z,92000.0,95000000000.0,2,BTC,2026-11-17T14:00:00Z,2026-11-17T14:00:00Z,,1m,false\r\n"
+        "2026-11-17T14:01:00Z,92000.01,95000000000.0,2,BTC,2026-11-17T14:01:00Z,2026-11-17T14:01:00Z,,1m,false\r\n"
     )
     assert answer.headers["x-coverage"] == "expected=2, present=2, absent=0, missing=0, filled=0"
 

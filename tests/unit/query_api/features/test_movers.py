@@ -108,7 +108,7 @@ async def test_entries_and_exits_are_those_of_the_top_asked_for(client) -> None:
 async def test_movers_take_filters_and_come_as_csv(client) -> None:
     answer = await client.get(f"/v1/movers?from={isoformat(FIRST)}&symbols=twin&format=csv")
     lines = answer.text.split("\r\n")
-    assert lines[0].startswith("CMC ID,Symbol,Name,Move,Rank From,Rank To,Rank Change,")
+    assert lines[0].startswith("cmc_id,symbol,name,move,rank_from,rank_to,rank_change,")
     assert [line.split(",")[:7] for line in lines[1:-1]] == [
         ["3", "twin", "Name 3", "stayed", "2", "1", "1"], ["2", "TWIN", "Name 2", "stayed", "1", "2", "-1"],
     ]  # fmt: skip

@@ -11,9 +11,10 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from query_api.asof.pair import COLUMNS, Pair
+from lib.columns import names
+from query_api.asof.pair import Pair
 from query_api.asof.top_list import Extra, TopList
-from query_api.http.formats import CSV_DEFAULT, to_csv, to_json
+from query_api.http.formats import to_csv, to_json
 from tests.unit.query_api.market import MARKET_CAP, NEWEST, SECOND, Prices, Ranks, market_caps, snapshot
 
 UPDATED = "2026-11-17T14:36:55Z"
@@ -82,7 +83,7 @@ def test_the_json_has_exactly_the_documented_shape() -> None:
         ],
     }
     assert list(answer)[-3:] == ["limit", "count", "data"]
-    assert list(answer["data"][0]) == list(COLUMNS)
+    assert list(answer["data"][0]) == names()
 
 
 def test_an_extra_series_tells_its_time_and_its_values_with_null_for_what_is_missing() -> None:
@@ -106,23 +107,23 @@ def test_any_rows_read_back_from_json_as_they_were(rows) -> None:
 
 def test_the_csv_has_three_columns_and_crlf() -> None:
     rows = [BTC, (2, 1027, "ETH", "Ethereum", 1e-8, 4.5e10, 2, None)]
-    assert to_csv(top(rows), CSV_DEFAULT) == b"Rank,Symbol,Price USD\r\n1,BTC,92311.5\r\n2,ETH,0.00000001\r\n"
+    assert to_csv(top(rows), None) == b"Rank,Symbol,Price USD\r\n1,BTC,92311.5\r\n2,ETH,0.00000001\r\n"
 
 
 def test_a_csv_without_rows_is_its_header() -> None:
-    assert to_csv(top([]), CSV_DEFAULT) == b"Rank,Symbol,Price USD\r\n"
+    assert to_csv(top([]), None) == b"Rank,Symbol,Price USD\r\n"
 
 
-def test_chosen_columns_come_in_the_order_chosen_under_readable_names() -> None:
-    assert read(to_csv(top(), tuple(reversed(COLUMNS)))) == [
-        ["Price Updated At", "Source Rank", "Volume 24h USD", "Price USD", "Name", "Symbol", "CMC ID", "Rank"],
+def test_chosen_columns_come_in_the_order_chosen_under_their_own_names() -> None:
+    assert read(to_csv(top(), tuple(reversed(names())))) == [
+        names()[::-1],
         [UPDATED, "1", "95000000000.0", "92311.5", "Bitcoin", "BTC", "1", "1"],
     ]
 
 
 def test_an_extra_column_keeps_its_own_name_and_is_empty_without_a_value() -> None:
     body = to_csv(top(market_cap_usd=pl.lit(None, pl.Float64)), ("symbol", "market_cap_usd"))
-    assert body == b"Symbol,market_cap_usd\r\nBTC,\r\n"
+    assert body == b"symbol,market_cap_usd\r\nBTC,\r\n"
 
 
 def test_commas_quotes_and_line_ends_in_a_name_survive() -> None:
@@ -141,8 +142,8 @@ def test_any_price_is_a_plain_decimal_that_reads_back_as_the_same_float(price: f
 
 @given(ROWS)
 def test_no_text_cell_of_any_csv_is_one_a_spreadsheet_runs(rows) -> None:
-    header, *cells = read(to_csv(top(rows), tuple(COLUMNS)))
-    assert header == list(COLUMNS.values())
+    header, *cells = read(to_csv(top(rows), tuple(names())))
+    assert header == names()
     assert len(cells) == len(rows)
     for told, row in zip(cells, rows, strict=True):
         for text, original in zip(told[2:4], row[2:4], strict=True):

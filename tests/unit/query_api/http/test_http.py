@@ -197,7 +197,7 @@ async def test_the_csv_has_the_three_columns_and_its_times_in_headers(client) ->
 
 async def test_the_columns_of_a_csv_can_be_chosen(client) -> None:
     answer = await client.get("/?format=csv&columns=cmc_id, name&limit=1")
-    assert table(answer) == [["CMC ID", "Name"], ["825", "Tether, USDt"]]
+    assert table(answer) == [["cmc_id", "name"], ["825", "Tether, USDt"]]
 
 
 async def test_the_fields_of_an_extra_series_are_in_the_list_and_can_be_columns(store, clock) -> None:

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 import query_api.page
+from lib.columns import COLUMNS
 from query_api.http.content_type import prefers_html
 from query_api.page import Page, load
 from query_api.page.route import POLICY
@@ -20,7 +21,7 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,imag
 
 @pytest.fixture(scope="module")
 def page() -> Page:
-    return load()
+    return load(COLUMNS)
 
 
 @pytest.fixture

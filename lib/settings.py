@@ -4,6 +4,7 @@ A table named after a service (`[query_api]`) holds for that service alone. Ever
 from a file named by `TOPCOINS_…_FILE`.
 """
 
+import os
 import re
 import tomllib
 from collections.abc import Mapping
@@ -54,6 +55,7 @@ EXAMPLES = {
     "http_safe_port": "8667",
     "notice": "The market is simulated",
     "http_connections": "800",
+    "http_workers": "2 or auto",
     "client_keys": "grafana:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
     "rate_limit": "600/minute",
     "cors_origins": "https://dashboard.example.com",
@@ -67,6 +69,11 @@ EXAMPLES = {
 
 def _duration(value: object) -> object:
     return parse_duration(value) if isinstance(value, str) else value
+
+
+def _worker_count(value: object) -> object:
+    """`auto` as the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if value == "auto" else value
 
 
 def _positive(span: timedelta) -> timedelta:
@@ -158,6 +165,7 @@ class Settings(BaseModel):
     http_port: Port = 6667
     http_safe_port: Port = 8667
     http_connections: Annotated[int, Field(ge=1, le=100_000)] = 800
+    http_workers: Annotated[int, BeforeValidator(_worker_count), Field(ge=1, le=64)] = 1
     client_keys: ClientKeys = {}
     client_key: Secret | None = None
     rate_limit: Annotated[access.Rate | None, BeforeValidator(access.rate)] = None

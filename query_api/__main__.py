@@ -1,16 +1,12 @@
-"""`python -m query_api`."""
+"""`python -m query_api`: settings in, server out. As a worker it is given the file descriptors of its parent."""
 
 import asyncio
 import os
-import signal
-import socket
 import sys
-import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
-import structlog
-import uvicorn
 import uvloop
 
 from lib import columns, log, settings
@@ -23,82 +19,46 @@ from lib.store.address import open_store
 from query_api.app import create_app
 from query_api.features.stream.work import SnapshotStream
 from query_api.middleware.access import Access
-from query_api.middleware.connection_limits import Connections
+from query_api.server import listen, serve
+from query_api.workers import end_with_parent, inherit, run_workers
 
-DRAIN_S = 10
 
-
-def extras(chosen: Settings) -> list[Series]:
+def read_extras(chosen: Settings) -> list[Series]:
     """The series of the extra sources, in the order of the setting."""
-    found = [read_source(Path(name)).values for name in chosen.extra_sources]
-    fields = Counter([*columns.names(), *(name for series in found for name in series.fields)])
-    names = Counter([*OWN, *(series.name for series in found)])
+    extras = [read_source(Path(name)).values for name in chosen.extra_sources]
+    fields = Counter([*columns.names(), *(name for series in extras for name in series.fields)])
+    names = Counter([*OWN, *(series.name for series in extras)])
     for name, times in (fields + names).items():
         if fields[name] > 1 or names[name] > 1:
             raise SettingsRejected(f"extra_sources: {name} is the name of {times} things; give each its own")
-    return found
+    return extras
 
 
-def listening(chosen: Settings) -> list[socket.socket]:
-    """A socket for the port and one for the port that browsers do not refuse."""
-    sockets = []
-    for port in dict.fromkeys((chosen.http_port, chosen.http_safe_port)):
-        try:
-            listener = socket.create_server((chosen.http_host, port), backlog=2048)
-        except OSError as exc:
-            raise SettingsRejected(
-                f"{chosen.http_host}:{port} can't be listened on: {exc.strerror}; set TOPCOINS_HTTP_PORT or"
-                " TOPCOINS_HTTP_SAFE_PORT to a free one, for example 16667"
-            ) from exc
-        # An answer's head and body are two writes: without this the second waits 40 ms for the first's ACK.
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sockets.append(listener)
-    return sockets
-
-
-class Server(uvicorn.Server):
-    """Lets the listeners of the stream go before it waits for running requests: theirs would never end."""
-
-    def __init__(self, config: uvicorn.Config, snapshot_stream: SnapshotStream) -> None:
-        super().__init__(config)
-        self._snapshot_stream = snapshot_stream
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End."""
-        self._snapshot_stream.end()
-        await super().shutdown(sockets)
-
-
-async def serve(chosen: Settings) -> None:
-    """Answer until told to stop; running requests finish."""
+async def run(chosen: Settings, descriptors: Sequence[str]) -> None:
+    """Answer in this process, or start and watch the workers that do."""
+    extras = read_extras(chosen)
+    if not descriptors and chosen.http_workers > 1:
+        await run_workers(chosen.http_workers, listen(chosen))
+        return
     store = open_store(chosen, utc_now)
-    further = extras(chosen)
-    snapshot_stream = SnapshotStream(store, [*OWN, *(series.name for series in further)], utc_now)
+    snapshot_stream = SnapshotStream(store, [*OWN, *(series.name for series in extras)], utc_now)
     app = create_app(
         store,
         clock=utc_now,
         max_skew=chosen.max_skew,
         max_age=chosen.max_age,
         spools=chosen.spool_dir,
-        extras=further,
+        extras=extras,
         snapshot_stream=snapshot_stream,
         notice=chosen.notice,
-        access=Access.of(chosen),
+        access=Access.of(chosen, chosen.http_workers),
     )
-    connections = Connections(chosen.http_connections, timer=time.monotonic)
-    config = uvicorn.Config(
-        app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=DRAIN_S, server_header=False,
-        http=connections.protocol(), ws="none", proxy_headers=bool(chosen.trusted_proxies),
-        forwarded_allow_ips=list(chosen.trusted_proxies),
-    )  # fmt: skip
-    sockets = listening(chosen)
-    at = [f"http://{name}:{port}" for name, port in (listener.getsockname()[:2] for listener in sockets)]
-    structlog.get_logger().info("answering", at=at)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, frame: None)  # uvicorn ends at these, then raises them again
-    watching = asyncio.create_task(connections.watch())
-    await Server(config, snapshot_stream).serve(sockets=sockets)
-    watching.cancel()
+    if descriptors:
+        sockets, lifeline = inherit(descriptors)
+        end_with_parent(lifeline)
+    else:
+        sockets = listen(chosen)
+    await serve(app, chosen, sockets, snapshot_stream)
     await store.close()
 
 
@@ -108,7 +68,7 @@ def main() -> None:
         chosen = settings.load(os.environ, "query_api")
         log.configure(chosen)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(serve(chosen))
+            runner.run(run(chosen, sys.argv[1:]))
     except SettingsRejected as exc:
         sys.exit(f"query_api: {exc}")
 

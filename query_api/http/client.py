@@ -1,25 +1,54 @@
-"""Who sends a request: what the limits per client count by."""
+"""Who a request comes from, for every limit that counts per client."""
 
-from ipaddress import IPv6Address, ip_address
+from collections.abc import Sequence
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address, ip_network
 
 from starlette.types import Scope
 
+IPV6_PREFIX = 48
+"""All addresses of one such IPv6 network count as one client: a site is given that many, and may use them all."""
 KEY_NAME = "topcoins.client"
 """Where access control puts the name of the key that a request carries, in its ASGI scope."""
+UNKNOWN = "unknown"
 
 
 def client_of(scope: Scope) -> str:
-    """The name of the request's key; without keys its address."""
-    return str(scope.get(KEY_NAME) or address_of(scope))
+    """The client's name when it has a key, else its address; of IPv6 its network."""
+    name = scope.get(KEY_NAME)
+    if name is not None:
+        return str(name)
+    client = scope.get("client")
+    return network_of(client[0]) if client else UNKNOWN
 
 
-def address_of(scope: Scope) -> str:
-    """The sender's address. Of IPv6 it is the /64 network: one sender has all of its addresses."""
-    host = (scope.get("client") or ("nobody", 0))[0]
+@lru_cache(4096)
+def network_of(host: str) -> str:
+    """The address, or the /48 network of an IPv6 address. Text that is not an address stays as it is."""
     try:
-        address = ip_address(host)
+        address = ip_address(host.partition("%")[0])
     except ValueError:
-        return str(host)
+        return host
     if not isinstance(address, IPv6Address):
         return str(address)
-    return str(address.ipv4_mapped or f"{IPv6Address(int(address) >> 64 << 64)}/64")
+    if address.ipv4_mapped:
+        return str(address.ipv4_mapped)
+    shift = 128 - IPV6_PREFIX
+    return f"{IPv6Address(int(address) >> shift << shift)}/{IPV6_PREFIX}"
+
+
+class Addresses:
+    """A set of addresses and networks, such as TRUSTED_PROXIES."""
+
+    def __init__(self, names: Sequence[str] = ()) -> None:
+        self._networks = [ip_network(name) for name in names]
+
+    def __contains__(self, host: str) -> bool:
+        if not self._networks:
+            return False
+        try:
+            address = ip_address(host.partition("%")[0])
+        except ValueError:
+            return False
+        mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+        return any((mapped or address) in network for network in self._networks)

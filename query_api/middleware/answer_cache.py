@@ -1,80 +1,103 @@
-"""Repeated questions of the same second answered from memory, before any routing."""
+"""Answers that stay the same until the end of the second, given again from memory before any routing.
 
-from collections.abc import MutableMapping
+Rules: exactly the same method, path, query, Accept and If-None-Match; only what a route marks by `keep_this_second`;
+within its second by a clock that is never set; bounded in bytes; headers are copied, so nobody changes them.
+It lies inside of access control and CORS, which decide for each caller anew.
+"""
+
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from cachetools import TLRUCache
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from lib.clock import Clock
-
-CACHE_UNTIL = "topcoins.cache_until"
-"""The scope entry by which a route says how long its answer stays the same: an aware datetime."""
-
-LARGEST = 4 * 2**20
-"""Bytes of one answer that is kept."""
-HELD = 32 * 2**20
-"""Bytes of all of them; those whose time is over go as the next one comes."""
+KEEP_FOR = "topcoins.keep_for"
+"""The scope entry with the seconds that an answer stays the same, counted from when its request arrived."""
+LARGEST_ANSWER = 4 * 2**20
+TOTAL_BYTES = 32 * 2**20
 OVERHEAD = 2048
-"""What an answer takes beside its body, so that many empty ones do not count as nothing."""
+"""Bytes that an answer takes beside its body and its request, so that many small ones do not count as nothing."""
+_DECIDING = (b"accept", b"if-none-match")
+
+
+def keep_this_second(scope: Scope, now: datetime) -> None:
+    """Mark an answer that is the same for every request of the second of `now`, when its request arrived."""
+    scope[KEEP_FOR] = 1 - now.microsecond / 1e6
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
-    messages: tuple[Message, ...]
-    until: datetime
-    route: Any
+class CachedAnswer:
+    """A whole answer. `route` is what it is counted under."""
+
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes
+    deadline: float
     size: int
+    route: Any
 
 
 class AnswerCache:
-    """An ASGI middleware that keeps whole answers, for as long as their route says they stay the same."""
+    """An ASGI middleware that gives an answer again as long as it stays the same."""
 
-    def __init__(self, app: ASGIApp, *, clock: Clock) -> None:
+    def __init__(self, app: ASGIApp, *, timer: Callable[[], float], total_bytes: int = TOTAL_BYTES) -> None:
         self._app = app
-        self._answers: MutableMapping[Any, _Answer] = TLRUCache(HELD, ttu=_until, timer=clock, getsizeof=_size)
+        self._timer = timer
+        self._total_bytes = total_bytes
+        self._answers: dict[Hashable, CachedAnswer] = {}
+        self.bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer from memory, or pass on and remember."""
+        """Answer from memory, or pass on and remember the answer."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        key = (scope["method"], scope["path"], scope["query_string"], _deciding_headers(scope))
-        kept = self._answers.get(key)
-        if kept:
-            scope["route"] = kept.route
-            for message in kept.messages:
-                await send(message)
+        deciding = tuple([header for header in scope["headers"] if header[0] in _DECIDING])
+        key = (scope["method"], scope["path"], scope["query_string"], deciding)
+        answer = self._answers.get(key)
+        if answer is None or answer.deadline <= self._timer():
+            await self._pass_on(key, scope, receive, send)
             return
-        await self._pass_on(key, scope, receive, send)
+        scope["route"] = answer.route
+        await send({"type": "http.response.start", "status": answer.status, "headers": list(answer.headers)})
+        await send({"type": "http.response.body", "body": answer.body})
 
-    async def _pass_on(self, key: object, scope: Scope, receive: Receive, send: Send) -> None:
-        messages: list[Message] = []
-        size = 0
+    async def _pass_on(self, key: Hashable, scope: Scope, receive: Receive, send: Send) -> None:
+        arrived = self._timer()
+        status, headers, chunks, size, complete = 0, (), list[bytes](), 0, False
 
         async def remember(message: Message) -> None:
-            nonlocal size
-            # Said before the first byte; a stream, which never ends, does not.
-            if CACHE_UNTIL in scope and size <= LARGEST:
-                messages.append(message)
-                size += len(message.get("body", b""))
+            nonlocal status, headers, size, complete
+            # A route marks its answer before the first byte; a stream, which never ends, is not marked.
+            if KEEP_FOR in scope and message["type"] == "http.response.start":
+                status, headers = message["status"], tuple(message["headers"])
+            elif KEEP_FOR in scope and size <= LARGEST_ANSWER:
+                chunks.append(message.get("body", b""))
+                size += len(chunks[-1])
+                complete = not message.get("more_body", False)
             await send(message)
 
         await self._app(scope, receive, remember)
-        until = scope.get(CACHE_UNTIL)
-        if until and size <= LARGEST:
-            self._answers[key] = _Answer(tuple(messages), until, scope.get("route"), size)
+        if complete and size <= LARGEST_ANSWER:
+            deadline = arrived + scope[KEEP_FOR]
+            whole = size + OVERHEAD + len(repr(key))
+            self._keep(key, CachedAnswer(status, headers, b"".join(chunks), deadline, whole, scope.get("route")))
 
+    def _keep(self, key: Hashable, answer: CachedAnswer) -> None:
+        """Add an answer. All of them expire within a second, in about the order they were added."""
+        now = self._timer()
+        self._drop(key)
+        if answer.deadline > now:
+            self._answers[key] = answer
+            self.bytes += answer.size
+        while self._answers:
+            oldest, first = next(iter(self._answers.items()))
+            if self.bytes <= self._total_bytes and first.deadline > now:
+                return
+            self._drop(oldest)
 
-def _until(key: object, answer: _Answer, now: datetime) -> datetime:
-    return answer.until
-
-
-def _size(answer: _Answer) -> int:
-    return answer.size + OVERHEAD
-
-
-def _deciding_headers(scope: Scope) -> tuple[tuple[bytes, bytes], ...]:
-    return tuple((name, value) for name, value in scope["headers"] if name in (b"accept", b"if-none-match"))
+    def _drop(self, key: Hashable) -> None:
+        answer = self._answers.pop(key, None)
+        if answer:
+            self.bytes -= answer.size

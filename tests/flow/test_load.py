@@ -63,7 +63,7 @@ def test_no_proxy_header_is_believed_unless_its_sender_is_named(stage):
     for api, codes in ((alone, [b"404", b"429", b"429"]), (behind, [b"404", b"404", b"429"])):
         api.answers("/healthz")
         heard = [
-            answered(api, f"GET / HTTP/1.1\r\nconnection: close\r\nx-forwarded-for: {who}\r\n\r\n")
+            answered(api, f"GET / HTTP/1.1\r\nhost: t\r\nconnection: close\r\nx-forwarded-for: {who}\r\n\r\n")
             for who in ("10.0.0.1", "10.0.0.2", "10.0.0.1")
         ]
         assert [answer.split()[1] for answer in heard] == codes
@@ -78,7 +78,7 @@ def test_a_clients_key_is_in_no_answer_log_file_or_process_list(stage):
     assert "nothing is stored yet" in top.err
     for header in (f"authorization: Bearer {KEY.key}", f"x-api-key: {KEY.key}", f"x-api-key: {wrong}"):
         for path in ("/", "/v1/status", "/metrics", f"/?key={KEY.key}", "/none"):
-            answer = answered(api, f"GET {path} HTTP/1.1\r\nconnection: close\r\n{header}\r\n\r\n")
+            answer = answered(api, f"GET {path} HTTP/1.1\r\nhost: t\r\nconnection: close\r\n{header}\r\n\r\n")
             assert (answer.split()[1] == b"401") == (wrong in header)
             if "?key=" not in path:
                 assert KEY.key[:-1].encode() not in answer

@@ -10,7 +10,7 @@ import pytest
 from lib.clock import isoformat, utc_now
 from lib.schema import PRICE
 from lib.store.sqlite import SqliteStore
-from query_api.__main__ import DRAIN_S
+from query_api.server import DRAIN_S
 from tests.flow.processes import Process, Stage, eventually, free_port, listens
 from tests.flow.writer import snapshot
 

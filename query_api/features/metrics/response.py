@@ -1,123 +1,84 @@
-"""What operators watch: requests by route and status, and the age of the newest ticks."""
+"""The status of the series as gauges."""
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import get_args
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from lib.ingest.missed import Cause
-from query_api.features.status.work import SeriesStatus, Status
-
-MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-GONE = 499
-"""Counted where the caller hung up before it was answered."""
-_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
-
+from query_api.status.report import SeriesStatus, Status
 
 _SERIES: Mapping[str, tuple[str, Callable[[SeriesStatus], float | None]]] = {
-    "newest_tick_timestamp_seconds": ("The newest tick", lambda one: one.tick.timestamp() if one.tick else None),
-    "newest_tick_age_seconds": ("Age of the newest tick", lambda one: one.age_s),
-    "snapshot_assets": ("Assets in the newest snapshot", lambda one: one.assets if one.tick else None),
-    "snapshot_rejected": ("Rows rejected in the newest tick", lambda one: one.rejected if one.tick else None),
+    "newest_tick_timestamp_seconds": (
+        "The newest tick",
+        lambda series: series.tick.timestamp() if series.tick else None,
+    ),
+    "newest_tick_age_seconds": ("Age of the newest tick", lambda series: series.age_s),
+    "snapshot_assets": ("Assets in the newest snapshot", lambda series: series.assets if series.tick else None),
+    "snapshot_rejected": ("Rows rejected in the newest tick", lambda series: series.rejected if series.tick else None),
     "missing_ticks_last_hour": (
         "Expected ticks not stored",
-        lambda one: one.expected_last_hour - one.stored_last_hour,
+        lambda series: series.expected_last_hour - series.stored_last_hour,
     ),
-    "spooled_snapshots": ("Snapshots that wait for the store", lambda one: one.spool.spooled if one.spool else None),
-    "dropped_snapshots": ("Snapshots never to be stored", lambda one: one.spool.dropped if one.spool else None),
-    "credits_left": ("Credits left of the source's key", lambda one: one.plan.left if one.plan else None),
+    "spooled_snapshots": (
+        "Snapshots that wait for the store",
+        lambda series: series.spool.spooled if series.spool else None,
+    ),
+    "dropped_snapshots": (
+        "Snapshots never to be stored",
+        lambda series: series.spool.dropped if series.spool else None,
+    ),
+    "credits_left": ("Credits left of the source's key", lambda series: series.plan.left if series.plan else None),
     "credits_last_until_timestamp_seconds": (
-        "When the credits run dry, where that is before their reset",
-        lambda one: one.plan.lasts_until.timestamp() if one.plan and one.plan.lasts_until else None,
+        "When the credits run out, if that is before their reset",
+        lambda series: series.plan.lasts_until.timestamp() if series.plan and series.plan.lasts_until else None,
     ),
 }
-"""The gauges of each series: what they are, and where the status has it."""
+"""The gauges of each series: their help, and their value in the status."""
 
 
-class Metrics:
-    """The API's own registry; nothing of it is global."""
+def status_exposition(status: Status | None, *, store_up: bool) -> bytes:
+    """The Prometheus text. Without a status there are no gauges of series, rather than old ones."""
+    registry = CollectorRegistry()
+    registry.register(_StatusCollector(status, store_up))
+    return generate_latest(registry)
 
-    def __init__(self) -> None:
-        self._registry = registry = CollectorRegistry()
-        self._requests = Counter("topcoins_http_requests", "Requests answered", ["route", "status"], registry=registry)
-        self._duration = Histogram(
-            "topcoins_http_duration_seconds",
-            "From request to the last byte",
-            ["route"],
-            buckets=_BUCKETS,
-            registry=registry,
-        )
-        self._up = Gauge("topcoins_store_up", "1 when the store answers", registry=registry)
-        self._gaps = Gauge(
-            "topcoins_gap_ticks_last_hour",
-            "Expected ticks not stored, by cause",
-            ["series", "cause"],
-            registry=registry,
-        )
-        self._disagreement = Gauge(
-            "topcoins_rank_disagreement",
-            "Part of the first places that the price source, by its own volumes, and the rank source do not share",
-            ["places"],
-            registry=registry,
-        )
-        self._series = {
-            name: Gauge(f"topcoins_{name}", told, ["series"], registry=registry) for name, (told, _) in _SERIES.items()
-        }
 
-    def count(self, route: str, status: int, seconds: float) -> None:
-        """One request answered."""
-        self._requests.labels(route, str(status)).inc()
-        self._duration.labels(route).observe(seconds)
+class _StatusCollector(Collector):
+    """Gauges made anew for each scrape, so that none outlives what it reports."""
 
-    def exposition(self, status: Status | None) -> bytes:
-        """The Prometheus text; `status` is None when the store can't answer: then nothing old is told."""
-        self._up.set(status is not None)
-        series = status.series if status else {}
-        for name, gauge in self._series.items():
-            gauge.clear()
-            for one, stands in series.items():
-                value = _SERIES[name][1](stands)
-                if value is not None:
-                    gauge.labels(one).set(value)
-        self._gaps.clear()
-        for one, stands in series.items():
+    def __init__(self, status: Status | None, store_up: bool) -> None:
+        self._status = status
+        self._store_up = store_up
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        yield GaugeMetricFamily("topcoins_store_up", "1 when the store answers", value=float(self._store_up))
+        series = self._status.series if self._status else {}
+        for name, (description, value_of) in _SERIES.items():
+            gauge = GaugeMetricFamily(f"topcoins_{name}", description, labels=["series"])
+            for label, status in series.items():
+                if (value := value_of(status)) is not None:
+                    gauge.add_metric([label], value)
+            yield gauge
+        yield self._gaps(series)
+        yield self._disagreement()
+
+    def _gaps(self, series: Mapping[str, SeriesStatus]) -> GaugeMetricFamily:
+        labels = ["series", "cause"]
+        gauge = GaugeMetricFamily("topcoins_gap_ticks_last_hour", "Expected ticks not stored, by cause", labels=labels)
+        for name, status in series.items():
             for cause in get_args(Cause):
-                self._gaps.labels(one, cause).set(stands.missing_last_hour.get(cause, 0))
-        self._disagreement.clear()
-        if status and status.rank_disagreement:
-            for places, unshared in status.rank_disagreement.unshared.items():
-                self._disagreement.labels(places).set(unshared)
-        return generate_latest(self._registry)
+                gauge.add_metric([name, cause], status.missing_last_hour.get(cause, 0))
+        return gauge
 
-
-class Counted:
-    """An ASGI middleware that counts every request under its route's template, so that labels stay few."""
-
-    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
-        self._app = app
-        self._metrics = metrics
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on, and count by what was answered."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        status = GONE
-        began = time.perf_counter()
-
-        async def watch(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        try:
-            await self._app(scope, receive, watch)
-        except Exception:
-            status = 500
-            raise
-        finally:
-            route = getattr(scope.get("route"), "path", None) or "other"
-            self._metrics.count(route, status, time.perf_counter() - began)
+    def _disagreement(self) -> GaugeMetricFamily:
+        description = (
+            "Part of the first places that the price source, by its own volumes, and the rank source do not share"
+        )
+        gauge = GaugeMetricFamily("topcoins_rank_disagreement", description, labels=["places"])
+        disagreement = self._status.rank_disagreement if self._status else None
+        for places, unshared in disagreement.unshared.items() if disagreement else ():
+            gauge.add_metric([places], unshared)
+        return gauge

@@ -16,7 +16,7 @@ from query_api.http.parameters import EPOCH, Instant, parse_bound
 from query_api.http.problems import EXAMPLES, BadRequest
 from query_api.http.responses import CACHEABLE_RESPONSES
 from query_api.http.routing import get_and_head
-from query_api.middleware.answer_cache import CACHE_UNTIL
+from query_api.middleware.answer_cache import keep_this_second
 from query_api.services import Services
 
 MOST = 500
@@ -67,7 +67,7 @@ def install(app: FastAPI, services: Services) -> None:
         stop = parse_bound(to, now, "to")
         start = max(stop - asked_span(span), EPOCH)
         found = await lines.of(asked_ids(ids), start, stop, points, ranks=ranks)
-        request.scope[CACHE_UNTIL] = now.replace(microsecond=0) + SECOND
+        keep_this_second(request.scope, now)
         body = found.model_dump_json(by_alias=True, exclude_none=True).encode()
         keep = HOUR_S if settled(stop, services, now) and None not in found.ticks else SOON_S
         headers = {"etag": strong_etag(body), "cache-control": f"public, max-age={keep}"}

@@ -1,7 +1,5 @@
 """`/` and `/v1/top`: the top list as of an instant."""
 
-from datetime import timedelta
-
 from fastapi import FastAPI, Query, Request
 from pydantic.json_schema import SkipJsonSchema
 from starlette.responses import JSONResponse, Response
@@ -26,12 +24,10 @@ from query_api.http.parameters import (
 )
 from query_api.http.responses import TOP_RESPONSES
 from query_api.http.routing import get_and_head
-from query_api.middleware.answer_cache import CACHE_UNTIL
+from query_api.middleware.answer_cache import keep_this_second
 from query_api.page import Page
 from query_api.page.route import document
 from query_api.services import Services
-
-SECOND = timedelta(seconds=1)
 
 
 def install(app: FastAPI, services: Services, page: Page) -> None:
@@ -78,7 +74,7 @@ def install(app: FastAPI, services: Services, page: Page) -> None:
             known_at=question.known_at,
             filters=filters,
         )
-        request.scope[CACHE_UNTIL] = now.replace(microsecond=0) + SECOND
+        keep_this_second(request.scope, now)
         return await reply(request, question, found, now)
 
     for path, name, responses in (("/", "top", ROOT_RESPONSES), ("/v1/top", "top_v1", TOP_RESPONSES)):

@@ -171,7 +171,8 @@ def stocked(clock: FakeClock) -> CountingStore:
 @asynccontextmanager
 async def calling(store: Store, clock: FakeClock, **options: Any) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the API over a store, in process."""
-    app = create_app(store, clock=clock, **{"max_skew": MINUTE, "max_age": MAX_AGE, "spools": NO_SPOOLS, **options})
+    given = {"max_skew": MINUTE, "max_age": MAX_AGE, "spools": NO_SPOOLS, "timer": lambda: clock().timestamp()}
+    app = create_app(store, clock=clock, **{**given, **options})
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://topcoins") as client:
         yield client

@@ -1,83 +1,155 @@
-"""Answers kept for their time: given again while it lasts, and no longer held once it is over."""
+"""Answers given again while they stay the same, and no longer in memory once they do not."""
 
 import gc
 import weakref
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from query_api.middleware.answer_cache import CACHE_UNTIL, LARGEST, AnswerCache
-from tests.fakes import NOON, FakeClock
+from query_api.middleware.answer_cache import LARGEST_ANSWER, AnswerCache, keep_this_second
+from tests.fakes import NOON
 
-SECOND = timedelta(seconds=1)
+NOW = NOON + timedelta(milliseconds=250)
+
+
+class Timer:
+    """Seconds that pass only when they are moved."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
 class Route:
-    """Stands for a route; it is held with each kept answer."""
+    """Stands for a route; it is in memory with each cached answer."""
 
 
 class App:
-    """Counts its answers, which stay the same for a second."""
+    """Counts its answers; each is the same until the end of the second of `now`."""
 
-    def __init__(self, clock: FakeClock, body: bytes = b"body", *, fresh: bool = True) -> None:
+    def __init__(self, body: bytes = b"body", *, now: datetime | None = NOW) -> None:
         self.answered = 0
         self.routes: list[Any] = []
-        self._clock = clock
         self._body = body
-        self._fresh = fresh
+        self.now = now
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.answered += 1
         scope["route"] = route = Route()
         self.routes.append(weakref.ref(route))
-        if self._fresh:
-            scope[CACHE_UNTIL] = self._clock() + SECOND
-        await Response(self._body)(scope, receive, send)
+        if self.now:
+            keep_this_second(scope, self.now)
+        await Response(self._body, headers={"vary": "Accept"})(scope, receive, send)
 
 
-async def ask(warm: AnswerCache, query: bytes = b"") -> bytes:
-    body = b""
+async def ask(app: ASGIApp, query: bytes = b"", method: str = "GET", **headers: str) -> tuple[bytes, dict[str, str]]:
+    body, received = b"", dict[str, str]()
 
     async def send(message: Any) -> None:
         nonlocal body
         body += message.get("body", b"")
+        received.update({name.decode(): value.decode() for name, value in message.get("headers", ())})
 
-    scope = {"type": "http", "method": "GET", "path": "/", "query_string": query, "headers": []}
-    await warm(scope, None, send)  # type: ignore[arg-type]
-    return body
+    raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    scope = {"type": "http", "method": method, "path": "/", "query_string": query, "headers": raw}
+    await app(scope, None, send)  # type: ignore[arg-type]
+    return body, received
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock(NOON)
+def timer() -> Timer:
+    return Timer()
 
 
-async def test_the_same_question_is_answered_once_in_its_time(clock):
-    warm = AnswerCache(app := App(clock), clock=clock)
-    assert [await ask(warm) for _ in range(3)] == [b"body"] * 3
-    await ask(warm, b"limit=1")
+async def test_the_same_request_is_answered_once_until_the_end_of_its_second(timer):
+    cache = AnswerCache(app := App(), timer=timer)
+    assert [(await ask(cache))[0] for _ in range(3)] == [b"body"] * 3
+    assert app.answered == 1
+    timer.now += 0.749
+    await ask(cache)
+    assert app.answered == 1
+    timer.now += 0.001
+    await ask(cache)
     assert app.answered == 2
-    clock.move(seconds=1)
-    await ask(warm)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"query": b"limit=1"},
+        {"method": "HEAD"},
+        {"accept": "text/csv"},
+        {"if_none_match": '"a"'},
+        {"accept": "text/csv", "if_none_match": '"a"'},
+    ],
+)
+async def test_a_request_that_differs_in_what_decides_is_another_one(timer, other):
+    cache = AnswerCache(app := App(), timer=timer)
+    await ask(cache)
+    await ask(cache, **other)
+    await ask(cache, **other, user_agent="x")
+    assert app.answered == 2
+
+
+@pytest.mark.parametrize("step", [timedelta(days=-400), timedelta(days=400)])
+async def test_a_clock_that_is_set_neither_freezes_nor_loses_an_answer(timer, step):
+    cache = AnswerCache(app := App(), timer=timer)
+    await ask(cache)
+    app.now = NOW + step
+    timer.now += 0.5
+    await ask(cache)
+    assert app.answered == 1
+    timer.now += 0.5
+    await ask(cache)
+    timer.now += 0.75
+    await ask(cache)
     assert app.answered == 3
 
 
-async def test_answers_whose_time_is_over_are_not_held(clock):
-    warm = AnswerCache(app := App(clock), clock=clock)
+async def test_an_answer_whose_time_is_over_leaves_memory(timer):
+    cache = AnswerCache(app := App(), timer=timer)
     for number in range(50):
-        await ask(warm, str(number).encode())
-    clock.move(seconds=1)
-    await ask(warm, b"one more")
+        await ask(cache, str(number).encode())
+    timer.now += 1
+    await ask(cache, b"one more")
     gc.collect()
     assert [route() is None for route in app.routes] == [True] * 50 + [False]
 
 
-@pytest.mark.parametrize("kind", [{"body": bytes(LARGEST + 1)}, {"fresh": False}])
-async def test_what_is_too_large_or_has_no_time_is_not_kept(clock, kind):
-    warm = AnswerCache(app := App(clock, **kind), clock=clock)
-    await ask(warm)
-    await ask(warm)
+async def test_all_answers_together_have_a_bound_in_bytes(timer):
+    cache = AnswerCache(app := App(bytes(1000)), timer=timer, total_bytes=50_000)
+    for number in range(100):
+        await ask(cache, b"%d&" % number + bytes(1000))
+        assert cache.bytes <= 50_000
+    await ask(cache, b"99&" + bytes(1000))
+    assert app.answered == 100
+    await ask(cache, b"0&" + bytes(1000))
+    assert app.answered == 101
+
+
+@pytest.mark.parametrize("kind", [{"body": bytes(LARGEST_ANSWER + 1)}, {"now": None}])
+async def test_an_answer_that_is_too_large_or_not_marked_is_not_cached(timer, kind):
+    cache = AnswerCache(app := App(**kind), timer=timer)
+    await ask(cache)
+    await ask(cache)
     assert app.answered == 2
+    assert cache.bytes == 0
+
+
+async def test_the_headers_of_a_cached_answer_never_change(timer):
+    cache = AnswerCache(App(), timer=timer)
+    site = CORSMiddleware(cache, allow_origins=["https://named.example"])
+    for _ in range(20):
+        _, named = await ask(site, origin="https://named.example")
+        assert named["access-control-allow-origin"] == "https://named.example"
+        assert named["vary"] == "Accept, Origin"
+    _, other = await ask(site, origin="https://other.example")
+    assert "access-control-allow-origin" not in other
+    _, own = await ask(cache)
+    assert own["vary"] == "Accept"

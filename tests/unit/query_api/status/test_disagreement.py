@@ -8,7 +8,7 @@ import pytest
 
 from lib.snapshot import Snapshot
 from query_api.asof.top_list import TopListFinder
-from query_api.features.status.disagreement import Disagreements
+from query_api.status.disagreement import Disagreements
 from tests.fakes import FakeClock
 from tests.unit.query_api.market import (
     MAX_AGE,

@@ -1,6 +1,6 @@
-"""How far two sources disagree about the ranks: the price source has its own volumes, and with them its own places.
+"""How much the ranks of two sources differ: the price source has volumes of its own, and so ranks of its own.
 
-Nothing more is asked of either: each snapshot's tiers say which assets its source has among the first 100, 250, ...
+This costs no request to a source: each snapshot's tiers name the assets among its source's first 100, 250, ...
 """
 
 from datetime import datetime
@@ -16,7 +16,7 @@ PLACES = TIER_PLACES[:4]
 
 
 class RankDisagreement(BaseModel):
-    """The part of the first 100, 250, 500 and 1000 places that the two sources do not share: 0 when they agree."""
+    """The part of the first 100, 250, 500 and 1000 places that the two sources do not share: 0 if they agree."""
 
     price_source: str
     rank_source: str
@@ -26,20 +26,20 @@ class RankDisagreement(BaseModel):
 
 
 class Disagreements:
-    """Reckons each pair of snapshots once."""
+    """Computes the disagreement of each pair of snapshots once."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._pair: Pair | None = None
-        self._told: RankDisagreement | None = None
+        self._newest: RankDisagreement | None = None
 
     async def of(self, top: TopList) -> RankDisagreement | None:
-        """How far the sources of a list's snapshots disagree; None where one source is both."""
+        """The disagreement between the sources of a list's two snapshots; None if one source gave both."""
         pair = top.pair
         if pair.price.source == pair.rank.source:
             return None
         if pair != self._pair:
-            self._told = RankDisagreement(
+            self._newest = RankDisagreement(
                 price_source=pair.price.source,
                 rank_source=pair.rank.source,
                 price_time=pair.price.tick,
@@ -47,17 +47,17 @@ class Disagreements:
                 unshared=await self._unshared(top),
             )
             self._pair = pair
-        return self._told
+        return self._newest
 
     async def _unshared(self, top: TopList) -> dict[str, float]:
         pair, resolution = top.pair, top.resolution
         tiers = range(len(PLACES))
         price = await self._store.rows(PRICE, pair.price.tick, tiers=tiers, fields=["usd"], resolution=resolution)
         rank = await self._store.rows(VOLUME_RANK, pair.rank.tick, tiers=tiers, fields=["rank"], resolution=resolution)
-        told = {}
+        unshared = {}
         for tier, places in enumerate(PLACES):
             if places > min(pair.price.assets, pair.rank.assets):
                 break
-            ones, others = (set(rows.filter(rows[TIER] <= tier)[ID]) for rows in (price, rank))
-            told[str(places)] = round(1 - len(ones & others) / places, 4)
-        return told
+            by_price, by_rank = (set(rows.filter(rows[TIER] <= tier)[ID]) for rows in (price, rank))
+            unshared[str(places)] = round(1 - len(by_price & by_rank) / places, 4)
+        return unshared

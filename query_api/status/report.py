@@ -1,6 +1,7 @@
-"""How each series stands: its newest tick, and the last hour's expected against stored ticks."""
+"""The status of each series: its newest tick, its spool and credits, and the last hour's expected and stored ticks."""
 
 import asyncio
+import os
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,7 +15,7 @@ from lib.ingest.spool_folder import counted
 from lib.snapshot import next_tick
 from lib.store import Store
 from lib.version import VERSION
-from query_api.features.status.disagreement import RankDisagreement
+from query_api.status.disagreement import RankDisagreement
 
 HOUR = timedelta(hours=1)
 INTERVALS = 3
@@ -22,7 +23,7 @@ INTERVALS = 3
 
 
 class SpoolStatus(BaseModel):
-    """What became of the snapshots that passed the gate: fetched = stored + spooled + dropped."""
+    """Where the snapshots are that passed the gate: fetched = stored + spooled + dropped."""
 
     fetched: int
     stored: int
@@ -32,7 +33,7 @@ class SpoolStatus(BaseModel):
 
 
 class CreditStatus(BaseModel):
-    """What is left of the source's key as its planner saw it, and until when it lasts; null: beyond the reset."""
+    """The credits left of the source's key at `told_at`, and how long they last; null: until the reset or longer."""
 
     source: str
     left: float
@@ -45,10 +46,10 @@ class CreditStatus(BaseModel):
 
 
 class SeriesStatus(BaseModel):
-    """One series. Without a snapshot `tick` is null. A tick is expected once its slot and one interval are past.
+    """One series. `tick` is null before the first snapshot. A tick is expected one interval after its slot.
 
-    `missing_last_hour` counts those without a snapshot by cause, as /v1/gaps does.
-    `spool` and `plan` are null where the ingestor's spool folder can't be seen from here.
+    `missing_last_hour` counts the expected ticks without a snapshot by cause, as /v1/gaps does.
+    `spool` and `plan` are null if query_api can't read the ingestor's spool folder.
     """
 
     tick: datetime | None
@@ -71,9 +72,9 @@ class SeriesStatus(BaseModel):
 
 
 class Status(BaseModel):
-    """How the stack stands, as the store shows it, and what its operator has to say (`notice`).
+    """The status of every series, and the operator's `notice`.
 
-    `rank_disagreement` is null where one source is both, or no snapshots of both are near.
+    `rank_disagreement` is null if one source gives both series, or if there is no recent pair of snapshots.
     """
 
     now: datetime
@@ -83,18 +84,18 @@ class Status(BaseModel):
     rank_disagreement: RankDisagreement | None = None
 
 
-async def status(store: Store, series: Sequence[str], now: datetime, *, spools: Path, notice: str) -> Status:
+async def read_status(store: Store, series: Sequence[str], now: datetime, *, spools: Path, notice: str) -> Status:
     """The status of each series at `now`; `spools` is the folder of the ingestors' spools."""
-    found = await asyncio.gather(*(_series(store, name, now, spools / name) for name in series))
+    each = await asyncio.gather(*(_read_series(store, name, now, spools / name) for name in series))
     return Status(
         now=now.replace(microsecond=0),
         version=VERSION,
         notice=notice or None,
-        series=dict(zip(series, found, strict=True)),
+        series=dict(zip(series, each, strict=True)),
     )
 
 
-async def _series(store: Store, name: str, now: datetime, folder: Path) -> SeriesStatus:
+async def _read_series(store: Store, name: str, now: datetime, folder: Path) -> SeriesStatus:
     live = await store.newest_tick(name, now)
     start = now - max(HOUR, INTERVALS * live.interval if live else HOUR)
     newest, first, markers, hour, spool, plan = await asyncio.gather(
@@ -102,8 +103,8 @@ async def _series(store: Store, name: str, now: datetime, folder: Path) -> Serie
         store.first(name),
         store.markers(now - HOUR, now, series=name),
         find_gaps(store, name, start, now, now=now, folder=folder),
-        asyncio.to_thread(_spool, folder),
-        asyncio.to_thread(_plan, folder),
+        asyncio.to_thread(_read_spool, folder),
+        asyncio.to_thread(_read_plan, folder),
     )
     return SeriesStatus(
         tick=newest.tick if newest else None,
@@ -126,10 +127,14 @@ async def _series(store: Store, name: str, now: datetime, folder: Path) -> Serie
     )
 
 
-def _spool(folder: Path) -> SpoolStatus | None:
-    if not folder.is_dir():
+def _read_spool(folder: Path) -> SpoolStatus | None:
+    # Listing a folder without the right to it finds no files: the counts would be wrong, not missing.
+    if not os.access(folder, os.R_OK | os.X_OK):
         return None
-    counts = counted(folder)
+    try:
+        counts = counted(folder)
+    except OSError:
+        return None
     return SpoolStatus(
         fetched=counts.fetched,
         stored=counts.stored,
@@ -139,7 +144,7 @@ def _spool(folder: Path) -> SpoolStatus | None:
     )
 
 
-def _plan(folder: Path) -> CreditStatus | None:
+def _read_plan(folder: Path) -> CreditStatus | None:
     try:
         return CreditStatus.model_validate_json((folder / PLAN_FILE).read_bytes())
     except (OSError, ValidationError):

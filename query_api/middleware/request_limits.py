@@ -1,0 +1,76 @@
+"""Requests that are refused for their form alone, and the end of work for a caller that hangs up."""
+
+import asyncio
+import re
+from functools import lru_cache
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from query_api.http.problems import problem
+from query_api.middleware.connection import CONNECTION
+from query_api.middleware.security_headers import SecurityHeaders
+
+URL_BYTES = 16 * 2**10
+HEAD_BYTES = 32 * 2**10
+HEADERS = 100
+BODY_BYTES = 64 * 2**10
+"""Of a body that nobody asked for: so much is read and thrown away."""
+_HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
+
+
+class RequestLimits:
+    """An ASGI middleware that ties each request to its connection."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on what has the right form."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        app = refusal(scope) or self._app
+        connection = CONNECTION.get()
+        if connection is None:
+            await app(scope, receive, send)
+            return
+        if connection.is_closing:
+            return
+        connection.begin(asyncio.current_task())
+        try:
+            await app(scope, receive, send)
+        except asyncio.CancelledError:
+            if not connection.lost:
+                raise
+        finally:
+            connection.end()
+
+
+def refusal(scope: Scope) -> ASGIApp | None:
+    """The answer to a request whose form is wrong."""
+    hosts, length, body = 0, 0, b""
+    headers = scope["headers"]
+    for name, value in headers:
+        length += len(name) + len(value)
+        if name == b"host":
+            hosts += 1 if _is_host(value) else 2
+        elif name == b"content-length":
+            body = value
+    if hosts != 1 and (hosts or scope["http_version"] == "1.1"):
+        return _refused(400, "Host: must be there once, with a host name or an address")
+    if len(scope.get("raw_path", b"")) + len(scope["query_string"]) > URL_BYTES:
+        return _refused(414, f"the address is longer than {URL_BYTES} bytes")
+    if length > HEAD_BYTES or len(headers) > HEADERS:
+        return _refused(431, f"the head has more than {HEAD_BYTES} bytes, or more than {HEADERS} headers")
+    if body and not (body.isdigit() and int(body[:20]) <= BODY_BYTES):
+        return _refused(413, "nothing here takes a body")
+    return None
+
+
+@lru_cache(256)
+def _is_host(value: bytes) -> bool:
+    return _HOST.fullmatch(value) is not None
+
+
+def _refused(status: int, why: str) -> ASGIApp:
+    return SecurityHeaders(problem(status, why, headers={"connection": "close"}))

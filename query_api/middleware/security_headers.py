@@ -1,0 +1,54 @@
+"""Response headers that limit what a browser does with an answer."""
+
+from collections.abc import Iterable
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+Header = tuple[bytes, bytes]
+
+POLICY = b"content-security-policy"
+DATA_POLICY = b"default-src 'none'; frame-ancestors 'none'"
+DOCUMENTATION_POLICY = (
+    b"default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:;"
+    b" font-src 'self'; connect-src 'self'; worker-src blob:; base-uri 'none'; form-action 'none';"
+    b" frame-ancestors 'none'"
+)
+"""For the API's documentation, whose pages start themselves by an inline script. Our own page sets its own policy."""
+EVERY_ANSWER = ((b"x-content-type-options", b"nosniff"), (b"cross-origin-resource-policy", b"same-origin"))
+EVERY_PAGE = ((b"referrer-policy", b"no-referrer"), (b"x-frame-options", b"DENY"))
+"""Only HTML has links to follow; other answers are kept out of frames by their policy."""
+
+
+class SecurityHeaders:
+    """Adds the headers that an answer does not set itself.
+
+    `private` keeps answers out of shared caches, which would give them to callers without a key.
+    """
+
+    def __init__(self, app: ASGIApp, *, private: bool = False) -> None:
+        self._app = app
+        self._private = private
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on, with more headers."""
+
+        async def add(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": with_security_headers(message.get("headers", ()), self._private)}
+            await send(message)
+
+        await self._app(scope, receive, add if scope["type"] == "http" else send)
+
+
+def with_security_headers(headers: Iterable[Header], private: bool = False) -> list[Header]:
+    """The headers of an answer, and those it lacks."""
+    own = dict(headers)
+    is_page = own.get(b"content-type", b"").startswith(b"text/html")
+    policy = (POLICY, DOCUMENTATION_POLICY if is_page else DATA_POLICY)
+    added = [*EVERY_ANSWER, *(EVERY_PAGE if is_page else ()), policy]
+    missing = [header for header in added if header[0] not in own]
+    return [*(_as_private(*header) if private else header for header in headers), *missing]
+
+
+def _as_private(name: bytes, value: bytes) -> Header:
+    return name, value.replace(b"public", b"private") if name == b"cache-control" else value

@@ -1,0 +1,122 @@
+"""The HTTP server: its sockets, its limits, its orderly end."""
+
+import asyncio
+import logging
+import resource
+import signal
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import structlog
+import uvicorn
+from starlette.types import ASGIApp
+
+from lib.errors import SettingsRejected
+from lib.settings import Settings
+from query_api.features.stream.work import SnapshotStream
+from query_api.http.client import Addresses
+from query_api.middleware.connection import connection_factory
+from query_api.middleware.connection_limits import ConnectionLimits
+from query_api.middleware.request_limits import RequestLimits
+
+DRAIN_S = 10
+OTHER_FILES = 128
+"""Open files beside connections: the store's, the log's, and those of libraries."""
+_FAULTS_OF_CALLERS = (
+    "Invalid HTTP request received.",
+    "Unsupported upgrade request.",
+    "No supported WebSocket library detected.",
+    "ASGI callable returned without starting response.",
+)
+"""What uvicorn logs for each bad request, and for a caller that hangs up: not worth a line each."""
+
+log = structlog.get_logger()
+
+
+def listen(settings: Settings) -> list[socket.socket]:
+    """A socket for the port, and one for the port that browsers do not refuse."""
+    sockets = []
+    for port in dict.fromkeys((settings.http_port, settings.http_safe_port)):
+        try:
+            listener = socket.create_server((settings.http_host, port), backlog=2048)
+        except OSError as exc:
+            raise SettingsRejected(
+                f"{settings.http_host}:{port} can't be listened on: {exc.strerror}; set TOPCOINS_HTTP_PORT or"
+                " TOPCOINS_HTTP_SAFE_PORT to a free one, for example 16667"
+            ) from exc
+        # An answer's head and body are two writes: without this the second waits 40 ms for the first's ACK.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sockets.append(listener)
+    addresses = [f"http://{name}:{port}" for name, port in (listener.getsockname()[:2] for listener in sockets)]
+    log.info("answering", at=addresses)
+    return sockets
+
+
+def affordable_connections(wanted: int, open_files: int) -> int:
+    """As many connections as wanted, unless the limit of open files is lower; that is logged."""
+    affordable = max(open_files - OTHER_FILES, 1)
+    if wanted <= affordable:
+        return wanted
+    log.warning(
+        "HTTP_CONNECTIONS is above the limit of open files: fewer connections are accepted",
+        http_connections=wanted, open_files=open_files, connections=affordable, raise_it="ulimit -n",
+    )  # fmt: skip
+    return affordable
+
+
+def raise_open_files() -> int:
+    """Raise this process's limit of open files as far as it may go; returns it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+@contextmanager
+def ignore_faults_of_callers() -> Iterator[None]:
+    """Keep what callers do wrong out of the log: anybody could fill it."""
+
+    def is_ours(record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith(_FAULTS_OF_CALLERS)
+
+    logger = logging.getLogger("uvicorn.error")
+    logger.addFilter(is_ours)
+    yield
+    logger.removeFilter(is_ours)
+
+
+class Server(uvicorn.Server):
+    """Ends the streams before it waits for running requests: those of listeners would never end."""
+
+    def __init__(self, config: uvicorn.Config, snapshot_stream: SnapshotStream) -> None:
+        super().__init__(config)
+        self._snapshot_stream = snapshot_stream
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop."""
+        self._snapshot_stream.end()
+        await super().shutdown(sockets)
+
+
+async def serve(
+    app: ASGIApp, settings: Settings, sockets: Sequence[socket.socket], snapshot_stream: SnapshotStream
+) -> None:
+    """Answer until SIGTERM or SIGINT; running requests finish."""
+    limits = ConnectionLimits(
+        affordable_connections(-(-settings.http_connections // settings.http_workers), raise_open_files()),
+        timer=time.monotonic,
+        is_proxy=Addresses(settings.trusted_proxies).__contains__,
+    )
+    config = uvicorn.Config(
+        RequestLimits(app), log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=DRAIN_S,
+        server_header=False,
+        http=connection_factory(limits), ws="none", proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=list(settings.trusted_proxies),
+    )  # fmt: skip
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, frame: None)  # uvicorn ends at these, then raises them again
+    sweeping = asyncio.create_task(limits.sweep_forever())
+    with ignore_faults_of_callers():
+        await Server(config, snapshot_stream).serve(sockets=list(sockets))
+    sweeping.cancel()

@@ -1,0 +1,1 @@
+"""How each series is doing: what both /v1/status and /metrics report."""

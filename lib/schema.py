@@ -88,6 +88,9 @@ MARKER_UNITS = {
     "unchanged": "1 when the upstream's values are those of the tick before",
     "backfilled": "1 when written later than its time",
     "stored_at": "epoch seconds when the store got it: from then on it was known",
+    "withdrawn_at": "epoch seconds from which the tick no longer answers",
+    "restored_at": "epoch seconds from which a withdrawn tick answers again; 0 is none",
+    "withdrawn_why": "text: the reason of the withdrawal",
     "ids": "text: the ids of the snapshot's assets, packed",
     "hash": "text: of the snapshot's content, the same in either store",
 }

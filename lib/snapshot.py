@@ -1,4 +1,4 @@
-"""What the gate lets through and what the stores keep: snapshots and their markers."""
+"""Snapshots and their markers: what the gate admits and the stores hold."""
 
 import base64
 import hashlib
@@ -24,11 +24,10 @@ HOUR = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """The point that says a snapshot is complete. Written last; readers trust nothing without it.
+    """The record that says a snapshot is complete. It is written last; readers trust only snapshots that have one.
 
-    `ids` names the snapshot's members in a few bytes, so that two snapshots can be matched, and a row that
-    does not belong told, without reading either. `hash` is `content_hash`'s, empty in the markers of before there was
-    one. `stored_at` is the store's to say; None until it has the snapshot.
+    `ids` are the packed ids of the snapshot's assets. `hash` is `content_hash`; old markers have none. `stored_at` is
+    None until a store has the snapshot. A withdrawal changes the last three fields and nothing else.
     """
 
     series: str
@@ -46,15 +45,30 @@ class Marker:
     ids: str
     hash: str = ""
     stored_at: datetime | None = None
+    withdrawn_at: datetime | None = None
+    restored_at: datetime | None = None
+    withdrawn_why: str | None = None
 
     @property
-    def known_since(self) -> datetime:
-        """When an answer could first stand on it. Markers of before `stored_at` were stored once fetched."""
+    def visible_since(self) -> datetime:
+        """The first instant at which a reader could see it. Old markers have no `stored_at`: the end of the fetch."""
         return self.stored_at or self.observed_at + self.duration
 
-    def stamped(self, now: datetime) -> "Marker":
-        """As the store keeps it: known since `now`, unless it says since when."""
+    def with_stored_at(self, now: datetime) -> "Marker":
+        """A copy with `stored_at` set to `now`, if it was not set already."""
         return self if self.stored_at else replace(self, stored_at=now)
+
+    def is_withdrawn(self, known_at: datetime | None = None) -> bool:
+        """Whether the tick was withdrawn, and not restored, at `known_at`; by default now."""
+        return _reached(self.withdrawn_at, known_at) and not _reached(self.restored_at, known_at)
+
+    def withdrawn(self, now: datetime, why: str) -> "Marker":
+        """A copy withdrawn from `now` on; the same marker if it is withdrawn already."""
+        return self if self.is_withdrawn() else replace(self, withdrawn_at=now, restored_at=None, withdrawn_why=why)
+
+    def restored(self, now: datetime) -> "Marker":
+        """A copy that answers again from `now` on; the same marker if it is not withdrawn."""
+        return replace(self, restored_at=now) if self.is_withdrawn() else self
 
 
 class StoredTick(NamedTuple):
@@ -79,9 +93,13 @@ class Snapshot:
         return self.marker.tick
 
 
-def known(markers: Iterable[Marker], at: datetime | None) -> list[Marker]:
-    """Those an answer could stand on at an instant; all without one."""
-    return [marker for marker in markers if at is None or marker.known_since <= at]
+def visible_at(markers: Iterable[Marker], at: datetime | None) -> list[Marker]:
+    """The markers that a reader could see at an instant, withdrawn or not; all without an instant."""
+    return [marker for marker in markers if at is None or marker.visible_since <= at]
+
+
+def _reached(at: datetime | None, known_at: datetime | None) -> bool:
+    return at is not None and (known_at is None or at <= known_at)
 
 
 def first_ticks_of_hours(ticks: Iterable[StoredTick]) -> list[StoredTick]:
@@ -93,7 +111,7 @@ def first_ticks_of_hours(ticks: Iterable[StoredTick]) -> list[StoredTick]:
 
 
 def first_of_hours(markers: Iterable[Marker]) -> list[Marker]:
-    """Of markers, oldest first, the first of each series and hour."""
+    """The first marker of each series and hour. `markers` come oldest first."""
     firsts: dict[tuple[str, datetime], Marker] = {}
     for marker in markers:
         firsts.setdefault((marker.series, slot(marker.tick, HOUR)), marker)
@@ -101,40 +119,40 @@ def first_of_hours(markers: Iterable[Marker]) -> list[Marker]:
 
 
 def by_volume(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows in the order of their places: the largest volume first, of equal ones the lowest id, last those without."""
+    """Rows by volume, the largest first; equal volumes by id; rows without a volume last."""
     return rows.sort([VOLUME, schema.ID], descending=[True, False], nulls_last=True, maintain_order=True)
 
 
 def content_hash(series: str, source: str, tick: datetime, rows: pl.DataFrame) -> str:
-    """What a snapshot says, in 32 hexadecimal digits: the same in either store, or in a file.
+    """A hash of a snapshot's content as 32 hexadecimal digits: equal in both stores and in files.
 
-    A column without a value is left out, so that a series may gain fields and what was hashed stays what it is.
+    A column without a value does not count: a series may gain fields, and the hashes of old snapshots stay.
     """
-    said = hashlib.blake2b(orjson.dumps([series, source, int(tick.timestamp())]), digest_size=16)
+    digest = hashlib.blake2b(orjson.dumps([series, source, int(tick.timestamp())]), digest_size=16)
     for name in sorted(rows.columns):
         if rows[name].null_count() < len(rows):
-            said.update(orjson.dumps([name, rows[name].to_list()]))
-    return said.hexdigest()
+            digest.update(orjson.dumps([name, rows[name].to_list()]))
+    return digest.hexdigest()
 
 
 def pack_ids(ids: pl.Series) -> str:
-    """A set of ids as text: the compressed distances between them, about a byte for each asset of a listing."""
-    distances = np.diff(np.unique(ids.to_numpy()), prepend=0).astype("<u4")
-    # All low bytes first, then the next ones: the long runs of zeros compress to nothing.
-    planes = distances.view(np.uint8).reshape(-1, 4).T.tobytes()
+    """A set of ids as text: the compressed differences between them, about one byte an asset."""
+    differences = np.diff(np.unique(ids.to_numpy()), prepend=0).astype("<u4")
+    # All low bytes first, then the next ones: long runs of zeros compress well.
+    planes = differences.view(np.uint8).reshape(-1, 4).T.tobytes()
     return base64.b64encode(zlib.compress(planes)).decode("ascii")
 
 
 def unpack_ids(text: str) -> NDArray[np.int64]:
-    """The ids `pack_ids` packed, ascending; StoreMalformed for any other text."""
+    """The ids that `pack_ids` packed, ascending. Raises StoreMalformed for any other text."""
     try:
         planes = np.frombuffer(zlib.decompress(base64.b64decode(text, validate=True)), dtype=np.uint8)
-        distances = np.ascontiguousarray(planes.reshape(4, -1).T).view("<u4").ravel()
+        differences = np.ascontiguousarray(planes.reshape(4, -1).T).view("<u4").ravel()
     except (ValueError, zlib.error) as exc:
-        raise StoreMalformed(f"a marker's ids can't be read: {exc}") from exc
-    return np.cumsum(distances, dtype=np.int64)
+        raise StoreMalformed(f"the ids of a marker cannot be read: {exc}") from exc
+    return np.cumsum(differences, dtype=np.int64)
 
 
 def next_tick(marker: Marker) -> datetime:
-    """The slot after a marker's."""
+    """The next expected tick after a marker's."""
     return slot(marker.tick, marker.interval) + marker.interval

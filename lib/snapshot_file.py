@@ -1,4 +1,4 @@
-"""A snapshot as a file, with a digest: what the spool and the backup write."""
+"""A snapshot as a file with a digest. The spool and the backup write these."""
 
 import hashlib
 import io
@@ -18,23 +18,17 @@ from lib.schema import OWN, Series
 from lib.snapshot import Marker, Snapshot
 
 ENDING = ".snapshot"
-
-
 PART = ".part"
-
-
 VERSION = 1
-
-
 _MARKER = TypeAdapter(Marker)
 
 
-class Damaged(Exception):
-    """A spool file that is not what was written."""
+class DamagedFile(Exception):
+    """The file does not hold what was written."""
 
 
 def write_whole(path: Path, body: bytes) -> None:
-    """All of the file or nothing of it, on disk when this returns."""
+    """Write a file, all of it or nothing. It is on disk when this returns."""
     part = path.with_name(path.name + PART)
     try:
         with part.open("wb") as file:
@@ -44,7 +38,7 @@ def write_whole(path: Path, body: bytes) -> None:
         part.rename(path)
     except OSError:
         with suppress(OSError):
-            part.unlink(missing_ok=True)  # the half of it would keep a full disk full
+            part.unlink(missing_ok=True)  # half a file would only fill a full disk
         raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:
@@ -54,48 +48,48 @@ def write_whole(path: Path, body: bytes) -> None:
 
 
 def encode(snapshot: Snapshot) -> bytes:
-    """A snapshot as bytes that tell when they are damaged."""
+    """A snapshot as bytes with a digest, by which `decode` detects damage."""
     rows = io.BytesIO()
     snapshot.rows.write_ipc(rows, compression="zstd")
     series = {"name": snapshot.series.name, "tags": snapshot.series.tags, "fields": snapshot.series.fields}
-    head = orjson.dumps({"version": VERSION, "series": series, "marker": plain(snapshot.marker)})
+    head = orjson.dumps({"version": VERSION, "series": series, "marker": marker_as_json(snapshot.marker)})
     body = head + b"\n" + rows.getvalue()
     return _digest(body) + b"\n" + body
 
 
 def decode(data: bytes) -> Snapshot:
-    """The snapshot of `encode`, in its series' columns of today; Damaged says what is wrong."""
+    """The snapshot that `encode` wrote, with its series' columns of today. Raises DamagedFile with the reason."""
     digest, _, body = data.partition(b"\n")
     if digest != _digest(body):
-        raise Damaged("its digest is not that of its content")
-    head, _, rows = body.partition(b"\n")
+        raise DamagedFile("the digest does not match the content")
+    header, _, rows = body.partition(b"\n")
     try:
-        told = orjson.loads(head)
-        if told["version"] != VERSION:
-            raise Damaged(f"version {told['version']} is not {VERSION}")
-        named = told["series"]
-        series = Series(named["name"], tuple(named["tags"]), tuple(named["fields"]))
-        marker = _MARKER.validate_python(told["marker"])
-        return _whole(Snapshot(series, marker, pl.read_ipc(rows)))
+        head = orjson.loads(header)
+        if head["version"] != VERSION:
+            raise DamagedFile(f"version {head['version']} is not {VERSION}")
+        written = head["series"]
+        series = Series(written["name"], tuple(written["tags"]), tuple(written["fields"]))
+        marker = _MARKER.validate_python(head["marker"])
+        return _with_all_columns(Snapshot(series, marker, pl.read_ipc(rows)))
     except (KeyError, TypeError, ValueError, ValidationError, pl.exceptions.PolarsError) as exc:
-        raise Damaged(f"{type(exc).__name__}: {exc}") from exc
+        raise DamagedFile(f"{type(exc).__name__}: {exc}") from exc
 
 
-def _whole(snapshot: Snapshot) -> Snapshot:
-    """With every column its series has by now: null in those it did not have when the file was written."""
+def _with_all_columns(snapshot: Snapshot) -> Snapshot:
+    """A copy with the columns that its series has today; null in those the file lacks."""
     series = OWN.get(snapshot.series.name, snapshot.series)
     if not snapshot.series.columns.keys() < series.columns.keys():
         return snapshot
-    lacking = [pl.lit(None, kind).alias(n) for n, kind in series.columns.items() if n not in snapshot.rows.columns]
-    return Snapshot(series, snapshot.marker, snapshot.rows.with_columns(lacking).select(*series.columns))
+    missing = [pl.lit(None, kind).alias(n) for n, kind in series.columns.items() if n not in snapshot.rows.columns]
+    return Snapshot(series, snapshot.marker, snapshot.rows.with_columns(missing).select(*series.columns))
 
 
 def _digest(body: bytes) -> bytes:
     return hashlib.blake2b(body, digest_size=16).hexdigest().encode()
 
 
-def plain(marker: Marker) -> dict[str, Any]:
-    """A marker in JSON's types: times as RFC 3339, durations as seconds."""
+def marker_as_json(marker: Marker) -> dict[str, Any]:
+    """A marker as a JSON object: times as RFC 3339, durations as seconds."""
     values = asdict(marker)
     for field in fields(marker):
         value = values[field.name]

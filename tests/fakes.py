@@ -13,7 +13,7 @@ import polars as pl
 from lib.clock import slot
 from lib.errors import TopcoinsError
 from lib.schema import ID, TIER, Series
-from lib.snapshot import Marker, Snapshot, StoredTick, known
+from lib.snapshot import Marker, Snapshot, StoredTick, visible_at
 from lib.store import Resolution
 
 RECORDED = Path(__file__).parent / "recorded"
@@ -55,7 +55,7 @@ class MemoryStore:
     async def write(self, snapshot: Snapshot) -> None:
         """See `Store.write`."""
         await self.ready()
-        stamped = replace(snapshot, marker=snapshot.marker.stamped(self._clock()))
+        stamped = replace(snapshot, marker=snapshot.marker.with_stored_at(self._clock()))
         self.snapshots.setdefault((snapshot.series.name, snapshot.tick), stamped)
         hours = set()
         for name, tick in sorted(self.snapshots):
@@ -63,6 +63,26 @@ class MemoryStore:
             if tick < self.horizon() and hour in hours:
                 del self.snapshots[name, tick]
             hours.add(hour)
+
+    async def withdraw(self, series: str, start: datetime, stop: datetime, *, why: str) -> list[datetime]:
+        """See `Store.withdraw`."""
+        now = self._clock()
+        return await self._change(series, start, stop, lambda marker: marker.withdrawn(now, why))
+
+    async def undo_withdrawal(self, series: str, start: datetime, stop: datetime) -> list[datetime]:
+        """See `Store.undo_withdrawal`."""
+        now = self._clock()
+        return await self._change(series, start, stop, lambda marker: marker.restored(now))
+
+    async def _change(
+        self, series: str, start: datetime, stop: datetime, change: Callable[[Marker], Marker]
+    ) -> list[datetime]:
+        await self.ready()
+        changed = [new for old in await self.markers(start, stop, series=series) if (new := change(old)) != old]
+        for marker in changed:
+            key = marker.series, marker.tick
+            self.snapshots[key] = replace(self.snapshots[key], marker=marker)
+        return [marker.tick for marker in changed]
 
     async def markers(
         self,
@@ -75,7 +95,7 @@ class MemoryStore:
     ) -> list[Marker]:
         """See `Store.markers`."""
         await self.ready()
-        found = [m for m in known(self._markers(series), known_at) if start <= m.tick <= stop]
+        found = [m for m in visible_at(self._markers(series), known_at) if start <= m.tick <= stop]
         found.sort(key=lambda m: (m.tick, m.series))
         if resolution == "1m":
             return found
@@ -128,7 +148,8 @@ class MemoryStore:
         self, series: str, start: datetime, stop: datetime, *, resolution: Resolution = "1m"
     ) -> list[datetime]:
         """See `Store.ticks`."""
-        return [marker.tick for marker in await self.markers(start, stop, series=series, resolution=resolution)]
+        markers = await self.markers(start, stop, series=series, resolution=resolution)
+        return [marker.tick for marker in markers if not marker.is_withdrawn()]
 
     async def stored_ticks(
         self, series: str, start: datetime, stop: datetime, *, resolution: Resolution = "1m"

@@ -18,7 +18,7 @@ from lib.clock import Clock, slot
 from lib.errors import SettingsRejected, StoreMalformed
 from lib.schema import Series
 from lib.snapshot import Snapshot, content_hash
-from lib.snapshot_file import ENDING, decode, encode, plain, write_whole
+from lib.snapshot_file import ENDING, decode, encode, marker_as_json, write_whole
 from lib.store import Resolution, Store
 
 DAY = timedelta(days=1)
@@ -71,7 +71,7 @@ async def restore(folder: Path, store: Store) -> AsyncIterator[Day]:
     """Write a backup's snapshots into a store, oldest first, and read each day back.
 
     Yields each day of each series, as it then was, once the store holds it; StoreMalformed when it does not hold
-    the same, and Damaged for a file that is not what was written. Running it again changes nothing.
+    the same, and DamagedFile for a file that is not what was written. Running it again changes nothing.
     """
     for at, paths in _days(folder):
         horizon = store.horizon()
@@ -103,7 +103,7 @@ class _Tally:
     def add(self, snapshot: Snapshot) -> None:
         marker = snapshot.marker
         content = content_hash(self._series, marker.source, snapshot.tick, snapshot.rows)
-        self.ticks[snapshot.tick] = len(snapshot.rows), orjson.dumps(plain(marker)) + content.encode()
+        self.ticks[snapshot.tick] = len(snapshot.rows), orjson.dumps(marker_as_json(marker)) + content.encode()
         self.hours.add(slot(snapshot.tick, HOUR))
 
     def day(self, at: datetime) -> Day:

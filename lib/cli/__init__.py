@@ -12,9 +12,9 @@ __all__ = ["ask", "main", "operate", "start"]
 def main() -> None:
     """The command's entry: what goes wrong is one sentence on stderr and exit code 1."""
     from lib.cli.stack import Ended
-    from lib.snapshot_file import Damaged
+    from lib.snapshot_file import DamagedFile
 
     try:
         app()
-    except (TopcoinsError, Damaged, Ended, ValueError) as exc:
+    except (TopcoinsError, DamagedFile, Ended, ValueError) as exc:
         sys.exit(f"topcoins: {exc}")

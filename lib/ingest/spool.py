@@ -15,7 +15,7 @@ import structlog
 from lib.errors import SettingsRejected, SpoolUnavailable
 from lib.ingest.spool_folder import ASIDE, COUNTS, Account, Counts, Entry, entries, lock_folder, read_account
 from lib.snapshot import Snapshot
-from lib.snapshot_file import ENDING, PART, Damaged, decode, encode, write_whole
+from lib.snapshot_file import ENDING, PART, DamagedFile, decode, encode, write_whole
 
 log = structlog.get_logger()
 
@@ -106,7 +106,7 @@ class Spool:
                 yield entry, decode(entry.path.read_bytes())
             except FileNotFoundError:
                 continue  # the next read reports it
-            except (Damaged, IsADirectoryError) as exc:
+            except (DamagedFile, IsADirectoryError) as exc:
                 self.set_aside(entry, str(exc))
             except OSError as exc:
                 self._refuse_unreadable(entry, str(exc.strerror))
@@ -117,7 +117,7 @@ class Spool:
         with self._disk():
             files = entries(self._folder)
         for entry in reversed(files):
-            with suppress(Damaged, OSError):
+            with suppress(DamagedFile, OSError):
                 return decode(entry.path.read_bytes())
         return None
 

@@ -1,4 +1,4 @@
-"""Where snapshots are kept. `Store` is what both stores promise; `tests/contract` holds them to it."""
+"""`Store`: what both stores promise. `tests/contract` checks each promise on both."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -17,18 +17,28 @@ Resolution = Literal["1m", "1h"]
 
 
 class Store(Protocol):
-    """Keeps snapshots whole. Every method may raise StoreUnavailable, StoreRejected or StoreMalformed.
+    """Stores whole snapshots. Every method may raise StoreUnavailable, StoreRejected or StoreMalformed.
 
-    - A snapshot is visible only through its marker, and its marker only after all of its rows.
-    - A tick belongs to who first completes it: writing it again, in whatever words, changes nothing. What an answer
-      once stood on is never rewritten.
-    - The store stamps a snapshot with `stored_at` as it takes it; one that has it, from a backup, keeps it.
-    - Rows come as the series' columns sorted by `cmc_id`; a missing tag or field is null, never 0.
-    - After `horizon` all ticks are kept; before it only the first of each hour (`resolution="1h"`).
+    - A marker becomes visible only after all rows of its snapshot. Rows without a marker are not read.
+    - The first complete snapshot of a tick stays: writing the tick again changes nothing. What an answer used is never
+      rewritten.
+    - The store sets `stored_at` when it takes a snapshot. A snapshot from a backup has it already, and it stays.
+    - A withdrawal changes the marker only. `markers`, `nearest` and `first` return withdrawn markers too.
+    - Rows have the series' columns and are sorted by `cmc_id`. A missing tag or field is null, never 0.
+    - All ticks after `horizon` are kept; before it, the first tick of each hour (`resolution="1h"`).
     """
 
     async def write(self, snapshot: Snapshot) -> None:
-        """Keep a snapshot: its rows, then its marker. Returns only once the store has confirmed both."""
+        """Store a snapshot: its rows, then its marker. Returns once the store has confirmed both."""
+
+    async def withdraw(self, series: str, start: datetime, stop: datetime, *, why: str) -> list[datetime]:
+        """Withdraw the ticks with start <= tick <= stop from now on. Nothing is deleted. Returns the ticks it changed.
+
+        A tick that is withdrawn already does not change. In InfluxDB this needs a token that may write both buckets.
+        """
+
+    async def undo_withdrawal(self, series: str, start: datetime, stop: datetime) -> list[datetime]:
+        """Let the withdrawn ticks with start <= tick <= stop answer again from now on. Returns the ticks it changed."""
 
     async def markers(
         self,
@@ -39,13 +49,13 @@ class Store(Protocol):
         resolution: Resolution = "1m",
         known_at: datetime | None = None,
     ) -> list[Marker]:
-        """The markers with start <= tick <= stop, of one series or all, oldest first; those known at `known_at`."""
+        """The markers with start <= tick <= stop, oldest first, of one series or all; `known_at`: visible by then."""
 
     async def nearest(self, series: str, at: datetime) -> Marker | None:
         """The newest marker of a series not after `at`, however old."""
 
     async def first(self, series: str) -> Marker | None:
-        """The oldest marker kept of a series."""
+        """The oldest marker of a series."""
 
     async def rows(
         self,
@@ -59,14 +69,14 @@ class Store(Protocol):
     ) -> pl.DataFrame:
         """The rows of one exact tick: all, those of some tiers, or those of some ids.
 
-        With `fields` only these are read: the others are absent from the frame, and so is a row that has none of
-        them. What was stored before its series had a field is null there.
+        With `fields` the frame has only these, and only rows with a value in one of them. A field that its series
+        gained later is null.
         """
 
     async def ticks(
         self, series: str, start: datetime, stop: datetime, *, resolution: Resolution = "1m"
     ) -> list[datetime]:
-        """The ticks of a series' markers with start <= tick <= stop, oldest first: cheaper than the markers."""
+        """A series' ticks with start <= tick <= stop, oldest first, without withdrawn ones. Cheap."""
 
     async def stored_ticks(
         self, series: str, start: datetime, stop: datetime, *, resolution: Resolution = "1m"
@@ -79,9 +89,9 @@ class Store(Protocol):
     async def history(
         self, series: Series, cmc_id: int, ticks: Collection[datetime], *, resolution: Resolution = "1m"
     ) -> pl.DataFrame:
-        """One asset's rows at these ticks, which are those of markers: `tick`, then the series' columns, oldest first.
+        """One asset's rows at these ticks of markers, oldest first: `tick`, then the series' columns.
 
-        A tick without a row of the asset is absent. The fields read are those of `series`, which may be fewer.
+        A tick without a row of the asset is absent. `series` may have fewer fields than the stored one.
         """
 
     async def rows_between(
@@ -93,19 +103,28 @@ class Store(Protocol):
         fields: Collection[str] | None = None,
         resolution: Resolution = "1m",
     ) -> dict[datetime, pl.DataFrame]:
-        """What `rows` gives for each of these ticks. For ticks that follow each other: all between may be read."""
+        """The result of `rows` for each of these ticks. For neighbouring ticks: a store may read all in between."""
 
     def horizon(self) -> datetime:
-        """The instant before which only hourly snapshots are kept."""
+        """The instant before which only hourly snapshots are sure to exist."""
 
     async def ready(self) -> None:
-        """Ask a real question; raises when the store can't answer it."""
+        """Run a real query. Raises if the store cannot answer it."""
 
     async def close(self) -> None:
-        """Let go of files and connections."""
+        """Close files and connections."""
 
 
-def tell_kept(held: Marker, came: Marker) -> None:
-    """Log that a tick stays as it is when a snapshot came that says something else."""
-    if held.hash != came.hash:
-        log.warning("snapshot not kept: its tick has one", series=came.series, tick=came.tick, source=came.source)
+def warn_if_different(stored: Marker, new: Marker) -> None:
+    """Log that a tick keeps its snapshot although another one came for it."""
+    if stored.hash != new.hash:
+        log.warning(
+            "snapshot not stored: its tick has another one", series=new.series, tick=new.tick, source=new.source
+        )
+
+
+def log_withdrawal(event: str, series: str, ticks: list[datetime], **more: str) -> list[datetime]:
+    """Log which ticks a withdrawal or its undoing changed, if any, and return them."""
+    if ticks:
+        log.warning(event, series=series, ticks=len(ticks), first=ticks[0], last=ticks[-1], **more)
+    return ticks

@@ -57,7 +57,7 @@ class AssetFinder:
         rows = (await self._listings.first(found.pair, limit, found.resolution)).rows
         (row,) = rows.filter(cmc_id=cmc_id).to_dicts()
         told = await self._store.rows(PRICE, found.pair.price.tick, ids=[cmc_id], resolution=found.resolution)
-        known_at = known_at or max(found.pair.price.known_since, found.pair.rank.known_since)
+        known_at = known_at or max(found.pair.price.visible_since, found.pair.rank.visible_since)
         return AssetFound(at, known_at, found, row | _besides(told.to_dicts()[0]))
 
     async def identified(self, named: str, at: datetime, *, max_age: timedelta) -> int:

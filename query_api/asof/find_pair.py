@@ -82,7 +82,7 @@ class PairFinder:
         before = await self.before(at)
         if before is None:
             why = "price and rank ticks lie further apart than the skew allows"
-        elif known_at and (since := max(before.price.known_since, before.rank.known_since)) > known_at:
+        elif known_at and (since := max(before.price.visible_since, before.rank.visible_since)) > known_at:
             why = f"the nearest pair before got into the store at {isoformat(since)}, after the known_at asked for"
         else:
             age = at - min(before.price.tick, before.rank.tick)

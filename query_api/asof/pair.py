@@ -32,9 +32,9 @@ class Pair:
         return tuple(name for name, marker in sides if marker.backfilled)
 
     @property
-    def known_since(self) -> datetime:
+    def visible_since(self) -> datetime:
         """When both snapshots were in the store."""
-        return max(self.price.known_since, self.rank.known_since)
+        return max(self.price.visible_since, self.rank.visible_since)
 
 
 def newest_pair(markers: Iterable[Marker], at: datetime, *, max_skew: timedelta, max_age: timedelta) -> Pair | None:

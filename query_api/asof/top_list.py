@@ -81,7 +81,7 @@ class TopListFinder:
         for extra in extras:
             rows = await self._with(extra, rows, resolution)
         stood_on = [pair.price, pair.rank, *(extra.marker for extra in extras if extra.marker)]
-        known_at = known_at or max(marker.known_since for marker in stood_on)
+        known_at = known_at or max(marker.visible_since for marker in stood_on)
         return TopList(at, pair, resolution, listing.matched, extras, rows, known_at, listing.filtered)
 
     def _extra(self, series: Series, markers: Sequence[Marker], pair: Pair) -> Extra:

@@ -83,7 +83,7 @@ async def test_a_day_is_bought_with_its_own_time_marked_and_for_the_price_that_w
         assert [marker.tick for marker in found] == [each.tick for each in done if each.call.source.series == series]
         assert [marker.tick.date() for marker in found] == [each.date() for each in LAST]
         assert [(marker.source, marker.interval) for marker in found] == [("coinmarketcap_historical", DAY)] * 2
-        assert {marker.known_since for marker in found} == {clock()}
+        assert {marker.visible_since for marker in found} == {clock()}
     at = done[0].tick + 5 * MINUTE
     top = await TopListFinder(gapped, max_skew=MINUTE).find(at, limit=50, max_age=10 * MINUTE)
     assert top.pair.price.tick == top.pair.rank.tick == done[0].tick

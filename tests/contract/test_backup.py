@@ -9,7 +9,7 @@ from lib.archive.backup import Day, back_up, restore
 from lib.cli.forecast import sample_snapshot
 from lib.errors import SettingsRejected, StoreMalformed
 from lib.schema import PRICE, VOLUME_RANK
-from lib.snapshot_file import Damaged
+from lib.snapshot_file import DamagedFile
 from lib.store import Store
 from lib.store.sqlite import SqliteStore
 from tests.fakes import NOON, FakeClock, MemoryStore
@@ -78,7 +78,7 @@ async def test_a_damaged_file_is_told_and_not_restored(tmp_path, clock):
     await backed_up(await archive(tmp_path, clock), tmp_path / "backup", clock)
     file = next((tmp_path / "backup").glob("*/price-*"))
     file.write_bytes(file.read_bytes()[:-5])
-    with pytest.raises(Damaged):
+    with pytest.raises(DamagedFile):
         [day async for day in restore(tmp_path / "backup", MemoryStore(clock))]
 
 

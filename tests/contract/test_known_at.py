@@ -33,7 +33,7 @@ async def test_a_store_stamps_what_it_takes_and_lets_a_stamp_be(store, clock):
     await store.write(late)
     await store.write(stamped)
     price, rank = await store.markers(NOON, NOON)
-    assert price == late.marker.stamped(clock())
+    assert price == late.marker.with_stored_at(clock())
     assert rank == stamped.marker
 
 

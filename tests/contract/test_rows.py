@@ -217,7 +217,7 @@ async def test_a_tick_written_anew_stays_as_it_was_first_completed(store):
     with capture_logs() as logs:
         await store.write(first)
         await store.write(anew)
-    assert [entry["event"] for entry in logs] == ["snapshot not kept: its tick has one"]
+    assert [entry["event"] for entry in logs] == ["snapshot not stored: its tick has another one"]
     assert await store.markers(NOON, NOON, series=PRICE.name) == [first.marker]
     assert_same(await store.rows(PRICE, NOON), first.rows)
     assert_same(await store.rows(PRICE, NOON, ids=[1, 99]), first.rows.filter(pl.col("cmc_id") == 1))

@@ -5,6 +5,9 @@ A fence's words say what a test does with a block of commands:
 - `sh`: run it, on the simulated market
 - `sh serve`: run it until its last command serves, then end it with Ctrl-C
 - `sh parse-only REASON`: only parse it
+
+A `python` block is run too; a `python MODULE` block is an excerpt, run with the names of that module. A `toml NAME`
+block is the file of that name for the commands.
 """
 
 import re

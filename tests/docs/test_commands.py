@@ -28,6 +28,7 @@ WITHIN_S = 60.0
 BIN = Path(sys.executable).parent
 RUN = [block for block in all_blocks() if block.runs]
 SERVE = [block for block in all_blocks() if block.serves and "topcoins demo" not in block.text]
+PYTHON = [block for block in all_blocks() if block.words == ("python",)]
 EXAMPLES = [pair for page in PAGES for pair in examples(page)]
 OPEN_MAPS = {"missing_last_hour", "causes", "unshared"}
 """Maps whose keys depend on the data."""
@@ -59,6 +60,14 @@ class Demo:
         shell = ["bash", "-e", "-u", "-c", block.text]
         done = subprocess.run(shell, cwd=folder, env=self.environ, capture_output=True, text=True, timeout=WITHIN_S)
         assert done.returncode == 0, done.stdout + done.stderr
+
+    def run_python(self, block: Block, folder: Path) -> None:
+        """Run a block of Python in a process of its own."""
+        text = block.text.replace("localhost:6667", f"127.0.0.1:{self.api.port}")
+        python = [sys.executable, "-W", "error", "-c", text]
+        done = subprocess.run(python, cwd=folder, env=self.environ, capture_output=True, text=True, timeout=WITHIN_S)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout
 
 
 def tools(folder: Path) -> Path:
@@ -127,6 +136,11 @@ def test_a_block_of_commands_runs(demo: Demo, block: Block, checkout: Path):
             assert demo.curl(command).status_code < 500
     else:
         demo.run(block, checkout)
+
+
+@pytest.mark.parametrize("block", PYTHON, ids=str)
+def test_a_block_of_python_runs_and_prints(demo: Demo, block: Block, checkout: Path):
+    demo.run_python(block, checkout)
 
 
 @pytest.mark.parametrize("block", SERVE, ids=str)

@@ -1,5 +1,6 @@
 """The pages against the repository: links, anchors, files, commands, settings, parameters, fields."""
 
+import importlib
 import importlib.util
 import re
 import shlex
@@ -32,11 +33,15 @@ NAMES = {page: page.name for page in PAGES}
 
 
 @cache
-def operations() -> dict[str, set[str]]:
-    """Each documented address and the names of its query parameters."""
+def operations() -> dict[str, dict[str, str | None]]:
+    """Each documented address, its query parameters and their defaults, where the document has them."""
     document = yaml.safe_load((ROOT / "docs" / "oas.yaml").read_text("utf-8"))
     return {
-        path: {parameter["name"] for parameter in methods["get"].get("parameters", []) if parameter["in"] == "query"}
+        path: {
+            parameter["name"]: str(parameter["schema"]["default"]).lower() if "default" in parameter["schema"] else None
+            for parameter in methods["get"].get("parameters", [])
+            if parameter["in"] == "query"
+        }
         for path, methods in document["paths"].items()
     }
 
@@ -190,7 +195,9 @@ def test_the_section_of_an_address_names_its_parameters_and_no_other():
             named = operations()[path]
             assert {name for name in named if f"`{name}`" not in text} == set(), path
             table = first_column(text.partition("| parameter |")[2])
-            assert set(table) <= named, path
+            assert set(table) <= named.keys(), path
+            for name, default in re.findall(r"(?m)^\| `(\w+)` \| (.*?) \|", text.partition("| parameter |")[2]):
+                assert operations()[path][name] in (None, default.replace("`", "")), (path, name)
             seen.add(path)
     assert {path for path, parameters in operations().items() if parameters} <= seen
 
@@ -206,6 +213,11 @@ def test_the_source_file_shown_is_one():
     (block,) = (block for block in BLOCKS if block.words == ("toml", "market_cap.toml"))
     assert "`market_cap_usd`" in (ROOT / "docs" / "sources.md").read_text("utf-8")
     assert tomllib.loads(block.text)["fields"].keys() == {"cmc_id", "market_cap_usd"}
+
+
+@pytest.mark.parametrize("block", [block for block in BLOCKS if len(block.words) == 2 and block.language == "python"])
+def test_an_excerpt_of_python_is_valid_in_its_module(block):
+    exec(block.text, {**vars(importlib.import_module(block.words[1]))})
 
 
 def test_the_newest_entry_of_the_changelog_is_this_version():

@@ -97,7 +97,7 @@ def table(csv: str) -> pl.DataFrame:
 def markers(csv: str) -> list[Marker]:
     """The markers that have all their fields, oldest first; of two for one tick, the one stored first."""
     first: dict[tuple[datetime, str], Marker] = {}
-    for marker in sorted(_complete(csv), key=lambda marker: (marker.tick, marker.series, marker.known_since)):
+    for marker in sorted(_complete(csv), key=lambda marker: (marker.tick, marker.series, marker.visible_since)):
         first.setdefault((marker.tick, marker.series), marker)
     return list(first.values())
 
@@ -128,6 +128,15 @@ def stored_ticks(csv: str) -> list[StoredTick]:
         else:
             late.add(time)
     return [StoredTick(_time(at), _interval(value), at in late) for at, value in sorted(intervals.items())]
+
+
+def ticks(csv: str) -> dict[datetime, bool]:
+    """The ticks of markers, oldest first, and whether each answers: it is not withdrawn, or restored since."""
+    points: dict[datetime, dict[str, float]] = {}
+    for time, field, value in _lines(csv, "_time", "_field", "_value"):
+        points.setdefault(_time(time), {})[field] = float(value)
+    complete = {tick: point for tick, point in sorted(points.items()) if "observed_at" in point}
+    return {tick: not point.get("withdrawn_at") or bool(point.get("restored_at")) for tick, point in complete.items()}
 
 
 def numbers(csv: str) -> list[float]:
@@ -209,6 +218,15 @@ def _marker(tick: datetime, series: str, source: str, fields: dict[str, str]) ->
         backfilled=bool(number["backfilled"]),
         ids=fields["ids"],
         hash=fields.get("hash", ""),
-        stored_at=from_epoch(float(fields["stored_at"])) if fields.get("stored_at") else None,
+        stored_at=_optional_time(fields, "stored_at"),
+        withdrawn_at=_optional_time(fields, "withdrawn_at"),
+        restored_at=_optional_time(fields, "restored_at"),
+        withdrawn_why=fields.get("withdrawn_why"),
     )
-    return marker.stamped(marker.known_since)
+    return marker.with_stored_at(marker.visible_since)
+
+
+def _optional_time(fields: dict[str, str], name: str) -> datetime | None:
+    """An optional time; 0 is none."""
+    seconds = float(fields.get(name) or 0)
+    return from_epoch(seconds) if seconds else None

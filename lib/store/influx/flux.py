@@ -73,9 +73,11 @@ def markers(bucket: str, start: datetime, stop: datetime, series: str | None) ->
 
 
 def ticks(bucket: str, series: str, start: datetime, stop: datetime) -> str:
-    """The markers' times, read from one field: a line is written whole, and the field of ids is long."""
-    wanted = [*_of_markers(series), 'r._field == "observed_at"']
-    return f'{_points(bucket, start, stop, wanted)} |> group(columns: ["_measurement"]) |> {_keep(["_time"])}'
+    """The markers' times and withdrawals. `observed_at` represents the marker: the ids are long."""
+    fields = " or ".join(f'r._field == "{name}"' for name in ("observed_at", "withdrawn_at", "restored_at"))
+    columns = ["_time", "_field", "_value"]
+    points = _points(bucket, start, stop, [*_of_markers(series), f"({fields})"])
+    return f'{points} |> group(columns: ["_measurement"]) |> {_keep(columns)}'
 
 
 def stored_ticks(bucket: str, series: str, start: datetime, stop: datetime) -> str:

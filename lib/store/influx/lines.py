@@ -48,12 +48,29 @@ def marker(marker: Marker) -> bytes:
         "interval_s": marker.interval / timedelta(seconds=1),
         "unchanged": marker.unchanged,
         "backfilled": marker.backfilled,
-        "stored_at": marker.known_since.timestamp(),
+        "stored_at": marker.visible_since.timestamp(),
     }
     fields = ",".join(f"{name}={float(value)!r}" for name, value in values.items())
-    texts = f'ids="{marker.ids}"' + (f',hash="{marker.hash}"' if marker.hash else "")
+    fields += f',ids="{marker.ids}"' + (f',hash="{marker.hash}"' if marker.hash else "")
+    fields += f",{_withdrawal_fields(marker)}" if marker.withdrawn_at else ""
+    return _marker_line(marker, fields)
+
+
+def withdrawal(marker: Marker) -> bytes:
+    """The fields that a withdrawal or its undoing adds to a marker's point. A field cannot be deleted: 0 is none."""
+    return _marker_line(marker, _withdrawal_fields(marker))
+
+
+def _withdrawal_fields(marker: Marker) -> str:
+    times = {"withdrawn_at": marker.withdrawn_at, "restored_at": marker.restored_at}
+    fields = ",".join(f"{name}={at.timestamp() if at else 0.0!r}" for name, at in times.items())
+    why = re.sub(_CONTROL, " ", marker.withdrawn_why or "").replace("\\", "\\\\").replace('"', '\\"')
+    return f'{fields},withdrawn_why="{why}"'
+
+
+def _marker_line(marker: Marker, fields: str) -> bytes:
     tags = f"series={_escaped(marker.series)},source={_escaped(marker.source)}"
-    return f"{schema.MARKER},{tags} {fields},{texts} {int(marker.tick.timestamp())}".encode()
+    return f"{schema.MARKER},{tags} {fields} {int(marker.tick.timestamp())}".encode()
 
 
 def claim(series: str, writer: str, tick: datetime | None) -> bytes:

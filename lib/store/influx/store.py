@@ -1,7 +1,7 @@
 """A `Store` on an InfluxDB server: minutes in one bucket, the first tick of each hour in one that is kept longer."""
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 
 import polars as pl
@@ -11,8 +11,8 @@ from lib import schema
 from lib.clock import Clock, slot
 from lib.errors import StoreMalformed, StoreUnavailable
 from lib.schema import TIER_PLACES, Series
-from lib.snapshot import HOUR, Marker, Snapshot, StoredTick, first_of_hours, first_ticks_of_hours, known
-from lib.store import Resolution, tell_kept
+from lib.snapshot import HOUR, Marker, Snapshot, StoredTick, first_of_hours, first_ticks_of_hours, visible_at
+from lib.store import Resolution, log_withdrawal, warn_if_different
 from lib.store.influx import answer, flux, lines
 from lib.store.influx.claims import Claim, writer
 from lib.store.influx.failures import StoreMissing
@@ -64,7 +64,19 @@ class InfluxStore:
         claim.check()
         await self._writer.write(bucket, made)
         claim.check()
-        await self._writer.write(bucket, lines.marker(snapshot.marker.stamped(self._clock())))
+        await self._writer.write(bucket, lines.marker(snapshot.marker.with_stored_at(self._clock())))
+
+    async def withdraw(self, series: str, start: datetime, stop: datetime, *, why: str) -> list[datetime]:
+        """See `Store.withdraw`."""
+        now = self._clock()
+        ticks = await self._change(series, start, stop, lambda marker: marker.withdrawn(now, why))
+        return log_withdrawal("ticks withdrawn", series, ticks, why=why)
+
+    async def undo_withdrawal(self, series: str, start: datetime, stop: datetime) -> list[datetime]:
+        """See `Store.undo_withdrawal`."""
+        now = self._clock()
+        ticks = await self._change(series, start, stop, lambda marker: marker.restored(now))
+        return log_withdrawal("withdrawal undone", series, ticks)
 
     async def markers(
         self,
@@ -76,7 +88,7 @@ class InfluxStore:
         known_at: datetime | None = None,
     ) -> list[Marker]:
         """See `Store.markers`."""
-        found = known(await self._markers(self._of(resolution), start, stop, series), known_at)
+        found = visible_at(await self._markers(self._of(resolution), start, stop, series), known_at)
         return first_of_hours(found) if resolution == "1h" else found
 
     async def nearest(self, series: str, at: datetime) -> Marker | None:
@@ -114,14 +126,11 @@ class InfluxStore:
         """See `Store.ticks`."""
         if not flux.spans(start, stop):
             return []
-        times = await self._reader.query(flux.ticks(self._of(resolution), series, start, stop), answer.times)
-        ticks = sorted({*times})
-        if resolution == "1m":
-            return ticks
-        firsts: dict[datetime, datetime] = {}
-        for tick in ticks:
-            firsts.setdefault(slot(tick, HOUR), tick)
-        return list(firsts.values())
+        answers = await self._reader.query(flux.ticks(self._of(resolution), series, start, stop), answer.ticks)
+        ticks = list(answers)
+        if resolution == "1h":
+            ticks = sorted({slot(tick, HOUR): tick for tick in reversed(ticks)}.values())
+        return [tick for tick in ticks if answers[tick]]
 
     async def stored_ticks(
         self, series: str, start: datetime, stop: datetime, *, resolution: Resolution = "1m"
@@ -202,6 +211,19 @@ class InfluxStore:
     def _of(self, resolution: Resolution) -> str:
         return flux.bucket_of(self._bucket, resolution)
 
+    async def _change(
+        self, series: str, start: datetime, stop: datetime, change: Callable[[Marker], Marker]
+    ) -> list[datetime]:
+        """Change the markers of a span in both buckets. Run again after a failure, it changes what is left."""
+        ticks: set[datetime] = set()
+        for bucket in (flux.hourly(self._bucket), self._bucket):
+            markers = await self._markers(bucket, start, stop, series)
+            changed = [new for old in markers if (new := change(old)) != old]
+            if changed:
+                await self._writer.write(bucket, b"\n".join(lines.withdrawal(marker) for marker in changed))
+            ticks.update(marker.tick for marker in changed)
+        return sorted(ticks)
+
     async def _markers(self, bucket: str, start: datetime, stop: datetime, series: str | None) -> list[Marker]:
         if not flux.spans(start, stop):
             return []
@@ -249,7 +271,7 @@ class InfluxStore:
         except StoreMalformed as exc:  # the snapshot is not at fault: it must wait
             raise StoreUnavailable(str(exc)) from exc
         if markers:
-            tell_kept(markers[0], snapshot.marker)
+            warn_if_different(markers[0], snapshot.marker)
             return False
         if not has_rows:
             return True

@@ -18,7 +18,7 @@ from lib.ingest.spool import MOST_ASIDE, MOST_READS, Spool
 from lib.ingest.spool_folder import ASIDE, COUNTS, Counts, counted, waiting
 from lib.schema import PRICE, Series
 from lib.snapshot import Snapshot
-from lib.snapshot_file import Damaged, decode, encode, write_whole
+from lib.snapshot_file import DamagedFile, decode, encode, write_whole
 from tests.fakes import NOON, FakeClock, MemoryStore
 
 MINUTE = timedelta(minutes=1)
@@ -94,7 +94,7 @@ def test_no_damage_to_a_file_goes_unseen(data):
         body[at] ^= data.draw(st.integers(1, 255))
     else:
         body = body[:at]
-    with pytest.raises(Damaged):
+    with pytest.raises(DamagedFile):
         decode(bytes(body))
 
 
@@ -105,7 +105,7 @@ async def test_what_the_store_takes_leaves_the_spool(spool, store):
     await delivery.flush()
     assert (spool.counts().fetched, spool.counts().spooled, spool.counts().stored) == (1, 0, 1)
     kept = store.snapshots["price", NOON]
-    assert kept.marker == snapshot().marker.stamped(NOON)
+    assert kept.marker == snapshot().marker.with_stored_at(NOON)
     assert kept.rows.equals(snapshot().rows)
 
 

@@ -88,7 +88,7 @@ async def test_a_tick_keeps_the_snapshot_of_its_slot(market):
     assert snapshot is not None
     assert (snapshot.tick, snapshot.marker.source, snapshot.marker.assets) == (NOON, "coindesk", 10)
     assert snapshot.marker.interval == MINUTE
-    assert await market.store.nearest("volume_rank", NOON) == snapshot.marker.stamped(market.clock())
+    assert await market.store.nearest("volume_rank", NOON) == snapshot.marker.with_stored_at(market.clock())
     assert_frame_equal(await market.store.rows(VOLUME_RANK, NOON), snapshot.rows)
     assert not market.cmc.asked
 

@@ -24,6 +24,6 @@ async def test_markers_of_before_hashes_are_read_and_new_ones_have_them(tmp_path
     new = sample_snapshot(PRICE, NOON + MINUTE, 3)
     await store.write(new)
     old, kept = await store.markers(NOON, NOON + MINUTE)
-    assert (old.hash, old.known_since) == ("", NOON + old.duration)
-    assert kept == new.marker.stamped(clock())
+    assert (old.hash, old.visible_since) == ("", NOON + old.duration)
+    assert kept == new.marker.with_stored_at(clock())
     await store.close()

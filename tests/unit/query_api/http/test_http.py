@@ -190,7 +190,7 @@ async def test_the_csv_has_the_three_columns_and_its_times_in_headers(client) ->
         "x-rank-source": "coindesk",
         "x-price-snapshot": price.hash,
         "x-rank-snapshot": rank.hash,
-        "x-known-at": isoformat(price.known_since),
+        "x-known-at": isoformat(price.visible_since),
         "x-resolution": "1m",
     }
 

@@ -1,0 +1,122 @@
+"""The table of markers."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import fields
+from datetime import datetime, timedelta
+from typing import Any
+
+from lib import schema
+from lib.clock import from_epoch
+from lib.snapshot import Marker, StoredTick
+from lib.store.sqlite.database import Database
+
+TABLE = schema.MARKER
+_NAMES = tuple(field.name for field in fields(Marker))
+_COLUMNS = ", ".join(_NAMES)
+_CREATE = f"""CREATE TABLE IF NOT EXISTS "{TABLE}" (
+  series TEXT, source TEXT, tick INTEGER, assets INTEGER, rejected INTEGER, duplicates INTEGER, duration REAL,
+  observed_at REAL, credits REAL, interval REAL, unchanged INTEGER, backfilled INTEGER, ids TEXT, hash TEXT,
+  stored_at REAL, withdrawn_at REAL, restored_at REAL, withdrawn_why TEXT,
+  PRIMARY KEY (series, tick)) WITHOUT ROWID"""
+_ADDED = {"hash": "TEXT", "stored_at": "REAL", "withdrawn_at": "REAL", "restored_at": "REAL", "withdrawn_why": "TEXT"}
+"""Columns that files of earlier versions lack."""
+_INDEX = f'CREATE INDEX IF NOT EXISTS "{TABLE}_tick" ON "{TABLE}" (tick, series)'
+"""The key begins with the series: without this index a query for all series reads every marker ever stored."""
+_INSERT = f'INSERT INTO "{TABLE}" ({_COLUMNS}) VALUES ({", ".join("?" * len(_NAMES))})'
+_WITHDRAWAL = ("withdrawn_at", "restored_at", "withdrawn_why")
+_UPDATE = f'UPDATE "{TABLE}" SET {", ".join(f"{name} = ?" for name in _WITHDRAWAL)} WHERE series = ? AND tick = ?'
+_ANSWERS = "withdrawn_at IS NULL OR restored_at IS NOT NULL"
+
+
+class Markers:
+    """Reads and writes the markers of one file. Makes the table, and what files of earlier versions lack of it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        database.execute(_CREATE)
+        database.add_columns(TABLE, _ADDED)
+        database.execute(_INDEX)
+
+    def between(self, start: datetime, stop: datetime, series: str | None) -> list[Marker]:
+        """The markers with start <= tick <= stop, of one series or of all, oldest first."""
+        span = "tick BETWEEN ? AND ? ORDER BY tick, series"
+        if series is None:
+            return self._select(span, start.timestamp(), stop.timestamp())
+        return self._select(f"series = ? AND {span}", series, start.timestamp(), stop.timestamp())
+
+    def at(self, series: str, tick: int) -> Marker | None:
+        """The marker of one tick."""
+        return next(iter(self._select("series = ? AND tick = ?", series, tick)), None)
+
+    def last(self, series: str, at: datetime) -> Marker | None:
+        """The newest marker with tick <= at."""
+        return next(
+            iter(self._select("series = ? AND tick <= ? ORDER BY tick DESC LIMIT 1", series, at.timestamp())), None
+        )
+
+    def first(self, series: str) -> Marker | None:
+        """The oldest marker."""
+        return next(iter(self._select("series = ? ORDER BY tick LIMIT 1", series)), None)
+
+    def ticks(self, series: str, start: datetime, stop: datetime) -> dict[int, bool]:
+        """The ticks with start <= tick <= stop, oldest first, and whether each answers."""
+        select = f'SELECT tick, {_ANSWERS} FROM "{TABLE}" WHERE series = ? AND tick BETWEEN ? AND ? ORDER BY tick'
+        return dict(self._database.execute(select, (series, start.timestamp(), stop.timestamp())))
+
+    def stored_ticks(self, series: str, start: datetime, stop: datetime) -> list[StoredTick]:
+        """The ticks with start <= tick <= stop, oldest first."""
+        return self._select_ticks("tick BETWEEN ? AND ? ORDER BY tick", series, start.timestamp(), stop.timestamp())
+
+    def newest_tick(self, series: str, at: datetime) -> StoredTick | None:
+        """The newest tick not after `at` that was not backfilled; else the newest of all."""
+        newest = "tick <= ? ORDER BY tick DESC LIMIT 1"
+        in_time = self._select_ticks(f"NOT backfilled AND {newest}", series, at.timestamp())
+        return next(iter(in_time or self._select_ticks(newest, series, at.timestamp())), None)
+
+    def insert(self, marker: Marker) -> None:
+        """Add a marker, in the caller's transaction."""
+        self._database.execute(_INSERT, [_as_number(getattr(marker, name)) for name in _NAMES])
+
+    def change(self, markers: Iterable[Marker], change: Callable[[Marker], Marker]) -> list[datetime]:
+        """Store what a withdrawal or its undoing changes of these markers; the ticks of those that it changes."""
+        changed = [new for old in markers if (new := change(old)) != old]
+        for marker in changed:
+            values = [_as_number(getattr(marker, name)) for name in _WITHDRAWAL]
+            self._database.execute(_UPDATE, [*values, marker.series, _as_number(marker.tick)])
+        return [marker.tick for marker in changed]
+
+    def _select_ticks(self, where: str, *values: object) -> list[StoredTick]:
+        select = f'SELECT tick, interval, backfilled FROM "{TABLE}" WHERE series = ? AND {where}'
+        return [
+            StoredTick(from_epoch(tick), timedelta(seconds=interval), bool(backfilled))
+            for tick, interval, backfilled in self._database.execute(select, values)
+        ]
+
+    def _select(self, where: str, *values: object) -> list[Marker]:
+        return [
+            _marker(*row) for row in self._database.execute(f'SELECT {_COLUMNS} FROM "{TABLE}" WHERE {where}', values)
+        ]
+
+
+def _as_number(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.timestamp()
+    return value.total_seconds() if isinstance(value, timedelta) else value
+
+
+def _marker(
+    series: str, source: str, tick: int, assets: int, rejected: int, duplicates: int, duration: float,
+    observed_at: float, credits: float, interval: float, unchanged: int, backfilled: int, ids: str, hash: str | None,
+    stored_at: float | None, withdrawn_at: float | None, restored_at: float | None, withdrawn_why: str | None,
+) -> Marker:  # fmt: skip
+    """A row as a marker. Rows of earlier versions have no `stored_at`: those were visible at the end of their fetch."""
+    return Marker(
+        series, source, from_epoch(tick), assets, rejected, duplicates, timedelta(seconds=duration),
+        from_epoch(observed_at), credits, timedelta(seconds=interval), bool(unchanged), bool(backfilled), ids,
+        hash or "", from_epoch(observed_at + duration if stored_at is None else stored_at),
+        _optional(withdrawn_at), _optional(restored_at), withdrawn_why,
+    )  # fmt: skip
+
+
+def _optional(seconds: float | None) -> datetime | None:
+    return None if seconds is None else from_epoch(seconds)

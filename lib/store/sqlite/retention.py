@@ -1,0 +1,61 @@
+"""Which minutes are deleted. Deleting cannot be undone, so it never relies on the clock alone."""
+
+from datetime import datetime, timedelta
+
+import structlog
+
+from lib.clock import from_epoch
+from lib.schema import Series
+from lib.store.sqlite.database import Database
+from lib.store.sqlite.markers import TABLE
+from lib.store.sqlite.rows import Rows, as_second
+
+log = structlog.get_logger()
+
+RETENTION = timedelta(days=30)
+HOUR = 3600
+CONFIRMED_BY = 60
+"""An instant is past only once so many ticks are stored after it. A clock that is wrong for an hour deletes nothing."""
+MOST_DELETED = 30
+"""Ticks deleted with one write at most: a backlog of a day takes 48 writes, in which somebody may notice."""
+
+_VISIBLE = "ifnull({0}.stored_at, {0}.observed_at + {0}.duration)"
+_CONFIRMED = f'SELECT tick FROM "{TABLE}" WHERE series = ? ORDER BY tick DESC LIMIT 1 OFFSET ?'
+_NOT_FIRST_OF_HOUR = f"""SELECT tick FROM "{TABLE}" late WHERE series = ? AND tick >= ? AND tick < ? AND EXISTS (
+  SELECT 1 FROM "{TABLE}" first WHERE first.series = late.series
+  AND first.tick >= late.tick / {HOUR} * {HOUR} AND first.tick < late.tick
+  AND {_VISIBLE.format("first")} <= {_VISIBLE.format("late")}) ORDER BY tick LIMIT ?"""
+
+
+class Retention:
+    """Deletes old ticks, except those that were the first of their hour when they were stored."""
+
+    def __init__(self, database: Database, rows: Rows, *, keep: timedelta, confirmed_by: int) -> None:
+        self._database = database
+        self._rows = rows
+        self._keep = keep
+        self._confirmed_by = confirmed_by
+        self._done: dict[str, int] = {}
+
+    def apply(self, series: Series, now: datetime) -> None:
+        """Delete a bounded number of old ticks, in the caller's transaction, and log them."""
+        horizon = self._horizon(series, now)
+        select = (series.name, self._done.get(series.name, 0), horizon, MOST_DELETED)
+        ticks = [tick for (tick,) in self._database.execute(_NOT_FIRST_OF_HOUR, select)]
+        if len(ticks) < MOST_DELETED:
+            self._done[series.name] = horizon // HOUR * HOUR
+        if not ticks:
+            return
+        self._rows.delete(series, ticks)
+        self._database.connection.executemany(
+            f'DELETE FROM "{TABLE}" WHERE series = ? AND tick = ?', ((series.name, tick) for tick in ticks)
+        )
+        first, last = from_epoch(ticks[0]), from_epoch(ticks[-1])
+        log.info(
+            "old minutes deleted", series=series.name, ticks=len(ticks), first=first, last=last, keep=str(self._keep)
+        )
+
+    def _horizon(self, series: Series, now: datetime) -> int:
+        """No later than the clock allows, and no later than the stored ticks confirm."""
+        confirmed = self._database.execute(_CONFIRMED, (series.name, self._confirmed_by)).fetchone() or (0,)
+        return min(as_second(now), confirmed[0]) - int(self._keep.total_seconds())

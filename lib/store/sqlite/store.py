@@ -1,0 +1,211 @@
+"""The `Store` on one SQLite file."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TypeVar
+
+import polars as pl
+import structlog
+
+from lib.clock import Clock, from_epoch
+from lib.schema import Series
+from lib.snapshot import Marker, Snapshot, StoredTick, first_of_hours, first_ticks_of_hours, visible_at
+from lib.store import Resolution, log_withdrawal, warn_if_different
+from lib.store.sqlite.database import BUSY, Connect, Database, connect, translate
+from lib.store.sqlite.markers import Markers
+from lib.store.sqlite.retention import CONFIRMED_BY, HOUR, RETENTION, Retention
+from lib.store.sqlite.rows import Rows, as_second
+
+T = TypeVar("T")
+
+log = structlog.get_logger()
+
+
+class SqliteStore:
+    """A `Store` in one file. It opens the file at first use and works in one thread, off the event loop.
+
+    Without `durable` a power cut may take the newest snapshots: for snapshots that can be made again.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: Clock,
+        retention: timedelta = RETENTION,
+        confirmed_by: int = CONFIRMED_BY,
+        durable: bool = True,
+        busy: timedelta = BUSY,
+        connect: Connect = connect,
+    ) -> None:
+        self._path = path
+        self._clock = clock
+        self._retention = retention
+        self._confirmed_by = confirmed_by
+        self._durable = durable
+        self._busy = busy
+        self._connect = connect
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
+        self._file: _File | None = None
+
+    async def write(self, snapshot: Snapshot) -> None:
+        """See `Store.write`. The same transaction deletes old ticks."""
+        await self._do(lambda file: file.write(snapshot, self._clock))
+
+    async def withdraw(self, series: str, start: datetime, stop: datetime, *, why: str) -> list[datetime]:
+        """See `Store.withdraw`."""
+        now = self._clock()
+        ticks = await self._do(lambda file: file.change(series, start, stop, lambda marker: marker.withdrawn(now, why)))
+        return log_withdrawal("ticks withdrawn", series, ticks, why=why)
+
+    async def undo_withdrawal(self, series: str, start: datetime, stop: datetime) -> list[datetime]:
+        """See `Store.undo_withdrawal`."""
+        now = self._clock()
+        ticks = await self._do(lambda file: file.change(series, start, stop, lambda marker: marker.restored(now)))
+        return log_withdrawal("withdrawal undone", series, ticks)
+
+    async def markers(
+        self,
+        start: datetime,
+        stop: datetime,
+        *,
+        series: str | None = None,
+        resolution: Resolution = "1m",
+        known_at: datetime | None = None,
+    ) -> list[Marker]:
+        """See `Store.markers`."""
+        markers = visible_at(await self._do(lambda file: file.markers.between(start, stop, series)), known_at)
+        return first_of_hours(markers) if resolution == "1h" else markers
+
+    async def nearest(self, series: str, at: datetime) -> Marker | None:
+        """See `Store.nearest`."""
+        return await self._do(lambda file: file.markers.last(series, at))
+
+    async def first(self, series: str) -> Marker | None:
+        """See `Store.first`."""
+        return await self._do(lambda file: file.markers.first(series))
+
+    async def rows(
+        self,
+        series: Series,
+        tick: datetime,
+        *,
+        tiers: range | None = None,
+        ids: Collection[int] | None = None,
+        fields: Collection[str] | None = None,
+        resolution: Resolution = "1m",
+    ) -> pl.DataFrame:
+        """See `Store.rows`. Hourly ticks stay in the same table, so `resolution` changes nothing."""
+        selected = series if fields is None else series.only(fields)
+        return await self._do(lambda file: file.rows.at(selected, as_second(tick), tiers, ids))
+
+    async def ticks(
+        self, series: str, start: datetime, stop: datetime, *, resolution: Resolution = "1m"
+    ) -> list[datetime]:
+        """See `Store.ticks`."""
+        answers = await self._do(lambda file: file.markers.ticks(series, start, stop))
+        ticks = list(answers)
+        if resolution == "1h":
+            ticks = sorted({tick // HOUR: tick for tick in reversed(ticks)}.values())
+        return [from_epoch(tick) for tick in ticks if answers[tick]]
+
+    async def stored_ticks(
+        self, series: str, start: datetime, stop: datetime, *, resolution: Resolution = "1m"
+    ) -> list[StoredTick]:
+        """See `Store.stored_ticks`."""
+        ticks = await self._do(lambda file: file.markers.stored_ticks(series, start, stop))
+        return first_ticks_of_hours(ticks) if resolution == "1h" else ticks
+
+    async def newest_tick(self, series: str, at: datetime) -> StoredTick | None:
+        """See `Store.newest_tick`."""
+        return await self._do(lambda file: file.markers.newest_tick(series, at))
+
+    async def history(
+        self, series: Series, cmc_id: int, ticks: Collection[datetime], *, resolution: Resolution = "1m"
+    ) -> pl.DataFrame:
+        """See `Store.history`. Hourly ticks stay in the same table, so `resolution` changes nothing."""
+        seconds = sorted({as_second(tick) for tick in ticks})
+        return await self._do(lambda file: file.rows.of_asset(series, cmc_id, seconds))
+
+    async def rows_between(
+        self,
+        series: Series,
+        ticks: Collection[datetime],
+        *,
+        tiers: range | None = None,
+        fields: Collection[str] | None = None,
+        resolution: Resolution = "1m",
+    ) -> dict[datetime, pl.DataFrame]:
+        """See `Store.rows_between`. Ticks in between are not read."""
+        selected = series if fields is None else series.only(fields)
+        return await self._do(
+            lambda file: {tick: file.rows.at(selected, as_second(tick), tiers, None) for tick in ticks}
+        )
+
+    def horizon(self) -> datetime:
+        """See `Store.horizon`."""
+        return self._clock() - self._retention
+
+    async def ready(self) -> None:
+        """See `Store.ready`."""
+        await self._do(lambda file: file.markers.first(""))
+
+    async def close(self) -> None:
+        """See `Store.close`."""
+        if self._file:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._file.close)
+        self._file = None
+        self._thread.shutdown()
+
+    async def _do(self, work: Callable[["_File"], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, work)
+
+    def _run(self, work: Callable[["_File"], T]) -> T:
+        try:
+            return work(self._open())
+        except (sqlite3.Error, OSError) as exc:
+            raise translate(self._path, exc) from exc
+
+    def _open(self) -> "_File":
+        if self._file and self._file.database.is_replaced():
+            log.warning("the store's file was replaced: it is opened again", file=str(self._path))
+            self._file.close()
+            self._file = None
+        if self._file is None:
+            database = Database(self._path, durable=self._durable, busy=self._busy, connect=self._connect)
+            self._file = _File(database, self._retention, self._confirmed_by)
+        return self._file
+
+
+class _File:
+    """The tables of an open file."""
+
+    def __init__(self, database: Database, retention: timedelta, confirmed_by: int) -> None:
+        self.database = database
+        self.markers = Markers(database)
+        self.rows = Rows(database)
+        self.close = database.close
+        self._retention = Retention(database, self.rows, keep=retention, confirmed_by=confirmed_by)
+
+    def write(self, snapshot: Snapshot, clock: Clock) -> None:
+        """Store a snapshot, unless its tick is stored already."""
+        tick = as_second(snapshot.tick)
+        with self.database.transaction():
+            if stored := self.markers.at(snapshot.series.name, tick):
+                warn_if_different(stored, snapshot.marker)
+                return
+            self.rows.insert(snapshot.series, tick, snapshot.rows)
+            now = clock()
+            self.markers.insert(snapshot.marker.with_stored_at(now))
+            self._retention.apply(snapshot.series, now)
+
+    def change(
+        self, series: str, start: datetime, stop: datetime, change: Callable[[Marker], Marker]
+    ) -> list[datetime]:
+        """Change the markers of a span; the ticks whose markers this changed."""
+        with self.database.transaction():
+            return self.markers.change(self.markers.between(start, stop, series), change)

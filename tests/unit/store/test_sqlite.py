@@ -1,29 +1,232 @@
-"""Files of the embedded store that an earlier version has made."""
+"""The embedded store: files of earlier versions, query plans, durability, a file that disappears, and retention."""
 
 import sqlite3
-from datetime import timedelta
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
 
 from lib.cli.forecast import sample_snapshot
-from lib.schema import PRICE
+from lib.errors import StoreUnavailable
+from lib.schema import PRICE, VOLUME_RANK
 from lib.store.sqlite import SqliteStore
-from tests.fakes import NOON, FakeClock
+from lib.store.sqlite.database import connect
+from lib.store.sqlite.retention import MOST_DELETED
+from tests.fakes import HOUR, NOON, FakeClock
 
 MINUTE = timedelta(minutes=1)
+DAY = timedelta(days=1)
+
+Open = Callable[..., SqliteStore]
 
 
-async def test_markers_of_before_hashes_are_read_and_new_ones_have_them(tmp_path):
-    path, clock = tmp_path / "topcoins.db", FakeClock(NOON + 5 * MINUTE)
-    store = SqliteStore(path, clock=clock)
-    await store.write(sample_snapshot(PRICE, NOON, 3))
+class Recorder:
+    """Opens the file as the store does; keeps the connection and the text of each statement that runs on it."""
+
+    def __init__(self) -> None:
+        self.statements: list[str] = []
+
+    def __call__(self, path: Path, busy: timedelta) -> sqlite3.Connection:
+        self.connection = connect(path, busy)
+        self.connection.set_trace_callback(self.statements.append)
+        return self.connection
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock(NOON + HOUR)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "topcoins.db"
+
+
+@pytest.fixture
+async def open_store(path: Path, clock: FakeClock) -> AsyncIterator[Open]:
+    stores: list[SqliteStore] = []
+
+    def opened(**named: object) -> SqliteStore:
+        stores.append(SqliteStore(path, clock=clock, **named))  # type: ignore[arg-type]
+        return stores[-1]
+
+    yield opened
+    for store in stores:
+        await store.close()
+
+
+async def fill(store: SqliteStore, *minutes: int, start: datetime = NOON) -> None:
+    for minute in minutes:
+        await store.write(sample_snapshot(PRICE, start + minute * MINUTE, 3))
+
+
+async def test_markers_without_a_hash_are_read_and_new_ones_have_one(open_store, path, clock):
+    store = open_store()
+    await fill(store, 0)
     await store.close()
     with sqlite3.connect(path) as file:
-        for name in ("hash", "stored_at"):
+        for name in ("hash", "stored_at", "withdrawn_at", "restored_at", "withdrawn_why"):
             file.execute(f"ALTER TABLE snapshot DROP COLUMN {name}")
     file.close()
-    store = SqliteStore(path, clock=clock)
+    store = open_store()
     new = sample_snapshot(PRICE, NOON + MINUTE, 3)
     await store.write(new)
-    old, kept = await store.markers(NOON, NOON + MINUTE)
+    old, stored = await store.markers(NOON, NOON + MINUTE)
     assert (old.hash, old.visible_since) == ("", NOON + old.duration)
-    assert kept == new.marker.with_stored_at(clock())
+    assert stored == new.marker.with_stored_at(clock())
+
+
+async def test_a_file_without_the_index_on_ticks_gets_it(open_store, path):
+    await fill(store := open_store(), 0)
     await store.close()
+    with sqlite3.connect(path) as file:
+        file.execute("DROP INDEX snapshot_tick")
+    file.close()
+    await open_store(connect=(recorder := Recorder())).markers(NOON, NOON + HOUR)
+    (name,) = recorder.connection.execute("SELECT name FROM sqlite_master WHERE type = 'index'").fetchone()
+    assert name == "snapshot_tick"
+
+
+async def test_no_query_scans_a_table(open_store, clock):
+    """Each statement of each method. A scan would make answers slower with every stored day."""
+    store = open_store(connect=(recorder := Recorder()), confirmed_by=0, retention=HOUR)
+    clock.move(days=1)
+    for series in (PRICE, VOLUME_RANK):
+        for minute in range(3):
+            await store.write(sample_snapshot(series, NOON + minute * MINUTE, 3))
+        await store.write(sample_snapshot(series, NOON + DAY, 3))
+        await store.rows(series, NOON)
+        await store.rows(series, NOON, tiers=range(2), fields=series.fields[:1])
+        await store.rows(series, NOON, ids=[1, 2])
+        await store.rows_between(series, [NOON, NOON + MINUTE])
+        await store.history(series, 1, [NOON, NOON + MINUTE])
+        await store.ticks(series.name, NOON, NOON + HOUR)
+        await store.stored_ticks(series.name, NOON, NOON + HOUR)
+        await store.newest_tick(series.name, NOON)
+        await store.nearest(series.name, NOON)
+        await store.first(series.name)
+        await store.markers(NOON, NOON + HOUR, series=series.name)
+        await store.withdraw(series.name, NOON, NOON, why="test")
+        await store.undo_withdrawal(series.name, NOON, NOON)
+    await store.markers(NOON, NOON + HOUR)
+    await store.markers(NOON, NOON + HOUR, resolution="1h")
+    await store.ready()
+    ran = {line for line in recorder.statements if line.split()[0] in ("SELECT", "UPDATE", "DELETE")}
+    queries = {line for line in ran if "pragma_table_info" not in line}  # it reads the declaration of one table
+    assert {line.split()[0] for line in queries} == {"SELECT", "UPDATE", "DELETE"}
+    recorder.connection.set_trace_callback(None)
+    plans = {line: str(recorder.connection.execute(f"EXPLAIN QUERY PLAN {line}").fetchall()) for line in queries}
+    assert {line: plan for line, plan in plans.items() if "SCAN" in plan} == {}
+
+
+@pytest.mark.parametrize(("durable", "synchronous"), [(True, 2), (False, 1)])
+async def test_a_commit_of_a_durable_store_reaches_the_disk_before_it_returns(open_store, durable, synchronous):
+    """2 is FULL: SQLite syncs the WAL at each commit. With 1, NORMAL, a power cut may take confirmed snapshots."""
+    store = open_store(connect=(recorder := Recorder()), durable=durable)
+    await fill(store, 0)
+    assert recorder.connection.execute("PRAGMA synchronous").fetchone() == (synchronous,)
+    assert recorder.connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+async def test_a_deleted_file_is_noticed_by_reads_writes_and_readiness(open_store, path):
+    await fill(store := open_store(), 0)
+    path.unlink()
+    for work in (store.ready(), store.markers(NOON, NOON), fill(store, 1)):
+        with pytest.raises(StoreUnavailable, match="was deleted while in use"):
+            await work
+    assert not path.exists()
+
+
+async def test_a_file_deleted_during_a_write_does_not_confirm_it(open_store, path, clock):
+    store = open_store()
+    await fill(store, 0)
+
+    class Deleting(FakeClock):
+        """The store asks for the time in the middle of a write."""
+
+        def __call__(self) -> datetime:
+            path.unlink()
+            return super().__call__()
+
+    other = SqliteStore(path, clock=Deleting(NOON + HOUR))
+    with pytest.raises(StoreUnavailable, match="was deleted while in use"):
+        await fill(other, 1)
+    await other.close()
+
+
+async def test_a_file_that_is_put_back_is_opened_again(open_store, path, tmp_path):
+    await fill(store := open_store(), 0)
+    await store.close()
+    (tmp_path / "copy.db").write_bytes(path.read_bytes())
+    await fill(store := open_store(), 1)
+    path.with_suffix(".db-wal").unlink()
+    path.with_suffix(".db-shm").unlink()
+    (tmp_path / "copy.db").rename(path)
+    with capture_logs() as logs:
+        await fill(store, 2)
+    assert [entry["event"] for entry in logs] == ["the store's file was replaced: it is opened again"]
+    assert [marker.tick for marker in await store.markers(NOON, NOON + HOUR)] == [NOON, NOON + 2 * MINUTE]
+
+
+async def test_one_tick_of_a_clock_that_is_40_days_ahead_deletes_nothing(open_store, clock):
+    await fill(store := open_store(), *range(60))
+    clock.move(days=40)
+    await fill(store, 0, start=clock())
+    assert len(await store.markers(NOON, NOON + HOUR)) == 60
+
+
+async def test_an_hour_of_a_clock_that_is_40_days_ahead_deletes_nothing_before_and_after_it_is_set_right(
+    open_store, clock
+):
+    await fill(store := open_store(), *range(60))
+    clock.move(days=40)
+    await fill(store, *range(59), start=clock())
+    clock.move(days=-40)
+    await fill(store, *range(60, 120))
+    assert len(await store.markers(NOON, NOON + 2 * HOUR)) == 120
+
+
+async def test_a_clock_that_is_behind_deletes_nothing(open_store, clock):
+    await fill(store := open_store(confirmed_by=1), *range(60))
+    clock.move(days=-40)
+    await fill(store, 0, 1, start=NOON + 35 * DAY)
+    assert len(await store.markers(NOON, NOON + HOUR)) == 60
+
+
+async def test_a_write_deletes_a_bounded_number_of_ticks_and_logs_them(open_store, clock):
+    await fill(store := open_store(confirmed_by=1), *range(60))
+    clock.move(days=40)
+    left = []
+    with capture_logs() as logs:
+        for minute in range(4):
+            await fill(store, minute, start=clock())
+            left.append(len(await store.ticks(PRICE.name, NOON, NOON + HOUR)))
+    assert left == [60, 60 - MOST_DELETED, 1, 1]
+    deleted = [entry for entry in logs if entry["event"] == "old minutes deleted"]
+    assert [entry["ticks"] for entry in deleted] == [MOST_DELETED, 59 - MOST_DELETED]
+    assert deleted[0]["first"] == NOON + MINUTE
+    assert [len(await store.rows(PRICE, NOON + minute * MINUTE)) for minute in (0, 1, 59)] == [3, 0, 0]
+
+
+async def test_minutes_past_the_retention_go_once_enough_newer_ticks_are_stored(open_store, clock):
+    await fill(store := open_store(confirmed_by=5, retention=HOUR), *range(3))
+    clock.move(hours=3)
+    left = []
+    for minute in range(7):
+        await fill(store, minute, start=clock())
+        left.append(len(await store.ticks(PRICE.name, NOON, NOON + HOUR)))
+    assert left == [3, 3, 3, 3, 3, 1, 1]
+
+
+async def test_the_first_of_an_hour_stays_although_an_earlier_one_is_stored_late(open_store, clock):
+    store = open_store(confirmed_by=1, retention=HOUR)
+    await fill(store, 5, 6)
+    clock.move(minutes=10)
+    late = sample_snapshot(PRICE, NOON + 2 * MINUTE, 3)
+    await store.write(replace(late, marker=replace(late.marker, backfilled=True)))
+    clock.move(hours=5)
+    await fill(store, 0, 1, start=clock())
+    assert await store.ticks(PRICE.name, NOON, NOON + HOUR) == [NOON + 2 * MINUTE, NOON + 5 * MINUTE]

@@ -3,11 +3,12 @@
 import hashlib
 import io
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 import polars as pl
@@ -27,24 +28,41 @@ class DamagedFile(Exception):
     """The file does not hold what was written."""
 
 
-def write_whole(path: Path, body: bytes) -> None:
-    """Write a file, all of it or nothing. It is on disk when this returns."""
+class FileCalls(Protocol):
+    """The calls of `os` that write a file, so that a test can record their order."""
+
+    def open(self, path: Path, flags: int, mode: int = 0o666) -> int: ...  # noqa: D102
+    def write(self, file: int, body: memoryview) -> int: ...  # noqa: D102
+    def fsync(self, file: int) -> None: ...  # noqa: D102
+    def close(self, file: int) -> None: ...  # noqa: D102
+    def rename(self, source: Path, target: Path) -> None: ...  # noqa: D102
+
+
+def write_whole(path: Path, body: bytes, *, calls: FileCalls = os) -> None:
+    """Write a file, all of it or nothing. It is on disk when this returns, also after a power cut."""
     part = path.with_name(path.name + PART)
     try:
-        with part.open("wb") as file:
-            file.write(body)
-            file.flush()
-            os.fsync(file.fileno())
-        part.rename(path)
+        with _opened(calls, part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as file:
+            rest = memoryview(body)
+            while rest:
+                rest = rest[calls.write(file, rest) :]
+            calls.fsync(file)  # before the rename: else a power cut may leave the name with half of the content
+        calls.rename(part, path)
     except OSError:
         with suppress(OSError):
             part.unlink(missing_ok=True)  # half a file would only fill a full disk
         raise
-    folder = os.open(path.parent, os.O_RDONLY)
+    with _opened(calls, path.parent, os.O_RDONLY) as folder:
+        calls.fsync(folder)  # else a power cut may take the name
+
+
+@contextmanager
+def _opened(calls: FileCalls, path: Path, flags: int) -> Iterator[int]:
+    file = calls.open(path, flags)
     try:
-        os.fsync(folder)
+        yield file
     finally:
-        os.close(folder)
+        calls.close(file)
 
 
 def encode(snapshot: Snapshot) -> bytes:

@@ -2,15 +2,17 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, contextmanager
-
-from starlette.requests import Request
+from typing import TypeVar
 
 from lib.errors import Busy
-from query_api.http.client import client_of
+
+T = TypeVar("T")
 
 STEPS_AT_ONCE = 3
+THREADS = 2
 REQUESTS = 48
 REQUESTS_PER_CLIENT = 16
 
@@ -30,6 +32,7 @@ class LongWork:
         self, *, steps: int = STEPS_AT_ONCE, requests: int = REQUESTS, per_client: int = REQUESTS_PER_CLIENT
     ) -> None:
         self._steps = asyncio.Semaphore(steps)
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="long-work")
         self._requests = requests
         self._per_client = per_client
         self._running: Counter[str] = Counter()
@@ -49,11 +52,10 @@ class LongWork:
             if not self._running[client]:
                 del self._running[client]
 
-    async def whole_request(self, request: Request) -> AsyncIterator[None]:
-        """A FastAPI dependency that counts a request until the last byte of its response is sent."""
-        with self.request(client_of(request.scope)):
-            yield
-
     def step(self) -> AbstractAsyncContextManager[None]:
         """Run one step, after those that asked earlier."""
         return self._steps
+
+    async def in_thread(self, work: Callable[[], T]) -> T:
+        """Run work that takes CPU and waits for nothing in one of the lane's few threads."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)

@@ -14,7 +14,7 @@ from pathlib import Path
 import orjson
 import polars as pl
 
-from lib.archive.panel import steps_of
+from lib.archive.panel import totals_of
 from lib.clock import Clock, isoformat
 from lib.errors import SettingsRejected
 from lib.ingest.gate import Gate
@@ -73,7 +73,7 @@ def read_export(file: Path) -> pl.DataFrame:
     if format not in FORMATS:
         raise SettingsRejected(f"{file}: an export ends in .csv, .ndjson or .parquet; for example top.parquet")
     try:
-        if steps_of(file, format) is None:
+        if totals_of(file, format) is None:
             raise SettingsRejected(f"{file} has no end: it was cut off, or is no export of topcoins")
         rows = _READERS[format](file)
         times = [pl.col(name).str.to_datetime(time_zone="UTC", time_unit="us") for name in _TIMES]

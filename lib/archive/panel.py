@@ -1,33 +1,46 @@
-"""The shape of an export file: which steps it holds, and how its end is known."""
+"""The ends of export files: how a complete one is told from one that was cut off."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import orjson
 import polars as pl
 
-END = b"#end"
+END = "#end"
+"""The first cell of a CSV's last row, in place of a step."""
+METADATA = "topcoins"
+"""The key of a Parquet file's metadata: the request and the totals, as JSON."""
+TOTALS = ("steps", "answered", "gaps", "rows")
+
+Totals = Mapping[str, int]
 
 
-def steps_of(path: Path, format: str) -> int | None:
-    """How many steps a file of an export says it holds; None when it was cut off."""
+def totals_of(path: Path, format: str) -> Totals | None:
+    """The totals that a complete file of an export ends with; None when it was cut off."""
     if format == "parquet":
-        try:
-            return int(pl.scan_parquet(path).select(pl.col("step").n_unique()).collect().item())
-        except pl.exceptions.PolarsError:
-            return None
+        return _totals_of_parquet(path)
     body = path.read_bytes()
-    if not body.endswith(b"\n"):
-        return None
-    return _totals(body.rstrip(b"\r\n").rpartition(b"\n")[2]).get("steps")
+    return _totals_of_line(body.rpartition(b"\n")[0].rpartition(b"\n")[2]) if body.endswith(b"\n") else None
 
 
-def _totals(last: bytes) -> dict[str, int]:
-    """The totals in a file's last line; none where that is no end."""
-    if last.startswith(END):
-        told = last.decode().rpartition(",")[2]
-        return {name: int(count) for name, _, count in (term.partition("=") for term in told.split())}
+def _totals_of_line(line: bytes) -> Totals | None:
+    """The totals in the last line of a CSV or NDJSON file; None where it is no end."""
+    if line.startswith(END.encode()):
+        counts = line.decode().strip().rpartition(",")[2]
+        return {name: int(count) for name, _, count in (term.partition("=") for term in counts.split())}
     try:
-        told = orjson.loads(last)
+        answer = orjson.loads(line)
     except orjson.JSONDecodeError:
-        return {}
-    return {name: count for name, count in told.items() if name != "end"} if told.get("end") is True else {}
+        return None
+    return {name: answer[name] for name in TOTALS} if answer.get("end") is True else None
+
+
+def _totals_of_parquet(path: Path) -> Totals | None:
+    try:
+        about = orjson.loads(pl.read_parquet_metadata(path).get(METADATA, "{}"))
+        if about:
+            return {name: about[name] for name in TOTALS}
+        steps = pl.scan_parquet(path).select(pl.col("step").n_unique()).collect().item()  # a file of 0.1.0
+    except (pl.exceptions.PolarsError, OSError):
+        return None
+    return {"steps": int(steps)}

@@ -136,10 +136,14 @@ def export(
         task = progress.add_task("steps", total=None)
         download = Download(client, f"{address}/v1/export", asked, output)
         try:
-            steps = download.run(lambda done, total: progress.update(task, completed=done, total=total))
+            totals = download.run(lambda done, total: progress.update(task, completed=done, total=total))
         except httpx.HTTPError as exc:
             raise TopcoinsError(f"{address} does not answer ({exc}); the same command again goes on from here") from exc
-    console.print(f"{output}: {steps} steps", highlight=False)
+    gaps, answered = totals.get("gaps", 0), totals.get("answered", 0)
+    console.print(f"{output}: {totals['steps']} steps, {answered} with a list, {gaps} gaps", highlight=False)
+    if not answered:
+        console.print("no step has a list: `topcoins status` shows what is stored", highlight=False)
+        raise typer.Exit(3)
 
 
 def _address(url: str | None) -> str:

@@ -1,9 +1,10 @@
-"""`topcoins export`: an export of the API as one file, fetched a day at a time, so that an interrupted one goes on.
+"""`topcoins export`: an export of the API as one file, fetched a day at a time; an interrupted one is continued.
 
-Beside FILE lies FILE.part: what was asked, and the pieces that have come whole. FILE appears whole or not at all.
+Beside FILE is FILE.part, with the request and the complete pieces. FILE is complete once it exists.
 """
 
 import shutil
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -13,7 +14,7 @@ import httpx
 import orjson
 import polars as pl
 
-from lib.archive.panel import END, _totals, steps_of
+from lib.archive.panel import END, METADATA, Totals, totals_of
 from lib.clock import isoformat
 from lib.errors import SettingsRejected, TopcoinsError
 from lib.snapshot_file import write_whole
@@ -23,15 +24,24 @@ PIECE = timedelta(days=1)
 PLAN = "plan.json"
 TIMEOUT_S = 60
 
-Told = Callable[[int, int], None]
-"""Is told how many steps are there, of how many."""
+Progress = Callable[[int, int], None]
+"""Called with the number of steps fetched, and of all steps."""
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What was asked for, and the instants that meant when it was first asked."""
+class Piece:
+    """Some steps of the export."""
 
-    asked: Mapping[str, str]
+    number: int
+    start: datetime
+    steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadPlan:
+    """The parameters of the request, and the instants they meant when the download began."""
+
+    parameters: Mapping[str, str]
     start: datetime
     stop: datetime
     steps: int
@@ -39,119 +49,112 @@ class Plan:
     @property
     def every(self) -> timedelta:
         """The distance between steps."""
-        return parse_duration(self.asked["every"])
+        return parse_duration(self.parameters["every"])
 
-    def pieces(self) -> list["Piece"]:
+    def pieces(self) -> list[Piece]:
         """A day's steps each."""
         most = max(1, -(-PIECE // self.every))
-        counts = [min(most, self.steps - begun) for begun in range(0, self.steps, most)] or [0]
+        counts = [min(most, self.steps - first) for first in range(0, self.steps, most)] or [0]
         return [Piece(number, self.start + number * most * self.every, count) for number, count in enumerate(counts)]
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Some steps of the whole."""
-
-    number: int
-    start: datetime
-    steps: int
-
-
 class Download:
-    """Fetches an export into a file. `asked` are the parameters of `/v1/export`."""
+    """Fetches an export into a file. `parameters` are those of `/v1/export`."""
 
-    def __init__(self, client: httpx.Client, url: str, asked: Mapping[str, str], file: Path) -> None:
+    def __init__(self, client: httpx.Client, url: str, parameters: Mapping[str, str], file: Path) -> None:
         self._client = client
         self._url = url
-        self._asked = dict(asked)
+        self._parameters = dict(parameters)
+        self._format = self._parameters["format"]
         self._file = file
         self._folder = file.with_name(file.name + ".part")
 
-    def run(self, tell: Told) -> int:
-        """Fetch what is not there yet, and put the file together. The number of its steps."""
+    def run(self, progress: Progress) -> Totals:
+        """Fetch the pieces that are missing, then join them. The totals of the file."""
         if self._file.exists():
-            raise SettingsRejected(f"{self._file} is there already: name another file, or take it away first")
-        plan = self._planned()
+            raise SettingsRejected(f"{self._file} exists already: name another file, or remove it first")
+        plan = self._plan()
         done = 0
+        totals = Counter[str]()
         for piece in plan.pieces():
             if not self._path(piece).exists():
                 self._fetch(plan, piece)
+            totals.update(totals_of(self._path(piece), self._format) or {})
             done += piece.steps
-            tell(done, plan.steps)
-        self._join([self._path(piece) for piece in plan.pieces()])
+            progress(done, plan.steps)
+        self._join([self._path(piece) for piece in plan.pieces()], totals)
         shutil.rmtree(self._folder)
-        return plan.steps
+        return totals
 
-    def _planned(self) -> Plan:
+    def _plan(self) -> DownloadPlan:
         path = self._folder / PLAN
         if path.exists():
-            told = orjson.loads(path.read_bytes())
-            start, stop = (datetime.fromisoformat(told[name]) for name in ("start", "stop"))
-            plan = Plan(told["asked"], start, stop, told["steps"])
-            if plan.asked != self._asked:
-                asked = " ".join(f"{name}={value}" for name, value in plan.asked.items())
-                raise SettingsRejected(f"{self._folder} is of another export: {asked}; finish that, or take it away")
-            return plan
-        answer = self._client.head(self._url, params=self._asked)
-        if not answer.is_success:  # only a body tells what is wrong
-            self._refused(self._client.get(self._url, params=self._asked))
-        start, stop = (datetime.fromisoformat(answer.headers[name]) for name in ("x-from", "x-to"))
-        plan = Plan(self._asked, start, stop, int(answer.headers["x-steps"]))
+            return self._read_plan(path)
+        # Of Parquet, HEAD has a length: the API would make the whole file for it.
+        parameters = self._parameters | {"format": "ndjson"}
+        head = self._client.head(self._url, params=parameters)
+        if not head.is_success:  # only a body has the reason
+            self._refuse(self._client.get(self._url, params=parameters))
+        start, stop = (datetime.fromisoformat(head.headers[name]) for name in ("x-from", "x-to"))
+        plan = DownloadPlan(self._parameters, start, stop, int(head.headers["x-steps"]))
         self._folder.mkdir(parents=True, exist_ok=True)
         write_whole(path, orjson.dumps(asdict(plan)))
         return plan
 
-    def _fetch(self, plan: Plan, piece: Piece) -> None:
-        """One piece, kept only once it is known to be whole."""
+    def _read_plan(self, path: Path) -> DownloadPlan:
+        saved = orjson.loads(path.read_bytes())
+        parameters = saved.get("parameters", saved.get("asked"))  # "asked" is the name in 0.1.0
+        if parameters != self._parameters:
+            other = " ".join(f"{name}={value}" for name, value in parameters.items())
+            raise SettingsRejected(f"{self._folder} belongs to another export: {other}; finish that, or remove it")
+        start, stop = (datetime.fromisoformat(saved[name]) for name in ("start", "stop"))
+        return DownloadPlan(parameters, start, stop, saved["steps"])
+
+    def _fetch(self, plan: DownloadPlan, piece: Piece) -> None:
+        """Fetch one piece. It gets its name only once it is known to be complete."""
         stop = min(plan.stop, piece.start + piece.steps * plan.every)
-        asked = self._asked | {"from": isoformat(piece.start), "to": isoformat(stop)}
+        parameters = self._parameters | {"from": isoformat(piece.start), "to": isoformat(stop)}
         path = self._path(piece)
         part = path.with_suffix(".incomplete")
-        with self._client.stream("GET", self._url, params=asked) as answer:
-            if not answer.is_success:
-                answer.read()
-                self._refused(answer)
+        with self._client.stream("GET", self._url, params=parameters) as response:
+            if not response.is_success:
+                response.read()
+                self._refuse(response)
             with part.open("wb") as file:
-                for chunk in answer.iter_bytes():
+                for chunk in response.iter_bytes():
                     file.write(chunk)
-        held = steps_of(part, self._asked["format"])
-        if held != piece.steps:
-            raise TopcoinsError(f"{self._url}: {held} of {piece.steps} steps came from {isoformat(piece.start)} on")
+        steps = (totals_of(part, self._format) or {}).get("steps")
+        if steps != piece.steps:
+            raise TopcoinsError(f"{self._url}: {steps} of {piece.steps} steps came from {isoformat(piece.start)} on")
         part.rename(path)
 
     def _path(self, piece: Piece) -> Path:
-        return self._folder / f"{piece.number:05d}.{self._asked['format']}"
+        return self._folder / f"{piece.number:05d}.{self._format}"
 
-    def _join(self, pieces: list[Path]) -> None:
+    def _join(self, pieces: list[Path], totals: Totals) -> None:
         whole = self._folder / "whole"
-        _JOINS[self._asked["format"]](pieces, whole)
+        if self._format == "parquet":
+            metadata = {METADATA: orjson.dumps({**self._parameters, **totals}).decode()}
+            pl.scan_parquet(pieces).sink_parquet(whole, metadata=metadata, maintain_order=True)
+        else:
+            _join_lines(pieces, whole, totals)
         whole.rename(self._file)
 
-    def _refused(self, answer: httpx.Response) -> None:
-        problem = answer.json()
+    def _refuse(self, response: httpx.Response) -> None:
+        problem = response.json()
         raise TopcoinsError(f"{problem['title']}: {problem['detail']}")
 
 
-def _join_lines(pieces: list[Path], whole: Path) -> None:
-    """The pieces without their ends, under one header, and an end of the sums."""
-    sums: dict[str, int] = {}
-    ends = b""
+def _join_lines(pieces: list[Path], whole: Path, totals: Totals) -> None:
+    """The pieces without their ends, under one header, and an end with the totals of all."""
+    end = b""
     with whole.open("wb") as file:
         for number, piece in enumerate(pieces):
-            *lines, ends = piece.read_bytes().splitlines(keepends=True)
-            headed = piece.suffix == ".csv"
-            file.writelines(lines[1 if headed and number else 0 :])
-            for name, count in _totals(ends.rstrip()).items():
-                sums[name] = sums.get(name, 0) + count
-        if ends.startswith(END):
-            told = " ".join(f"{name}={count}" for name, count in sums.items())
-            file.write(ends.rpartition(b",")[0] + f",{told}\r\n".encode())
+            *lines, end = piece.read_bytes().splitlines(keepends=True)
+            skip_header = piece.suffix == ".csv" and number > 0
+            file.writelines(lines[skip_header:])
+        if end.startswith(END.encode()):
+            counts = " ".join(f"{name}={count}" for name, count in totals.items())
+            file.write(end.rpartition(b",")[0] + f",{counts}\r\n".encode())
         else:
-            file.write(orjson.dumps({"end": True, **sums}) + b"\n")
-
-
-def _join_tables(pieces: list[Path], whole: Path) -> None:
-    pl.scan_parquet(pieces).sink_parquet(whole, maintain_order=True)
-
-
-_JOINS = {"csv": _join_lines, "ndjson": _join_lines, "parquet": _join_tables}
+            file.write(orjson.dumps({"end": True, **totals}) + b"\n")

@@ -1,7 +1,6 @@
 """The export: at each step the very answer of the top list, in every format, on both stores."""
 
 import io
-from collections.abc import AsyncGenerator
 
 import orjson
 import polars as pl
@@ -9,12 +8,14 @@ import pytest
 
 from lib.cli.forecast import sample_snapshot
 from lib.schema import PRICE, VOLUME_RANK
-from query_api.asof.top_list import TopList, TopListFinder
-from query_api.features.export.response import ExportFormat, exported
-from query_api.features.export.work import Hole, Span, steps
+from query_api.asof.top_list import TopListFinder
+from query_api.features.export.response import ExportFormat
+from query_api.features.export.work import Span, StepGap, Steps, read_steps
 from query_api.http.formats import to_json
+from query_api.long_work import LongWork
 from tests.contract.snapshots import MINUTE
 from tests.fakes import NOON
+from tests.unit.query_api.exports import export_chunks
 
 AGE = 3 * MINUTE
 SPAN = Span(NOON - MINUTE, NOON + 20 * MINUTE, 2 * MINUTE)
@@ -30,20 +31,20 @@ async def lists(store):
     return TopListFinder(store, max_skew=MINUTE)
 
 
-def found(lists: TopListFinder, span: Span = SPAN) -> AsyncGenerator[TopList | Hole, None]:
-    return steps(lists, span, limit=7, max_age=AGE, known_at=None)
+def read(lists: TopListFinder, span: Span = SPAN) -> Steps:
+    return read_steps(lists, span, limit=7, max_age=AGE, known_at=None, long_work=LongWork())
 
 
 async def body(lists: TopListFinder, format: ExportFormat, span: Span = SPAN) -> bytes:
-    return b"".join([chunk async for chunk in exported(format, found(lists, span), limit=7, extras=())])
+    return b"".join([chunk async for chunk in export_chunks(format, read(lists, span), limit=7)])
 
 
 async def test_each_step_is_the_answer_of_its_instant_and_a_gap_is_a_step_too(lists):
-    told = [step async for step in found(lists)]
+    told = [step async for step in read(lists)]
     assert [step.at for step in told] == [NOON + (2 * n - 1) * MINUTE for n in range(11)]
-    assert [(step.at - NOON) // MINUTE for step in told if isinstance(step, Hole)] == [-1, 7, 19]
+    assert [(step.at - NOON) // MINUTE for step in told if isinstance(step, StepGap)] == [-1, 7, 19]
     for step in told:
-        if not isinstance(step, Hole):
+        if not isinstance(step, StepGap):
             alone = await lists.find(step.at, limit=7, max_age=AGE)
             assert to_json(step, 7) == to_json(alone, 7)
             assert step.pair.price.tick <= step.at
@@ -65,12 +66,12 @@ async def test_the_formats_hold_the_same_rows(lists):
     *_, end = text.decode().splitlines()
     assert end.startswith("#end,")
     assert end.endswith("steps=11 answered=8 gaps=3 rows=56")
-    read = pl.read_csv(io.BytesIO(text), comment_prefix="#", schema_overrides=dict.fromkeys(["name", "gap"], pl.String))
-    assert read.columns == table.columns
-    assert len(read) == len(table) == 59
+    rows = pl.read_csv(io.BytesIO(text), comment_prefix="#", schema_overrides=dict.fromkeys(["name", "gap"], pl.String))
+    assert rows.columns == table.columns
+    assert len(rows) == len(table) == 59
     lines = [orjson.loads(line) for line in (await body(lists, "ndjson")).splitlines()[:-1]]
     prices = [row["price_usd"] for line in lines for row in line.get("data", [{"price_usd": None}])]
-    assert prices == table["price_usd"].to_list() == read["price_usd"].to_list()
+    assert prices == table["price_usd"].to_list() == rows["price_usd"].to_list()
     gaps = table.filter(pl.col("gap").is_not_null())
     assert gaps["step"].to_list() == [NOON + minute * MINUTE for minute in (-1, 7, 19)]
     assert gaps["cmc_id"].null_count() == 3
@@ -92,8 +93,8 @@ async def test_full_hours_read_together_are_the_answers_of_their_instants_too(st
     for series in (PRICE, VOLUME_RANK):
         await store.write(sample_snapshot(series, NOON - hour, 30))
     lists = TopListFinder(store, max_skew=MINUTE)
-    told = [step async for step in found(lists, Span(NOON - 20 * hour, NOON, hour))]
-    assert [(step.at - NOON) // hour for step in told if isinstance(step, Hole)] == [-9, -7]
+    told = [step async for step in read(lists, Span(NOON - 20 * hour, NOON, hour))]
+    assert [(step.at - NOON) // hour for step in told if isinstance(step, StepGap)] == [-9, -7]
     for step in told:
-        if not isinstance(step, Hole):
+        if not isinstance(step, StepGap):
             assert to_json(step, 7) == to_json(await lists.find(step.at, limit=7, max_age=AGE), 7)

@@ -1,6 +1,5 @@
 """Export and import: a fresh store answers for the exported instants as the first did; nothing is written over."""
 
-from collections.abc import AsyncGenerator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -16,11 +15,13 @@ from lib.schema import ID, PRICE, VOLUME_RANK
 from lib.snapshot import pack_ids
 from lib.store import Store
 from query_api.asof.asset import AssetFinder
-from query_api.asof.top_list import TopList, TopListFinder
-from query_api.features.export.response import ExportFormat, exported
-from query_api.features.export.work import Hole, Span, steps
+from query_api.asof.top_list import TopListFinder
+from query_api.features.export.response import ExportFormat
+from query_api.features.export.work import Span, Steps, read_steps
+from query_api.long_work import LongWork
 from tests.contract.snapshots import MINUTE
 from tests.fakes import NOON, FakeClock, MemoryStore
+from tests.unit.query_api.exports import export_chunks
 
 TICKS = [NOON + n * MINUTE for n in (0, 10, 20, 40)]
 SPAN = Span(NOON, NOON + 50 * MINUTE, 5 * MINUTE)
@@ -32,8 +33,8 @@ def lists(store: Store) -> TopListFinder:
     return TopListFinder(store, max_skew=MINUTE)
 
 
-def told(store: Store) -> AsyncGenerator[TopList | Hole, None]:
-    return steps(lists(store), SPAN, limit=TOP, max_age=10 * MINUTE, known_at=None)
+def read(store: Store) -> Steps:
+    return read_steps(lists(store), SPAN, limit=TOP, max_age=10 * MINUTE, known_at=None, long_work=LongWork())
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ async def archive():
 async def written(archive: Store, folder: Path, format: ExportFormat) -> Path:
     file = folder / f"top.{format}"
     with file.open("wb") as out:
-        async for chunk in exported(format, told(archive), limit=TOP, extras=()):
+        async for chunk in export_chunks(format, read(archive), limit=TOP):
             out.write(chunk)
     return file
 

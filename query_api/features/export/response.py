@@ -1,27 +1,33 @@
-"""An export's bytes, as they come. Each format tells its end: a file without it was cut off.
+"""An export's bytes as they are made. Each format shows its end: a file without it was cut off.
 
-NDJSON: a line a step, the very answer of `/v1/top`, then a line of totals. CSV and Parquet: a row an asset and step, a
-step without an answer as a row of its own with the reason; the CSV's last row begins with `#end` and tells the totals,
-Parquet's footer is its end.
+NDJSON: a line per step, as `/v1/top` answers it, then a line of totals. CSV: a row per asset and step, a row with the
+reason for a step without an answer, and a last row that begins with `#end` and has the totals.
 """
 
-import asyncio
-import csv
-import io
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
 from typing import Any, Literal
 
 import orjson
 import polars as pl
+import structlog
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
+from lib.archive.panel import END
 from lib.clock import isoformat
 from lib.columns import COLUMNS, POLARS, Kind, extra_columns
+from lib.errors import TopcoinsError
 from lib.schema import Series
 from query_api.asof.top_list import TopList
-from query_api.features.export.work import Hole, Totals
-from query_api.http.formats import cell, to_json
-from query_api.http.parquet import to_parquet
+from query_api.features.export.work import Step, StepGap, Steps, Totals, in_groups
+from query_api.http.csv_frame import frame_to_csv
+from query_api.http.formats import to_json
+from query_api.long_work import LongWork
+
+log = structlog.get_logger()
 
 ExportFormat = Literal["csv", "ndjson", "parquet"]
 EXPORT_TYPES: dict[ExportFormat, str] = {
@@ -29,10 +35,10 @@ EXPORT_TYPES: dict[ExportFormat, str] = {
     "ndjson": "application/x-ndjson",
     "parquet": "application/vnd.apache.parquet",
 }
-END = "#end"
-"""Where the CSV's step would be, in its last row."""
+CHUNK_ROWS = 2000
 
-Steps = AsyncIterator[TopList | Hole]
+Columns = Mapping[str, pl.DataType]
+
 _TIME = pl.Datetime("us", "UTC")
 _FILE_TYPES: Mapping[Kind, pl.DataType] = {Kind.TIME: _TIME}
 """Columns whose type in a file differs from that in an answer."""
@@ -49,50 +55,71 @@ _BASIS: Mapping[str, pl.DataType] = {
 """Columns that say what a step's answer is made from, or why it has none."""
 
 
-def exported(
-    format: ExportFormat, steps: Steps, *, limit: int, extras: Sequence[Series]
-) -> AsyncGenerator[bytes, None]:
-    """The export in one of its formats."""
-    if format == "ndjson":
-        return _ndjson(steps, limit)
-    schema = table_columns(extras)
-    if format == "csv":
-        return _csv(steps, schema)
-    return to_parquet((_table(step, schema) async for step in steps), schema)
+class ExportResponse(StreamingResponse):
+    """Streams an export. When it fails half-way the connection is closed: neither HTTP's end nor the file's comes.
+
+    `running` counts the export as running until it ends, however it ends.
+    """
+
+    def __init__(self, body: AsyncGenerator[bytes, None], steps: Steps, running: ExitStack, **options: Any) -> None:
+        super().__init__(body, **options)
+        self._steps = steps
+        self._running = running
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        with self._running:
+            try:
+                await super().__call__(scope, receive, send)
+            finally:
+                await self._steps.aclose()
+
+    async def stream_response(self, send: Send) -> None:
+        """Send it; the server closes a connection whose response was not completed."""
+        try:
+            await super().stream_response(send)
+        except TopcoinsError as exc:
+            log.error("export broke off", why=str(exc), kind=type(exc).__name__)
 
 
-def table_columns(extras: Sequence[Series]) -> dict[str, pl.DataType]:
-    """The columns of a table of steps: the step, the list's columns, then the snapshots they come from."""
+async def to_ndjson(steps: Steps, limit: int, long_work: LongWork) -> AsyncGenerator[bytes, None]:
+    """The export as NDJSON."""
+    totals = Totals()
+    async for group in in_groups(steps, CHUNK_ROWS):
+        for step in group:
+            totals.add(step)
+        yield await long_work.in_thread(partial(_lines, group, limit))
+    yield orjson.dumps({"end": True, **asdict(totals)}) + b"\n"
+
+
+async def to_csv(steps: Steps, columns: Columns, long_work: LongWork) -> AsyncGenerator[bytes, None]:
+    """The export as CSV."""
+    totals = Totals()
+    yield f"{','.join(columns)}\r\n".encode()
+    async for group in in_groups(steps, CHUNK_ROWS):
+        for step in group:
+            totals.add(step)
+        yield await long_work.in_thread(partial(_csv_rows, group, columns))
+    counts = " ".join(f"{name}={count}" for name, count in asdict(totals).items())
+    yield f"{END}{',' * (len(columns) - 1)}{counts}\r\n".encode()
+
+
+def table_columns(extras: Sequence[Series]) -> Columns:
+    """The columns of CSV and Parquet: the step, the list's columns, then the snapshots they come from."""
     listed = {each.name: _FILE_TYPES.get(each.kind, POLARS[each.kind]) for each in (*COLUMNS, *extra_columns(extras))}
     return {"step": _TIME, **listed, **_BASIS}
 
 
-async def _ndjson(steps: Steps, limit: int) -> AsyncGenerator[bytes, None]:
-    totals = Totals()
-    async for step in steps:
-        totals.add(step)
-        if isinstance(step, Hole):
-            yield orjson.dumps({"requested_at": isoformat(step.at), "gap": step.why}) + b"\n"
-        else:
-            yield await asyncio.to_thread(to_json, step, limit) + b"\n"
-    yield orjson.dumps({"end": True, **asdict(totals)}) + b"\n"
+def table(steps: Sequence[Step], columns: Columns) -> pl.DataFrame:
+    """The rows of some steps."""
+    frames = [pl.DataFrame(schema=columns), *(_rows(step, columns) for step in steps)]
+    return pl.concat(frames, how="vertical")
 
 
-async def _csv(steps: Steps, schema: Mapping[str, pl.DataType]) -> AsyncGenerator[bytes, None]:
-    totals = Totals()
-    yield _records([list(schema)])
-    async for step in steps:
-        totals.add(step)
-        yield await asyncio.to_thread(lambda table: _records(table.iter_rows()), _table(step, schema))
-    told = " ".join(f"{name}={count}" for name, count in asdict(totals).items())
-    yield _records([[END, *[None] * (len(schema) - 2), told]])
-
-
-def _table(step: TopList | Hole, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
-    if isinstance(step, Hole):
-        return pl.DataFrame({"step": [step.at], "gap": [step.why]}, schema_overrides={"step": _TIME}).select(
-            pl.col(name) if name in ("step", "gap") else pl.lit(None, kind).alias(name) for name, kind in schema.items()
-        )
+def _rows(step: Step, columns: Columns) -> pl.DataFrame:
+    if isinstance(step, StepGap):
+        known = {"step": step.at, "gap": step.why}
+        return pl.DataFrame({name: [known.get(name)] for name in columns}, columns)
     price, rank = step.pair.price, step.pair.rank
     backfilled = (price.backfilled, rank.backfilled)
     basis = (price.tick, rank.tick, price.source, rank.source, step.resolution, *backfilled, None)
@@ -101,11 +128,19 @@ def _table(step: TopList | Hole, schema: Mapping[str, pl.DataType]) -> pl.DataFr
             "%Y-%m-%dT%H:%M:%SZ", time_zone="UTC", time_unit="us"
         ),
         step=pl.lit(step.at, _TIME),
-        **{name: pl.lit(value, schema[name]) for name, value in zip(_BASIS, basis, strict=True)},
-    ).select(*schema)
+        **{name: pl.lit(value, columns[name]) for name, value in zip(_BASIS, basis, strict=True)},
+    ).select(*columns)
 
 
-def _records(rows: Iterable[Sequence[Any]]) -> bytes:
-    out = io.StringIO()
-    csv.writer(out, lineterminator="\r\n").writerows([cell(value) for value in row] for row in rows)
-    return out.getvalue().encode("utf-8")
+def _csv_rows(steps: Sequence[Step], columns: Columns) -> bytes:
+    return frame_to_csv(table(steps, columns), header=False)
+
+
+def _lines(steps: Sequence[Step], limit: int) -> bytes:
+    return b"".join(_line(step, limit) for step in steps)
+
+
+def _line(step: Step, limit: int) -> bytes:
+    if isinstance(step, TopList):
+        return to_json(step, limit) + b"\n"
+    return orjson.dumps({"requested_at": isoformat(step.at), "gap": step.why}) + b"\n"

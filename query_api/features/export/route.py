@@ -1,15 +1,25 @@
 """`/v1/export`: who was in the list at each step of a span, as one file."""
 
+from contextlib import ExitStack
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from lib.clock import isoformat
 from lib.instants import DURATION
-from query_api.features.export.response import EXPORT_TYPES, ExportFormat, exported
-from query_api.features.export.work import MOST_STEPS, Span, begun, steps
+from query_api.features.export.parquet import ParquetFiles, ParquetResponse
+from query_api.features.export.response import (
+    EXPORT_TYPES,
+    ExportFormat,
+    ExportResponse,
+    table_columns,
+    to_csv,
+    to_ndjson,
+)
+from query_api.features.export.work import MOST_STEPS, Span, after_first, read_steps
+from query_api.http.client import client_of
 from query_api.http.parameters import Instant, KnownAt, Limit, parse_every, parse_known_at, parse_range
 from query_api.http.problems import EXAMPLES, BadRequest
 from query_api.http.responses import STORE_RESPONSES
@@ -28,7 +38,13 @@ _CONTENT = {
     else {"schema": {"type": "string", "format": "binary"}}
     for name, kind in EXPORT_TYPES.items()
 }
-_SHOWN = {200: {"description": "The file; without its end it was cut off", "content": _CONTENT}, **STORE_RESPONSES}
+_SHOWN = {
+    200: {
+        "description": "The file; without its end it was cut off. Parquet has a length and ranges",
+        "content": _CONTENT,
+    },
+    **STORE_RESPONSES,
+}
 
 Every = Annotated[
     str,
@@ -51,7 +67,9 @@ FileFormat = Annotated[
 
 
 def install(app: FastAPI, services: Services) -> None:
-    """The export."""
+    """Add the export."""
+    columns = table_columns(services.extras)
+    parquet_files = ParquetFiles(services.long_work)
 
     async def export(
         request: Request,
@@ -65,8 +83,8 @@ def install(app: FastAPI, services: Services) -> None:
         """The top `top` as of each step: from `from` on (default: a day before `to`), before `to` (default: now)."""
         now = services.clock()
         first, last = parse_range(start, stop, now, default=DAY, longest=EVER)
-        span = asked_span(Span(first, last, parse_every(every)), every)
-        chosen = asked_file(format)
+        span = parse_span(Span(first, last, parse_every(every)), every)
+        chosen = parse_format(format)
         known = parse_known_at(known_at, now)
         headers = {
             "cache-control": "no-store",
@@ -75,17 +93,33 @@ def install(app: FastAPI, services: Services) -> None:
             "x-to": isoformat(last),
             "x-steps": str(span.steps),
         }
-        if request.method == "HEAD":
-            return Response(headers=headers, media_type=EXPORT_TYPES[chosen])
-        found = await begun(steps(services.lists, span, limit=top, max_age=services.max_age, known_at=known))
-        body = exported(chosen, found, limit=top, extras=services.extras)
-        return StreamingResponse(body, headers=headers, media_type=EXPORT_TYPES[chosen])
+        options: dict[str, Any] = {"headers": headers, "media_type": EXPORT_TYPES[chosen]}
+        if request.method == "HEAD" and chosen != "parquet":
+            return _without_length(Response(**options))
+        url = str(request.url)
+        if chosen == "parquet" and (file := parquet_files.find(url, ranged="range" in request.headers)):
+            return ParquetResponse(file, **options)
+        with ExitStack() as running:
+            running.enter_context(services.long_work.request(client_of(request.scope)))
+            steps = read_steps(
+                services.lists, span, limit=top, max_age=services.max_age, known_at=known, long_work=services.long_work
+            )
+            if chosen == "parquet":
+                about = {"from": isoformat(first), "to": isoformat(last), "every": every, "top": top}
+                about |= {"known_at": isoformat(known or now), "notice": services.notice, "version": app.version}
+                return ParquetResponse(await parquet_files.make(url, steps, columns, about), **options)
+            steps = await after_first(steps)
+            if chosen == "csv":
+                body = to_csv(steps, columns, services.long_work)
+            else:
+                body = to_ndjson(steps, top, services.long_work)
+            return ExportResponse(body, steps, running.pop_all(), **options)
 
     shown = {"summary": "Who was in the list, step by step", "responses": _SHOWN, "response_class": StreamingResponse}
     get_and_head(app, "/v1/export", export, **shown)
 
 
-def asked_span(span: Span, every: str) -> Span:
+def parse_span(span: Span, every: str) -> Span:
     """A span of no more steps than a request may have."""
     if span.steps > MOST_STEPS:
         why = f"makes {span.steps} steps; a request may have {MOST_STEPS}: take a longer one, or a shorter span"
@@ -93,9 +127,15 @@ def asked_span(span: Span, every: str) -> Span:
     return span
 
 
-def asked_file(text: str) -> ExportFormat:
+def parse_format(text: str) -> ExportFormat:
     """The `format` parameter of an export."""
     for name in EXPORT_TYPES:
         if text.lower() == name:
             return name
     raise BadRequest("format", text, f"is no format of an export; they are {', '.join(EXPORT_TYPES)}", "ndjson")
+
+
+def _without_length(response: Response) -> Response:
+    """A response to HEAD whose GET has a body of unknown length."""
+    del response.headers["content-length"]
+    return response

@@ -1,18 +1,22 @@
-"""Membership as of each step of a span: the answers of `/v1/top` in a row, as they come, in flat memory."""
+"""The list as of each step of a span: the answers of `/v1/top` in a row, in flat memory."""
 
 import asyncio
 import math
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from query_api.asof.find_pair import NoSnapshot
 from query_api.asof.top_list import TopList, TopListFinder
+from query_api.long_work import LongWork
 
 MOST_STEPS = 10_000
-AT_ONCE = 3
-"""Steps asked at a time: as many answers are in memory, however long the span, and others get their turns too."""
+AHEAD = 2
+"""Steps that are worked on before they are needed. So many answers are in memory, however long the span."""
+
+GROUP_STEPS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,32 +29,36 @@ class Span:
 
     @property
     def steps(self) -> int:
-        """How many there are."""
+        """The number of its instants."""
         return math.ceil((self.stop - self.start) / self.every)
 
     def at(self, number: int) -> datetime:
-        """One of them, from 0."""
+        """The instant of a number, from 0."""
         return self.start + number * self.every
 
 
 @dataclass(frozen=True, slots=True)
-class Hole:
+class StepGap:
     """A step that has no answer, and why."""
 
     at: datetime
     why: str
 
 
+Step = TopList | StepGap
+Steps = AsyncGenerator[Step, None]
+
+
 @dataclass(slots=True)
 class Totals:
-    """What an export holds: told at its end, so that one that was cut off is known by having none."""
+    """What an export holds. A complete file ends with them."""
 
     steps: int = 0
     answered: int = 0
     gaps: int = 0
     rows: int = 0
 
-    def add(self, step: TopList | Hole) -> None:
+    def add(self, step: Step) -> None:
         """Count a step."""
         self.steps += 1
         if isinstance(step, TopList):
@@ -60,23 +68,30 @@ class Totals:
             self.gaps += 1
 
 
-async def steps(
-    lists: TopListFinder, span: Span, *, limit: int, max_age: timedelta, known_at: datetime | None
-) -> AsyncGenerator[TopList | Hole, None]:
-    """Each step's answer, in order. What the store raises ends it: a step is never left out."""
+async def read_steps(
+    lists: TopListFinder,
+    span: Span,
+    *,
+    limit: int,
+    max_age: timedelta,
+    known_at: datetime | None,
+    long_work: LongWork,
+) -> Steps:
+    """Each step's answer, in order. An error of the store ends it: no step is ever left out."""
     lists = lists.with_hourly_rows(span.stop)
 
-    async def answered(at: datetime) -> TopList | Hole:
+    async def answer(at: datetime) -> Step:
         try:
-            return await lists.find(at, limit=limit, max_age=max_age, known_at=known_at, explain=False)
+            async with long_work.step():
+                return await lists.find(at, limit=limit, max_age=max_age, known_at=known_at, explain=False)
         except NoSnapshot as exc:
-            return Hole(at, str(exc))
+            return StepGap(at, str(exc))
 
-    ahead: deque[asyncio.Task[TopList | Hole]] = deque()
+    ahead: deque[asyncio.Task[Step]] = deque()
     try:
         for number in range(span.steps):
-            ahead.append(asyncio.create_task(answered(span.at(number))))
-            if len(ahead) == AT_ONCE:
+            ahead.append(asyncio.create_task(answer(span.at(number))))
+            if len(ahead) > AHEAD:
                 yield await ahead.popleft()
         while ahead:
             yield await ahead.popleft()
@@ -86,15 +101,29 @@ async def steps(
         await asyncio.gather(*ahead, return_exceptions=True)
 
 
-async def begun(found: AsyncIterator[TopList | Hole]) -> AsyncIterator[TopList | Hole]:
-    """The same once its first step is there: a store that is away is an error, and not a broken answer."""
-    first = await anext(found, None)
+async def after_first(steps: Steps) -> Steps:
+    """The same steps, the first one already read: a store that is away raises here, before a response begins."""
+    first = await anext(steps, None)
 
-    async def whole() -> AsyncIterator[TopList | Hole]:
-        if first is None:
-            return
-        yield first
-        async for step in found:
-            yield step
+    async def all_steps() -> Steps:
+        async with aclosing(steps):
+            if first is not None:
+                yield first
+            async for step in steps:
+                yield step
 
-    return whole()
+    return all_steps()
+
+
+async def in_groups(steps: AsyncIterator[Step], most_rows: int) -> AsyncGenerator[list[Step], None]:
+    """The steps in groups, each of about `most_rows` rows and at most `GROUP_STEPS` steps; a gap is a row."""
+    group: list[Step] = []
+    rows = 0
+    async for step in steps:
+        group.append(step)
+        rows += len(step.rows) if isinstance(step, TopList) else 1
+        if rows >= most_rows or len(group) == GROUP_STEPS:
+            yield group
+            group, rows = [], 0
+    if group:
+        yield group

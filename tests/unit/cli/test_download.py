@@ -8,6 +8,7 @@ import orjson
 import polars as pl
 import pytest
 
+from lib.archive.panel import totals_of
 from lib.cli.download import Download
 from lib.errors import SettingsRejected, TopcoinsError
 from tests.fakes import FakeClock
@@ -62,8 +63,8 @@ def quiet(done, total):
 def test_the_pieces_make_the_file_that_one_request_gives(api, tmp_path, format):
     asked = ASKED | {"format": format}
     told = []
-    steps = Download(api.client, URL, asked, tmp_path / "top").run(lambda done, total: told.append((done, total)))
-    assert steps == STEPS
+    totals = Download(api.client, URL, asked, tmp_path / "top").run(lambda done, total: told.append((done, total)))
+    assert totals == {"steps": STEPS, "answered": 4, "gaps": STEPS - 4, "rows": 12}
     assert told == [(144, STEPS), (288, STEPS), (STEPS, STEPS)]
     assert [one.partition(" ")[0] for one in api.asked] == ["HEAD", "GET", "GET", "GET"]
     assert (tmp_path / "top").read_bytes() == api.whole(asked)
@@ -76,6 +77,8 @@ def test_the_pieces_of_a_table_make_one_table(api, tmp_path):
     steps = table["step"].unique().sort().to_list()
     assert steps == [datetime.fromisoformat(ASKED["from"]) + n * timedelta(minutes=10) for n in range(STEPS)]
     assert table.filter(pl.col("gap").is_null())["step"].min() == FIRST
+    totals = {"steps": STEPS, "answered": 4, "gaps": STEPS - 4, "rows": 12}
+    assert totals_of(tmp_path / "top", "parquet") == totals
 
 
 @pytest.mark.parametrize("format", ["csv", "ndjson", "parquet"])
@@ -87,7 +90,7 @@ def test_a_piece_that_was_cut_off_is_not_kept_and_the_next_run_goes_on_from_it(a
     assert not (tmp_path / "top").exists()
     api.asked.clear()
     api.clock.move(hours=5)
-    assert Download(api.client, URL, asked, tmp_path / "top").run(quiet) == STEPS
+    assert Download(api.client, URL, asked, tmp_path / "top").run(quiet)["steps"] == STEPS
     assert api.asked == ["GET 2026-11-16T14:00:00Z", "GET 2026-11-17T14:00:00Z"]
 
 
@@ -95,13 +98,13 @@ def test_another_question_does_not_go_on_from_these_pieces(api, tmp_path):
     api.cut = 2
     with pytest.raises(TopcoinsError):
         Download(api.client, URL, ASKED | {"format": "csv"}, tmp_path / "top").run(quiet)
-    with pytest.raises(SettingsRejected, match=r"is of another export: from=.* top=3 format=csv"):
+    with pytest.raises(SettingsRejected, match=r"belongs to another export: from=.* top=3 format=csv"):
         Download(api.client, URL, ASKED | {"format": "csv", "top": "4"}, tmp_path / "top").run(quiet)
 
 
 def test_a_file_that_is_there_is_left(api, tmp_path):
     (tmp_path / "top").write_bytes(b"dear to somebody")
-    with pytest.raises(SettingsRejected, match="is there already"):
+    with pytest.raises(SettingsRejected, match="exists already"):
         Download(api.client, URL, ASKED | {"format": "csv"}, tmp_path / "top").run(quiet)
     assert not api.asked
 

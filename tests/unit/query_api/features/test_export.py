@@ -1,21 +1,35 @@
 """`/v1/export` over HTTP, in process: what it takes, refuses, and how a file that breaks off is known."""
 
 import asyncio
+import gc
 import io
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 
+import orjson
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import Message
+from structlog.testing import capture_logs
 
+from lib.access import new_key
+from lib.archive.panel import METADATA, totals_of
 from lib.clock import isoformat
-from lib.errors import StoreUnavailable
+from lib.errors import Busy, StoreUnavailable
 from lib.schema import PRICE
+from lib.store import Store
 from query_api.asof.hourly_rows import HourlyRows
 from query_api.asof.top_list import TopListFinder
-from query_api.features.export.response import exported
-from query_api.features.export.work import AT_ONCE, Span, steps
+from query_api.features.export.parquet import FRESH_S, KEEP_S, ParquetFiles
+from query_api.features.export.response import ExportResponse, table_columns, to_csv
+from query_api.features.export.work import AHEAD, GROUP_STEPS, Span, Steps, read_steps
+from query_api.long_work import REQUESTS_PER_CLIENT, LongWork
+from query_api.middleware.access import Access
 from tests.fakes import FakeClock
+from tests.unit.query_api.exports import export_chunks
 from tests.unit.query_api.market import (
     FIRST,
     HOUR,
@@ -23,6 +37,8 @@ from tests.unit.query_api.market import (
     MINUTE,
     NOW,
     CountingStore,
+    Prices,
+    Ranks,
     calling,
     fill,
     history,
@@ -57,6 +73,14 @@ def failing(clock):
     store = Failing(clock)
     store.snapshots = {(each.series.name, each.tick): each for each in history()}
     return store
+
+
+SPAN = Span(FIRST, FIRST + 10 * MINUTE, MINUTE)
+
+
+def read_all(store: Store, span: Span, long_work: LongWork | None = None) -> Steps:
+    lists = TopListFinder(store, max_skew=MINUTE)
+    return read_steps(lists, span, limit=3, max_age=MAX_AGE, known_at=None, long_work=long_work or LongWork())
 
 
 async def read(chunks: AsyncIterator[bytes], body: bytearray) -> None:
@@ -130,35 +154,240 @@ async def test_a_store_that_is_away_from_the_start_is_a_503(store, clock):
 @pytest.mark.parametrize("format", ["csv", "ndjson", "parquet"])
 async def test_a_file_that_breaks_off_is_raised_and_has_no_end(failing, format):
     span = Span(FIRST, FIRST + 30 * MINUTE, MINUTE)
-    lists = TopListFinder(failing, max_skew=MINUTE)
-    found = steps(lists, span, limit=3, max_age=MAX_AGE, known_at=None)
     body = bytearray()
     with pytest.raises(StoreUnavailable):
-        await read(exported(format, found, limit=3, extras=()), body)
+        await read(export_chunks(format, read_all(failing, span), limit=3), body)
     assert b"end" not in body
     assert not body.endswith(b"PAR1")
 
 
-@pytest.mark.parametrize("format", ["csv", "ndjson"])
-async def test_a_reader_that_goes_away_ends_the_reading_of_the_store(store, format):
-    span = Span(FIRST, FIRST + 37 * MINUTE, MINUTE / 60)
-    lists = TopListFinder(store, max_skew=MINUTE)
-    found = steps(lists, span, limit=3, max_age=MAX_AGE, known_at=None)
-    body = exported(format, found, limit=3, extras=())
-    await anext(body)
-    await body.aclose()
-    await found.aclose()
-    assert store.asked <= 4 * AT_ONCE
+class Seconds:
+    """A timer that stands still until it is moved."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
-async def test_no_more_steps_are_asked_ahead_than_are_told(store):
-    span = Span(FIRST + MINUTE, FIRST + 10 * MINUTE, MINUTE)
-    found = steps(TopListFinder(store, max_skew=MINUTE), span, limit=3, max_age=MAX_AGE, known_at=None)
-    await anext(found)
-    before = store.asked
+class Reader:
+    """An ASGI server whose reader goes away after so many chunks; `sent` is what the response sent."""
+
+    def __init__(self, chunks: int = 1_000_000) -> None:
+        self.left = chunks
+        self.sent: list[Message] = []
+
+    async def send(self, message: Message) -> None:
+        self.left -= message["type"] == "http.response.body"
+        if self.left < 0:
+            raise OSError
+        self.sent.append(message)
+
+    async def receive(self) -> Message:
+        raise AssertionError
+
+    async def read(self, response: Response) -> None:
+        scope = {"type": "http", "method": "GET", "headers": [], "asgi": {"spec_version": "2.4"}}
+        await response(scope, self.receive, self.send)
+
+
+def response(steps: Steps, long_work: LongWork) -> ExportResponse:
+    with ExitStack() as running:
+        running.enter_context(long_work.request("alice"))
+        return ExportResponse(to_csv(steps, table_columns(()), long_work), steps, running.pop_all())
+
+
+async def test_a_reader_that_goes_away_ends_the_reading_of_the_store_and_the_export(store):
+    long_work = LongWork(per_client=1)
+    steps = read_all(store, Span(FIRST, FIRST + 37 * MINUTE, MINUTE / 60))
+    export = response(steps, long_work)
+    with pytest.raises(Busy), long_work.request("alice"):
+        pass
+    with pytest.raises(ClientDisconnect):
+        await Reader(chunks=2).read(export)
+    assert store.asked <= 4 * (GROUP_STEPS + AHEAD + 1)
+    assert await anext(steps, None) is None
+    with long_work.request("alice"):
+        pass
+
+
+async def test_a_response_that_never_begins_is_no_running_export(store):
+    long_work = LongWork(per_client=1)
+    response(read_all(store, SPAN), long_work)
+    gc.collect()
+    with long_work.request("alice"):
+        pass
+
+
+async def test_a_response_that_breaks_off_is_not_completed_and_logged_without_a_traceback(failing):
+    failing.left = 4 * (GROUP_STEPS + AHEAD)
+    reader = Reader()
+    with capture_logs() as logged:
+        await reader.read(response(read_all(failing, Span(FIRST, FIRST + 37 * MINUTE, MINUTE / 60)), LongWork()))
+    assert [message.get("more_body") for message in reader.sent] == [None, True, True]
+    assert [entry["event"] for entry in logged] == ["export broke off"]
+    assert logged[0]["why"] == "away"
+
+
+async def test_only_a_few_steps_are_read_ahead(store):
+    steps = read_all(store, Span(FIRST + MINUTE, FIRST + 10 * MINUTE, MINUTE))
+    await anext(steps)
     await asyncio.sleep(0)
-    assert before <= 3 * AT_ONCE
-    await found.aclose()
+    assert store.asked <= 3 * (AHEAD + 1)
+    await steps.aclose()
+
+
+class Gated(CountingStore):
+    """Answers once its gate opens; counts the queries that wait, and the most at a time."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(clock)
+        self.snapshots = stocked(clock).snapshots
+        self.gate = asyncio.Event()
+        self.waiting = self.most = 0
+
+    async def ready(self) -> None:
+        self.waiting += 1
+        self.most = max(self.most, self.waiting)
+        await self.gate.wait()
+        await asyncio.sleep(0)
+        self.waiting -= 1
+        await super().ready()
+
+
+async def until_idle() -> None:
+    for _ in range(500):
+        await asyncio.sleep(0)
+
+
+async def test_steps_of_twelve_exports_send_few_queries_at_a_time_and_a_slow_reader_keeps_no_place(clock):
+    store, long_work = Gated(clock), LongWork(steps=3)
+    exports = [read_all(store, SPAN, long_work) for _ in range(12)]
+    first = [asyncio.create_task(anext(each)) for each in exports]
+    await until_idle()
+    assert store.waiting == 3
+    store.gate.set()
+    await asyncio.gather(*first)
+    await until_idle()  # nobody reads on: what was read ahead waits outside the lane
+    async with long_work.step(), long_work.step(), long_work.step():
+        pass
+    for each in exports:
+        assert len([step async for step in each]) == SPAN.steps - 1
+    assert store.most <= 3 * 2
+
+
+async def test_a_client_with_too_many_exports_is_refused_and_others_are_not(clock):
+    store = Gated(clock)
+    keys = {"alice": new_key("alice"), "bob": new_key("bob")}
+    async with calling(store, clock, access=Access(keys=dict(key.line.split(":") for key in keys.values()))) as client:
+        headers = {name: {"x-api-key": key.key} for name, key in keys.items()}
+        waiting = [asyncio.create_task(client.get(ASKED, headers=headers["alice"])) for _ in range(REQUESTS_PER_CLIENT)]
+        await until_idle()
+        refused = await client.get(ASKED, headers=headers["alice"])
+        waiting.append(asyncio.create_task(client.get(ASKED, headers=headers["bob"])))
+        await asyncio.sleep(0)
+        store.gate.set()
+        assert {answer.status_code for answer in await asyncio.gather(*waiting)} == {200}
+    assert refused.status_code == 503
+    assert int(refused.headers["retry-after"]) > 0
+    assert "alice has 16 exports" in refused.json()["detail"]
+
+
+@pytest.mark.parametrize("format", ["csv", "ndjson"])
+async def test_head_of_a_stream_states_no_length(store, clock, format):
+    async with calling(store, clock) as client:
+        head = await client.head(f"{ASKED}&format={format}")
+    assert "content-length" not in head.headers
+    assert store.asked == 0
+
+
+async def test_a_csv_export_has_the_bytes_of_the_list_at_the_same_instant(store, clock):
+    async with calling(store, clock) as client:
+        export = await client.get("/v1/export?from=2026-11-17T14:05:00Z&to=2026-11-17T14:06:00Z&every=1m&top=5")
+        names = "rank,cmc_id,symbol,name,price_usd,volume_24h_usd,source_rank"
+        alone = await client.get(f"/v1/top?format=csv&datetime=2026-11-17T14:05:00Z&limit=5&columns={names}")
+    rows = [line.partition(",")[2] for line in export.text.split("\r\n")[1:-2]]
+    lines = alone.text.split("\r\n")[1:-1]
+    assert len(rows) == len(lines) == 5
+    assert all(row.startswith(f"{line},") for row, line in zip(rows, lines, strict=True))
+
+
+class TestParquet:
+    """A file with a length, readable in ranges, made once for all the requests of one reader."""
+
+    async def test_it_has_a_length_and_is_read_in_ranges_of_one_file(self, store, clock):
+        async with calling(store, clock) as client:
+            head = await client.head(f"{ASKED}&format=parquet")
+            asked = store.asked
+            length = int(head.headers["content-length"])
+            ranges = [f"bytes={length - 8}-", "bytes=0-3", f"bytes=4-{length - 9}"]
+            parts = [await client.get(f"{ASKED}&format=parquet", headers={"range": each}) for each in ranges]
+            whole = await client.get(f"{ASKED}&format=parquet")
+        assert head.headers["accept-ranges"] == "bytes"
+        assert {part.status_code for part in parts} == {206}
+        end, start, middle = (part.content for part in parts)
+        assert start + middle + end == whole.content
+        assert (start, end[4:]) == (b"PAR1", b"PAR1")
+        assert {answer.headers["etag"] for answer in (head, whole, *parts)} == {head.headers["etag"]}
+        assert store.asked == asked
+
+    async def test_its_metadata_has_the_request_and_the_totals(self, store, clock):
+        async with calling(store, clock, notice="from the office") as client:
+            answer = await client.get(f"{ASKED}&format=parquet")
+        about = orjson.loads(pl.read_parquet_metadata(io.BytesIO(answer.content))[METADATA])
+        assert about["from"] == isoformat(FIRST)
+        assert (about["every"], about["top"], about["known_at"]) == ("5m", 3, isoformat(NOW))
+        assert about["notice"] == "from the office"
+        assert {name: about[name] for name in ("steps", "answered", "gaps", "rows")} == {
+            "steps": 6, "answered": 5, "gaps": 1, "rows": 15,
+        }  # fmt: skip
+
+    async def test_a_file_is_fresh_for_a_minute_found_by_ranges_for_ten_and_then_deleted(self, store):
+        timer = Seconds()
+        files = ParquetFiles(LongWork(), timer=timer)
+        path = (await files.make("url", read_all(store, SPAN), table_columns(()), {})).path
+        assert files.find("other", ranged=True) is None
+        assert files.find("url", ranged=False)
+        timer.now += FRESH_S
+        assert files.find("url", ranged=False) is None
+        assert files.find("url", ranged=True)
+        timer.now += KEEP_S - FRESH_S
+        assert files.find("url", ranged=True) is None
+        gc.collect()
+        assert not path.parent.exists()
+
+    async def test_a_file_that_is_being_sent_is_not_deleted(self, store):
+        files = ParquetFiles(LongWork(), keep_bytes=1)
+        sent = await files.make("a", read_all(store, SPAN), table_columns(()), {})
+        await files.make("b", read_all(store, SPAN), table_columns(()), {})
+        assert files.find("a", ranged=True) is None
+        assert sent.path.exists()
+        assert files.find("b", ranged=True)
+
+    async def test_one_that_fails_leaves_nothing_and_one_without_room_is_busy(self, failing, store, tmp_path):
+        files = ParquetFiles(LongWork(), folder=tmp_path)
+        with pytest.raises(StoreUnavailable):
+            await files.make("url", read_all(failing, SPAN), table_columns(()), {})
+        assert not list(tmp_path.iterdir())
+        with pytest.raises(Busy, match="no room"):
+            await ParquetFiles(LongWork(), folder=tmp_path / "none").make(
+                "url", read_all(store, SPAN), table_columns(()), {}
+            )
+
+    async def test_a_step_whose_list_has_no_rows_is_a_step(self, clock, tmp_path):
+        store = CountingStore(clock)
+        await fill(store, [Prices(FIRST, [(1, "BTC", "Bitcoin", 1.0, 1.0)]), Ranks(FIRST, [(2, 1.0)])])
+        await fill(
+            store, [Prices(FIRST + MINUTE, [(1, "BTC", "Bitcoin", 1.0, 1.0)]), Ranks(FIRST + MINUTE, [(1, 1.0)])]
+        )
+        async with calling(store, clock) as client:
+            for format in ("csv", "ndjson", "parquet"):
+                answer = await client.get(
+                    f"/v1/export?from=2026-11-17T14:00:00Z&to=2026-11-17T14:02:00Z&every=1m&format={format}"
+                )
+                file = tmp_path / f"top.{format}"
+                file.write_bytes(answer.content)
+                assert totals_of(file, format) == {"steps": 2, "answered": 2, "gaps": 0, "rows": 1}, format
 
 
 async def test_the_hours_of_a_day_are_read_together(clock):

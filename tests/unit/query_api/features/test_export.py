@@ -205,7 +205,7 @@ async def test_a_reader_that_goes_away_ends_the_reading_of_the_store_and_the_exp
         pass
     with pytest.raises(ClientDisconnect):
         await Reader(chunks=2).read(export)
-    assert store.asked <= 4 * (GROUP_STEPS + AHEAD + 1)
+    assert store.asked <= 5 * (GROUP_STEPS + AHEAD + 1)
     assert await anext(steps, None) is None
     with long_work.request("alice"):
         pass
@@ -367,7 +367,7 @@ class TestParquet:
     async def test_one_that_fails_leaves_nothing_and_one_without_room_is_busy(self, failing, store, tmp_path):
         files = ParquetFiles(LongWork(), folder=tmp_path)
         with pytest.raises(StoreUnavailable):
-            await files.make("url", read_all(failing, SPAN), table_columns(()), {})
+            await files.make("url", read_all(failing, Span(FIRST, FIRST + HOUR, MINUTE)), table_columns(()), {})
         assert not list(tmp_path.iterdir())
         with pytest.raises(Busy, match="no room"):
             await ParquetFiles(LongWork(), folder=tmp_path / "none").make(

@@ -19,6 +19,9 @@ TIER_PLACES = (100, 250, 500, 1000, 2500)
 LARGEST_ID = 10_000_000
 """CoinMarketCap's ids are below 50,000 in 2026; anything above this is no id of theirs."""
 
+LONGEST_TEXT = 256
+"""A ticker or a name of more characters is a reject."""
+
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 """What a series, source or field may be called: safe as a column, a tag value and a measurement."""
 

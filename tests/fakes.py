@@ -14,6 +14,7 @@ from lib.clock import slot
 from lib.errors import TopcoinsError
 from lib.schema import ID, TIER, Series
 from lib.snapshot import Marker, Snapshot, StoredTick, visible_at
+from lib.source.client import open_client
 from lib.store import Resolution
 
 RECORDED = Path(__file__).parent / "recorded"
@@ -216,7 +217,7 @@ class Upstream:
     @property
     def client(self) -> httpx.AsyncClient:
         """A client that talks to this upstream alone."""
-        return httpx.AsyncClient(transport=httpx.MockTransport(self._answer))
+        return open_client({}, transport=httpx.MockTransport(self._answer))
 
     def queries(self, *names: str) -> list[tuple[int, ...]]:
         """What each request asked in these whole-number parameters."""

@@ -5,7 +5,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from importlib.resources import files
 from pathlib import Path
 
@@ -145,8 +145,8 @@ async def _credits(setting: str, source: Source, chosen: Settings, store: Store,
         return [Finding(what, True, f"{source.name} does not tell what is left of it")]
     found = [await _lasts(what, source.name, allowance.left, allowance.limit, allowance.resets_at, store, clock())]
     found += _planned(what, source, chosen, clock())
-    if allowance.told_at:
-        told = allowance.told_at.astimezone(UTC)
+    if allowance.upstream_time:
+        told = allowance.upstream_time.earliest
         off = max(began - told - timedelta(seconds=1), told - clock(), timedelta())
         seen = f"within {CLOCK_TOLERANCE.total_seconds():g} s of {source.name}'s"
         well = off <= CLOCK_TOLERANCE

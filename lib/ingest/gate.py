@@ -15,7 +15,6 @@ from lib.schema import ID, PRICE, TIER, VOLUME_RANK, Series
 from lib.snapshot import VOLUME, Marker, Snapshot, by_volume, content_hash, pack_ids
 from lib.source.reading import Reading
 
-LONGEST_TEXT = 256
 _REASON = "_reason"
 
 
@@ -107,7 +106,8 @@ def _reason(series: Series) -> pl.Expr:
         reasons += [(~pl.col(name).is_finite(), f"{name} is not finite") for name in series.fields]
         reasons.append((pl.all_horizontal(pl.col(series.fields).is_null()), "every value is missing"))
     reasons += [
-        (pl.col(tag).str.len_chars() > LONGEST_TEXT, f"{tag} is over {LONGEST_TEXT} characters") for tag in series.tags
+        (pl.col(tag).str.len_chars() > schema.LONGEST_TEXT, f"{tag} is over {schema.LONGEST_TEXT} characters")
+        for tag in series.tags
     ]
     return pl.coalesce(pl.when(wrong).then(pl.lit(reason)) for wrong, reason in reasons)
 

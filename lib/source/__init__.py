@@ -1,11 +1,13 @@
-"""One upstream list, described by a TOML file: where to ask, how to page, what to take.
+"""One upstream list, described by a TOML file: where to ask, how to page, which fields to take.
 
-`model` is the file, `extract` takes rows out of an answer, `upstream` asks and pages.
+`model` is the file, `upstream` reads the list: `transport` asks, `judge` finds errors, `paging` goes through the
+pages, and `extract` takes rows out of their records.
 """
 
+from lib.source.allowance import Allowance
 from lib.source.model import SourceFile
 from lib.source.reading import Reading, UpstreamTime
 from lib.source.source_file import read_source
-from lib.source.upstream import Allowance, Source
+from lib.source.upstream import Source
 
 __all__ = ["Allowance", "Reading", "Source", "SourceFile", "UpstreamTime", "read_source"]

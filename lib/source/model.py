@@ -12,9 +12,10 @@ from lib.schema import Series
 from lib.settings import Duration, SourceUrl
 from lib.source.expression import check_expression
 
-Action = Literal["retry", "next_tick", "next_minute", "reset", "reset_month", "stop"]
-"""Try again within the tick; wait for the next tick or the next minute; wait for the reset of the day's quota (UTC
-midnight) or of the month's (which the quota call reports); stop until the key changes."""
+Action = Literal["retry", "next_tick", "away", "next_minute", "reset", "reset_month", "gone", "stop"]
+"""Try again within the tick; with the next tick; with the next ticks, after growing pauses; with the next minute; after
+the reset of the day's quota (UTC midnight) or of the month's (which the quota call reports); once an hour, because the
+path is gone; once an hour, because somebody has to change the key or the plan."""
 
 RESERVED = (schema.MARKER, schema.CLAIM, schema.TIER, "tick", "time")
 """Names that the stores use themselves; `time` is one of InfluxDB's."""
@@ -51,7 +52,10 @@ class Part(BaseModel):
 
 
 class Request(Part):
-    """Where to ask. `url_setting` names the setting that may move `url` (a proxy, the simulator)."""
+    """Where to ask. `url_setting` names the setting that may move `url` (a proxy, the simulator).
+
+    `largest_answer` bounds the bytes of a page, `largest_reading` those of all pages of a tick.
+    """
 
     url: SourceUrl
     url_setting: Annotated[Name, Field(pattern=r"_url$")]
@@ -60,7 +64,8 @@ class Request(Part):
     params: dict[str, str | int | float] = {}
     headers: dict[str, str] = {}
     timeout: Duration = timedelta(seconds=20)
-    largest_answer: Annotated[int, Field(gt=0)] = 64 * 2**20
+    largest_answer: Annotated[int, Field(gt=0)] = 32 * 2**20
+    largest_reading: Annotated[int, Field(gt=0)] = 64 * 2**20
 
 
 class Quota(Part):
@@ -111,13 +116,6 @@ class Errors(Part):
     actions: dict[str, Action] = {}
     otherwise: Action = "next_tick"
 
-    def action(self, code: str | None, status: int) -> Action:
-        """What to do about this code, else about this HTTP status."""
-        for name in (code, f"http {status}", f"http {status // 100}xx"):
-            if name is not None and name in self.actions:
-                return self.actions[name]
-        return self.otherwise
-
 
 class Pace(Part):
     """The shortest interval at which this source may be asked without a key."""
@@ -133,7 +131,7 @@ class Daily(Part):
 
 
 class SourceFile(Part):
-    """One source, as its file describes it."""
+    """One source, as its file describes it. `timestamp` is where an answer has the upstream's own clock."""
 
     name: Name
     series: StoredName
@@ -141,11 +139,12 @@ class SourceFile(Part):
     key: Key | None = None
     pace: Pace = Pace()
     daily: Daily | None = None
-    paging: Paging
+    paging: Paging | None = None
     records: Records
     fields: dict[StoredName, Jmes]
     units: dict[Name, str] = {}
     cost: Jmes | None = None
+    timestamp: Jmes | None = None
     errors: Errors
 
     @model_validator(mode="after")

@@ -51,6 +51,7 @@ async def never(seconds: float) -> None:
 def paged(path: Path) -> SourceFile:
     """The source, with small pages."""
     file = read_source(path)
+    assert file.paging
     return file.model_copy(update={"paging": file.paging.model_copy(update={"size": PAGE})})
 
 

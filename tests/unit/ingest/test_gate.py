@@ -16,8 +16,8 @@ from polars.testing import assert_frame_equal
 import ingest_price
 import ingest_rank
 from lib.errors import SnapshotRefused
-from lib.ingest.gate import LONGEST_TEXT, Gate
-from lib.schema import LARGEST_ID, PRICE, TIER_PLACES, VOLUME_RANK, Series
+from lib.ingest.gate import Gate
+from lib.schema import LARGEST_ID, LONGEST_TEXT, PRICE, TIER_PLACES, VOLUME_RANK, Series
 from lib.snapshot import Snapshot, unpack_ids
 from lib.source import Reading, read_source
 from lib.source.extract import Extractor

@@ -11,6 +11,7 @@ from lib.errors import SettingsRejected
 from lib.schema import PRICE, VOLUME_RANK
 from lib.source import read_source
 from lib.source.source_file import VENDORS
+from lib.source.vendor_errors import action_of
 
 SOUND = """
 name = "acme"
@@ -66,6 +67,7 @@ def test_a_sound_file_loads_with_what_it_left_out(path):
     path.write_text(SOUND)
     source = read_source(path)
     assert source.values is PRICE
+    assert source.paging is not None
     assert (source.paging.first, source.paging.most_pages, source.paging.exact_size) == (1, 100, False)
     assert (source.errors.fine, source.errors.otherwise) == (["0"], "next_tick")
     assert source.request.timeout.total_seconds() == 20
@@ -141,7 +143,7 @@ def test_a_sound_file_loads_with_what_it_left_out(path):
             '"http 5xx" = "retry"',
             '"http 5xx" = "again"',
             "errors.actions.http 5xx",
-            "'retry', 'next_tick', 'next_minute'",
+            "'retry', 'next_tick', 'away', 'next_minute'",
         ),
         ('message = "message"', 'message = "message"\nfine = "0"', "errors.fine", "valid list"),
         ('message = "message"', 'message = "message"\notherwise = 1', "errors.otherwise", "'retry', 'next_tick'"),
@@ -157,7 +159,7 @@ def test_a_broken_file_names_itself_the_key_and_what_was_expected(path, line, in
     assert "\n" not in said
 
 
-@pytest.mark.parametrize("table", ["request", "paging", "records", "fields", "errors"])
+@pytest.mark.parametrize("table", ["request", "records", "fields", "errors"])
 def test_a_missing_table_is_named(path, table):
     start = SOUND.index(f"[{table}]")
     end = next((SOUND.index(f"[{name}]", start) for name in ("key", "paging", "records", "fields", "errors")
@@ -278,11 +280,16 @@ def test_number_codes_are_the_same_as_text_codes(path):
 
 @pytest.mark.parametrize(
     ("code", "status", "action"),
-    [("7", 500, "stop"), ("8", 500, "reset"), ("8", 503, "retry"), (None, 404, "next_tick"), ("404", 404, "next_tick")],
-)
+    [
+        ("7", 500, "stop"), ("8", 500, "reset"), ("8", 503, "retry"), ("8", 403, "next_tick"), ("404", 404, "gone"),
+        *((None, status, "away") for status in (302, 303, 304, 307, 400, 401, 402, 403, 418, 429, 451)),
+        *((None, status, "gone") for status in (301, 308, 404, 410)),
+        *((None, status, "retry") for status in (408, 502, 503, 504, 599)),
+    ],
+)  # fmt: skip
 def test_the_code_decides_then_the_status_then_its_class_then_the_rest(path, code, status, action):
     path.write_text(SOUND + '"7" = "stop"\n"http 500" = "reset"\n')
-    assert read_source(path).errors.action(code, status) == action
+    assert action_of(read_source(path).errors, code, status) == action
 
 
 def shipped() -> list[Path]:

@@ -1,0 +1,80 @@
+"""One page of a list: the rows of an answer, and what the answer says about the whole list."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from lib.errors import SourceMalformed
+from lib.schema import ID
+from lib.snapshot import VOLUME
+from lib.source.expression import get
+from lib.source.extract import Extractor
+from lib.source.model import SourceFile
+from lib.source.reading import UpstreamTime
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The rows of a page's new records. `records` counts these, `sent` all that came, `total` the announced list."""
+
+    rows: pl.DataFrame
+    records: int
+    sent: int
+    rejected: Counter[str]
+    total: int | None
+    credits: float
+    time: UpstreamTime | None
+
+    @property
+    def ids(self) -> Sequence[int]:
+        """The ids of its rows."""
+        ids: list[int] = self.rows[ID].drop_nulls().to_list()
+        return ids
+
+
+def read_page(
+    file: SourceFile, extractor: Extractor, body: Any, request: str, skip: int, time: UpstreamTime | None
+) -> Page:
+    """The page of an answer's body, without its first `skip` records; SourceMalformed where it has no list."""
+    records = get(file.records.at, body)
+    if not isinstance(records, list):
+        raise SourceMalformed(f"{request}: no list of records at {file.records.at}")
+    total = read_count(file.paging.total if file.paging else None, body)
+    rows, rejected = extractor.rows(records[skip:])
+    return Page(
+        rows=rows,
+        records=max(len(records) - skip, 0),
+        sent=len(records),
+        rejected=rejected,
+        total=None if total is None else int(total),
+        credits=read_count(file.cost, body) or 0.0,
+        time=time,
+    )
+
+
+def first_by_volume(pages: Sequence[Page], assets: int) -> tuple[pl.DataFrame, Counter[str]]:
+    """The rows and rejects of the first `assets` records. Those beyond go by volume: not every list is sorted by it."""
+    rows = pl.concat([page.rows for page in pages])
+    rejected = sum((page.rejected for page in pages), Counter[str]())
+    most = max(assets - rejected.total(), 0)
+    if len(rows) <= most:
+        return rows, rejected
+    if VOLUME in rows.columns:
+        volume = pl.col(VOLUME).fill_nan(None)
+        rows = rows.sort(volume, descending=True, nulls_last=True, maintain_order=True)
+    return rows.head(most), rejected
+
+
+def read_count(path: str | None, body: Any) -> float | None:
+    """The finite number at a path of an answer, None for anything else."""
+    value = get(path, body)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:
+        return None

@@ -1,0 +1,92 @@
+"""Sending requests to one upstream, with its key, and receiving bounded answers."""
+
+import zlib
+from collections.abc import AsyncIterable, Mapping
+from dataclasses import dataclass
+from typing import cast
+
+import httpx
+from pydantic import SecretStr
+
+from lib.errors import SourceMalformed, SourceUnavailable
+from lib.source.body import ACCEPT_ENCODING, BodyRefused, receive_body
+from lib.source.model import SourceFile
+
+Params = Mapping[str, str | int | float]
+
+
+@dataclass(slots=True)
+class ByteBound:
+    """How many bytes the answers of one reading may still have, all pages together."""
+
+    remaining: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back. `request` describes the question, for messages: it has no secret."""
+
+    path: str
+    request: str
+    status: int
+    headers: httpx.Headers
+    body: bytearray
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the status is 2xx."""
+        return 200 <= self.status < 300
+
+
+class Transport:
+    """Asks one upstream. Redirects are not followed: a key must not go to another host."""
+
+    def __init__(self, file: SourceFile, *, client: httpx.AsyncClient, key: SecretStr | None, base: str) -> None:
+        self._file = file
+        self._client = client
+        self._secret = key.get_secret_value() if key else ""
+        self._base = base
+
+    async def get(self, path: str, params: Params, shown: Params, bound: ByteBound) -> Answer:
+        """The answer to a GET; `shown` is the part of the parameters that messages name.
+
+        SourceUnavailable where none comes, SourceMalformed where it is too large or of another content coding.
+        """
+        request = f"{self._file.name}: GET {path} {_query(shown)}".rstrip()
+        try:
+            async with self._client.stream(
+                "GET",
+                self._base + path,
+                params=params,
+                headers=self._headers(),
+                timeout=self._file.request.timeout.total_seconds(),
+                follow_redirects=False,
+            ) as response:
+                body = await self._receive(response, bound)
+                return Answer(path, request, response.status_code, response.headers, body)
+        except BodyRefused as exc:
+            raise SourceMalformed(f"{request}: {exc}") from exc
+        except httpx.TimeoutException as exc:
+            raise SourceUnavailable(f"{request}: no answer in time ({type(exc).__name__})", again=True) from exc
+        except (httpx.HTTPError, zlib.error, EOFError) as exc:
+            raise SourceUnavailable(f"{request}: {type(exc).__name__}: {self.redact(str(exc))}", again=True) from exc
+
+    def redact(self, text: str) -> str:
+        """The text without our key, should the upstream echo it."""
+        return text.replace(self._secret, "***") if self._secret else text
+
+    async def _receive(self, response: httpx.Response, bound: ByteBound) -> bytearray:
+        # The response's own iterators decompress without a bound.
+        chunks = cast("AsyncIterable[bytes]", response.stream)
+        body = await receive_body(chunks, response.headers, min(self._file.request.largest_answer, bound.remaining))
+        bound.remaining -= len(body)
+        return body
+
+    def _headers(self) -> dict[str, str]:
+        key = self._file.key
+        own = {key.header: key.value.replace("{key}", self._secret)} if key and self._secret else {}
+        return {**self._file.request.headers, "Accept-Encoding": ACCEPT_ENCODING, **own}
+
+
+def _query(params: Params) -> str:
+    return "&".join(f"{name}={value}" for name, value in params.items())

@@ -1,0 +1,40 @@
+"""The upstream's clock, as its answers show it."""
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, timedelta
+from typing import Any
+
+import httpx
+
+from lib.retry_after import parse_http_date
+from lib.source.expression import get
+from lib.source.reading import UpstreamTime
+from lib.source.values import read_datetime
+
+LARGEST_AGE = timedelta(days=1)
+_SECONDS = re.compile(r"[0-9]{1,9}")
+
+
+def time_of(headers: httpx.Headers, body: Any, timestamp: str | None) -> UpstreamTime | None:
+    """Between `Date` and `Date` plus `Age`: some caches rewrite `Date`. Without it, the body's `timestamp`, if any."""
+    try:
+        if date := parse_http_date(headers.get("date")):
+            return UpstreamTime(date.astimezone(UTC), date.astimezone(UTC) + _age(headers))
+    except OverflowError:  # beyond what a datetime can hold
+        return None
+    at = read_datetime(get(timestamp, body))
+    return UpstreamTime(at, at) if at else None
+
+
+def spanning(times: Iterable[UpstreamTime | None]) -> UpstreamTime | None:
+    """From the earliest to the latest of several."""
+    known = [each for each in times if each]
+    if not known:
+        return None
+    return UpstreamTime(min(each.earliest for each in known), max(each.latest for each in known))
+
+
+def _age(headers: httpx.Headers) -> timedelta:
+    value = headers.get("age", "").strip()
+    return min(timedelta(seconds=int(value)), LARGEST_AGE) if _SECONDS.fullmatch(value) else timedelta()

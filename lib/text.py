@@ -1,0 +1,16 @@
+"""Which characters a name may have: all but control characters. Joiners and direction marks are part of many names."""
+
+import re
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+
+
+def has_control(text: str) -> bool:
+    """Whether the text has a control character, or half of a character that UTF-8 cannot carry."""
+    return bool(_CONTROL.search(text) or _SURROGATE.search(text))
+
+
+def without_control(text: str) -> str:
+    """The text with a space for each control character, and U+FFFD for each lone surrogate."""
+    return _SURROGATE.sub("\ufffd", _CONTROL.sub(" ", text))

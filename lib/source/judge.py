@@ -45,7 +45,10 @@ class Judge:
             if answer.is_success:
                 raise SourceMalformed(f"{answer.request}: HTTP {answer.status}, but {exc}") from exc
             body = None
-        error = vendor_error(self._errors, body)
+        try:
+            error = vendor_error(self._errors, body)
+        except RecursionError as exc:
+            raise SourceMalformed(f"{answer.request}: the error code is nested too deep") from exc
         if error or not answer.is_success:
             raise self._error(answer, error)
         if answer.status == 206:

@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
@@ -34,6 +34,10 @@ class Page:
         """The ids of its rows."""
         ids: list[int] = self.rows[ID].drop_nulls().to_list()
         return ids
+
+    def emptied(self) -> "Page":
+        """This page without its records, which came before: its credits are spent all the same."""
+        return replace(self, rows=self.rows.clear(), records=0, rejected=Counter())
 
 
 def read_page(

@@ -1,6 +1,6 @@
 """Asking for the pages of a list until it is complete, or as complete as the upstream makes it."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence, Set
 from dataclasses import dataclass
 
 from lib.errors import SourceMalformed
@@ -27,8 +27,9 @@ class _Place:
 async def read_pages(name: str, paging: Paging | None, assets: int, ask: Ask) -> list[Page]:
     """The pages that hold the first `assets` records.
 
-    A page that is shorter than asked for is continued from where it ended, until an empty page, the announced total,
-    or the bounds of `MOST_SHORT_PAGES` and of the source file. SourceMalformed when pages only repeat earlier ones.
+    A page that is shorter than asked for is continued from where it ended, until a page brings nothing new, the
+    announced total is reached, or the bounds of `MOST_SHORT_PAGES` and of the source file are. SourceMalformed when
+    the upstream sends the same full page again and again.
     """
     if paging is None:
         return [await ask({}, 0)]
@@ -38,14 +39,18 @@ async def read_pages(name: str, paging: Paging | None, assets: int, ask: Ask) ->
     while len(pages) < paging.most_pages and place.short <= MOST_SHORT_PAGES and not _complete(place, assets):
         size = _size(paging, assets, place.got)
         start = place.position // size * size if paging.by == "page" else place.position
-        number = start // size if paging.by == "page" else start
-        page = await ask({paging.parameter: paging.first + number, paging.size_parameter: size}, place.position - start)
-        _refuse_repeated(name, paging, page, seen, pages)
+        where = start // size if paging.by == "page" else start
+        page = await ask({paging.parameter: paging.first + where, paging.size_parameter: size}, place.position - start)
+        if _repeats(page, pages, seen):
+            if not place.short:
+                raise SourceMalformed(f"{name}: every page is the same: the upstream ignores {paging.parameter!r}")
+            pages.append(page.emptied())
+            break
         pages.append(page)
         seen.update(page.ids)
         if not page.sent:
             break
-        _advance(place, page, start, size)
+        _advance(place, page, paging, start, size)
     return pages
 
 
@@ -59,21 +64,17 @@ def _size(paging: Paging, assets: int, got: int) -> int:
     return min(paging.size, assets if paging.by == "page" else assets - got)  # numbered pages must be of one size
 
 
-def _advance(place: _Place, page: Page, start: int, size: int) -> None:
+def _advance(place: _Place, page: Page, paging: Paging, start: int, size: int) -> None:
     place.got += page.records
     place.short += page.sent < size
-    # A page that was asked for again and brought nothing new is done; otherwise go on where the records ended.
-    place.position = place.position + page.records if page.records else start + size
     place.total = page.total if page.total is None or page.total >= place.got else None
+    # A numbered page is asked for again where more is announced and it brought something; else the next one is asked.
+    goes_on = page.records and (paging.by == "offset" or place.total is not None)
+    place.position = place.position + page.records if goes_on else start + size
 
 
-def _refuse_repeated(name: str, paging: Paging, page: Page, seen: set[int], before: Sequence[Page]) -> None:
-    """An asset may move to the next page meanwhile, so that a few records come twice; a whole page may not."""
-    if not before or page.records * 2 < before[0].records:
-        return
-    known = seen.issuperset(page.ids) if page.ids else any(page.rows.equals(each.rows) for each in before)
-    if page.records and known:
-        raise SourceMalformed(
-            f"{name}: a page repeats the records of those before it: the upstream ignores {paging.parameter!r};"
-            " leave out [paging] where one answer holds the whole list"
-        )
+def _repeats(page: Page, before: Sequence[Page], seen: Set[int]) -> bool:
+    """Whether a page has no new asset. Of a few records all may have moved from the page before meanwhile."""
+    if not before or not page.records or page.records * 2 < before[0].records:
+        return False
+    return seen.issuperset(page.ids) if page.ids else any(page.rows.equals(each.rows) for each in before)

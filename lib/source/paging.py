@@ -1,6 +1,6 @@
 """Asking for the pages of a list until it is complete, or as complete as the upstream makes it."""
 
-from collections.abc import Awaitable, Callable, Sequence, Set
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from lib.errors import SourceMalformed
@@ -73,7 +73,7 @@ def _advance(place: _Place, page: Page, paging: Paging, start: int, size: int) -
     place.position = place.position + page.records if goes_on else start + size
 
 
-def _repeats(page: Page, before: Sequence[Page], seen: Set[int]) -> bool:
+def _repeats(page: Page, before: Sequence[Page], seen: set[int]) -> bool:
     """Whether a page has no new asset. Of a few records all may have moved from the page before meanwhile."""
     if not before or not page.records or page.records * 2 < before[0].records:
         return False

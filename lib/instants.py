@@ -2,8 +2,10 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from lib.clock import from_epoch, isoformat
+from lib.errors import SettingsRejected
 from lib.units import parse_duration
 
 CLOCK_DIFFERENCE = timedelta(seconds=5)
@@ -41,6 +43,15 @@ def parse_instant(text: str, now: datetime) -> datetime:
     if at > now + CLOCK_DIFFERENCE:
         raise ValueError(f"{text!r} is in the future: it is {isoformat(now.replace(microsecond=0))} here; {FORMS}")
     return at
+
+
+def refuse_future(tick: datetime, now: datetime, file: Path) -> None:
+    """Raise SettingsRejected for a file with a tick of the future: answers must not look ahead."""
+    if tick > now + CLOCK_DIFFERENCE:
+        raise SettingsRejected(
+            f"{file}: its tick {isoformat(tick)} is in the future: it is {isoformat(now.replace(microsecond=0))} here;"
+            " look at this machine's clock, then run the command again"
+        )
 
 
 def _parsed(text: str, now: datetime) -> datetime:

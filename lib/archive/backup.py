@@ -7,7 +7,7 @@ moves an archive from one to the other.
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Container, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import get_args
@@ -16,6 +16,7 @@ import orjson
 
 from lib.clock import Clock, slot
 from lib.errors import SettingsRejected, StoreMalformed
+from lib.instants import refuse_future
 from lib.schema import Series
 from lib.snapshot import Snapshot, content_hash
 from lib.snapshot_file import ENDING, decode, encode, marker_as_json, write_whole
@@ -67,17 +68,19 @@ async def back_up(
             at += DAY
 
 
-async def restore(folder: Path, store: Store) -> AsyncIterator[Day]:
+async def restore(folder: Path, store: Store, *, clock: Clock) -> AsyncIterator[Day]:
     """Write a backup's snapshots into a store, oldest first, and read each day back.
 
-    Yields each day of each series, as it then was, once the store holds it; StoreMalformed when it does not hold
-    the same, and DamagedFile for a file that is not what was written. Running it again changes nothing.
+    Yields each day of each series once the store holds it. Raises StoreMalformed when the store holds something else,
+    DamagedFile for a file that does not hold what was written, and SettingsRejected for a tick of the future. Running
+    it again changes nothing.
     """
     for at, paths in _days(folder):
         horizon = store.horizon()
         tallies: dict[Series, _Tally] = {}
         for path in paths:
             snapshot = decode(await asyncio.to_thread(path.read_bytes))
+            refuse_future(snapshot.tick, clock(), path)
             written = tallies.setdefault(snapshot.series, _Tally(snapshot.series))
             if snapshot.tick < horizon and slot(snapshot.tick, HOUR) in written.hours:
                 written.passed += 1
@@ -103,7 +106,9 @@ class _Tally:
     def add(self, snapshot: Snapshot) -> None:
         marker = snapshot.marker
         content = content_hash(self._series, marker.source, snapshot.tick, snapshot.rows)
-        self.ticks[snapshot.tick] = len(snapshot.rows), orjson.dumps(marker_as_json(marker)) + content.encode()
+        # A withdrawal after the backup is no difference.
+        plain = replace(marker, withdrawn_at=None, restored_at=None, withdrawn_why=None)
+        self.ticks[snapshot.tick] = len(snapshot.rows), orjson.dumps(marker_as_json(plain)) + content.encode()
         self.hours.add(slot(snapshot.tick, HOUR))
 
     def day(self, at: datetime) -> Day:

@@ -18,6 +18,7 @@ from lib.archive.panel import totals_of
 from lib.clock import Clock, isoformat
 from lib.errors import SettingsRejected
 from lib.ingest.gate import Gate
+from lib.instants import refuse_future
 from lib.schema import ID, PRICE, VOLUME_RANK, Series
 from lib.snapshot import Snapshot, content_hash
 from lib.source import Reading
@@ -57,6 +58,9 @@ async def imported(files: list[Path], store: Store, *, clock: Clock) -> AsyncIte
     """Bring each file's snapshots into the store; SettingsRejected for a file that is no whole export."""
     for file in files:
         rows = await asyncio.to_thread(read_export, file)
+        for _, time, _ in _SIDES:
+            for tick in rows[time].drop_nulls().unique():
+                refuse_future(tick, clock(), file)
         counts = Counter[bool]()
         for snapshot in _snapshots(rows, clock()):
             held = await store.nearest(snapshot.series.name, snapshot.tick)

@@ -138,7 +138,7 @@ def restore(folder: Annotated[Path, typer.Argument(help="A folder `topcoins back
     async def run() -> None:
         store = open_store(chosen, utc_now)
         try:
-            async for day in run_restore(folder, store):
+            async for day in run_restore(folder, store, clock=utc_now):
                 _tell_day(day)
         finally:
             await store.close()

@@ -38,7 +38,7 @@ async def backed_up(store: Store, folder: Path, clock: FakeClock) -> list[Day]:
 
 
 async def drill(fresh: Store, folder: Path, clock: FakeClock, days: list[Day]) -> None:
-    restored = [day async for day in restore(folder, fresh)]
+    restored = [day async for day in restore(folder, fresh, clock=clock)]
     assert sorted(restored, key=str) == sorted(days, key=str)
     again = [day async for day in back_up(fresh, [PRICE, VOLUME_RANK], folder / "again", clock=clock)]
     assert sorted(again, key=str) == sorted(days, key=str)
@@ -69,7 +69,7 @@ async def test_hours_that_outlived_their_minutes_are_backed_up_and_restored(tmp_
     days = [day async for day in back_up(fresh, [PRICE], tmp_path / "backup", clock=clock)]
     assert [(day.snapshots, day.rows) for day in days] == [(1, 20)]
     other = SqliteStore(tmp_path / "other.db", clock=clock)
-    assert [day async for day in restore(tmp_path / "backup", other)] == days
+    assert [day async for day in restore(tmp_path / "backup", other, clock=clock)] == days
     for store in (fresh, other):
         await store.close()
 
@@ -79,7 +79,7 @@ async def test_a_damaged_file_is_told_and_not_restored(tmp_path, clock):
     file = next((tmp_path / "backup").glob("*/price-*"))
     file.write_bytes(file.read_bytes()[:-5])
     with pytest.raises(DamagedFile):
-        [day async for day in restore(tmp_path / "backup", MemoryStore(clock))]
+        [day async for day in restore(tmp_path / "backup", MemoryStore(clock), clock=clock)]
 
 
 async def test_a_store_that_does_not_hold_what_was_written_is_told(tmp_path, clock):
@@ -93,7 +93,7 @@ async def test_a_store_that_does_not_hold_what_was_written_is_told(tmp_path, clo
         StoreMalformed,
         match=r"4 price snapshots of 2026-08-01 with 80 rows.* were written, 3 price .* with 60 rows.* came back",
     ):
-        [day async for day in restore(tmp_path / "backup", Forgetful(clock))]
+        [day async for day in restore(tmp_path / "backup", Forgetful(clock), clock=clock)]
 
 
 async def test_an_interrupted_backup_goes_on_and_ends_the_same(tmp_path, clock):
@@ -117,7 +117,7 @@ async def test_of_minutes_that_are_past_the_retention_by_now_the_first_of_each_h
         if kind == "influx"
         else SqliteStore(tmp_path / "fresh.db", clock=clock)
     )
-    restored = [day async for day in restore(tmp_path / "backup", fresh)]
+    restored = [day async for day in restore(tmp_path / "backup", fresh, clock=clock)]
     assert [(day.snapshots, day.passed) for day in restored if day.series == "price"] == [(3, 1), (2, 0), (1, 0)]
     assert {day for day in restored if not day.passed} <= set(days)
     await fresh.close()
@@ -125,4 +125,24 @@ async def test_of_minutes_that_are_past_the_retention_by_now_the_first_of_each_h
 
 async def test_a_folder_that_is_not_there_is_named(store, tmp_path):
     with pytest.raises(SettingsRejected, match="nowhere is no folder that topcoins backup has filled"):
-        [day async for day in restore(tmp_path / "nowhere", store)]
+        [day async for day in restore(tmp_path / "nowhere", store, clock=clock)]
+
+
+async def test_a_tick_of_the_future_is_not_restored(tmp_path, clock):
+    await backed_up(await archive(tmp_path, clock), tmp_path / "backup", clock)
+    clock.now = NOON + 30 * MINUTE
+    fresh = MemoryStore(clock)
+    with pytest.raises(SettingsRejected, match=r"price-\d+\.snapshot: its tick 2026-08-01T13:00:00Z is in the future"):
+        [day async for day in restore(tmp_path / "backup", fresh, clock=clock)]
+    assert {tick for _, tick in fresh.snapshots} == {NOON, NOON + MINUTE}
+
+
+async def test_a_backup_from_before_a_withdrawal_is_restored_into_the_same_store(tmp_path, clock):
+    days = await backed_up(await archive(tmp_path, clock), tmp_path / "backup", clock)
+    store = SqliteStore(tmp_path / "archive.db", clock=clock)
+    await store.withdraw(PRICE.name, NOON, NOON, why="test")
+    assert [day async for day in restore(tmp_path / "backup", store, clock=clock)] == sorted(
+        days, key=lambda day: day.day
+    )
+    assert await store.ticks(PRICE.name, NOON, NOON) == []
+    await store.close()

@@ -38,6 +38,11 @@ def read(store: Store) -> Steps:
 
 
 @pytest.fixture
+def clock():
+    return FakeClock(NOON + timedelta(hours=2))
+
+
+@pytest.fixture
 async def archive():
     store = MemoryStore(FakeClock(NOON + timedelta(hours=1)))
     for tick in TICKS:
@@ -131,3 +136,11 @@ async def test_what_was_imported_says_so_when_it_is_exported_again(archive, stor
         rows = pl.read_parquet(file) if format == "parquet" else pl.read_csv(file, comment_prefix="#")
         for side in ("price_backfilled", "rank_backfilled"):
             assert rows.filter(pl.col("rank").is_not_null())[side].unique().to_list() == [imported_again]
+
+
+async def test_an_export_with_ticks_of_the_future_is_not_imported(archive, store, clock, tmp_path):
+    file = await written(archive, tmp_path, "parquet")
+    clock.now = NOON + 15 * MINUTE
+    with pytest.raises(SettingsRejected, match=r"top\.parquet: its tick \S+ is in the future"):
+        [each async for each in imported([file], store, clock=clock)]
+    assert await store.first(PRICE.name) is None

@@ -20,6 +20,7 @@ from lib.store import Resolution, Store
 
 SECOND = timedelta(seconds=1)
 LONGEST_INTERVAL = timedelta(days=1)
+WITHDRAWN = "stored, and withdrawn by an operator"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +140,7 @@ def gaps_between(evidence: Evidence, start: datetime, stop: datetime, now: datet
             slots.add_stored(event)
     slots.end(stop)
     missing = sorted(at for at in slots.missing.keys() - slots.taken if start <= at <= stop)
-    ticks = [tick.tick for tick in evidence.stored if tick.tick <= stop]
+    ticks = [tick.tick for tick in evidence.stored if tick.tick <= stop and not tick.withdrawn]
     runs = groupby(missing, key=lambda at: bisect_right(ticks, at))
     return SeriesGaps(len(ticks), [_gap(list(run), slots.missing) for _, run in runs])
 
@@ -156,6 +157,10 @@ class _Slots:
 
     def add_stored(self, tick: StoredTick) -> None:
         """A stored tick takes its slot. After a live one, what was bought or imported does not change the interval."""
+        if tick.withdrawn:
+            if not tick.backfilled:
+                self.add_missed(MissedTick(tick.tick, "withdrawn", WITHDRAWN, tick.interval))
+            return
         if self.last:
             self.taken.add(slot(tick.tick, self.last.interval))
         if self.last is None or not self.last.live or not tick.backfilled:

@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from lib.clock import from_epoch, isoformat
+from lib.clock import from_epoch, isoformat, slot
 from lib.errors import SettingsRejected
 from lib.units import parse_duration
 
@@ -52,6 +52,14 @@ def refuse_future(tick: datetime, now: datetime, file: Path) -> None:
             f"{file}: its tick {isoformat(tick)} is in the future: it is {isoformat(now.replace(microsecond=0))} here;"
             " look at this machine's clock, then run the command again"
         )
+
+
+def first_step(start: datetime, text: str | None, every: timedelta) -> datetime:
+    """Where steps begin: at `from`. A `from` that depends on the clock (`now-2h`, or none) is floored to `every`.
+
+    `start` is the instant of `text`, the `from` as the caller wrote it.
+    """
+    return slot(start, every) if text is None or text.startswith("now") else start
 
 
 def _parsed(text: str, now: datetime) -> datetime:

@@ -50,6 +50,11 @@ class Marker:
     withdrawn_why: str | None = None
 
     @property
+    def stored_tick(self) -> "StoredTick":
+        """Its tick without the rest."""
+        return StoredTick(self.tick, self.interval, self.backfilled, self.is_withdrawn())
+
+    @property
     def visible_since(self) -> datetime:
         """The first instant at which a reader could see it. Old markers have no `stored_at`: the end of the fetch."""
         return self.stored_at or self.observed_at + self.duration
@@ -77,6 +82,7 @@ class StoredTick(NamedTuple):
     tick: datetime
     interval: timedelta
     backfilled: bool
+    withdrawn: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,9 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import TypeVar
 
 from lib.errors import Busy
@@ -51,6 +51,13 @@ class LongWork:
             self._running[client] -= 1
             if not self._running[client]:
                 del self._running[client]
+
+    @asynccontextmanager
+    async def single_step(self, client: str) -> AsyncIterator[None]:
+        """Run a long request of a client as one step."""
+        with self.request(client):
+            async with self.step():
+                yield
 
     def step(self) -> AbstractAsyncContextManager[None]:
         """Run one step, after those that asked earlier."""

@@ -157,14 +157,14 @@ class MemoryStore:
     ) -> list[StoredTick]:
         """See `Store.stored_ticks`."""
         markers = await self.markers(start, stop, series=series, resolution=resolution)
-        return [StoredTick(marker.tick, marker.interval, marker.backfilled) for marker in markers]
+        return [marker.stored_tick for marker in markers]
 
     async def newest_tick(self, series: str, at: datetime) -> StoredTick | None:
         """See `Store.newest_tick`."""
         await self.ready()
         before = [marker for marker in self._markers(series) if marker.tick <= at]
         newest = max(before, key=lambda marker: (not marker.backfilled, marker.tick), default=None)
-        return StoredTick(newest.tick, newest.interval, newest.backfilled) if newest else None
+        return newest.stored_tick if newest else None
 
     async def history(
         self, series: Series, cmc_id: int, ticks: Collection[datetime], *, resolution: Resolution = "1m"

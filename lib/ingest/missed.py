@@ -42,7 +42,7 @@ MOST_HELD = 1440
 
 Cause = Literal[
     "credits", "source refused us", "source away", "source malformed", "snapshot refused", "spool", "store", "busy",
-    "crash", "not running",
+    "crash", "not running", "withdrawn",
 ]  # fmt: skip
 """Why a tick has no snapshot.
 
@@ -53,6 +53,7 @@ Cause = Literal[
 - busy: the tick before was not done
 - crash: our own error, told in the log
 - not running: nothing was written down, or the machine slept: we were down
+- withdrawn: stored, and withdrawn by an operator
 """
 
 

@@ -81,7 +81,7 @@ class Store(Protocol):
     async def stored_ticks(
         self, series: str, start: datetime, stop: datetime, *, resolution: Resolution = "1m"
     ) -> list[StoredTick]:
-        """As `ticks`, each with its interval and whether it was backfilled."""
+        """As `ticks`, with intervals; withdrawn ticks are among them and marked."""
 
     async def newest_tick(self, series: str, at: datetime) -> StoredTick | None:
         """The newest tick not after `at`, however old, that was fetched at its time; else the newest of all."""

@@ -10,13 +10,12 @@ from lib.schema import PRICE, VOLUME_RANK
 from lib.snapshot import Marker
 from lib.store import Resolution, Store
 from lib.units import format_duration
-from query_api.asof.pair import Pair, nearest_marker, newest_pair
+from query_api.asof.pair import Pair, newest_pair
+from query_api.asof.pair_before import pair_before
 
 HOURLY_AGE = timedelta(hours=1)
 OLDEST = datetime(1972, 1, 1, tzinfo=UTC)
 """No snapshot is older, so a store is not asked about the calendar's first days, where subtraction ends."""
-STEPS_BACK = 20
-"""How often the search for the nearest pair before a gap steps back; each step asks the store."""
 
 
 class NoSnapshot(TopcoinsError):
@@ -79,11 +78,11 @@ class PairFinder:
         if at < first:
             why = f"{isoformat(at)} is before the first snapshot, of {isoformat(first)}"
             return NoSnapshot(why, before=None, first=first)
-        before = await self.before(at)
-        if before is None:
+        before = await self.before(at, known_at=known_at)
+        if before is None and known_at:
+            why = f"no pair of snapshots before it was in the store at {isoformat(known_at)}"
+        elif before is None:
             why = "price and rank ticks lie further apart than the skew allows"
-        elif known_at and (since := max(before.price.visible_since, before.rank.visible_since)) > known_at:
-            why = f"the nearest pair before got into the store at {isoformat(since)}, after the known_at asked for"
         else:
             age = at - min(before.price.tick, before.rank.tick)
             why = (
@@ -92,17 +91,6 @@ class PairFinder:
             )
         return NoSnapshot(f"no snapshot for {isoformat(at)}: {why}", before=before, first=first)
 
-    async def before(self, at: datetime) -> Pair | None:
-        """The newest pair however old, stepping back over ticks that have no counterpart."""
-        for _ in range(STEPS_BACK):
-            price, rank = await asyncio.gather(
-                self._store.nearest(PRICE.name, at), self._store.nearest(VOLUME_RANK.name, at)
-            )
-            if price is None or rank is None:
-                return None
-            if abs(price.tick - rank.tick) <= self.max_skew:
-                start, stop = price.tick - self.max_skew, min(price.tick + self.max_skew, at)
-                near = await self._store.markers(start, stop, series=VOLUME_RANK.name)
-                return Pair(price, nearest_marker(near, price.tick, self.max_skew) or rank)
-            at = min(price.tick, rank.tick) + self.max_skew
-        return None
+    async def before(self, at: datetime, *, known_at: datetime | None = None) -> Pair | None:
+        """The newest pair up to `at`, however old."""
+        return await pair_before(self._store, at, max_skew=self.max_skew, known_at=known_at)

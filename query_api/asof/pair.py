@@ -1,6 +1,5 @@
 """The as-of rule: which two snapshots answer for an instant, and how they are joined. Nothing looks ahead."""
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -56,27 +55,6 @@ def nearest_marker(markers: Sequence[Marker], at: datetime, max_skew: timedelta)
     """The marker nearest to `at` within `max_skew`, the earlier of two equally near."""
     near = [marker for marker in markers if abs(marker.tick - at) <= max_skew]
     return min(near, key=lambda marker: (abs(marker.tick - at), marker.tick), default=None)
-
-
-class TickPairs:
-    """The same rule for many instants: the newest pair of ticks up to each, however old."""
-
-    def __init__(self, prices: Iterable[datetime], ranks: Iterable[datetime], max_skew: timedelta) -> None:
-        self._ranks = sorted(ranks)
-        self._skew = max_skew
-        # Prices without any rank are dropped once, not skipped again for each instant.
-        self._prices = [tick for tick in sorted(prices) if self._near(tick, tick + max_skew)]
-
-    def at(self, at: datetime) -> tuple[datetime, datetime] | None:
-        """The price tick and the rank tick that answer for an instant."""
-        for number in range(bisect_right(self._prices, at) - 1, -1, -1):
-            price = self._prices[number]
-            if near := self._near(price, min(price + self._skew, at)):
-                return price, min(near, key=lambda tick: (abs(tick - price), tick))
-        return None
-
-    def _near(self, price: datetime, last: datetime) -> list[datetime]:
-        return self._ranks[bisect_left(self._ranks, price - self._skew) : bisect_right(self._ranks, last)]
 
 
 def join(price: pl.DataFrame, rank: pl.DataFrame) -> pl.DataFrame:

@@ -14,6 +14,7 @@ from lib.snapshot import next_tick
 from lib.store import Resolution
 from query_api.asof.find_pair import HOURLY_AGE
 from query_api.asof.pair import Pair
+from query_api.asof.tick_pairs import TickPair
 from query_api.asof.top_list import TopList
 from query_api.http.content_type import MEDIA_TYPES
 from query_api.http.formats import to_csv, to_json
@@ -72,7 +73,7 @@ def cache_control(final: bool) -> str:
     return f"public, max-age={DAY_S if final else SOON_S}"
 
 
-def is_final(at: datetime, pair: Pair, resolution: Resolution, *, max_age: timedelta, now: datetime) -> bool:
+def is_final(at: datetime, pair: Pair | TickPair, resolution: Resolution, *, max_age: timedelta, now: datetime) -> bool:
     """Whether a pair is what an instant is answered with from now on: its ticks were the last ones due by then.
 
     Behind a gap, or what was backfilled into one, a late delivery or a backfill may still put a nearer one.

@@ -202,3 +202,12 @@ async def test_the_newest_tick_is_one_fetched_at_its_time_where_there_is_any(sto
     assert await store.newest_tick(PRICE.name, NOON) == StoredTick(NOON - 2 * MINUTE, 2 * MINUTE, False)
     assert await store.newest_tick(PRICE.name, NOON - 3 * MINUTE) == StoredTick(NOON - 3 * MINUTE, 2 * MINUTE, False)
     assert await store.newest_tick(PRICE.name, NOON - 4 * MINUTE) is None
+
+
+async def test_a_withdrawn_tick_is_marked_until_it_is_restored(store):
+    for minute in (0, 1):
+        await store.write(snapshot(PRICE, NOON + minute * MINUTE, ROW))
+    await store.withdraw(PRICE.name, NOON, NOON, why="wrong prices")
+    assert [tick.withdrawn for tick in await store.stored_ticks(PRICE.name, NOON, NOON + HOUR)] == [True, False]
+    await store.undo_withdrawal(PRICE.name, NOON, NOON)
+    assert [tick.withdrawn for tick in await store.stored_ticks(PRICE.name, NOON, NOON + HOUR)] == [False, False]

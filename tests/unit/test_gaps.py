@@ -136,6 +136,13 @@ def test_a_miss_after_the_last_slot_that_is_due_names_none_before_it():
     assert gaps(stored(0), missed(2, None, "credits"), stop=1) == [(1, 1, {"not running": 1})]
 
 
+def test_a_withdrawn_tick_is_a_gap_with_its_cause():
+    withdrawn = stored(1)._replace(withdrawn=True)
+    assert gaps(stored(0), withdrawn, stored(2), stop=2) == [(1, 1, {"withdrawn": 1})]
+    bought = stored(1, 1440, backfilled=True)._replace(withdrawn=True)
+    assert gaps(stored(0), bought, stored(2), stop=2) == [(1, 1, {"not running": 1})]
+
+
 def test_each_error_has_a_cause():
     assert cause_of(SourceExhausted("x")) == "credits"
     assert cause_of(SourceUnavailable("x")) == "source away"

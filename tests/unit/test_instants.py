@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.instants import EXAMPLE, FORMS, parse_instant
+from lib.instants import EXAMPLE, FORMS, first_step, parse_instant
 
 NOW = datetime(2026, 11, 17, 14, 37, 0, tzinfo=UTC)
 END_OF_TIME = datetime(9999, 12, 31, 23, 59, 54, tzinfo=UTC)
@@ -154,3 +154,13 @@ def test_any_text_is_a_utc_instant_not_in_the_future_or_a_value_error(text: str)
         parsed = parse_instant(text, NOW)
         assert parsed.utcoffset() == timedelta()
         assert parsed <= NOW + timedelta(seconds=5)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("now-2h", "13:00:00"), ("now", "13:00:00"), (None, "13:00:00"), ("2026-11-17T13:11:32Z", "13:11:32")],
+)
+def test_steps_begin_at_from_and_a_from_that_depends_on_the_clock_is_floored(text, expected):
+    """PE-30."""
+    start = datetime(2026, 11, 17, 13, 11, 32, tzinfo=UTC)
+    assert f"{first_step(start, text, timedelta(hours=1)):%H:%M:%S}" == expected

@@ -119,15 +119,15 @@ def times(csv: str) -> list[datetime]:
 
 
 def stored_ticks(csv: str) -> list[StoredTick]:
-    """The ticks, oldest first; one for each."""
-    intervals: dict[str, str] = {}
-    late = set[str]()
+    """The ticks, oldest first."""
+    values: dict[str, dict[str, str]] = {"interval_s": {}, "backfilled": {}, "withdrawn_at": {}, "restored_at": {}}
     for time, field, value in _lines(csv, "_time", "_field", "_value"):
-        if field == "interval_s":
-            intervals.setdefault(time, value)
-        else:
-            late.add(time)
-    return [StoredTick(_time(at), _interval(value), at in late) for at, value in sorted(intervals.items())]
+        values[field].setdefault(time, value)
+    withdrawn = {time for time in values["withdrawn_at"] if not float(values["restored_at"].get(time, 0))}
+    return [
+        StoredTick(_time(at), _interval(value), at in values["backfilled"], at in withdrawn)
+        for at, value in sorted(values["interval_s"].items())
+    ]
 
 
 def ticks(csv: str) -> dict[datetime, bool]:

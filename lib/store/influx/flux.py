@@ -81,11 +81,12 @@ def ticks(bucket: str, series: str, start: datetime, stop: datetime) -> str:
 
 
 def stored_ticks(bucket: str, series: str, start: datetime, stop: datetime) -> str:
-    """The markers' times and intervals, and of those that were backfilled a second line."""
+    """The markers' times and intervals; further lines of those that were backfilled or withdrawn."""
+    fields = " or ".join(f'r._field == "{name}"' for name in ("interval_s", "withdrawn_at", "restored_at"))
     late = 'r._field == "backfilled" and r._value == 1.0'
-    wanted = [*_of_markers(series), f'(r._field == "interval_s" or ({late}))']
     columns = _keep(["_time", "_field", "_value"])
-    return f'{_points(bucket, start, stop, wanted)} |> group(columns: ["_measurement"]) |> {columns}'
+    points = _points(bucket, start, stop, [*_of_markers(series), f"({fields} or ({late}))"])
+    return f'{points} |> group(columns: ["_measurement"]) |> {columns}'
 
 
 def newest_in_time(bucket: str, series: str, at: datetime) -> str:

@@ -145,7 +145,7 @@ class InfluxStore:
             if ticks := await self._times(flux.newest_in_time(bucket, series, at)):
                 return (await self._stored_ticks(bucket, series, max(ticks), max(ticks)))[0]
         marker = await self.nearest(series, at)
-        return StoredTick(marker.tick, marker.interval, marker.backfilled) if marker else None
+        return marker.stored_tick if marker else None
 
     async def history(
         self, series: Series, cmc_id: int, ticks: Collection[datetime], *, resolution: Resolution = "1m"

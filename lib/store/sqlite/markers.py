@@ -86,10 +86,10 @@ class Markers:
         return [marker.tick for marker in changed]
 
     def _select_ticks(self, where: str, *values: object) -> list[StoredTick]:
-        select = f'SELECT tick, interval, backfilled FROM "{TABLE}" WHERE series = ? AND {where}'
+        select = f'SELECT tick, interval, backfilled, {_ANSWERS} FROM "{TABLE}" WHERE series = ? AND {where}'
         return [
-            StoredTick(from_epoch(tick), timedelta(seconds=interval), bool(backfilled))
-            for tick, interval, backfilled in self._database.execute(select, values)
+            StoredTick(from_epoch(tick), timedelta(seconds=interval), bool(backfilled), not answers)
+            for tick, interval, backfilled, answers in self._database.execute(select, values)
         ]
 
     def _select(self, where: str, *values: object) -> list[Marker]:

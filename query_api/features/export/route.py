@@ -8,7 +8,7 @@ from fastapi import FastAPI, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from lib.clock import isoformat
-from lib.instants import DURATION
+from lib.instants import DURATION, first_step
 from query_api.features.export.parquet import ParquetFiles, ParquetResponse
 from query_api.features.export.response import (
     EXPORT_TYPES,
@@ -83,7 +83,9 @@ def install(app: FastAPI, services: Services) -> None:
         """The top `top` as of each step: from `from` on (default: a day before `to`), before `to` (default: now)."""
         now = services.clock()
         first, last = parse_range(start, stop, now, default=DAY, longest=EVER)
-        span = parse_span(Span(first, last, parse_every(every)), every)
+        distance = parse_every(every)
+        first = first_step(first, start, distance)
+        span = parse_span(Span(first, last, distance), every)
         chosen = parse_format(format)
         known = parse_known_at(known_at, now)
         headers = {

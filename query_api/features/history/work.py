@@ -1,21 +1,23 @@
-"""One asset over time: at each step what the as-of rule answers there, with its gaps visible. Nothing looks ahead."""
+"""One asset over time: at each step the values that the as-of rule gives there. Gaps show; nothing looks ahead."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from lib.clock import isoformat, slot
+import polars as pl
+
+from lib.clock import isoformat
 from lib.schema import PRICE, VOLUME_RANK, Series
 from lib.store import Resolution, Store
-from query_api.asof.find_pair import HOURLY_AGE, OLDEST, PairFinder
-from query_api.asof.pair import TickPairs, rfc3339
+from query_api.asof.find_pair import OLDEST, PairFinder
+from query_api.asof.pair import rfc3339
 from query_api.asof.rows import PRICE_FIELDS
+from query_api.asof.tick_pairs import TickPair, read_pairs
 
 Fill = Literal["none", "null", "previous"]
 FILLS: tuple[Fill, ...] = ("none", "null", "previous")
-TickPair = tuple[datetime, datetime]
 COLUMNS = (
     "at",
     "price_usd",
@@ -55,7 +57,7 @@ class Steps:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """Of the expected steps: the asset was there, was in no list, or there was no snapshot; and gaps filled in."""
+    """Counts of steps: expected, with the asset, with a list without it, without a snapshot, and filled gaps."""
 
     expected: int
     present: int
@@ -66,11 +68,21 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """The points, each a dict of `COLUMNS`, the names the asset went by, and what the points cover."""
+    """The points, each a dict of `COLUMNS`, the asset's names, the coverage, and the pair of each step.
+
+    A step's pair is None in a gap, also where the gap is filled.
+    """
 
     points: list[dict[str, Any]]
     names: list[dict[str, Any]]
     coverage: Coverage
+    steps: Sequence[datetime]
+    pairs: Sequence[TickPair | None]
+    horizon: datetime
+
+    def resolution(self, pair: TickPair) -> Resolution:
+        """The resolution of a step's pair."""
+        return _resolution(pair.price.tick, self.horizon)
 
 
 class Histories:
@@ -83,95 +95,103 @@ class Histories:
     async def of(self, cmc_id: int, steps: Sequence[datetime], every: timedelta, fill: Fill) -> History:
         """An asset's point at each step T: of the newest pair whose price tick lies in (T - every, T].
 
-        Without one the step is a gap: left out, null, or with `fill="previous"` that of the newest pair at all,
-        marked as such. A step whose pair does not hold the asset is never filled: it was not listed.
+        Without such a pair the step is a gap: left out, null, or with `fill="previous"` the point of the newest pair
+        before it, marked as filled. A step whose pair does not hold the asset is never filled: it was not listed.
         """
-        if not steps:
-            return History([], [], Coverage(0, 0, 0, 0, 0))
         horizon = self._store.horizon()
-        pairs = await self._newest(steps, every, horizon, ever=fill == "previous")
-        fresh = [pair is not None and pair[0] > step - every for step, pair in zip(steps, pairs, strict=True)]
-        used = [pair for pair, new in zip(pairs, fresh, strict=True) if pair and (new or fill == "previous")]
-        price, rank = await asyncio.gather(
-            self._rows(PRICE.only(PRICE_FIELDS), cmc_id, {pair[0] for pair in used}, horizon),
-            self._rows(VOLUME_RANK, cmc_id, {pair[1] for pair in used}, horizon),
-        )
-        points = [
-            _point(step, pair if new or fill == "previous" else None, price, rank, horizon, filled=not new)
-            for step, pair, new in zip(steps, pairs, fresh, strict=True)
+        if not steps:
+            return History([], [], Coverage(0, 0, 0, 0, 0), [], [], horizon)
+        newest = await self._newest_pairs(steps, every, ever=fill == "previous")
+        pairs = [
+            pair if pair and pair.price.tick > step - every else None for step, pair in zip(steps, newest, strict=True)
         ]
-        there = [point["price_usd"] is not None for point in points]
-        present = sum(new and known for new, known in zip(fresh, there, strict=True))
-        coverage = Coverage(len(steps), present, sum(fresh) - present, len(steps) - sum(fresh), sum(there) - present)
-        shown = [point for point, known in zip(points, there, strict=True) if known or fill == "null"]
-        return History([{name: point[name] for name in COLUMNS} for point in shown], _names(shown), coverage)
-
-    async def _newest(
-        self, steps: Sequence[datetime], every: timedelta, horizon: datetime, *, ever: bool
-    ) -> list[TickPair | None]:
-        """The newest pair of ticks not after each step; with `ever` however old the first one is."""
-        start = max(steps[0], OLDEST) - every - 2 * self._pairs.max_skew
-        prices, ranks = await asyncio.gather(
-            *(self._ticks(series.name, start, steps[-1], horizon) for series in (PRICE, VOLUME_RANK))
+        used = {pair for pair in (newest if fill == "previous" else pairs) if pair}
+        price, rank = await asyncio.gather(
+            self._rows(PRICE.only(PRICE_FIELDS), cmc_id, {pair.price.tick for pair in used}, horizon),
+            self._rows(VOLUME_RANK, cmc_id, {pair.rank.tick for pair in used}, horizon),
         )
-        pairs = TickPairs(prices, ranks, self._pairs.max_skew)
-        found = [pairs.at(step) for step in steps]
-        if ever and found[0] is None and (before := await self._pairs.before(steps[0])):
-            return [pair or (before.price.tick, before.rank.tick) for pair in found]
-        return found
+        return await asyncio.to_thread(_history, steps, newest, pairs, fill, _Rows(price, rank, horizon))
 
-    async def _ticks(self, series: str, start: datetime, stop: datetime, horizon: datetime) -> set[datetime]:
-        raw = await self._store.ticks(series, max(start, horizon), stop) if stop >= horizon else []
-        if start >= horizon:
-            return set(raw)
-        old = await self._store.ticks(series, slot(start, HOURLY_AGE), min(stop, horizon), resolution="1h")
-        return {*raw, *(tick for tick in old if tick < horizon)}
+    async def _newest_pairs(self, steps: Sequence[datetime], every: timedelta, *, ever: bool) -> list[TickPair | None]:
+        """The newest pair up to each step; with `ever` however old the first one is."""
+        start = max(steps[0], OLDEST) - every
+        pairs = await read_pairs(self._store, start, steps[-1], self._pairs.max_skew)
+        newest = await asyncio.to_thread(lambda: [pairs.at(step, since=start - self._pairs.max_skew) for step in steps])
+        if ever and newest[0] is None and (before := await self._pairs.before(steps[0])):
+            first = TickPair(before.price.stored_tick, before.rank.stored_tick)
+            return [pair or first for pair in newest]
+        return newest
 
     async def _rows(
-        self, series: Series, cmc_id: int, ticks: Iterable[datetime], horizon: datetime
+        self, series: Series, cmc_id: int, ticks: Collection[datetime], horizon: datetime
     ) -> dict[datetime, dict[str, Any]]:
         found: dict[datetime, dict[str, Any]] = {}
-        for resolution in ("1h", "1m"):
+        for resolution in get_args(Resolution):
             wanted = sorted(tick for tick in ticks if _resolution(tick, horizon) == resolution)
             if wanted:
-                rows = await self._store.history(series, cmc_id, wanted, resolution=_resolution(wanted[0], horizon))
-                if "updated_at" in rows.columns:
-                    rows = rows.with_columns(rfc3339(rows["updated_at"]))
-                found |= {row["tick"]: row for row in rows.iter_rows(named=True)}
+                rows = await self._store.history(series, cmc_id, wanted, resolution=resolution)
+                found |= await asyncio.to_thread(_by_tick, rows)
         return found
+
+
+def _by_tick(rows: pl.DataFrame) -> dict[datetime, dict[str, Any]]:
+    if "updated_at" in rows.columns:
+        rows = rows.with_columns(rfc3339(rows["updated_at"]))
+    return {row["tick"]: row for row in rows.iter_rows(named=True)}
 
 
 def _resolution(tick: datetime, horizon: datetime) -> Resolution:
     return "1h" if tick < horizon else "1m"
 
 
-def _point(
-    step: datetime,
-    pair: TickPair | None,
-    price: dict[datetime, dict[str, Any]],
-    rank: dict[datetime, dict[str, Any]],
-    horizon: datetime,
-    *,
-    filled: bool,
-) -> dict[str, Any]:
-    """One step's point. A filled one without the asset says nothing, a fresh one says when it was not there."""
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """An asset's rows by tick."""
+
+    price: Mapping[datetime, dict[str, Any]]
+    rank: Mapping[datetime, dict[str, Any]]
+    horizon: datetime
+
+
+def _history(
+    steps: Sequence[datetime],
+    newest: Sequence[TickPair | None],
+    pairs: Sequence[TickPair | None],
+    fill: Fill,
+    rows: _Rows,
+) -> History:
+    points = [
+        _point(step, pair or (before if fill == "previous" else None), rows, filled=pair is None)
+        for step, pair, before in zip(steps, pairs, newest, strict=True)
+    ]
+    there = [point["price_usd"] is not None for point in points]
+    present = sum(known and pair is not None for pair, known in zip(pairs, there, strict=True))
+    fresh = len(pairs) - pairs.count(None)
+    coverage = Coverage(len(steps), present, fresh - present, len(steps) - fresh, sum(there) - present)
+    shown = [point for point, known in zip(points, there, strict=True) if known or fill == "null"]
+    columns = [{name: point[name] for name in COLUMNS} for point in shown]
+    return History(columns, _names(shown), coverage, steps, pairs, rows.horizon)
+
+
+def _point(step: datetime, pair: TickPair | None, rows: _Rows, *, filled: bool) -> dict[str, Any]:
+    """One step's point. Without the asset a filled point is empty; one that is not filled shows the pair's times."""
     point: dict[str, Any] = {**dict.fromkeys(COLUMNS), "name": None, "at": isoformat(step), "filled": False}
     if pair is None:
         return point
-    priced, ranked = price.get(pair[0]), rank.get(pair[1])
-    there = priced is not None and ranked is not None
+    price, rank = rows.price.get(pair.price.tick), rows.rank.get(pair.rank.tick)
+    there = price is not None and rank is not None
     if there or not filled:
-        point |= {"price_time": isoformat(pair[0]), "rank_time": isoformat(pair[1])}
-        point |= {"resolution": _resolution(pair[0], horizon), "filled": filled}
-    if priced is not None and ranked is not None:
-        point |= {"price_usd": priced["usd"], "price_updated_at": priced["updated_at"]}
-        point |= {"symbol": priced["symbol"], "name": priced["name"]}
-        point |= {"volume_24h_usd": ranked["volume_usd"], "source_rank": int(ranked["rank"])}
+        point |= {"price_time": isoformat(pair.price.tick), "rank_time": isoformat(pair.rank.tick)}
+        point |= {"resolution": _resolution(pair.price.tick, rows.horizon), "filled": filled}
+    if price is not None and rank is not None:
+        point |= {"price_usd": price["usd"], "price_updated_at": price["updated_at"]}
+        point |= {"symbol": price["symbol"], "name": price["name"]}
+        point |= {"volume_24h_usd": rank["volume_usd"], "source_rank": int(rank["rank"])}
     return point
 
 
 def _names(points: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The tickers and names the asset went by, from the first to the last step of each."""
+    """The asset's tickers and names, each from its first step to its last."""
     runs: list[dict[str, Any]] = []
     for point in points:
         if point["price_usd"] is None:

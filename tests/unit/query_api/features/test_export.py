@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import io
+import json
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
 
@@ -403,3 +404,16 @@ async def test_the_hours_of_a_day_are_read_together(clock):
             alone = await store.rows(PRICE, tick, tiers=tiers, fields=("usd",))
             assert_frame_equal(await reader.rows(PRICE, tick, tiers=tiers, fields=("usd",)), alone)
     assert store.asked == len(hours) * 3 + 2
+
+
+@pytest.mark.parametrize("start", ["now-30m", isoformat(NOW - 30 * MINUTE)])
+async def test_the_steps_of_an_export_are_those_of_a_history(start) -> None:
+    """PE-30."""
+    clock = FakeClock(NOW)
+    async with calling(stocked(clock), clock) as caller:
+        asked = {"from": start, "every": "10m"}
+        history = (await caller.get("/v1/assets/1/history", params=asked | {"fill": "null"})).json()["data"]
+        export = (await caller.get("/v1/export", params=asked | {"format": "ndjson"})).text.splitlines()
+    steps = [json.loads(line)["requested_at"] for line in export[:-1]]
+    assert steps == [point["at"] for point in history]
+    assert steps[0] == (isoformat(FIRST) if start == "now-30m" else start)

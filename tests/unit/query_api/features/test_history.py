@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from lib.clock import isoformat
 from query_api.asof.find_pair import PairFinder
-from query_api.asof.pair import TickPairs
 from query_api.features.history.work import Fill, Histories, Steps
 from tests.fakes import FakeClock, MemoryStore
 from tests.unit.query_api import reference
@@ -36,13 +35,6 @@ T = NEWEST
 EVER = timedelta(days=9999)
 TICKS = st.lists(st.integers(-40, 4).map(lambda n: T + n * 30 * SECOND), max_size=8, unique=True)
 HELD = st.booleans()
-
-
-@given(TICKS, TICKS, st.integers(-40, 8), st.sampled_from([0, 30, 60]))
-def test_the_newest_ticks_are_the_reference_s_pair_of_any_age(prices, ranks, step, skew) -> None:
-    at = T + step * 30 * SECOND
-    found = TickPairs(prices, ranks, skew * SECOND).at(at)
-    assert found == reference.pair_of(prices, ranks, at, skew * SECOND, EVER)
 
 
 @given(
@@ -198,3 +190,33 @@ async def test_a_wrong_question_is_refused(client, query, why) -> None:
     answer = await client.get(f"/v1/assets/1/history?{query}")
     assert answer.status_code == 422
     assert why in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("fill_", ["none", "previous"])
+async def test_a_step_has_the_rank_tick_of_its_list_also_where_the_first_price_is_old(fill_) -> None:
+    """SV-19: the rank tick before the first price tick of the window is the nearer one."""
+    store = MemoryStore(FakeClock(T + HOUR))
+    at = {name: FIRST + seconds * SECOND for name, seconds in (("before", 30), ("price", 60), ("after", 110))}
+    await fill(store, [Ranks(at["before"], [(1, 5.0)]), Ranks(at["after"], [(1, 7.0)])])
+    await fill(store, [Prices(at["price"], [(1, "A", "A", 1.0, 1.0)])])
+    for seconds in (110, 119, 230):
+        step = FIRST + seconds * SECOND
+        found = await Histories(store, PairFinder(store, max_skew=MINUTE)).of(1, [step], MINUTE, fill_)
+        assert [point["rank_time"] for point in found.points] in ([isoformat(at["before"])], [])
+        assert found.points or (fill_ == "none" and seconds == 230)
+
+
+async def test_a_history_behind_a_gap_is_not_kept_for_a_day() -> None:
+    """SV-15: a backfill of 00:03 would change the step of 00:04."""
+    clock = FakeClock(FIRST)
+    store = MemoryStore(clock)
+    for minute in (0, 5, 6, 60):
+        tick = FIRST + minute * MINUTE
+        await fill(store, [Prices(tick, [(1, "A", "A", 1.0, 1.0)]), Ranks(tick, [(1, 1.0)])])
+    clock.move(hours=2)
+    async with calling(store, clock) as caller:
+        for minute, kept in ((4, 30), (5, 86400), (6, 86400), (7, 30)):
+            step = FIRST + minute * MINUTE
+            asked = f"from={isoformat(step)}&to={isoformat(step + SECOND)}&every=10m"
+            answer = await caller.get(f"/v1/assets/1/history?{asked}")
+            assert answer.headers["cache-control"] == f"public, max-age={kept}"

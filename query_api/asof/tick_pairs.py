@@ -1,0 +1,103 @@
+"""The as-of rule for many instants at once. It reads ticks and their intervals, no markers."""
+
+import asyncio
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from lib.clock import slot
+from lib.schema import PRICE, VOLUME_RANK
+from lib.snapshot import HOUR, StoredTick
+from lib.store import Resolution, Store
+
+
+@dataclass(frozen=True, slots=True)
+class TickPair:
+    """The ticks of a price and a rank snapshot that answer together."""
+
+    price: StoredTick
+    rank: StoredTick
+
+    @property
+    def backfilled(self) -> bool:
+        """Whether one of them was bought or imported later."""
+        return self.price.backfilled or self.rank.backfilled
+
+
+class TickPairs:
+    """The pairs of two series' ticks. Withdrawn ticks are ignored."""
+
+    def __init__(self, prices: Iterable[StoredTick], ranks: Iterable[StoredTick], max_skew: timedelta) -> None:
+        self._max_skew = max_skew
+        self._ranks = sorted(rank for rank in ranks if not rank.withdrawn)
+        self._rank_ticks = [rank.tick for rank in self._ranks]
+        # Prices without any rank are dropped once, not skipped again for each instant.
+        self._prices = sorted(price for price in prices if not price.withdrawn and self._ranks_near(price))
+        self._price_ticks = [price.tick for price in self._prices]
+
+    def at(self, at: datetime, *, since: datetime) -> TickPair | None:
+        """The newest pair up to an instant, of ticks not before `since`: see `newest_pair`."""
+        for number in range(bisect_right(self._price_ticks, at) - 1, -1, -1):
+            price = self._prices[number]
+            if price.tick < since:
+                return None
+            first, last = max(price.tick - self._max_skew, since), min(price.tick + self._max_skew, at)
+            if near := self._near(first, last):
+                return TickPair(price, min(near, key=lambda rank: (abs(rank.tick - price.tick), rank.tick)))
+        return None
+
+    def _ranks_near(self, price: StoredTick) -> list[StoredTick]:
+        return self._near(price.tick - self._max_skew, price.tick + self._max_skew)
+
+    def _near(self, first: datetime, last: datetime) -> list[StoredTick]:
+        return self._ranks[bisect_left(self._rank_ticks, first) : bisect_right(self._rank_ticks, last)]
+
+
+async def read_pairs(store: Store, start: datetime, stop: datetime, max_skew: timedelta) -> TickPairs:
+    """The pairs whose price tick lies in a span; before the horizon, of the first ticks of the hours."""
+    prices, ranks = await asyncio.gather(
+        _ticks(store, PRICE.name, start, stop), _ticks(store, VOLUME_RANK.name, start - max_skew, stop + max_skew)
+    )
+    return await asyncio.to_thread(TickPairs, prices, ranks, max_skew)
+
+
+async def _ticks(store: Store, series: str, start: datetime, stop: datetime) -> list[StoredTick]:
+    horizon = store.horizon()
+    raw = await store.stored_ticks(series, max(start, horizon), stop) if stop >= horizon else []
+    if start >= horizon:
+        return raw
+    hourly = await store.stored_ticks(series, slot(start, HOUR), min(stop, horizon), resolution="1h")
+    return [*(tick for tick in hourly if start <= tick.tick < horizon), *raw]
+
+
+async def pairs_of_lists(
+    store: Store, instants: Sequence[datetime], *, max_age: timedelta, max_skew: timedelta
+) -> list[tuple[TickPair, Resolution] | None]:
+    """For each of the ascending instants the pair `PairFinder.find` finds, and its resolution; None without one."""
+    if not instants:
+        return []
+    horizon, hourly_age = store.horizon(), max(max_age, HOUR)
+    start, stop = instants[0], instants[-1]
+
+    async def pairs(first: datetime, last: datetime, resolution: Resolution) -> TickPairs:
+        prices, ranks = await asyncio.gather(
+            store.stored_ticks(PRICE.name, first, last, resolution=resolution),
+            store.stored_ticks(VOLUME_RANK.name, first, last, resolution=resolution),
+        )
+        return await asyncio.to_thread(TickPairs, prices, ranks, max_skew)
+
+    raw = hourly = TickPairs([], [], max_skew)
+    if stop >= horizon:
+        raw = await pairs(max(start - max_age, horizon), stop, "1m")
+    if start - max_age < horizon:
+        hourly = await pairs(slot(start - hourly_age, HOUR), min(stop, horizon + max_age), "1h")
+
+    def pair_at(at: datetime) -> tuple[TickPair, Resolution] | None:
+        if at >= horizon and (pair := raw.at(at, since=max(at - max_age, horizon))):
+            return pair, "1m"
+        if at - max_age < horizon and (pair := hourly.at(at, since=at - hourly_age)):
+            return pair, "1h"
+        return None
+
+    return [pair_at(at) for at in instants]

@@ -1,0 +1,101 @@
+"""Pairs of ticks: the as-of rule over many instants, and the nearest pair before one."""
+
+from datetime import datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lib.schema import PRICE, VOLUME_RANK
+from lib.snapshot import StoredTick
+from query_api.asof.find_pair import NoSnapshot, PairFinder
+from query_api.asof.pair_before import pair_before
+from query_api.asof.tick_pairs import TickPairs, pairs_of_lists
+from tests.fakes import FakeClock, MemoryStore
+from tests.unit.query_api import reference
+from tests.unit.query_api.market import HOUR, MINUTE, NEWEST, SECOND, Prices, Ranks, fill, snapshot
+
+T = NEWEST
+EVER = timedelta(days=9999)
+TICKS = st.lists(st.integers(-40, 4).map(lambda n: T + n * 30 * SECOND), max_size=8, unique=True)
+
+
+def stored(*ticks: datetime) -> list[StoredTick]:
+    return [StoredTick(tick, MINUTE, False) for tick in ticks]
+
+
+def at(minute: float) -> datetime:
+    return T + minute * MINUTE
+
+
+@given(TICKS, TICKS, st.integers(-40, 8), st.sampled_from([0, 30, 60]), st.sampled_from([EVER, 3 * MINUTE]))
+def test_the_newest_pair_is_the_reference_s(prices, ranks, step, skew, age) -> None:
+    instant = T + step * 30 * SECOND
+    found = TickPairs(stored(*prices), stored(*ranks), skew * SECOND).at(instant, since=instant - age)
+    expected = reference.pair_of(prices, ranks, instant, skew * SECOND, age)
+    assert (found and (found.price.tick, found.rank.tick)) == expected
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_of_two_rank_ticks_equally_near_the_earlier_is_taken(reverse) -> None:
+    ranks = sorted(stored(at(-1.5), at(-0.5)), reverse=reverse)
+    found = TickPairs(stored(at(-1)), ranks, MINUTE).at(T, since=T - HOUR)
+    assert found
+    assert found.rank.tick == at(-1.5)
+
+
+@given(TICKS.filter(len), TICKS.filter(len), st.sampled_from([1, 20, 60]))
+@settings(deadline=None, max_examples=50)
+async def test_each_instant_has_the_pair_of_its_list(prices, ranks, hours) -> None:
+    """Also past the retention, where the first ticks of the hours are left."""
+    store = MemoryStore(FakeClock(T + MINUTE), retention=hours * 20 * MINUTE)
+    await fill(store, [Prices(tick, [(1, "A", "A", 1.0, 1.0)]) for tick in prices])
+    await fill(store, [Ranks(tick, [(1, 1.0)]) for tick in ranks])
+    instants = [at(minute / 2) for minute in range(-50, 3)]
+    found = await pairs_of_lists(store, instants, max_age=10 * MINUTE, max_skew=MINUTE)
+    for instant, each in zip(instants, found, strict=True):
+        try:
+            pair = await PairFinder(store, max_skew=MINUTE).find(instant, max_age=10 * MINUTE, explain=False)
+        except NoSnapshot:
+            assert each is None
+        else:
+            assert each
+            assert each == ((each[0]), pair.resolution)
+            assert (each[0].price.tick, each[0].rank.tick) == (pair.pair.price.tick, pair.pair.rank.tick)
+
+
+async def before(store: MemoryStore, instant: datetime, known_at: datetime | None = None) -> datetime | None:
+    pair = await pair_before(store, instant, max_skew=MINUTE, known_at=known_at)
+    return pair.price.tick if pair else None
+
+
+@given(TICKS, TICKS, st.integers(-40, 8))
+@settings(deadline=None, max_examples=50)
+async def test_the_pair_before_is_the_reference_s_of_any_age(prices, ranks, step) -> None:
+    store = MemoryStore(FakeClock(T + HOUR))
+    store.snapshots = {(PRICE.name, tick): snapshot(Prices(tick, [(1, "A", "A", 1.0, 1.0)])) for tick in prices}
+    store.snapshots |= {(VOLUME_RANK.name, tick): snapshot(Ranks(tick, [(1, 1.0)])) for tick in ranks}
+    instant = T + step * 30 * SECOND
+    expected = reference.pair_of(prices, ranks, instant, MINUTE, EVER)
+    assert await before(store, instant) == (expected and expected[0])
+
+
+async def test_the_pair_before_is_found_behind_any_number_of_ticks_without_a_counterpart() -> None:
+    """SV-20."""
+    store = MemoryStore(FakeClock(T))
+    lone = [at(-4000 + 7 * n) for n in range(1, 500)]
+    await fill(store, [Prices(tick, [(1, "A", "A", 1.0, 1.0)]) for tick in (at(-4000), *lone)])
+    await fill(store, [Ranks(tick, [(1, 1.0)]) for tick in (at(-4000), *(tick + 1.5 * MINUTE for tick in lone))])
+    assert await before(store, T) == at(-4000)
+
+
+async def test_the_pair_before_is_the_one_the_store_had_at_known_at() -> None:
+    clock = FakeClock(at(-10))
+    store = MemoryStore(clock)
+    for minute, later in ((-10, 0), (-5, 60)):
+        clock.now = at(minute + later)
+        await fill(store, [Prices(at(minute), [(1, "A", "A", 1.0, 1.0)]), Ranks(at(minute), [(1, 1.0)])])
+    assert await before(store, T) == at(-5)
+    assert await before(store, T, known_at=at(54)) == at(-10)
+    assert await before(store, T, known_at=at(55)) == at(-5)
+    assert await before(store, T, known_at=at(-11)) is None

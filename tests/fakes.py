@@ -12,9 +12,9 @@ import polars as pl
 
 from lib.clock import slot
 from lib.errors import TopcoinsError
+from lib.http_client import open_client
 from lib.schema import ID, TIER, Series
 from lib.snapshot import Marker, Snapshot, StoredTick, visible_at
-from lib.source.client import open_client
 from lib.store import Resolution
 
 RECORDED = Path(__file__).parent / "recorded"

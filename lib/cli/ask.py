@@ -1,5 +1,6 @@
 """The commands that ask a running API."""
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -13,6 +14,7 @@ from rich.progress import Progress
 
 from lib.cli.app import Exclude, Ids, Shown, Symbols, Url, VolumeToCap, _settings, app, console
 from lib.errors import SettingsRejected, TopcoinsError
+from lib.http_client import open_sync_client
 
 
 @app.command()
@@ -106,7 +108,7 @@ def watch(
     from lib.cli.watch import line, watch
 
     try:
-        with httpx.Client(trust_env=False, headers=_key()) as client:
+        with open_sync_client(os.environ, headers=_key()) as client:
             for event in watch(client, _address(url), sleep=time.sleep, tell=console.print):
                 print(event.data if json else line(event), flush=True)
     except KeyboardInterrupt:
@@ -131,7 +133,7 @@ def export(
     if asked["format"] not in ("csv", "ndjson", "parquet"):
         raise SettingsRejected(f"--format {asked['format']}: must be csv, ndjson or parquet; for example -o top.csv")
     address = _address(url)
-    client = httpx.Client(trust_env=False, headers=_key(), timeout=TIMEOUT_S)
+    client = open_sync_client(os.environ, headers=_key(), timeout_s=TIMEOUT_S)
     with client, Progress(console=console) as progress:
         task = progress.add_task("steps", total=None)
         download = Download(client, f"{address}/v1/export", asked, output)
@@ -165,7 +167,8 @@ def _ask(url: str | None, path: str, format: str | None, **asked: str | int | fl
         params["format"] = "csv" if format == "csv" else "json"
     address = _address(url)
     try:
-        response = httpx.get(f"{address}{path}", params=params, headers=_key(), trust_env=False, timeout=30)
+        with open_sync_client(os.environ, headers=_key(), timeout_s=30) as client:
+            response = client.get(f"{address}{path}", params=params)
     except httpx.HTTPError as exc:
         raise TopcoinsError(f"{address} does not answer ({exc}); start it with topcoins demo or topcoins up") from exc
     if not response.is_success:

@@ -1,6 +1,7 @@
 """What `topcoins backfill` shows, asks and says."""
 
 import asyncio
+import os
 import sys
 from importlib.resources import files
 from pathlib import Path
@@ -13,6 +14,7 @@ from rich.table import Table
 from lib.archive.backfill import Offer, fill, offers
 from lib.cli.option import duration
 from lib.clock import isoformat, utc_now
+from lib.http_client import open_client
 from lib.ingest.service import usable_sources
 from lib.settings import Settings
 from lib.source import Source, read_source
@@ -29,7 +31,7 @@ def run(chosen: Settings, since: str, *, yes: bool, console: Console) -> None:
     async def work() -> None:
         store = open_store(chosen, utc_now)
         try:
-            async with httpx.AsyncClient(headers={"user-agent": "topcoins"}) as client:
+            async with open_client(os.environ) as client:
                 sources = [_source(chosen, package, name, client) for package, name in SOURCES]
                 found = await offers(
                     sources, store, start, now=utc_now(), spools=chosen.spool_dir, assets=chosen.assets

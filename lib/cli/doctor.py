@@ -19,6 +19,7 @@ from lib.cli.forecast import DAY, YEAR, in_a_year, sqlite_bytes_per_tick
 from lib.clock import Clock, isoformat
 from lib.errors import SettingsRejected, TopcoinsError
 from lib.gaps import find_gaps
+from lib.http_client import open_client
 from lib.ingest.credits import read_plans
 from lib.ingest.service import find_source
 from lib.schema import OWN
@@ -52,11 +53,15 @@ def examine(environ: Mapping[str, str], clock: Clock) -> list[Finding]:
     except SettingsRejected as exc:
         return [Finding("settings", False, str(exc))]
     where = environ.get(f"{PREFIX}CONFIG", "the environment and the defaults")
-    return [Finding("settings", True, f"read from {where}"), *asyncio.run(_examine(chosen, clock))]
+    try:
+        client = open_client(environ, timeout_s=10)
+    except SettingsRejected as exc:
+        return [Finding("proxy and certificates", False, str(exc))]
+    return [Finding("settings", True, f"read from {where}"), *asyncio.run(_examine(chosen, client, clock))]
 
 
-async def _examine(chosen: Settings, clock: Clock) -> list[Finding]:
-    async with httpx.AsyncClient(timeout=10) as client:
+async def _examine(chosen: Settings, client: httpx.AsyncClient, clock: Clock) -> list[Finding]:
+    async with client:
         return await findings_of(chosen, client, clock)
 
 

@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import httpx
 import orjson
 import typer
 from rich.console import Console
 
 from lib.clock import utc_now
 from lib.errors import SettingsRejected
+from lib.http_client import open_sync_client
 from lib.store.address import open_store
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def init(
         raise SettingsRejected(
             f"TOPCOINS_STORE_URL={chosen.store_url}: the embedded store needs no init; for example http://localhost:8086"
         )
-    with httpx.Client(trust_env=False) as client:
+    with open_sync_client(os.environ) as client:
         done = set_up(
             chosen.store_url,
             org=chosen.influx_org,

@@ -17,6 +17,7 @@ import structlog
 from lib import log, settings
 from lib.clock import Clock, utc_now
 from lib.errors import SettingsRejected
+from lib.http_client import open_client
 from lib.ingest.delivery import Delivery, ViaSpool
 from lib.ingest.missed import MissedTick, MissedTicks
 from lib.ingest.poll import Poll
@@ -97,11 +98,19 @@ def ingests(
     ]
 
 
-async def poll(service: str, plan: SourcePlan, chosen: Settings, *, clock: Clock, stop: asyncio.Event) -> None:
+async def poll(
+    service: str,
+    plan: SourcePlan,
+    chosen: Settings,
+    *,
+    client: httpx.AsyncClient,
+    clock: Clock,
+    stop: asyncio.Event,
+) -> None:
     """Fill the plan's series until `stop` is set; the running tick finishes."""
     store = open_store(chosen, clock)
     say = structlog.get_logger()
-    async with httpx.AsyncClient(headers={"user-agent": "topcoins"}) as client, AsyncExitStack() as spools:
+    async with client, AsyncExitStack() as spools:
 
         def spooled(series: Series) -> Delivery:
             folder = chosen.spool_dir / series.name
@@ -132,13 +141,13 @@ def main(service: str, plan: SourcePlan) -> None:
     try:
         chosen = settings.load(os.environ, service)
         log.configure(chosen)
-        asyncio.run(_until_signalled(service, plan, chosen))
+        asyncio.run(_until_signalled(service, plan, chosen, open_client(os.environ)))
     except SettingsRejected as exc:
         sys.exit(f"{service}: {exc}")
 
 
-async def _until_signalled(service: str, plan: SourcePlan, chosen: Settings) -> None:
+async def _until_signalled(service: str, plan: SourcePlan, chosen: Settings, client: httpx.AsyncClient) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await poll(service, plan, chosen, clock=utc_now, stop=stop)
+    await poll(service, plan, chosen, client=client, clock=utc_now, stop=stop)

@@ -65,7 +65,8 @@ BROKEN = [
     *((name, value) for name in ("HTTP_PROXY", "https_proxy", "ALL_PROXY") for value in
       ("ftp://proxy.example", "socks4://secret@proxy.example", "http://", "http://proxy.example:port", "://",
        "http://[::1")),
-    ("SSL_CERT_FILE", "/no.pem"), ("SSL_CERT_FILE", "/"), ("SSL_CERT_FILE", "/dev/null"), ("SSL_CERT_DIR", "/no/folder"),
+    ("SSL_CERT_FILE", "/no.pem"),
+    ("SSL_CERT_FILE", "/"), ("SSL_CERT_FILE", "/dev/null"), ("SSL_CERT_DIR", "/no/folder"),
 ]  # fmt: skip
 
 

@@ -9,18 +9,20 @@ import tomllib
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import pytest
 import yaml
-from pydantic import ByteSize
+from pydantic import BaseModel, ByteSize
 from typer.core import TyperGroup
 from typer.main import get_command
 
 from lib.cli.app import app
+from lib.ingest.missed import Cause
 from lib.schema import ID, MARKER_UNITS, OWN, TIER
 from lib.settings import Settings
 from lib.source import read_source
+from lib.source.model import Action, Daily, Errors, Key, Pace, Paging, Quota, Records, Request, SourceFile
 from lib.units import format_duration
 from lib.version import VERSION
 from tests.docs.pages import PAGES, REASONS, ROOT, all_blocks, anchors, first_column, links, sections, spans
@@ -213,6 +215,40 @@ def test_the_source_file_shown_is_one():
     (block,) = (block for block in BLOCKS if block.words == ("toml", "market_cap.toml"))
     assert "`market_cap_usd`" in (ROOT / "docs" / "sources.md").read_text("utf-8")
     assert tomllib.loads(block.text)["fields"].keys() == {"cmc_id", "market_cap_usd"}
+
+
+def tables_of_a_source_file() -> dict[str, set[str]]:
+    """The names that each table of a source file may have."""
+    parts: dict[str, type[BaseModel]] = {
+        "[request]": Request,
+        "[key]": Key,
+        "[key.quota]": Quota,
+        "[paging]": Paging,
+        "[records]": Records,
+    }
+    parts |= {"[errors]": Errors, "[pace]": Pace, "[daily]": Daily}
+    found = {name: set(part.model_fields) for name, part in parts.items()}
+    found["[key]"] -= {"quota"}
+    found["[errors]"] -= {"actions", "otherwise"}
+    found["[errors.actions]"] = {"otherwise"}
+    own = set(SourceFile.model_fields) - {name.strip("[]") for name in parts} - {"fields", "units"}
+    return {**found, "top level": own | {"extends"}}
+
+
+def test_the_page_of_sources_has_every_key_and_action_of_a_source_file():
+    text = (ROOT / "docs" / "sources.md").read_text("utf-8")
+    rows = {name.strip("`"): row for name, row in re.findall(r"(?m)^\| ([^|]+) \| (.*) \|$", text)}
+    for table, names in tables_of_a_source_file().items():
+        shown = set(re.findall(r"`(\w+)`", rows[table]))
+        assert names <= shown, (table, names - shown)
+    actions = re.findall(r"(?m)^\| `(\w+)` \|", text.partition("| action | meaning |")[2])
+    assert actions == list(get_args(Action))
+
+
+@pytest.mark.parametrize("name", ["delivery.md", "refusals.md", "api.md"])
+def test_every_cause_of_a_gap_is_explained(name):
+    causes = set(get_args(Cause))
+    assert causes - set(spans(ROOT / "docs" / name)) == set()
 
 
 @pytest.mark.parametrize("block", [block for block in BLOCKS if len(block.words) == 2 and block.language == "python"])

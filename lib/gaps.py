@@ -25,7 +25,12 @@ WITHDRAWN = "stored, and withdrawn by an operator"
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Expected ticks without a snapshot, from `first` to `last`; the cause is that of most of them."""
+    """Expected ticks without a snapshot, from `first` to `last`; the cause is that of most of them.
+
+    `causes` counts them all: those of the upstream (credits, source away, source refused us, source malformed,
+    snapshot refused), of the store (store: the snapshot waits in the spool, or was dropped from it), our own (spool,
+    busy, crash, not running) and an operator's (withdrawn). `why` is the text of the newest error.
+    """
 
     first: datetime
     last: datetime

@@ -1,29 +1,61 @@
 """`/v1/gaps`: where the archive has holes, and why."""
 
+import asyncio
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import FastAPI, Query
+from fastapi import FastAPI, Query, Request
+from starlette.responses import JSONResponse, Response
 
-from query_api.features.gaps.response import LONGEST, GapsAnswer, answered
+from lib.gaps import SeriesGaps, find_gaps
+from query_api.features.gaps.response import GapsAnswer, SeriesGapsAnswer
+from query_api.http.caching import cache_control, conditional_response, strong_etag
+from query_api.http.client import client_of
 from query_api.http.parameters import Instant, parse_range
-from query_api.http.responses import STORE_RESPONSES
+from query_api.http.responses import CACHEABLE_RESPONSES
 from query_api.http.routing import get_and_head
+from query_api.middleware.answer_cache import keep_this_second
 from query_api.services import Services
 
 DAY = timedelta(days=1)
+LONGEST = timedelta(days=7)
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"model": GapsAnswer, "description": "The gaps of each series"},
+    **CACHEABLE_RESPONSES,
+}
 
 
 def install(app: FastAPI, services: Services) -> None:
-    """The gap ledger."""
+    """Add the gaps."""
 
     async def missing(
+        request: Request,
         start: Annotated[Instant, Query(alias="from")] = None,
         stop: Annotated[Instant, Query(alias="to")] = None,
-    ) -> GapsAnswer:
+    ) -> Response:
         """Expected ticks that have no snapshot between two instants, by default the last day, at most a week."""
         now = services.clock()
         first, last = parse_range(start, stop, now, default=DAY, longest=LONGEST)
-        return await answered(services.store, services.series, first, last, now=now, spools=services.spools)
 
-    get_and_head(app, "/v1/gaps", missing, summary="Where the archive has holes, and why", responses=STORE_RESPONSES)
+        async def series_gaps(name: str) -> SeriesGaps:
+            return await find_gaps(services.store, name, first, last, now=now, folder=services.spools / name)
+
+        async def work() -> bytes:
+            async with services.long_work.single_step(client_of(request.scope)):
+                found = await asyncio.gather(*(series_gaps(name) for name in services.series))
+                series = {
+                    name: SeriesGapsAnswer.model_validate(gaps)
+                    for name, gaps in zip(services.series, found, strict=True)
+                }
+                answer = GapsAnswer(start=first, stop=last, series=series)
+                return await services.long_work.in_thread(lambda: answer.model_dump_json(by_alias=True).encode())
+
+        body = await services.single_flight.share(("gaps", first, last), work)
+        keep_this_second(request.scope, now)
+        headers = {"etag": strong_etag(body), "cache-control": cache_control(False)}
+        return conditional_response(request, body, headers, "application/json")
+
+    get_and_head(
+        app, "/v1/gaps", missing, summary="Where the archive has holes, and why",
+        response_class=JSONResponse, responses=RESPONSES,
+    )  # fmt: skip

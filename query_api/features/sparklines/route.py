@@ -10,9 +10,11 @@ from starlette.responses import JSONResponse, Response
 from lib.instants import DURATION
 from lib.schema import LARGEST_ID
 from lib.units import format_duration, parse_duration
-from query_api.features.sparklines.work import Sparklines, SparklinesAnswer
-from query_api.http.caching import conditional_response, strong_etag
-from query_api.http.parameters import EPOCH, Instant, parse_bound
+from query_api.features.sparklines.response import SparklinesAnswer
+from query_api.features.sparklines.work import Sparklines, SparklinesFound
+from query_api.http.caching import cache_control, conditional_response, is_final, strong_etag
+from query_api.http.client import client_of
+from query_api.http.parameters import EPOCH, Instant, depends_on_now, parse_bound
 from query_api.http.problems import EXAMPLES, BadRequest
 from query_api.http.responses import CACHEABLE_RESPONSES
 from query_api.http.routing import get_and_head
@@ -22,9 +24,6 @@ from query_api.services import Services
 MOST = 500
 LONGEST = timedelta(days=7)
 SECOND = timedelta(seconds=1)
-SOON_S = 10
-"""How long a copy may be kept of an answer whose last snapshots may still come, or which has gaps."""
-HOUR_S = 3600
 
 Ids = Annotated[
     str,
@@ -52,7 +51,12 @@ _SHOWN: dict[int | str, dict[str, Any]] = {
 
 def install(app: FastAPI, services: Services) -> None:
     """The prices beside a list."""
-    lines = Sparklines(services.store, services.max_age)
+    finder = Sparklines(
+        services.store,
+        services.long_work,
+        max_age=services.max_age,
+        max_skew=services.lists.pair_finder.max_skew,
+    )
 
     async def sparklines(
         request: Request,
@@ -60,17 +64,24 @@ def install(app: FastAPI, services: Services) -> None:
         to: Instant = None,
         span: Span = None,
         points: Annotated[int, Query(ge=2, le=96, description="Into how many steps the span is cut")] = 48,
-        ranks: Annotated[bool, Query(description="Whether to tell the source's ranks too")] = False,
+        ranks: Annotated[bool, Query(description="Whether to add the source's ranks")] = False,
     ) -> Response:
-        """The prices of `ids` as of a few instants up to `to`, null where there is no snapshot."""
+        """The prices of `ids` in the lists of a few instants up to `to`, null in a gap and where one is not listed."""
         now = services.clock()
         stop = parse_bound(to, now, "to")
-        start = max(stop - asked_span(span), EPOCH)
-        found = await lines.of(asked_ids(ids), start, stop, points, ranks=ranks)
+        start = max(stop - parse_span(span), EPOCH)
+        numbers = parse_ids(ids)
+
+        async def work() -> tuple[bytes, bool]:
+            with services.long_work.request(client_of(request.scope)):
+                found = await finder.find(numbers, start, stop, points, ranks=ranks)
+                body = await services.long_work.in_thread(lambda: to_json(found.answer))
+                return body, all_final(found, services.max_age, now)
+
+        question = ("sparklines", *numbers, start, stop, points, ranks)
+        body, final = await services.single_flight.share(question, work)
         keep_this_second(request.scope, now)
-        body = found.model_dump_json(by_alias=True, exclude_none=True).encode()
-        keep = HOUR_S if settled(stop, services, now) and None not in found.ticks else SOON_S
-        headers = {"etag": strong_etag(body), "cache-control": f"public, max-age={keep}"}
+        headers = {"etag": strong_etag(body), "cache-control": cache_control(final and not depends_on_now(to))}
         return conditional_response(request, body, headers, "application/json")
 
     get_and_head(
@@ -79,12 +90,20 @@ def install(app: FastAPI, services: Services) -> None:
     )  # fmt: skip
 
 
-def settled(at: datetime, services: Services, now: datetime) -> bool:
-    """Whether no snapshot of an instant is still on its way."""
-    return at < now - services.max_age
+def to_json(answer: SparklinesAnswer) -> bytes:
+    """The answer's bytes."""
+    return answer.model_dump_json(by_alias=True, exclude_none=True).encode()
 
 
-def asked_ids(text: str) -> list[int]:
+def all_final(found: SparklinesFound, max_age: timedelta, now: datetime) -> bool:
+    """Whether no late snapshot can change a value: no instant lies in a gap or right behind one."""
+    return all(
+        pair is not None and is_final(at, *pair, max_age=max_age, now=now)
+        for at, pair in zip(found.answer.at, found.pairs, strict=True)
+    )
+
+
+def parse_ids(text: str) -> list[int]:
     """The `ids` parameter."""
     parts = text.split(",")
     if not all(part.isascii() and part.isdigit() and 0 < int(part) <= LARGEST_ID for part in parts):
@@ -96,7 +115,7 @@ def asked_ids(text: str) -> list[int]:
     return [int(part) for part in parts]
 
 
-def asked_span(text: str | None) -> timedelta:
+def parse_span(text: str | None) -> timedelta:
     """The `span` parameter."""
     try:
         span = parse_duration("24h" if text is None else text)

@@ -1,136 +1,120 @@
 """The prices of many assets at a few instants: what a list shows beside each asset, in one answer."""
 
 import asyncio
-from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cachetools import LRUCache
-from pydantic import BaseModel, Field
 
 from lib.clock import slot
 from lib.schema import ID, PRICE, VOLUME_RANK, Series
 from lib.store import Resolution, Store
-from query_api.asof.find_pair import HOURLY_AGE
+from query_api.asof.tick_pairs import TickPair, pairs_of_lists
+from query_api.features.sparklines.response import Line, SparklinesAnswer
+from query_api.long_work import LongWork
 
-AT_ONCE = 8
-"""How many ticks are read at the same time."""
-KEPT = 512
-"""Of how many ticks the prices asked for stay in memory: a list that moves on by a minute asks for few new ones."""
+CACHED_VALUES = 250_000
+"""Prices and ranks in memory, some 25 MB: a list that moves on by a minute reads few new ones."""
 SECOND = timedelta(seconds=1)
 
-
-class Line(BaseModel):
-    """One asset's prices and, asked for, its source's ranks: null without a snapshot and where it was not in it."""
-
-    cmc_id: int
-    prices: list[float | None]
-    ranks: list[int | None] | None = None
-
-
-class SparklinesAnswer(BaseModel):
-    """The values as of each instant `at`; `ticks` are the price snapshots they are from, null in a gap."""
-
-    start: datetime = Field(serialization_alias="from")
-    stop: datetime = Field(serialization_alias="to")
-    at: list[datetime]
-    ticks: list[datetime | None]
-    data: list[Line]
-
-
-Values = Mapping[int, float | None]
+Values = Mapping[int, float]
+ListPair = tuple[TickPair, Resolution]
 
 
 @dataclass(frozen=True, slots=True)
-class _Tick:
-    tick: datetime
-    resolution: Resolution
+class SparklinesFound:
+    """The answer, and the pair of each of its instants."""
+
+    answer: SparklinesAnswer
+    pairs: Sequence[ListPair | None]
 
 
 class Sparklines:
-    """Reads them from one store."""
+    """Reads them from one store, each tick as one step of long work."""
 
-    def __init__(self, store: Store, max_age: timedelta) -> None:
+    def __init__(
+        self,
+        store: Store,
+        long_work: LongWork,
+        *,
+        max_age: timedelta,
+        max_skew: timedelta,
+        cached_values: int = CACHED_VALUES,
+    ) -> None:
         self._store = store
+        self._long_work = long_work
         self._max_age = max_age
-        self._known: LRUCache[tuple[str, datetime], dict[int, float | None]] = LRUCache(KEPT)
+        self._max_skew = max_skew
+        self._cache: LRUCache[tuple[str, datetime], Values] = LRUCache(cached_values, getsizeof=len)
 
-    async def of(
+    @property
+    def cached_values(self) -> int:
+        """How many prices and ranks are in memory."""
+        return int(self._cache.currsize)
+
+    async def find(
         self, ids: Sequence[int], start: datetime, stop: datetime, points: int, *, ranks: bool = False
-    ) -> SparklinesAnswer:
-        """The prices of `ids` at `start`, at multiples of a step between, and at `stop`."""
+    ) -> SparklinesFound:
+        """The prices of `ids` at `start`, at multiples of a step between, and at `stop`.
+
+        Each is the price in the list of that instant, so an asset without a rank there has none.
+        """
         at = instants(start, stop, points)
-        turn = asyncio.Semaphore(AT_ONCE)
-        prices, places = await asyncio.gather(
-            self._column(PRICE, "usd", at, ids, turn), self._column(VOLUME_RANK, "rank", at if ranks else [], ids, turn)
-        )
-        data = [
-            Line(
-                cmc_id=id_,
-                prices=[values.get(id_) for _, values in prices],
-                ranks=[_whole(values.get(id_)) for _, values in places] if ranks else None,
+        async with self._long_work.step():
+            pairs = await pairs_of_lists(self._store, at, max_age=self._max_age, max_skew=self._max_skew)
+        columns = await asyncio.gather(*(self._column(pair, ids) for pair in pairs))
+        answer = await self._long_work.in_thread(lambda: _answer(ids, at, pairs, columns, ranks))
+        return SparklinesFound(answer, pairs)
+
+    async def _column(self, pair: ListPair | None, ids: Sequence[int]) -> tuple[Values, Values]:
+        """The prices and ranks of a pair."""
+        if pair is None:
+            return {}, {}
+        ticks, resolution = pair
+        async with self._long_work.step():
+            return await asyncio.gather(
+                self._values(PRICE, "usd", ticks.price.tick, ids, resolution),
+                self._values(VOLUME_RANK, "rank", ticks.rank.tick, ids, resolution),
             )
-            for id_ in ids
-        ]
-        return SparklinesAnswer(start=start, stop=stop, at=at, ticks=[tick for tick, _ in prices], data=data)
 
-    async def _column(
-        self, series: Series, field: str, at: Sequence[datetime], ids: Sequence[int], turn: asyncio.Semaphore
-    ) -> list[tuple[datetime | None, Values]]:
-        async def one(tick: _Tick | None) -> tuple[datetime | None, Values]:
-            async with turn:
-                return (tick.tick, await self._values(series, field, tick, ids)) if tick else (None, {})
-
-        return await asyncio.gather(*(one(tick) for tick in await self._ticks(series, at)))
-
-    async def _ticks(self, series: Series, at: Sequence[datetime]) -> list[_Tick | None]:
-        """For each instant the newest tick not after it nor too old; past the raw retention an hourly one."""
-        if not at:
-            return []
-        horizon, (start, stop) = self._store.horizon(), (at[0], at[-1])
-        raw, hourly = list[datetime](), list[datetime]()
-        if stop >= horizon:
-            raw = await self._store.ticks(series.name, max(start - self._max_age, horizon), stop)
-        if start - self._max_age < horizon:
-            last = min(stop, horizon + self._max_age)
-            hourly = await self._store.ticks(series.name, self._since(start), last, resolution="1h")
-
-        def newest(instant: datetime) -> _Tick | None:
-            if instant >= horizon and (tick := _last(raw, instant - self._max_age, instant)):
-                return _Tick(tick, "1m")
-            if instant - self._max_age < horizon and (tick := _last(hourly, self._since(instant), instant)):
-                return _Tick(tick, "1h")
-            return None
-
-        return [newest(instant) for instant in at]
-
-    def _since(self, at: datetime) -> datetime:
-        """How old an hourly tick may be."""
-        return slot(at - max(self._max_age, HOURLY_AGE), HOURLY_AGE)
-
-    async def _values(self, series: Series, field: str, tick: _Tick, ids: Sequence[int]) -> Values:
-        known = self._known.setdefault((series.name, tick.tick), {})
-        if missing := [id_ for id_ in ids if id_ not in known]:
-            rows = await self._store.rows(series, tick.tick, ids=missing, fields=[field], resolution=tick.resolution)
-            known |= dict.fromkeys(missing) | dict(zip(rows[ID], rows[field], strict=True))
-        return known
+    async def _values(
+        self, series: Series, field: str, tick: datetime, ids: Sequence[int], resolution: Resolution
+    ) -> Values:
+        """The field of these ids at a tick. Ids that the tick lacks are not cached: anybody can make up ids."""
+        key = (series.name, tick)
+        cached = self._cache.get(key, {})
+        if missing := [id_ for id_ in ids if id_ not in cached]:
+            rows = await self._store.rows(series, tick, ids=missing, fields=[field], resolution=resolution)
+            cached = {**self._cache.get(key, {}), **dict(zip(rows[ID], rows[field], strict=True))}
+            if len(cached) <= self._cache.maxsize:
+                self._cache[key] = cached
+        return cached
 
 
-def _last(ticks: Sequence[datetime], start: datetime, stop: datetime) -> datetime | None:
-    """The last of the ascending ticks with start <= tick <= stop."""
-    place = bisect_right(ticks, stop)
-    return ticks[place - 1] if place and ticks[place - 1] >= start else None
-
-
-def _whole(value: float | None) -> int | None:
-    return None if value is None else int(value)
+def _answer(
+    ids: Sequence[int],
+    at: Sequence[datetime],
+    pairs: Sequence[ListPair | None],
+    columns: Sequence[tuple[Values, Values]],
+    ranks: bool,
+) -> SparklinesAnswer:
+    data = [
+        Line(
+            cmc_id=id_,
+            prices=[prices[id_] if id_ in prices and id_ in places else None for prices, places in columns],
+            ranks=[int(places[id_]) if id_ in places else None for _, places in columns] if ranks else None,
+        )
+        for id_ in ids
+    ]
+    ticks = [pair[0].price.tick if pair else None for pair in pairs]
+    return SparklinesAnswer(start=at[0], stop=at[-1], at=list(at), ticks=ticks, data=data)
 
 
 def instants(start: datetime, stop: datetime, points: int) -> list[datetime]:
     """`start`, `stop`, and the multiples of a `points`-th of the span between them.
 
-    Multiples, so that the same instants are asked for again a minute later.
+    Multiples, so that most instants are the same a minute later.
     """
     step = max(timedelta(seconds=(stop - start).total_seconds() // points), SECOND)
     first = slot(start, step) + step

@@ -1,5 +1,6 @@
 """The prices beside a list: as of each instant, with nothing guessed in a gap."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib.clock import isoformat
-from query_api.features.sparklines.work import instants
+from query_api.features.sparklines.work import Sparklines, instants
+from query_api.long_work import LongWork
 from tests.fakes import FakeClock
 from tests.unit.query_api.market import (
     AFTER_GAP,
@@ -21,8 +23,10 @@ from tests.unit.query_api.market import (
     MINUTE,
     NEWEST,
     NOW,
+    SECOND,
     CountingStore,
     Prices,
+    Ranks,
     calling,
     fill,
     stocked,
@@ -77,6 +81,55 @@ async def test_an_asset_that_is_in_no_snapshot_is_null_throughout_and_in_its_pla
     assert None not in told["data"][1]["prices"]
 
 
+async def test_each_price_is_that_of_the_list_of_its_instant(clock) -> None:
+    """SV-22: the newest price tick has no rank tick, and one asset has no rank."""
+    store = CountingStore(clock)
+    await fill(store, [Prices(BEFORE_GAP, [(1, "A", "A", 1.0, 1.0), (2, "B", "B", 2.0, 1.0)])])
+    await fill(store, [Ranks(BEFORE_GAP, [(1, 1.0)]), Prices(BEFORE_GAP + 2 * MINUTE, [(1, "A", "A", 9.0, 1.0)])])
+    async with calling(store, clock) as client:
+        told = await lines(client, ids="1,2", to=isoformat(BEFORE_GAP + 3 * MINUTE), span="1m", points=2)
+        for at, first, second in zip(told["at"], *(line["prices"] for line in told["data"]), strict=True):
+            top = (await client.get(f"/v1/top?datetime={at}")).json()
+            assert [(row["cmc_id"], row["price_usd"]) for row in top["data"]] == [(1, first)]
+            assert second is None
+        assert set(told["data"][0]["prices"]) == {1.0}
+
+
+async def test_the_cache_has_a_bound_and_no_ids_that_nobody_has(store) -> None:
+    """SV-8."""
+    finder = Sparklines(store, LongWork(), max_age=MAX_AGE, max_skew=MINUTE, cached_values=20)
+    for first in range(1, 2000, 400):
+        await finder.find(range(first, first + 400), FIRST, NEWEST, 30)
+        assert finder.cached_values <= 20
+    roomy = Sparklines(store, LongWork(), max_age=MAX_AGE, max_skew=MINUTE)
+    await roomy.find([1, 4, 1027, 1_000_001], BEFORE_GAP, BEFORE_GAP + MINUTE, 2)
+    assert roomy.cached_values == 2 * 2
+
+
+async def test_equal_requests_read_once(client, store) -> None:
+    asked = {"ids": "1,1027", "to": isoformat(NEWEST), "span": "30m", "points": 30}
+    await lines(client, **asked | {"ids": "825"})
+    alone = store.asked
+    store.asked = 0
+    first, *others = await asyncio.gather(*(lines(client, **asked) for _ in range(20)))
+    assert all(other == first for other in others)
+    assert store.asked == alone
+
+
+async def test_behind_a_gap_a_copy_is_kept_for_half_a_minute(clock) -> None:
+    """SV-15: a backfill of 00:03 would change the instant of 00:04."""
+    store = CountingStore(clock)
+    for minute in (0, 5, 60):
+        tick = FIRST + minute * MINUTE
+        await fill(store, [Prices(tick, [(1, "A", "A", 1.0, 1.0)]), Ranks(tick, [(1, 1.0)])])
+    clock.move(hours=2)
+    async with calling(store, clock) as caller:
+        for minute, kept in ((0, 86400), (4, 30)):
+            to = isoformat(FIRST + minute * MINUTE + 59 * SECOND)
+            answer = await caller.get(f"/v1/sparklines?ids=1&to={to}&span=59s&points=2")
+            assert answer.headers["cache-control"] == f"public, max-age={kept}"
+
+
 async def test_the_source_s_ranks_come_with_the_prices_when_they_are_asked_for(client) -> None:
     asked = {"ids": "1,99", "to": isoformat(NEWEST), "span": "37m", "points": 37}
     assert "ranks" not in (await lines(client, **asked))["data"][0]
@@ -94,7 +147,7 @@ async def test_nothing_after_the_instant_is_used(client, store) -> None:
 
 
 async def test_past_the_raw_retention_the_hourly_snapshots_answer(clock, store) -> None:
-    await fill(store, [Prices(FIRST - HOUR, [(1, "BTC", "Bitcoin", 7.0, 9e10)])])
+    await fill(store, [Prices(FIRST - HOUR, [(1, "BTC", "Bitcoin", 7.0, 9e10)]), Ranks(FIRST - HOUR, [(1, 9e10)])])
     clock.move(days=30, minutes=-30)  # the horizon lies in the gap's hour
     async with calling(store, clock) as client:
         told = await lines(client, ids="1", to=isoformat(NEWEST), span="90m", points=3)
@@ -118,14 +171,14 @@ async def test_a_list_that_moves_on_a_minute_reads_few_ticks_again(client, store
 async def test_a_copy_that_is_still_right_is_not_sent_again(client, clock) -> None:
     params = {"ids": "1", "to": isoformat(FIRST + 5 * MINUTE), "span": "5m"}
     answer = await client.get("/v1/sparklines", params=params)
-    assert answer.headers["cache-control"] == "public, max-age=3600"
+    assert answer.headers["cache-control"] == "public, max-age=86400"
     again = await client.get("/v1/sparklines", params=params, headers={"if-none-match": answer.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
     head = await client.head("/v1/sparklines", params=params)
     assert (head.content, head.headers["content-length"]) == (b"", str(len(answer.content)))
     for other in ({}, {"to": isoformat(FIRST)}):
         unsettled = await client.get("/v1/sparklines", params={"ids": "1", **other})
-        assert unsettled.headers["cache-control"] == "public, max-age=10"
+        assert unsettled.headers["cache-control"] == "public, max-age=30"
 
 
 @pytest.mark.parametrize(

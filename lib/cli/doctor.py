@@ -23,10 +23,10 @@ from lib.http_client import open_client
 from lib.ingest.credits import read_plans
 from lib.ingest.service import find_source
 from lib.schema import OWN
-from lib.settings import PREFIX, Settings
+from lib.settings import PREFIX, SQLITE, Settings
 from lib.source import Source
 from lib.store import Store
-from lib.store.address import SQLITE, open_store
+from lib.store.address import open_store
 from lib.store.sqlite import RETENTION
 from lib.units import format_duration
 

@@ -24,7 +24,7 @@ from lib.ingest.poll import Poll
 from lib.ingest.spool import Spool
 from lib.ingest.tick import Ingest
 from lib.schema import Series
-from lib.settings import Settings
+from lib.settings import Settings, shown
 from lib.source import Source, SourceFile, read_source
 from lib.store import Store
 from lib.store.address import open_store
@@ -38,7 +38,9 @@ def find_source(folder: Path, name: str) -> SourceFile:
     path = Path(name) if name.endswith(".toml") else folder / f"{name}.toml"
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in folder.glob("*.toml")))
-        raise SettingsRejected(f"source {name!r}: there is no file {path}; for example {known}, or /path/to/file.toml")
+        raise SettingsRejected(
+            f"source {shown(name)!r}: there is no file of this name; for example {known}, or /path/to/file.toml"
+        )
     return read_source(path)
 
 

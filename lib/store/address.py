@@ -3,11 +3,9 @@
 from pathlib import Path
 
 from lib.clock import Clock
-from lib.settings import Settings
+from lib.settings import SQLITE, Settings
 from lib.store import Store
 from lib.store.sqlite import SqliteStore
-
-SQLITE = "sqlite:///"
 
 
 def open_store(settings: Settings, clock: Clock) -> Store:

@@ -2,7 +2,10 @@
 
 import json
 import logging
+import os
 import sys
+from contextlib import suppress
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -33,7 +36,8 @@ def logged(tmp_path):
     for handler in set(root.handlers) - set(before):
         root.removeHandler(handler)
         if isinstance(handler, logging.StreamHandler) and handler.stream is not sys.stdout:
-            handler.stream.close()
+            with suppress(OSError):  # /dev/full
+                handler.stream.close()
     root.handlers[:] = before
     root.setLevel(level)
     structlog.reset_defaults()
@@ -125,6 +129,58 @@ def test_a_secret_that_begins_with_another_is_hidden_whole(logged, form):
 def test_without_secrets_nothing_is_hidden():
     event = {"event": "tick", "assets": 5, "late": False, "why": None, "took": 0.5, "reasons": {"gone": 1}}
     assert Redaction([SecretStr("")])(None, "info", event) == event
+
+
+@FORMS
+@pytest.mark.parametrize("secret", ['quote"and\\backslash', "with/slash+plus==", "it's"])
+def test_a_secret_is_hidden_in_the_forms_that_text_gives_it(logged, form, secret):
+    read = logged(log_format=form, influx_token=secret)
+    structlog.get_logger().info("asked", shown=repr(secret), url=f"?key={quote(secret, '')}", body=json.dumps(secret))
+    assert read().count(HIDDEN) == 3
+
+
+@FORMS
+def test_a_log_that_cannot_be_written_shows_no_event_on_stderr(logged, capsys, form):
+    logged(log_format=form, log_file="/dev/full")
+    try:
+        raise_with_a_secret()
+    except RuntimeError:
+        structlog.get_logger("lib.store").exception(f"the store said {CANARY}")
+        logging.getLogger("other").exception("it said %s", CANARY)
+    out, err = capsys.readouterr()
+    line = "log: an event of {} cannot be written: OSError No space left on device"
+    assert err.splitlines() == [line.format("lib.store"), line.format("other")]
+    assert out == ""
+
+
+def test_an_event_that_cannot_be_rendered_shows_no_event_on_stderr(logged, capsys):
+    class Unreadable:
+        def __str__(self) -> str:
+            raise ValueError(f"no text of {CANARY}")
+
+    logged()
+    structlog.get_logger("lib.store").info("said", what=Unreadable())
+    assert capsys.readouterr().err == "log: an event of lib.store cannot be written: ValueError \n"
+
+
+@pytest.mark.parametrize("broken", ["closed", "none"])
+def test_a_process_whose_stderr_is_closed_too_goes_on(logged, capsys, broken):
+    logged(log_file="/dev/full")
+    before = sys.stderr
+    sys.stderr = None if broken == "none" else open(os.devnull, "w")  # noqa: SIM115
+    if sys.stderr:
+        sys.stderr.close()
+    try:
+        structlog.get_logger().info(CANARY)
+    finally:
+        sys.stderr = before
+    assert capsys.readouterr() == ("", "")
+
+
+def test_variables_of_kubernetes_that_are_ignored_are_logged(logged):
+    read = logged(log_format="json", ignored_variables=("TOPCOINS_SERVICE_HOST",))
+    (event,) = (json.loads(line) for line in read().splitlines())
+    assert (event["level"], event["names"]) == ("warning", ["TOPCOINS_SERVICE_HOST"])
 
 
 def test_json_is_one_object_a_line_with_level_logger_and_time(logged):

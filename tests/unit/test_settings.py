@@ -1,6 +1,7 @@
 """Settings: what may be told, by whom, and what is said about a wrong one."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -153,7 +154,7 @@ def test_an_empty_config_variable_is_no_file():
         ("SPOOL_LIMIT", "lots", "1GiB"),
         ("SPOOL_LIMIT", "-1", "1GiB"),
         ("RANK_SOURCE", "", "coindesk,coinmarketcap"),
-        ("RANK_SOURCE", " , ", "coindesk,coinmarketcap"),
+        ("RANK_SOURCE", ",", "coindesk,coinmarketcap"),
         ("STORE_URL", "topcoins.db", "sqlite:///./data/topcoins.db"),
         ("STORE_URL", "sqlite://", "sqlite:///./data/topcoins.db"),
         ("STORE_URL", "ftp://localhost:8086", "http://localhost:8086"),
@@ -165,7 +166,6 @@ def test_an_empty_config_variable_is_no_file():
         ("CMC_URL", "https://[::1", "https://pro-api.coinmarketcap.com"),
         ("CMC_URL", "https://localhost:port", "https://pro-api.coinmarketcap.com"),
         ("CMC_URL", "https://localhost:99999", "https://pro-api.coinmarketcap.com"),
-        ("CMC_URL", "https://localhost?key=1", "https://pro-api.coinmarketcap.com"),
         ("COINDESK_URL", "http://data-api.coindesk.com", "https://pro-api.coinmarketcap.com"),
     ],
 )
@@ -260,8 +260,20 @@ def test_a_source_elsewhere_must_be_https(url):
     assert load({"TOPCOINS_CMC_URL": url.replace("http:", "https:")})
 
 
-def test_a_new_provider_brings_its_own_key_and_url(file):
+ACME = """
+[request]
+url = "https://api.acme.example"
+url_setting = "acme_url"
+[key]
+setting = "acme_api_key"
+"""
+
+
+@pytest.mark.parametrize("name", ["PRICE_SOURCE", "RANK_SOURCE", "EXTRA_SOURCES"])
+def test_a_source_file_of_ones_own_brings_its_own_key_and_url(file, tmp_path, name):
+    (tmp_path / "acme.toml").write_text(ACME)
     environ = file('acme_url = "https://api.acme.example"\n', TOPCOINS_ACME_API_KEY=CANARY)
+    environ[f"TOPCOINS_{name}"] = str(tmp_path / "acme.toml")
     found = load(environ)
     assert found.source_urls == {"acme_url": "https://api.acme.example"}
     assert found.api_keys["acme_api_key"].get_secret_value() == CANARY
@@ -284,12 +296,13 @@ def test_a_secrets_file_wins_over_the_settings_file(file, tmp_path):
 @pytest.mark.parametrize(
     ("content", "why"), [(None, "can't be read"), (b" \n", "is empty"), (b"\xff", "can't be read")]
 )
-def test_a_secrets_file_that_gives_no_secret_is_refused_with_its_path(tmp_path, content, why):
+def test_a_secrets_file_that_gives_no_secret_is_refused_without_its_path(tmp_path, content, why):
     path = tmp_path / "key"
     if content is not None:
         path.write_bytes(content)
     said = refusal({"TOPCOINS_CMC_API_KEY_FILE": str(path)})
-    assert said.startswith(f"TOPCOINS_CMC_API_KEY_FILE: the secret's file {path} {why}")
+    assert said.startswith(f"TOPCOINS_CMC_API_KEY_FILE: the secret's file {why}")
+    assert str(path) not in said
 
 
 @pytest.mark.parametrize("empty", ["", " ", "\n"])
@@ -381,3 +394,142 @@ def test_no_secret_shows_in_the_settings_printed():
 def test_settings_do_not_change_once_read():
     with pytest.raises(ValueError, match="frozen"):
         load({}).assets = 5
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("STROE_URL", "store_url"),
+        ("CMS_API_KEY", "cmc_api_key"),
+        ("CMC_API_KEYS", "cmc_api_key"),
+        ("COINDESK_URLS", "coindesk_url"),
+        ("STORE_READ_URLS", "store_read_url"),
+        ("INFLUX_TOKENS", "influx_token"),
+    ],
+)
+def test_a_misspelt_setting_is_refused_whatever_it_ends_in(name, meant):
+    assert refusal({f"TOPCOINS_{name}": "http://localhost:8086"}).endswith(f"did you mean {meant}?")
+
+
+@pytest.mark.parametrize("name", ["INFLUX_URL", "XYZZY_URL", "XYZZY_API_KEY", "XYZZY_API_KEY_FILE"])
+def test_a_key_or_address_that_no_source_file_names_is_refused(tmp_path, name):
+    (tmp_path / "key").write_text("key")
+    setting = name.lower().removesuffix("_file")
+    assert refusal({f"TOPCOINS_{name}": str(tmp_path / "key")}).startswith(f"{setting} is not a setting")
+
+
+SERVICE_LINKS = {
+    "TOPCOINS_SERVICE_HOST": "10.96.0.7",
+    "TOPCOINS_SERVICE_PORT": "6667",
+    "TOPCOINS_SERVICE_PORT_HTTP": "6667",
+    "TOPCOINS_PORT": "tcp://10.96.0.7:6667",
+    "TOPCOINS_PORT_6667_TCP": "tcp://10.96.0.7:6667",
+    "TOPCOINS_PORT_6667_TCP_PROTO": "tcp",
+    "TOPCOINS_PORT_6667_TCP_PORT": "6667",
+    "TOPCOINS_PORT_6667_TCP_ADDR": "10.96.0.7",
+}
+
+
+@pytest.mark.parametrize("service", ["", "INFLUX_", "HTTP_", "STORE_URL_"])
+def test_the_variables_of_a_kubernetes_service_are_ignored_and_named(service):
+    links = {name.replace("TOPCOINS_", f"TOPCOINS_{service}"): value for name, value in SERVICE_LINKS.items()}
+    found = load(links | {"TOPCOINS_ASSETS": "7"})
+    assert found.ignored_variables == tuple(sorted(links))
+    assert found == Settings(assets=7, ignored_variables=tuple(sorted(links)))
+
+
+def test_a_port_of_ours_is_not_taken_for_one_of_kubernetes():
+    assert load({"TOPCOINS_HTTP_PORT": "7000"}).http_port == 7000
+    assert "service_hosts is not a setting" in refusal({"TOPCOINS_SERVICE_HOSTS": "a"})
+
+
+def test_files_of_windows_editors_are_read(tmp_path):
+    (tmp_path / "topcoins.toml").write_bytes(b"\xef\xbb\xbfassets = 300\r\n")
+    (tmp_path / "key").write_bytes(b"\xef\xbb\xbf" + CANARY.encode() + b"\r\n")
+    found = load({"TOPCOINS_CONFIG": f"{tmp_path}/topcoins.toml\r", "TOPCOINS_CMC_API_KEY_FILE": f"{tmp_path}/key\r"})
+    assert (found.assets, found.api_keys["cmc_api_key"].get_secret_value()) == (300, CANARY)
+
+
+def test_a_variable_loses_the_space_around_it():
+    found = load({"TOPCOINS_STORE_URL": "sqlite:///a.db\r", "TOPCOINS_CMC_URL": " https://a.example\r\n"})
+    assert (found.store_url, found.source_urls) == ("sqlite:///a.db", {"cmc_url": "https://a.example"})
+
+
+@pytest.mark.parametrize("name", sorted({*EXAMPLES} - {"client_keys", "source_urls"} | {"spool_dir", "cmc_url"}))
+@pytest.mark.parametrize("character", ["\r", "\n", "\x00", "\x1b", "\x7f"])
+def test_a_control_character_is_refused(name, character):
+    said = refusal({f"TOPCOINS_{name.upper()}": f"a{character}b"})
+    assert said == f"TOPCOINS_{name.upper()} (or {name} in the file): its value has a control character"
+
+
+def test_a_path_may_begin_in_the_home_folder():
+    home = Path.home()
+    found = load(
+        {f"TOPCOINS_{n}": "~/a" for n in ("SPOOL_DIR", "LOG_FILE")} | {"TOPCOINS_STORE_URL": "sqlite:///~/t.db"}
+    )
+    assert (found.spool_dir, found.log_file, found.store_url) == (home / "a", home / "a", f"sqlite:///{home}/t.db")
+
+
+@pytest.mark.parametrize("name", ["CMC_API_KEY", "INFLUX_TOKEN", "CLIENT_KEY", "CLIENT_KEYS"])
+def test_a_secret_by_value_and_by_file_is_refused_in_either_order(tmp_path, name):
+    (tmp_path / "key").write_text(CANARY)
+    both = {f"TOPCOINS_{name}": "value", f"TOPCOINS_{name}_FILE": str(tmp_path / "key")}
+    for environ in (both, dict(reversed(both.items()))):
+        said = refusal(environ)
+        assert said == f"TOPCOINS_{name} and TOPCOINS_{name}_FILE are both set; set one of them"
+    empty = {f"TOPCOINS_{name}": "", f"TOPCOINS_{name}_FILE": ""}
+    assert load(empty) == Settings()
+
+
+def test_a_file_that_is_nested_too_deep_is_one_sentence(file):
+    assert "nested too deep" in refusal(file(f"a = {'[' * 50_000}{']' * 50_000}"))
+
+
+KEYS = [
+    "canary-5f3a9c1e",
+    "b54bcf4d-1bca-4e8e-9a24-22ff2c3d462c",
+    "CG-a8ZcW3vQhT5rJ7mKpN2xYs4L",
+    digest("key"),
+    "aGVsbG8gd29ybGQgdGhpcyBpcyBhIHRva2VuIQ/+Zm9yIGluZmx1eA==",
+    "tc_Jx0vYt2nQ8rL5mW7kZ1bH4cD6fG9aS3pE0uI2oT",
+    "abcdefghijklmnopqrstuvwx",
+]
+PLACES = ["{}", "https://a.example/?key={}", "https://a.example/#{}", "http://me:a/{}@host:8086", "a,{},b", "sqlite:{}"]
+NAMES = sorted({*(name for name in Settings.model_fields if name not in ("api_keys", "source_urls"))} | {"cmc_url"})
+
+
+def message(environ: Mapping[str, str]) -> str:
+    """What is said of a setting; nothing where it takes any text."""
+    with suppress(SettingsRejected):
+        load(environ)
+        return ""
+    return refusal(environ)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_key_in_the_wrong_setting_is_in_no_error(file, name):
+    for key in KEYS:
+        spoken = [message({f"TOPCOINS_{name.upper()}": place.format(key)}) for place in PLACES]
+        spoken.append(message({f"TOPCOINS_{name.upper()}_FILE": key}))
+        spoken += [message(file(f"{name} = {value}\n")) for value in (f'"{key}"', f'["{key}"]', f'{{"{key}" = 1}}')]
+        assert not [text for text in spoken if key in text]
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_key_as_a_name_or_a_file_is_in_no_error(file, key):
+    for environ in (
+        {f"TOPCOINS_{key}": "1"},
+        {f"TOPCOINS_{key}_URL": "1"},
+        {"TOPCOINS_CONFIG": key},
+        file(f'"{key}" = 1\n'),
+        file(f'["{key}"]\na = 1\n'),
+        file(f'[query_api]\n"{key}" = 1\n'),
+    ):
+        said = refusal(environ)
+        assert key not in said
+        assert key.upper() not in said
+        assert key.lower() not in said
+
+
+def test_a_value_that_cannot_be_a_key_is_shown():
+    assert "'dashboard.example.com'" in refusal({"TOPCOINS_CORS_ORIGINS": "https://a.example,dashboard.example.com"})

@@ -1,0 +1,12 @@
+"""Settings: one TOML file under `TOPCOINS_…` environment variables. Each `__main__` reads them once, with `load`.
+
+A table named after a service (`[query_api]`) is for that service only. Every secret can also come from a file, named
+by `TOPCOINS_…_FILE`.
+"""
+
+from lib.settings.layers import SERVICES, load
+from lib.settings.model import EXAMPLES, Settings
+from lib.settings.refusal import PREFIX, shown
+from lib.settings.values import SQLITE, Duration, SourceUrl
+
+__all__ = ["EXAMPLES", "PREFIX", "SERVICES", "SQLITE", "Duration", "Settings", "SourceUrl", "load", "shown"]

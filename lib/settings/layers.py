@@ -1,0 +1,141 @@
+"""The layers of settings: defaults, the TOML file, a service's table in it, the environment."""
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from importlib.resources import files
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from lib.errors import SettingsRejected
+from lib.settings.model import EXAMPLES, Settings
+from lib.settings.refusal import PREFIX, TABLES, is_secret, refuse, shown
+
+SERVICES = ("ingest_price", "ingest_rank", "query_api")
+_TESTS = "test_"
+"""Variables with this after the prefix are for the tests only."""
+_INTERNAL = (*TABLES, "ignored_variables")
+_MULTILINE = ("client_keys",)
+_KUBERNETES = re.compile(r"(?:.*_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?)")
+"""Variables that Kubernetes puts into each container, for a Service whose name begins with topcoins."""
+_SOURCE_SETTING = re.compile(r"""\b(?:url_)?setting\s*=\s*["'](\w+)["']""")
+_SOURCE_FOLDERS = ("ingest_price", "ingest_rank", "lib.source.vendors")
+
+Values = dict[str, object]
+
+
+def load(environ: Mapping[str, str], service: str | None = None) -> Settings:
+    """The settings of one service. Raises SettingsRejected, which names the setting, its value and a valid example."""
+    ignored = tuple(sorted(name for name in environ if name.startswith(PREFIX) and _is_of_kubernetes(name, environ)))
+    own, of_others = _from_file(environ.get(PREFIX + "CONFIG", "").strip(), service)
+    values = own | _from_environment({name: value for name, value in environ.items() if name not in ignored})
+    _refuse_unknown(values | of_others)
+    _refuse_control_characters(values)
+    open_names = [name for name in values if name not in Settings.model_fields]
+    tables: Values = {
+        "api_keys": {name: values.pop(name) for name in open_names if is_secret(name)},
+        "source_urls": {name: values.pop(name) for name in open_names if not is_secret(name)},
+    }
+    try:
+        return Settings.model_validate({**values, **tables, "ignored_variables": ignored})
+    except ValidationError as exc:
+        raise refuse(exc, values | tables, EXAMPLES) from None
+
+
+def _is_of_kubernetes(variable: str, environ: Mapping[str, str]) -> bool:
+    is_address = variable.endswith("PORT") and environ[variable].startswith(("tcp://", "udp://", "sctp://"))
+    return is_address or bool(_KUBERNETES.fullmatch(variable.removeprefix(PREFIX)))
+
+
+def _from_file(path: str, service: str | None) -> tuple[Values, Values]:
+    """The values for this service, and those of the other services' tables."""
+    table = _read_toml(path) if path else {}
+    of_others: Values = {}
+    for name in SERVICES:
+        part = table.pop(name, {})
+        if not isinstance(part, dict):
+            raise SettingsRejected(f"{path}: {name} must be a table, such as [{name}]")
+        (table if name == service else of_others).update(part)
+    return {name: value for name, value in table.items() if not _is_unset(name, value)}, of_others
+
+
+def _read_toml(path: str) -> Values:
+    try:
+        return tomllib.loads(Path(path).read_text("utf-8-sig"))  # Windows editors put a byte order mark first
+    except OSError as exc:
+        why = exc.strerror
+    except UnicodeDecodeError:
+        why = "it is not UTF-8"
+    except tomllib.TOMLDecodeError as exc:
+        why = str(exc)
+    except (RecursionError, ValueError):
+        why = "it is nested too deep, or its path is no path"
+    name = path if path.endswith(".toml") else shown(path)
+    raise SettingsRejected(f"{PREFIX}CONFIG: {name} can't be read: {why}")
+
+
+def _from_environment(environ: Mapping[str, str]) -> Values:
+    values: Values = {}
+    from_files: Values = {}
+    for variable, text in environ.items():
+        name = variable.removeprefix(PREFIX).lower()
+        if not variable.startswith(PREFIX) or name == "config" or name.startswith(_TESTS):
+            continue
+        secret = name.removesuffix("_file")
+        if name.endswith("_file") and is_secret(secret):
+            if path := text.strip():
+                from_files[secret] = _read_secret(variable, path)
+        elif not _is_unset(name, text):
+            values[name] = text.strip()
+    if twice := values.keys() & from_files.keys():
+        name = f"{PREFIX}{min(twice).upper()}"
+        raise SettingsRejected(f"{name} and {name}_FILE are both set; set one of them")
+    return values | from_files
+
+
+def _is_unset(name: str, value: object) -> bool:
+    """Whether a secret is empty: Docker Compose passes empty ones."""
+    return is_secret(name) and isinstance(value, str) and not value.strip()
+
+
+def _read_secret(variable: str, path: str) -> str:
+    """The content of a secret's file. No error shows the path: it may be the secret itself, by a slip."""
+    try:
+        secret = Path(path).read_text("utf-8-sig").strip()
+    except (OSError, ValueError) as exc:
+        why = (exc.strerror if isinstance(exc, OSError) else None) or "it is not UTF-8"
+        raise SettingsRejected(
+            f"{variable}: the secret's file can't be read: {why}; for example /run/secrets/cmc_api_key"
+        ) from None
+    if not secret:
+        raise SettingsRejected(f"{variable}: the secret's file is empty")
+    return secret
+
+
+def _refuse_unknown(values: Values) -> None:
+    own = [name for name in Settings.model_fields if name not in _INTERNAL]
+    unknown = [name for name in values if name not in own]
+    known = [*own, *sorted(set(_settings_of_sources(values)))] if unknown else own
+    for name in (name for name in unknown if name not in known):
+        close = get_close_matches(name, known, n=1)
+        hint = f"; did you mean {close[0]}?" if close else f"; settings are {', '.join(known)}"
+        raise SettingsRejected(f"{shown(name)} is not a setting ({PREFIX}{shown(name.upper())}){hint}")
+
+
+def _settings_of_sources(values: Values) -> Iterator[str]:
+    """The settings that source files name: the files that come with topcoins, and those that the settings name."""
+    listed = " ".join(str(values.get(name, "")) for name in ("price_source", "rank_source", "extra_sources"))
+    paths = [Path(name) for name in re.findall(r"[^\s,'\"\[\]()]+\.toml", listed)]
+    for folder in _SOURCE_FOLDERS:
+        paths += [Path(str(file)) for file in files(folder).iterdir() if file.name.endswith(".toml")]
+    for path in paths:
+        if path.is_file():
+            yield from _SOURCE_SETTING.findall(path.read_text("utf-8-sig", "replace"))
+
+
+def _refuse_control_characters(values: Values) -> None:
+    for name, value in values.items():
+        if isinstance(value, str) and not is_secret(name) and name not in _MULTILINE and not value.isprintable():
+            raise SettingsRejected(f"{PREFIX}{name.upper()} (or {name} in the file): its value has a control character")

@@ -1,0 +1,94 @@
+"""Every setting, with its type, default and an example."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, SecretStr
+
+from lib.settings.values import (
+    ClientKeys,
+    Duration,
+    FilePath,
+    Interval,
+    Names,
+    Networks,
+    Origins,
+    Port,
+    Rate,
+    Secret,
+    ServerUrl,
+    SourceUrl,
+    StoreUrl,
+    Workers,
+)
+
+EXAMPLES = {
+    "store_url": "sqlite:///./data/topcoins.db or http://localhost:8086",
+    "store_read_url": "http://replica:8086",
+    "price_source": "coinmarketcap",
+    "rank_source": "coindesk,coinmarketcap",
+    "extra_sources": "/etc/topcoins/market_cap.toml",
+    "assets": "1000",
+    "interval": "60s",
+    "max_skew": "60s",
+    "max_age": "10m",
+    "spool_limit": "1GiB",
+    "http_port": "6667",
+    "http_safe_port": "8667",
+    "notice": "The market is simulated",
+    "http_connections": "800",
+    "http_workers": "2 or auto",
+    "client_keys": "grafana:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "rate_limit": "600/minute",
+    "cors_origins": "https://dashboard.example.com",
+    "trusted_proxies": "10.0.0.7,172.18.0.0/16",
+    "log_level": "info",
+    "log_format": "json",
+    "log_file": "/var/log/topcoins.log",
+    "source_urls": "https://pro-api.coinmarketcap.com",
+}
+
+
+class Settings(BaseModel):
+    """Every setting with its default. `load` makes it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    store_url: StoreUrl = "sqlite:///./data/topcoins.db"
+    store_read_url: ServerUrl | None = None
+    influx_org: str = "topcoins"
+    influx_bucket: str = "market"
+    influx_token: Secret | None = None
+    price_source: str = "coinmarketcap"
+    rank_source: Annotated[Names, Field(min_length=1)] = ("coindesk", "coinmarketcap")
+    extra_sources: Names = ()
+    api_keys: dict[str, Secret] = {}
+    source_urls: dict[str, SourceUrl] = {}
+    assets: Annotated[int, Field(ge=1, le=5000)] = 1000
+    interval: Interval = timedelta(seconds=60)
+    max_skew: Duration = timedelta(seconds=60)
+    max_age: Duration = timedelta(minutes=10)
+    spool_dir: FilePath = Path("data/spool")
+    spool_limit: ByteSize = ByteSize(2**30)
+    http_host: str = "127.0.0.1"
+    http_port: Port = 6667
+    http_safe_port: Port = 8667
+    http_connections: Annotated[int, Field(ge=1, le=100_000)] = 800
+    http_workers: Workers = 1
+    client_keys: ClientKeys = {}
+    client_key: Secret | None = None
+    rate_limit: Rate = None
+    cors_origins: Origins = ()
+    trusted_proxies: Networks = ()
+    notice: Annotated[str, Field(max_length=500)] = ""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "console", "json"] = "auto"
+    log_file: FilePath | None = None
+    ignored_variables: tuple[str, ...] = ()
+
+    @property
+    def secrets(self) -> tuple[SecretStr, ...]:
+        """Every secret that is set, for the log's redaction."""
+        own = (self.influx_token, self.client_key, *self.api_keys.values())
+        return tuple(secret for secret in own if secret)

@@ -1,0 +1,55 @@
+"""The sentence that refuses a setting. It names the setting and its value, but nothing that may be a secret."""
+
+import re
+from collections.abc import Iterable, Mapping
+
+from pydantic import ValidationError
+
+from lib.errors import SettingsRejected
+
+PREFIX = "TOPCOINS_"
+TABLES = ("api_keys", "source_urls")
+"""Fields of `Settings` that are filled from settings such as cmc_api_key and cmc_url."""
+HIDDEN = "***"
+
+_SECRETS = ("influx_token", "client_key", "client_keys")
+_LIKE_A_KEY = re.compile(r"[@?#]|(?=[A-Za-z_+=~-]*[0-9])[A-Za-z0-9_+=~-]{12,}|[A-Za-z0-9+=~-]{16,}")
+"""A user in an address, a query or a fragment; 12 letters and digits in a row, or 16 letters."""
+
+
+def is_secret(name: str) -> bool:
+    """Whether the setting of this name is a secret."""
+    return name in _SECRETS or name.endswith("_api_key")
+
+
+def shown(text: str) -> str:
+    """The text for an error or a log; `***` if a key may be in it, put there by mistake."""
+    return HIDDEN if _LIKE_A_KEY.search(text) else text
+
+
+def refuse(exc: ValidationError, values: Mapping[str, object], examples: Mapping[str, str]) -> SettingsRejected:
+    """The first error of pydantic as one sentence."""
+    error = exc.errors(include_url=False)[0]
+    name, *inner = (str(part) for part in error["loc"])
+    value = values.get(name)
+    if isinstance(value, dict) and inner:
+        value = value.get(inner[0])
+    setting = inner[0] if name in TABLES and inner else name
+    text = "its value" if is_secret(setting) else shown(repr(value))
+    reason = _without(error["msg"].removeprefix("Value error, "), value)
+    example = examples.get(name)
+    ending = f"; for example {example}" if example and "for example" not in reason else ""
+    return SettingsRejected(f"{PREFIX}{setting.upper()} (or {setting} in the file): {text}: {reason}{ending}")
+
+
+def _without(reason: str, value: object) -> str:
+    """A reason without the parts of a value that may be keys: some reasons name the part that is wrong."""
+    for part in _parts(value):
+        if shown(part) == HIDDEN:
+            reason = reason.replace(repr(part), HIDDEN).replace(part, HIDDEN)
+    return reason
+
+
+def _parts(value: object) -> Iterable[str]:
+    parts = value if isinstance(value, list | tuple) else [value, *str(value).split(",")]
+    return (text for part in parts if (text := str(part).strip()))

@@ -1,0 +1,109 @@
+"""The kinds of values that settings have, and how each is read from text. An error never repeats its value."""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+
+from lib import access
+from lib.units import parse_duration
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+SQLITE = "sqlite:///"
+
+
+def _duration(value: object) -> object:
+    return parse_duration(value) if isinstance(value, str) else value
+
+
+def _worker_count(value: object) -> object:
+    """`auto` as the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if value == "auto" else value
+
+
+def _positive(span: timedelta) -> timedelta:
+    if span <= timedelta():
+        raise ValueError("must be above 0")
+    return span
+
+
+def _whole_seconds(span: timedelta) -> timedelta:
+    seconds = span.total_seconds()
+    if seconds % 1 or (seconds % 60 and 60 % seconds):
+        raise ValueError("must be whole minutes, or a part of a minute such as 30s")
+    return span
+
+
+def _as_list(value: object) -> object:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def _split(url: str, form: str) -> SplitResult:
+    """The parts of an address that needs a host. The library's own errors would repeat a part of the address."""
+    try:
+        parts = urlsplit(url)
+        if parts.hostname and parts.port != 0:
+            return parts
+    except ValueError:
+        pass
+    raise ValueError(f"must be {form}") from None
+
+
+def _refuse_secrets(url: str) -> None:
+    if "@" in url:
+        raise ValueError("must have no user, password or @: a key goes into its own setting")
+    if "?" in url or "#" in url:
+        raise ValueError("must end with the host, a port or a path: a key goes into its own setting")
+
+
+def _source_url(url: str) -> str:
+    _refuse_secrets(url)
+    parts = _split(url, "an http or https address")
+    if parts.scheme not in ("http", "https"):
+        raise ValueError("must be an http or https address")
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+        raise ValueError("must be https: only an address on loopback may be http, a key would be readable")
+    return url.rstrip("/")
+
+
+def _store_url(url: str) -> str:
+    if url.startswith(SQLITE) and url.removeprefix(SQLITE).strip("/"):
+        return f"{SQLITE}{Path(url.removeprefix(SQLITE)).expanduser()}"
+    _refuse_secrets(url)
+    form = "sqlite:///FILE or http(s)://HOST:PORT"
+    if _split(url, form).scheme not in ("http", "https"):
+        raise ValueError(f"must be {form}")
+    return url.rstrip("/")
+
+
+def _server_url(url: str) -> str:
+    if url.startswith("sqlite:"):
+        raise ValueError("must be http(s)://HOST:PORT: only an InfluxDB has a second address to read from")
+    return _store_url(url)
+
+
+def _header_value(secret: SecretStr) -> SecretStr:
+    """Without space around it. Any other odd character would fail later, in an error that shows the header."""
+    value = secret.get_secret_value().strip()
+    if not value.isascii() or not value.isprintable() or " " in value:
+        raise ValueError("must be visible ASCII characters without a space between them")
+    return SecretStr(value)
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration), AfterValidator(_positive)]
+Interval = Annotated[Duration, AfterValidator(_whole_seconds)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
+FilePath = Annotated[Path, AfterValidator(Path.expanduser)]
+Secret = Annotated[SecretStr, AfterValidator(_header_value)]
+SourceUrl = Annotated[str, AfterValidator(_source_url)]
+StoreUrl = Annotated[str, AfterValidator(_store_url)]
+ServerUrl = Annotated[str, AfterValidator(_server_url)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Workers = Annotated[int, BeforeValidator(_worker_count), Field(ge=1, le=64)]
+ClientKeys = Annotated[dict[str, str], BeforeValidator(access.client_keys)]
+Rate = Annotated[access.Rate | None, BeforeValidator(access.rate)]
+Origins = Annotated[Names, AfterValidator(access.origins)]
+Networks = Annotated[Names, AfterValidator(access.networks)]

@@ -19,6 +19,7 @@ import orjson
 import pytest
 
 from lib.clock import utc_now
+from lib.version import VERSION
 from tests.docs.pages import PAGES, ROOT, Block, all_blocks, examples
 from tests.flow.processes import Api, Stage, free_port
 
@@ -137,6 +138,10 @@ def test_a_block_of_commands_runs(demo: Demo, block: Block, checkout: Path):
         demo.run("\n".join(others), checkout)
     for command in curls:
         assert demo.curl(command).status_code < 500
+
+
+def test_the_status_has_the_version(demo: Demo):
+    assert demo.api.get("/v1/status").json()["version"] == VERSION
 
 
 @pytest.mark.parametrize("block", PYTHON, ids=str)

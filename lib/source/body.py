@@ -14,10 +14,11 @@ class BodyRefused(Exception):
     """The body is larger than the bound, or has a content coding that was not asked for."""
 
 
-async def receive_body(chunks: AsyncIterable[bytes], headers: httpx.Headers, most: int) -> bytearray:
-    """The decoded body of at most `most` bytes; BodyRefused beyond, zlib.error or EOFError where gzip is broken.
+async def receive_body(chunks: AsyncIterable[bytes], headers: httpx.Headers, most: int, beyond: str) -> bytearray:
+    """The decoded body of at most `most` bytes; BodyRefused with the text `beyond` where it is larger.
 
-    Gzip is decompressed piece by piece, so that no more than the bound is ever in memory.
+    Broken gzip is a zlib.error, gzip that is cut off an EOFError. Decompression is piece by piece: no more
+    than the bound is ever in memory.
     """
     gunzip = _gunzip(headers)
     body, received = bytearray(), 0
@@ -28,7 +29,7 @@ async def receive_body(chunks: AsyncIterable[bytes], headers: httpx.Headers, mos
         else:
             body += chunk
         if max(len(body), received) > most:
-            raise BodyRefused(f"the answer is larger than {most} bytes")
+            raise BodyRefused(beyond)
     if gunzip and gunzip.unfinished:
         raise EOFError("the gzip stream is cut off")
     return body

@@ -7,6 +7,8 @@ import orjson
 
 MOST_VALUES = 1_000_000
 """A page of 5,000 assets has half as many. Each value takes some 100 bytes in memory."""
+MOST_LENIENT = 16 * 2**20
+"""A body of more bytes is not parsed leniently: as text it may take twelve times its size."""
 _MARKS = b",:[{"
 
 
@@ -27,6 +29,8 @@ def parse_json(body: bytearray) -> Any:
         return orjson.loads(body)
     except orjson.JSONDecodeError as exc:
         strict = exc
+    if len(body) > MOST_LENIENT:
+        raise JsonRefused(f"the body is not JSON: {strict}") from strict
     try:
         return json.loads(str(body, "utf-8-sig", "replace"), strict=False, parse_int=_whole)
     except RecursionError:

@@ -17,8 +17,9 @@ Params = Mapping[str, str | int | float]
 
 @dataclass(slots=True)
 class ByteBound:
-    """How many bytes the answers of one reading may still have, all pages together."""
+    """How many bytes the answers of one reading may have, all pages together."""
 
+    bytes: int
     remaining: int
 
 
@@ -76,9 +77,15 @@ class Transport:
         return text.replace(self._secret, "***") if self._secret else text
 
     async def _receive(self, response: httpx.Response, bound: ByteBound) -> bytearray:
+        page, whole = self._file.request.largest_answer, bound.remaining
+        what = (
+            f"the answer is larger than {page} bytes"
+            if page <= whole
+            else f"all pages are larger than {bound.bytes} bytes"
+        )
         # The response's own iterators decompress without a bound.
         chunks = cast("AsyncIterable[bytes]", response.stream)
-        body = await receive_body(chunks, response.headers, min(self._file.request.largest_answer, bound.remaining))
+        body = await receive_body(chunks, response.headers, min(page, whole), what)
         bound.remaining -= len(body)
         return body
 

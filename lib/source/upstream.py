@@ -169,7 +169,8 @@ class Source:
         return self._pauses.begin(self._path, until, SourceExhausted, message)
 
     def _bound(self) -> ByteBound:
-        return ByteBound(self._file.request.largest_reading)
+        most = self._file.request.largest_reading
+        return ByteBound(most, most)
 
     def _log_missing(self, reading: Reading) -> None:
         """Log when records begin to be missing and when they are complete again, not with each tick."""

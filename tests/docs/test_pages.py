@@ -32,6 +32,8 @@ BLOCKS = all_blocks()
 COMMANDS = [block for block in BLOCKS if block.is_commands]
 TOPCOINS = cast(TyperGroup, get_command(app))
 NAMES = {page: page.name for page in PAGES}
+NO_SETTINGS = {"api_keys", "source_urls", "ignored_variables"}
+"""Fields of `Settings` that `load` fills from other names."""
 
 
 @cache
@@ -160,7 +162,7 @@ def shown(value: Any) -> str:
 
 
 def test_every_setting_is_documented_and_every_documented_one_is_a_setting():
-    own = {name.upper() for name in Settings.model_fields} - {"API_KEYS", "SOURCE_URLS"}
+    own = {name.upper() for name in Settings.model_fields} - {name.upper() for name in NO_SETTINGS}
     files = [read_source(path) for path in ROOT.glob("ingest_*/*.toml")]
     keys = {file.key.setting.upper() for file in files if file.key}
     urls = {file.request.url_setting.upper() for file in files}
@@ -171,14 +173,14 @@ def test_every_setting_is_documented_and_every_documented_one_is_a_setting():
 def test_the_table_of_settings_shows_the_defaults():
     told = documented_settings()
     for name, value in Settings():
-        if name in ("api_keys", "source_urls", "store_read_url"):
+        if name in NO_SETTINGS or name == "store_read_url":
             continue
         assert told[name.upper()] == shown(value), name
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES.get)
 def test_every_setting_a_page_names_is_one(page):
-    known = {*documented_settings(), "CONFIG", "TEST_INFLUX_URL"}
+    known = {*documented_settings(), "CONFIG", "TEST_INFLUX_URL", "SERVICE_HOST", "PORT"}
     for name in re.findall(r"\bTOPCOINS_([A-Z_]+[A-Z])\b", page.read_text("utf-8")):
         assert name.removesuffix("_FILE") in known, name
 

@@ -16,7 +16,6 @@ from lib.settings.refusal import PREFIX, TABLES, is_secret, refuse, shown
 SERVICES = ("ingest_price", "ingest_rank", "query_api")
 _TESTS = "test_"
 """Variables with this after the prefix are for the tests only."""
-_INTERNAL = (*TABLES, "ignored_variables")
 _MULTILINE = ("client_keys",)
 _KUBERNETES = re.compile(r"(?:.*_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?)")
 """Variables that Kubernetes puts into each container, for a Service whose name begins with topcoins."""
@@ -39,7 +38,7 @@ def load(environ: Mapping[str, str], service: str | None = None) -> Settings:
         "source_urls": {name: values.pop(name) for name in open_names if not is_secret(name)},
     }
     try:
-        return Settings.model_validate({**values, **tables, "ignored_variables": ignored})
+        return Settings.model_validate(values | tables).ignoring(ignored)
     except ValidationError as exc:
         raise refuse(exc, values | tables, EXAMPLES) from None
 
@@ -115,7 +114,7 @@ def _read_secret(variable: str, path: str) -> str:
 
 
 def _refuse_unknown(values: Values) -> None:
-    own = [name for name in Settings.model_fields if name not in _INTERNAL]
+    own = [name for name in Settings.model_fields if name not in TABLES]
     unknown = [name for name in values if name not in own]
     known = [*own, *sorted(set(_settings_of_sources(values)))] if unknown else own
     for name in (name for name in unknown if name not in known):

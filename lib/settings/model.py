@@ -2,9 +2,9 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ByteSize, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, PrivateAttr, SecretStr
 
 from lib.settings.values import (
     ClientKeys,
@@ -85,7 +85,18 @@ class Settings(BaseModel):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "console", "json"] = "auto"
     log_file: FilePath | None = None
-    ignored_variables: tuple[str, ...] = ()
+    _ignored: tuple[str, ...] = PrivateAttr(())
+
+    @property
+    def ignored_variables(self) -> tuple[str, ...]:
+        """The names of variables that are not ours although they have our prefix."""
+        return self._ignored
+
+    def ignoring(self, variables: tuple[str, ...]) -> Self:
+        """A copy that names the variables it ignored."""
+        copy = self.model_copy()
+        copy._ignored = variables
+        return copy
 
     @property
     def secrets(self) -> tuple[SecretStr, ...]:

@@ -27,9 +27,9 @@ def logged(tmp_path):
     root, path = logging.getLogger(), tmp_path / "log"
     before, level = list(root.handlers), root.level
 
-    def configure(**settings):
+    def configure(ignored=(), **settings):
         secrets = {"api_keys": {"cmc_api_key": CANARY}, "influx_token": f"{CANARY}-token"}
-        log.configure(Settings.model_validate({"log_file": path, **secrets, **settings}))
+        log.configure(Settings.model_validate({"log_file": path, **secrets, **settings}).ignoring(ignored))
         return lambda: path.read_text("utf-8")
 
     yield configure
@@ -178,7 +178,7 @@ def test_a_process_whose_stderr_is_closed_too_goes_on(logged, capsys, broken):
 
 
 def test_variables_of_kubernetes_that_are_ignored_are_logged(logged):
-    read = logged(log_format="json", ignored_variables=("TOPCOINS_SERVICE_HOST",))
+    read = logged(log_format="json", ignored=("TOPCOINS_SERVICE_HOST",))
     (event,) = (json.loads(line) for line in read().splitlines())
     assert (event["level"], event["names"]) == ("warning", ["TOPCOINS_SERVICE_HOST"])
 

@@ -1,4 +1,4 @@
-"""`python -m query_api`: settings in, server out. As a worker it is given the file descriptors of its parent."""
+"""`python -m query_api`: settings in, server out. A worker gets arguments from its parent."""
 
 import asyncio
 import os
@@ -19,8 +19,9 @@ from lib.store.address import open_store
 from query_api.app import create_app
 from query_api.features.stream.work import SnapshotStream
 from query_api.middleware.access import Access
+from query_api.middleware.request_metrics import RequestMetrics
 from query_api.server import listen, serve
-from query_api.workers import end_with_parent, inherit, run_workers
+from query_api.workers import Inherited, end_with_parent, run_workers
 
 
 def read_extras(chosen: Settings) -> list[Series]:
@@ -34,13 +35,15 @@ def read_extras(chosen: Settings) -> list[Series]:
     return extras
 
 
-async def run(chosen: Settings, descriptors: Sequence[str]) -> None:
+async def run(chosen: Settings, arguments: Sequence[str]) -> None:
     """Answer in this process, or start and watch the workers that do."""
     extras = read_extras(chosen)
-    if not descriptors and chosen.http_workers > 1:
+    if not arguments and chosen.http_workers > 1:
         await run_workers(chosen.http_workers, listen(chosen))
         return
+    inherited = Inherited.parse(arguments) if arguments else None
     store = open_store(chosen, utc_now)
+    requests = RequestMetrics(inherited.metrics if inherited else None)
     snapshot_stream = SnapshotStream(store, [*OWN, *(series.name for series in extras)], utc_now)
     app = create_app(
         store,
@@ -50,15 +53,14 @@ async def run(chosen: Settings, descriptors: Sequence[str]) -> None:
         spools=chosen.spool_dir,
         extras=extras,
         snapshot_stream=snapshot_stream,
+        requests=requests,
         notice=chosen.notice,
         access=Access.of(chosen, chosen.http_workers),
     )
-    if descriptors:
-        sockets, lifeline = inherit(descriptors)
-        end_with_parent(lifeline)
-    else:
-        sockets = listen(chosen)
-    await serve(app, chosen, sockets, snapshot_stream)
+    if inherited:
+        end_with_parent(inherited.lifeline)
+    sockets = inherited.sockets if inherited else listen(chosen)
+    await serve(app, chosen, sockets, snapshot_stream, requests)
     await store.close()
 
 

@@ -32,7 +32,7 @@ from query_api.http.parameters import known_parameters
 from query_api.middleware.access import EVERYBODY, Access, with_access
 from query_api.middleware.answer_cache import AnswerCache
 from query_api.middleware.rates import Timer
-from query_api.middleware.request_metrics import CountRequests, RequestMetrics
+from query_api.middleware.request_metrics import CountRequests, NoteStatus, RequestMetrics
 from query_api.middleware.security_headers import SecurityHeaders
 from query_api.page import load
 from query_api.page import route as page
@@ -49,18 +49,19 @@ def create_app(
     spools: Path,
     extras: Sequence[Series] = (),
     snapshot_stream: SnapshotStream | None = None,
+    requests: RequestMetrics | None = None,
     notice: str = "",
     access: Access = EVERYBODY,
     timer: Timer = time.monotonic,
 ) -> ASGIApp:
     """The whole API over one store. `timer` counts seconds and is never set, unlike `clock`.
 
-    A server that has to end the streams before it stops passes its `snapshot_stream`.
+    A server passes its `snapshot_stream`, to end the streams before it stops, and its `requests`, to share the counts.
     """
     lists = TopListFinder(store, max_skew=max_skew, extras=extras)
     services = Services(store, clock, lists, max_age, spools, extras, notice)
     reports = StatusReports(services)
-    requests = RequestMetrics()
+    requests = requests or RequestMetrics()
     files = load((*COLUMNS, *extra_columns(extras)))
 
     app = new_app()
@@ -79,6 +80,7 @@ def create_app(
 
     # From the inside out: a request passes the last one first, and `RequestLimits` of the server before all.
     asgi: ASGIApp = SecurityHeaders(app, private=bool(access.keys))
+    asgi = NoteStatus(asgi)
     asgi = AnswerCache(asgi, timer=timer)
     asgi = with_access(asgi, access, timer=timer)
     return CountRequests(asgi, requests)

@@ -6,7 +6,7 @@ import resource
 import signal
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import structlog
@@ -20,6 +20,7 @@ from query_api.http.client import Addresses
 from query_api.middleware.connection import connection_factory
 from query_api.middleware.connection_limits import ConnectionLimits
 from query_api.middleware.request_limits import RequestLimits
+from query_api.middleware.request_metrics import RequestMetrics
 
 DRAIN_S = 10
 OTHER_FILES = 128
@@ -99,8 +100,20 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
+async def every_second(*actions: Callable[[], None]) -> None:
+    """Run all actions each second until cancelled."""
+    while True:
+        await asyncio.sleep(1)
+        for action in actions:
+            action()
+
+
 async def serve(
-    app: ASGIApp, settings: Settings, sockets: Sequence[socket.socket], snapshot_stream: SnapshotStream
+    app: ASGIApp,
+    settings: Settings,
+    sockets: Sequence[socket.socket],
+    snapshot_stream: SnapshotStream,
+    requests: RequestMetrics,
 ) -> None:
     """Answer until SIGTERM or SIGINT; running requests finish."""
     limits = ConnectionLimits(
@@ -116,7 +129,7 @@ async def serve(
     )  # fmt: skip
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, frame: None)  # uvicorn ends at these, then raises them again
-    sweeping = asyncio.create_task(limits.sweep_forever())
+    sweeping = asyncio.create_task(every_second(limits.sweep, requests.share))
     with ignore_faults_of_callers():
         await Server(config, snapshot_stream).serve(sockets=list(sockets))
     sweeping.cancel()

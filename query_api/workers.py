@@ -6,16 +6,32 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
-
-from query_api.middleware.request_metrics import SHARED_FOLDER
 
 RESTART_AFTER_S = 1.0
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Inherited:
+    """What a worker gets from its parent on the command line."""
+
+    sockets: list[socket.socket]
+    lifeline: int
+    metrics: Path
+
+    @classmethod
+    def parse(cls, arguments: Sequence[str]) -> "Inherited":
+        """The folder of the counts, the lifeline and the sockets, as `run_workers` writes them."""
+        folder, *descriptors = arguments
+        lifeline, *listeners = map(int, descriptors)
+        return cls([socket.socket(fileno=listener) for listener in listeners], lifeline, Path(folder))
 
 
 async def run_workers(count: int, sockets: Sequence[socket.socket]) -> None:
@@ -25,20 +41,17 @@ async def run_workers(count: int, sockets: Sequence[socket.socket]) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     # The parent alone has the writing end. It closes however the parent ends, and so ends the workers.
     lifeline, own_end = os.pipe()
-    inherited = [listener.fileno() for listener in sockets] + [lifeline]
-    command = [sys.executable, "-m", "query_api", *map(str, inherited)]
+    inherited = [lifeline, *(listener.fileno() for listener in sockets)]
     with tempfile.TemporaryDirectory(prefix="topcoins-metrics-") as folder:
-        environ = os.environ | {SHARED_FOLDER: folder}
-        await asyncio.gather(*(_keep_running(command, inherited, environ, stop) for _ in range(count)))
+        command = [sys.executable, "-m", "query_api", folder, *map(str, inherited)]
+        await asyncio.gather(*(_keep_running(command, inherited, stop) for _ in range(count)))
     os.close(own_end)
 
 
-async def _keep_running(
-    command: Sequence[str], inherited: Sequence[int], environ: Mapping[str, str], stop: asyncio.Event
-) -> None:
+async def _keep_running(command: Sequence[str], inherited: Sequence[int], stop: asyncio.Event) -> None:
     stopping = asyncio.create_task(stop.wait())
     while not stop.is_set():
-        worker = await asyncio.create_subprocess_exec(*command, pass_fds=inherited, env=environ)
+        worker = await asyncio.create_subprocess_exec(*command, pass_fds=inherited)
         ended = asyncio.create_task(worker.wait())
         await asyncio.wait([ended, stopping], return_when=asyncio.FIRST_COMPLETED)
         if stop.is_set():
@@ -48,12 +61,6 @@ async def _keep_running(
         else:
             log.error("a worker ended; another one starts", pid=worker.pid, code=worker.returncode)
             await asyncio.wait([stopping], timeout=RESTART_AFTER_S)
-
-
-def inherit(descriptors: Sequence[str]) -> tuple[list[socket.socket], int]:
-    """In a worker: the sockets and the lifeline that the parent named on the command line."""
-    *listeners, lifeline = map(int, descriptors)
-    return [socket.socket(fileno=listener) for listener in listeners], lifeline
 
 
 def end_with_parent(lifeline: int) -> None:

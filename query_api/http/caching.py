@@ -22,6 +22,8 @@ from query_api.http.parameters import TopParameters
 
 DAY_S = 86400
 SOON_S = 30
+TAGS_LENGTH = 4096
+"""So many characters of an If-None-Match header are read; a cache sends a few tags."""
 VISIBLE = timedelta(minutes=5)
 """After so long no store still brings out a snapshot it says it has had by then."""
 
@@ -36,6 +38,15 @@ async def reply(request: Request, question: TopParameters, answer: TopList, now:
         "etag": _etag(question, answer, body),
         "cache-control": _kept(question, answer, now),
         "vary": "Accept",
+    }
+    if question.format != "json":
+        headers |= list_headers(answer)
+    return conditional_response(request, body, headers, MEDIA_TYPES[question.format])
+
+
+def list_headers(answer: TopList) -> dict[str, str]:
+    """What a CSV has no place for. JSON says the same in its body."""
+    return {
         **time_headers(answer),
         "x-price-source": answer.pair.price.source,
         "x-rank-source": answer.pair.rank.source,
@@ -43,8 +54,8 @@ async def reply(request: Request, question: TopParameters, answer: TopList, now:
         "x-rank-snapshot": answer.pair.rank.hash,
         "x-known-at": isoformat(answer.known_at),
         "x-resolution": answer.resolution,
+        **filter_headers(answer),
     }
-    return conditional_response(request, body, headers | filter_headers(answer), MEDIA_TYPES[question.format])
 
 
 def time_headers(answer: TopList, prefix: str = "x") -> dict[str, str]:
@@ -127,4 +138,5 @@ def _unchanged(if_none_match: str | None, etag: str) -> bool:
     if if_none_match is None:
         return False
     own = etag.removeprefix("W/")
-    return any(tag.strip().removeprefix("W/") in (own, "*") for tag in if_none_match.split(","))
+    tags = if_none_match[:TAGS_LENGTH].split(",")
+    return any(tag.strip().removeprefix("W/") in (own, "*") for tag in tags)

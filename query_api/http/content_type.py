@@ -5,6 +5,9 @@ from typing import Literal
 from query_api.http.problems import EXAMPLES, BadRequest, NotAcceptable
 
 Format = Literal["json", "csv"]
+RANGES = 32
+RANGES_LENGTH = 1024
+"""So many ranges of an Accept header are read, in so many characters: its length does not decide what it costs."""
 MEDIA_TYPES: dict[Format, str] = {"json": "application/json", "csv": "text/csv; charset=utf-8; header=present"}
 
 
@@ -20,7 +23,7 @@ def choose_format(asked: str | None, accept: str | None) -> Format:
     }
     best = max(weights, key=lambda name: weights[name])  # the first of equals: JSON
     if weights[best] <= 0:
-        raise NotAcceptable(f"Accept: {accept}: we have application/json and text/csv")
+        raise NotAcceptable(f"Accept: {(accept or '')[:200]}: we have application/json and text/csv")
     return best
 
 
@@ -34,7 +37,7 @@ def prefers_html(asked: str | None, accept: str | None) -> bool:
 def _weight(kind: str, accept: str) -> float:
     """The q-value of the most specific range of an Accept header that covers a media type (RFC 9110, 12.5.1)."""
     found = (-1, 0.0)
-    for part in accept.split(","):
+    for part in accept[:RANGES_LENGTH].split(",", RANGES)[:RANGES]:
         covers, *parameters = (piece.strip().lower() for piece in part.split(";"))
         specific = {kind: 2, f"{kind.split('/')[0]}/*": 1, "*/*": 0}.get(covers, -1)
         if specific > found[0]:

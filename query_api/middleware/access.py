@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lib.access import Keys, Rate, digest
@@ -16,6 +17,7 @@ from query_api.http.client import KEY_NAME, client_of
 from query_api.http.headers import EXPOSED_HEADERS
 from query_api.http.problems import problem
 from query_api.middleware.rates import Rates, Timer
+from query_api.middleware.request_metrics import NoteStatus
 from query_api.middleware.security_headers import SecurityHeaders
 
 PUBLIC_PATHS = frozenset({"/healthz", "/readyz", "/docs", "/redoc", "/openapi.json"})
@@ -50,10 +52,11 @@ def with_access(app: ASGIApp, access: Access, *, timer: Timer) -> ASGIApp:
     if access.keys or access.rate:
         app = AccessControl(app, access, timer=timer)
     if access.origins:
-        app = CORSMiddleware(
+        cors = CORSMiddleware(
             app, allow_origins=access.origins, allow_methods=["GET", "HEAD"], expose_headers=EXPOSED_HEADERS,
             allow_headers=["authorization", "x-api-key", "if-none-match"],
         )  # fmt: skip
+        app = NoteStatus(cors)  # it answers preflight requests itself
     return app
 
 
@@ -77,12 +80,12 @@ class AccessControl:
             name = self._key_owner(scope)
             if name is None:
                 why = "a key is needed: Authorization: Bearer KEY, or X-Api-Key: KEY; ask who runs this API for one"
-                return SecurityHeaders(problem(401, why, headers={"www-authenticate": CHALLENGE}))
+                return _refused(problem(401, why, headers={"www-authenticate": CHALLENGE}))
             scope[KEY_NAME] = name
         if self._rates and (wait := self._rates.wait(client := client_of(scope))):
             seconds = math.ceil(wait)
             why = f"{client} asks more often than its limit allows; ask again in {seconds} s"
-            return SecurityHeaders(problem(429, why, headers={"retry-after": str(seconds)}))
+            return _refused(problem(429, why, headers={"retry-after": str(seconds)}))
         return None
 
     def _key_owner(self, scope: Scope) -> str | None:
@@ -94,6 +97,10 @@ class AccessControl:
                 if hmac.compare_digest(hashed, known):
                     owner = client
         return owner
+
+
+def _refused(answer: Response) -> ASGIApp:
+    return NoteStatus(SecurityHeaders(answer))
 
 
 def _keys_in(headers: Iterable[tuple[bytes, bytes]]) -> list[str]:

@@ -1,7 +1,7 @@
 """Answers that stay the same until the end of the second, given again from memory before any routing.
 
 Rules: exactly the same method, path, query, Accept and If-None-Match; only what a route marks by `keep_this_second`;
-within its second by a clock that is never set; bounded in bytes; headers are copied, so nobody changes them.
+within its second by a clock that is never set; bounded in bytes; headers in a tuple, so that nobody changes them.
 It lies inside of access control and CORS, which decide for each caller anew.
 """
 
@@ -11,6 +11,8 @@ from datetime import datetime
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from query_api.middleware.request_metrics import STATUS
 
 KEEP_FOR = "topcoins.keep_for"
 """The scope entry with the seconds that an answer stays the same, counted from when its request arrived."""
@@ -59,8 +61,8 @@ class AnswerCache:
         if answer is None or answer.deadline <= self._timer():
             await self._pass_on(key, scope, receive, send)
             return
-        scope["route"] = answer.route
-        await send({"type": "http.response.start", "status": answer.status, "headers": list(answer.headers)})
+        scope["route"], scope[STATUS] = answer.route, answer.status
+        await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
         await send({"type": "http.response.body", "body": answer.body})
 
     async def _pass_on(self, key: Hashable, scope: Scope, receive: Receive, send: Send) -> None:

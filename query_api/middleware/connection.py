@@ -17,6 +17,7 @@ UNSTARTED_BYTES = 96 * 2**10
 """Bytes that may arrive without a request that starts: a head, or a body that nobody asked for."""
 PIPELINED = 64
 """Requests that may arrive at once."""
+SHORTEST = len(b"GET / HTTP/1.0\r\n\r\n")
 RETRY_AFTER_S = "5"
 
 CONNECTION: ContextVar["Connection | None"] = ContextVar("connection", default=None)
@@ -69,7 +70,7 @@ class Connection(asyncio.Protocol):
         self._unstarted += len(data)
         if self._unstarted > UNSTARTED_BYTES:
             self.refuse(431, f"{UNSTARTED_BYTES} bytes came without a whole request, the most that may")
-        elif data.count(b" HTTP/1.") > PIPELINED:
+        elif len(data) > PIPELINED * SHORTEST and data.count(b" HTTP/1.") > PIPELINED:
             self.refuse(429, f"more than {PIPELINED} requests came at once; wait for their answers")
         else:
             token = CONNECTION.set(self)
@@ -105,11 +106,6 @@ class Connection(asyncio.Protocol):
         self._request = None
         if not self.lost:
             self._limits.waits(self)
-
-    @property
-    def is_closing(self) -> bool:
-        """Whether nothing can be answered any more."""
-        return bool(self.lost or self._transport.is_closing())
 
     @property
     def unwritten(self) -> int:

@@ -5,7 +5,6 @@ answer within `STALLED_FOR` is cut. At a bound the connection that waits longest
 so that connections which only stay open keep nobody out.
 """
 
-import asyncio
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Protocol
@@ -15,7 +14,6 @@ import structlog
 REQUEST_WITHIN = timedelta(seconds=10)
 STALLED_FOR = timedelta(seconds=30)
 LEAST_TAKEN = 32 * 2**10
-SWEEP_EVERY = timedelta(seconds=1)
 LOG_EVERY = timedelta(minutes=1)
 
 log = structlog.get_logger()
@@ -139,9 +137,3 @@ class ConnectionLimits:
             )  # fmt: skip
             self._logged = now
             self._refused = self._cut = 0
-
-    async def sweep_forever(self) -> None:
-        """Sweep until cancelled."""
-        while True:
-            await asyncio.sleep(SWEEP_EVERY.total_seconds())
-            self.sweep()

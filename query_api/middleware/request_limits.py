@@ -34,7 +34,7 @@ class RequestLimits:
         if connection is None:
             await app(scope, receive, send)
             return
-        if connection.is_closing:
+        if connection.lost:
             return
         connection.begin(asyncio.current_task())
         try:

@@ -72,9 +72,10 @@ def install(app: FastAPI, services: Services) -> None:
             is_final(one.at, one.pair, one.resolution, max_age=age, now=now) for one in lists
         )
         headers = {"etag": strong_etag(body), "cache-control": cache_control(stays), "vary": "Accept"}
-        for side, one in zip(("from", "to"), lists, strict=True):
-            headers |= time_headers(one, f"x-{side}")
-        headers |= filter_headers(lists[1])
+        if chosen != "json":  # JSON says the same in its body
+            for side, one in zip(("from", "to"), lists, strict=True):
+                headers |= time_headers(one, f"x-{side}")
+            headers |= filter_headers(lists[1])
         return conditional_response(request, body, headers, MEDIA_TYPES[chosen])
 
     shown = {"summary": "Who moved", "responses": MOVERS_RESPONSES, "response_class": JSONResponse}

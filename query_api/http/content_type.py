@@ -7,7 +7,8 @@ from query_api.http.problems import EXAMPLES, BadRequest, NotAcceptable
 Format = Literal["json", "csv"]
 RANGES = 32
 RANGES_LENGTH = 1024
-"""So many ranges of an Accept header are read, in so many characters: its length does not decide what it costs."""
+PARAMETERS = 8
+"""So much of an Accept header is read, and of each range: its length does not decide what it costs."""
 MEDIA_TYPES: dict[Format, str] = {"json": "application/json", "csv": "text/csv; charset=utf-8; header=present"}
 
 
@@ -38,7 +39,7 @@ def _weight(kind: str, accept: str) -> float:
     """The q-value of the most specific range of an Accept header that covers a media type (RFC 9110, 12.5.1)."""
     found = (-1, 0.0)
     for part in accept[:RANGES_LENGTH].split(",", RANGES)[:RANGES]:
-        covers, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        covers, *parameters = (piece.strip().lower() for piece in part.split(";", PARAMETERS)[:PARAMETERS])
         specific = {kind: 2, f"{kind.split('/')[0]}/*": 1, "*/*": 0}.get(covers, -1)
         if specific > found[0]:
             found = (specific, _quality(parameters))

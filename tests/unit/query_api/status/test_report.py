@@ -1,0 +1,54 @@
+"""The status when a spool can't be read, and what /metrics says of a store that is busy."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lib.errors import Busy, StoreUnavailable
+from tests.fakes import FakeClock
+from tests.unit.query_api.market import NOW, calling, stocked
+
+TOO_LONG = Path("x" * 300)
+"""No folder can have this name: to look at it is an OSError, also for root."""
+
+
+@pytest.fixture(params=["a name too long", "no permission", "no permission to list"])
+def unreadable(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    if request.param == "a name too long":
+        yield tmp_path / TOO_LONG
+        return
+    if os.geteuid() == 0:
+        pytest.skip("root may read everything")
+    spools = tmp_path / "spool"
+    (spools / "price").mkdir(parents=True)
+    (spools / "price").chmod(0 if request.param == "no permission" else 0o100)
+    spools.chmod(0o100)
+    yield spools
+    spools.chmod(0o700)
+
+
+async def test_a_spool_that_may_not_be_read_is_null_and_no_error(unreadable):
+    clock = FakeClock(NOW)
+    async with calling(stocked(clock), clock, spools=unreadable) as client:
+        status, metrics, gaps = [await client.get(path) for path in ("/v1/status", "/metrics", "/v1/gaps?from=now-40m")]
+    assert [answer.status_code for answer in (status, metrics, gaps)] == [200, 200, 200]
+    for series in status.json()["series"].values():
+        assert series["spool"] is None
+        assert series["plan"] is None
+    assert "topcoins_store_up 1.0" in metrics.text
+    assert "topcoins_spooled_snapshots{" not in metrics.text
+    assert gaps.json()["series"]["price"]["missing"] == 19
+
+
+@pytest.mark.parametrize(("failure", "up"), [(Busy("many wait"), 1), (StoreUnavailable("down"), 0)])
+async def test_only_a_store_that_is_away_is_reported_as_down(failure, up):
+    clock = FakeClock(NOW)
+    store = stocked(clock)
+    store.failure = failure
+    async with calling(store, clock) as client:
+        answer = await client.get("/metrics")
+    assert answer.status_code == 200
+    assert f"topcoins_store_up {up}.0" in answer.text
+    assert "topcoins_snapshot_assets{" not in answer.text

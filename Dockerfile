@@ -21,7 +21,7 @@ RUN uv sync --locked --no-dev --no-editable
 
 FROM ${PYTHON}
 RUN pip uninstall --yes --quiet --root-user-action ignore setuptools wheel pip \
-    # A new named volume takes over the owner and mode of the folder it covers.
+    # A new named volume gets the owner and the mode of the folder it is mounted on.
     && install -d -o 10001 -g 0 -m 0750 \
         /spool /tokens /tokens/grafana /tokens/ingest_price /tokens/ingest_rank /tokens/operator /tokens/query_api
 COPY --from=build /opt/topcoins /opt/topcoins

@@ -171,11 +171,11 @@ def test_every_setting_is_documented_and_every_documented_one_is_a_setting():
 
 
 def test_the_table_of_settings_shows_the_defaults():
-    told = documented_settings()
+    documented = documented_settings()
     for name, value in Settings():
         if name in NO_SETTINGS or name == "store_read_url":
             continue
-        assert told[name.upper()] == shown(value), name
+        assert documented[name.upper()] == shown(value), name
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES.get)

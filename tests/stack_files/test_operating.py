@@ -1,4 +1,4 @@
-"""The operator's page, against the files it speaks of."""
+"""docs/operating.md against compose, the alert rules and the boards."""
 
 import re
 
@@ -8,15 +8,15 @@ PAGE = (ROOT / "docs/operating.md").read_text("utf-8").partition("\n## Without D
 READ = variables((ROOT / "compose.yaml").read_text("utf-8"))
 
 
-def test_the_page_tells_what_every_volume_holds_and_backs_up_all_that_last():
+def test_the_page_describes_every_volume_and_backs_up_all_but_the_spool():
     volumes = set(compose()["volumes"])
     rows = {
         name for row in re.findall(r"(?m)^\| (`.*?`) \| .* \| .* \|$", PAGE) for name in re.findall(r"`(\w+)`", row)
     }
     assert volumes <= rows
-    (kept,) = re.findall(r'(?m)^volumes="(.*)"$', PAGE)
-    # What waits in the spool belongs to the moment, not to the backup.
-    assert set(kept.split()) == volumes - {"spool"}
+    (volumes_line,) = re.findall(r'(?m)^volumes="(.*)"$', PAGE)
+    # The spool is delivered to the store anyway.
+    assert set(volumes_line.split()) == volumes - {"spool"}
 
 
 def test_the_page_names_every_service_rule_and_board():
@@ -33,7 +33,7 @@ def test_every_variable_the_page_names_is_one_compose_reads():
     assert named <= READ | set_
 
 
-def test_the_page_speaks_of_the_project_and_the_image_that_compose_has():
+def test_the_page_names_the_project_and_the_image_of_compose():
     assert f"-v {compose()['name']}_%s:" in PAGE
     images = set(re.findall(r"influxdb:[\d.]+", PAGE))
     assert images == {compose()["services"]["influxdb"]["image"]}

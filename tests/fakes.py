@@ -146,11 +146,17 @@ class MemoryStore:
         return rows if ids is None else rows.filter(pl.col(ID).is_in(list(ids)))
 
     async def ticks(
-        self, series: str, start: datetime, stop: datetime, *, resolution: Resolution = "1m"
+        self,
+        series: str,
+        start: datetime,
+        stop: datetime,
+        *,
+        resolution: Resolution = "1m",
+        known_at: datetime | None = None,
     ) -> list[datetime]:
         """See `Store.ticks`."""
-        markers = await self.markers(start, stop, series=series, resolution=resolution)
-        return [marker.tick for marker in markers if not marker.is_withdrawn()]
+        markers = await self.markers(start, stop, series=series, resolution=resolution, known_at=known_at)
+        return [marker.tick for marker in markers if not marker.is_withdrawn(known_at)]
 
     async def stored_ticks(
         self, series: str, start: datetime, stop: datetime, *, resolution: Resolution = "1m"

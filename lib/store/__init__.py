@@ -74,9 +74,18 @@ class Store(Protocol):
         """
 
     async def ticks(
-        self, series: str, start: datetime, stop: datetime, *, resolution: Resolution = "1m"
+        self,
+        series: str,
+        start: datetime,
+        stop: datetime,
+        *,
+        resolution: Resolution = "1m",
+        known_at: datetime | None = None,
     ) -> list[datetime]:
-        """A series' ticks with start <= tick <= stop, oldest first, without withdrawn ones. Cheap."""
+        """A series' ticks with start <= tick <= stop, oldest first, without withdrawn ones. Cheap.
+
+        With `known_at`: those that were visible, and not withdrawn, by then.
+        """
 
     async def stored_ticks(
         self, series: str, start: datetime, stop: datetime, *, resolution: Resolution = "1m"

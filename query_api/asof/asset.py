@@ -1,107 +1,143 @@
 """One asset as of an instant, by its id or by a ticker that only one asset has."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
+
+from cachetools import LRUCache
 
 from lib.clock import isoformat
 from lib.errors import TopcoinsError
 from lib.schema import ID, PRICE, VOLUME_RANK
+from lib.snapshot import unpack_ids
 from lib.store import Store
 from query_api.asof.find_pair import PairFinder, PairFound
+from query_api.asof.pair import AsOf
 from query_api.asof.rows import RowReader
+
+By = Literal["symbol"]
+"""How a name is read: as a ticker only. By default digits are an id."""
+FLAGS = ("stablecoin", "wrapped")
+TICKERS_OF = 8
+"""The number of price snapshots whose tickers stay in memory, half a megabyte each."""
+
+Named = dict[str, Any]
+"""An asset's id, ticker and name."""
 
 
 class NoAsset(TopcoinsError):
-    """No such asset in the snapshots of the instant."""
+    """The snapshots of the instant have no such asset."""
+
+    def __init__(self, message: str, *, known_at: datetime) -> None:
+        super().__init__(message)
+        self.known_at = known_at
 
 
 class AmbiguousTicker(TopcoinsError):
-    """Several assets have the ticker: the caller says which one, by its id."""
+    """Several assets have the ticker. The caller must choose one by its id."""
 
-    def __init__(self, symbol: str, candidates: list[dict[str, Any]]) -> None:
+    def __init__(self, symbol: str, candidates: Sequence[Named]) -> None:
         ids = ", ".join(f"{row[ID]} ({row['name']})" for row in candidates)
         super().__init__(f"{len(candidates)} assets have the ticker {symbol}: ask for one by its cmc_id, of {ids}")
         self.candidates = candidates
 
 
 @dataclass(frozen=True, slots=True)
-class AssetFound:
-    """An asset and the pair of snapshots that tells of it."""
+class AssetFound(AsOf):
+    """An asset: its row of the list, and what else its price source reports.
 
-    at: datetime
-    known_at: datetime
-    found: PairFound
-    row: dict[str, Any]
+    `also_ticker_of` are the other assets whose ticker is the digits asked for.
+    """
+
+    row: Mapping[str, Any]
+    also_ticker_of: Sequence[Named]
 
 
 class AssetFinder:
-    """Looks assets up in one store."""
+    """Finds assets in one store."""
 
     def __init__(self, store: Store, pairs: PairFinder) -> None:
         self._store = store
         self._pairs = pairs
-        self._listings = RowReader(store)
+        self._row_reader = RowReader(store)
+        self._tickers: LRUCache[tuple[datetime, str], Mapping[str, list[Named]]] = LRUCache(TICKERS_OF)
 
     async def find(
-        self, named: str, at: datetime, *, max_age: timedelta, known_at: datetime | None = None
+        self, name: str, at: datetime, *, max_age: timedelta, known_at: datetime | None = None, by: By | None = None
     ) -> AssetFound:
-        """The asset as the list of that instant has it, with what its price's source told besides.
-
-        `known_at` is as `TopListFinder.find` has it.
-        """
+        """The asset as the list of that instant has it. `known_at` ignores snapshots stored after it."""
         found = await self._pairs.find(at, max_age=max_age, known_at=known_at)
-        cmc_id = await self._identified(named, found)
-        rank = await self._rows(found, cmc_id)
-        limit = int(rank["rank"])
-        rows = (await self._listings.first(found.pair, limit, found.resolution)).rows
+        known_at = known_at or found.known_since
+        cmc_id = await self._id(name, found, by, known_at)
+        rank = await self._rank_of(found, cmc_id, known_at)
+        rows = (await self._row_reader.first(found.pair, rank, found.resolution)).rows
         (row,) = rows.filter(cmc_id=cmc_id).to_dicts()
-        told = await self._store.rows(PRICE, found.pair.price.tick, ids=[cmc_id], resolution=found.resolution)
-        known_at = known_at or max(found.pair.price.visible_since, found.pair.rank.visible_since)
-        return AssetFound(at, known_at, found, row | _besides(told.to_dicts()[0]))
+        namesakes = [other for other in await self._with_ticker(name, found) if other[ID] != cmc_id]
+        more = await self._reported(found, cmc_id)
+        return AssetFound(at, found.pair, found.resolution, known_at, row | more, namesakes)
 
-    async def identified(self, named: str, at: datetime, *, max_age: timedelta) -> int:
-        """The id of a ticker as of an instant. An id is itself, whether or not there is such an asset."""
-        return (
-            int(named) if _is_id(named) else await self._identified(named, await self._pairs.find(at, max_age=max_age))
-        )
+    async def resolve_id(self, name: str, at: datetime, *, max_age: timedelta) -> int:
+        """The id of a ticker as of an instant. Digits are an id, whether or not there is such an asset."""
+        if _is_id(name):
+            return int(name)
+        found = await self._pairs.find(at, max_age=max_age)
+        return await self._id(name, found, "symbol", found.known_since)
 
-    async def _identified(self, named: str, found: PairFound) -> int:
-        if _is_id(named):
-            return int(named)
-        tick, resolution = found.pair.price.tick, found.resolution
-        price = await self._store.rows(PRICE, tick, fields=("usd",), resolution=resolution)
-        rows = price.select(ID, "symbol", "name").iter_rows(named=True)
-        candidates = [row for row in rows if row["symbol"] and row["symbol"].lower() == named.lower()]
-        if not candidates:
-            raise NoAsset(f"no asset has the ticker {named} in the prices of {isoformat(tick)}")
+    async def _id(self, name: str, found: PairFound, by: By | None, known_at: datetime) -> int:
+        """Digits are the id of an asset that is in either snapshot; anything else is a ticker."""
+        if by is None and _is_id(name) and self._has(found, int(name)):
+            return int(name)
+        candidates = await self._with_ticker(name, found)
         if len(candidates) == 1:
             return int(candidates[0][ID])
+        if candidates:
+            raise AmbiguousTicker(name, await self._by_rank(candidates, found))
+        kind = "cmc_id or ticker" if by is None and _is_id(name) else "ticker"
+        tick = isoformat(found.pair.price.tick)
+        raise NoAsset(f"no asset has the {kind} {name} in the snapshots of {tick}", known_at=known_at)
+
+    @staticmethod
+    def _has(found: PairFound, cmc_id: int) -> bool:
+        return any(cmc_id in unpack_ids(marker.ids) for marker in (found.pair.price, found.pair.rank))
+
+    async def _with_ticker(self, ticker: str, found: PairFound) -> list[Named]:
+        """The assets of the price snapshot with this ticker, in any case."""
+        price = found.pair.price
+        key = (price.tick, price.hash)
+        if (tickers := self._tickers.get(key)) is None:
+            rows = await self._store.rows(PRICE, price.tick, fields=("usd",), resolution=found.resolution)
+            tickers = {}
+            for row in rows.select(ID, "symbol", "name").iter_rows(named=True):
+                if row["symbol"]:
+                    tickers.setdefault(row["symbol"].lower(), []).append(row)
+            self._tickers[key] = tickers
+        return tickers.get(ticker.lower(), [])
+
+    async def _by_rank(self, candidates: Sequence[Named], found: PairFound) -> list[Named]:
         ids = [row[ID] for row in candidates]
-        rank = await self._store.rows(VOLUME_RANK, found.pair.rank.tick, ids=ids, resolution=resolution)
+        rank = await self._store.rows(VOLUME_RANK, found.pair.rank.tick, ids=ids, resolution=found.resolution)
         places = {row[ID]: int(row["rank"]) for row in rank.iter_rows(named=True)}
         ranked = [row | {"source_rank": places.get(row[ID])} for row in candidates]
-        raise AmbiguousTicker(
-            named, sorted(ranked, key=lambda row: (row["source_rank"] is None, row["source_rank"], row[ID]))
-        )
+        return sorted(ranked, key=lambda row: (row["source_rank"] is None, row["source_rank"], row[ID]))
 
-    async def _rows(self, found: PairFound, cmc_id: int) -> dict[str, Any]:
-        """The asset's rank row; NoAsset says which side lacks it."""
-        sides = {PRICE: found.pair.price.tick, VOLUME_RANK: found.pair.rank.tick}
-        for series, tick in sides.items():
-            rows = await self._store.rows(
-                series, tick, ids=[cmc_id], fields=series.fields[:1], resolution=found.resolution
-            )
-            if rows.is_empty():
-                raise NoAsset(f"no asset has the cmc_id {cmc_id} in the {series.name} snapshot of {isoformat(tick)}")
-        return rows.row(0, named=True)
+    async def _rank_of(self, found: PairFound, cmc_id: int, known_at: datetime) -> int:
+        """The asset's place in the rank source; NoAsset names the side that lacks the asset."""
+        for series, marker in ((PRICE, found.pair.price), (VOLUME_RANK, found.pair.rank)):
+            if cmc_id not in unpack_ids(marker.ids):
+                why = f"no asset has the cmc_id {cmc_id} in the {series.name} snapshot of {isoformat(marker.tick)}"
+                raise NoAsset(why, known_at=known_at)
+        tick = found.pair.rank.tick
+        rank = await self._store.rows(VOLUME_RANK, tick, ids=[cmc_id], fields=("rank",), resolution=found.resolution)
+        return int(rank["rank"].item())
+
+    async def _reported(self, found: PairFound, cmc_id: int) -> dict[str, Any]:
+        """What the price source reports beside the list's columns."""
+        price = await self._store.rows(PRICE, found.pair.price.tick, ids=[cmc_id], resolution=found.resolution)
+        row = price.row(0, named=True)
+        flags = {name: None if row[name] is None else bool(row[name]) for name in FLAGS}
+        return {"market_cap_usd": row["market_cap_usd"], **flags}
 
 
-def _is_id(named: str) -> bool:
-    """Digits are an id, also where a ticker is made of them."""
-    return named.isascii() and named.isdigit() and len(named) < 19
-
-
-def _besides(told: dict[str, Any]) -> dict[str, Any]:
-    flags = {name: None if told[name] is None else bool(told[name]) for name in ("stablecoin", "wrapped")}
-    return {"market_cap_usd": told["market_cap_usd"], **flags}
+def _is_id(name: str) -> bool:
+    return name.isascii() and name.isdigit() and len(name) < 19

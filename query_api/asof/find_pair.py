@@ -1,6 +1,7 @@
 """The pair of snapshots that answers for an instant, found by its markers; and why there is none."""
 
 import asyncio
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -10,30 +11,42 @@ from lib.schema import PRICE, VOLUME_RANK
 from lib.snapshot import Marker
 from lib.store import Resolution, Store
 from lib.units import format_duration
+from query_api.asof.first_marker import first_marker
 from query_api.asof.pair import Pair, newest_pair
 from query_api.asof.pair_before import pair_before
 
 HOURLY_AGE = timedelta(hours=1)
 OLDEST = datetime(1972, 1, 1, tzinfo=UTC)
-"""No snapshot is older, so a store is not asked about the calendar's first days, where subtraction ends."""
+"""No snapshot is older. Nearer to the calendar's first days, subtraction fails."""
 
 
 class NoSnapshot(TopcoinsError):
-    """There is no pair for the instant. Carries the nearest pair before and the first one, where they exist."""
+    """There is no pair for the instant.
 
-    def __init__(self, message: str, *, before: Pair | None, first: datetime | None) -> None:
+    Has the nearest pair before and the first instant with both series, where they exist. `known_at` is the instant
+    asked for, or else one that gives the same answer again.
+    """
+
+    def __init__(
+        self, message: str, *, before: Pair | None = None, first: datetime | None = None, known_at: datetime
+    ) -> None:
         super().__init__(message)
         self.before = before
         self.first = first
+        self.known_at = known_at
 
 
 @dataclass(frozen=True, slots=True)
 class PairFound:
-    """The pair for an instant, all markers it was found among, and where its rows are."""
+    """The pair for an instant, the markers it was found among, and the resolution of its rows.
+
+    `known_since` is the earliest `known_at` that gives this pair.
+    """
 
     pair: Pair
     markers: list[Marker]
     resolution: Resolution
+    known_since: datetime
 
 
 class PairFinder:
@@ -46,51 +59,63 @@ class PairFinder:
     async def find(
         self, at: datetime, *, max_age: timedelta, known_at: datetime | None = None, explain: bool = True
     ) -> PairFound:
-        """The pair for an instant, NoSnapshot without one; past the raw retention the hourly snapshots answer.
+        """The pair for an instant; NoSnapshot if there is none. Past the raw retention, hourly snapshots answer.
 
-        To explain what is missing asks the store for more than to find what is there: not for each step of many.
+        To explain a missing pair takes more queries than to find one, so a caller with many steps does without.
         """
-        if at < OLDEST:
-            raise await self._none(at, max_age, known_at, explain)
-        horizon = self._store.horizon()
-        if at >= horizon:
-            markers = await self._store.markers(max(at - max_age, horizon), at, known_at=known_at)
-            if pair := newest_pair(markers, at, max_skew=self.max_skew, max_age=max_age):
-                return PairFound(pair, markers, "1m")
-        if at - max_age < horizon:
-            age = max(max_age, HOURLY_AGE)
-            start = slot(at - age, HOURLY_AGE)
-            markers = await self._store.markers(start, at, resolution="1h", known_at=known_at)
-            if pair := newest_pair(markers, at, max_skew=self.max_skew, max_age=age):
-                return PairFound(pair, markers, "1h")
-        raise await self._none(at, max_age, known_at, explain)
+        changes: list[datetime] = []
+        for start, age, resolution in self._spans(at, max_age):
+            markers = await self._store.markers(start, at, resolution=resolution, known_at=known_at)
+            changes += _changes(markers, known_at)
+            answering = [marker for marker in markers if not marker.is_withdrawn(known_at)]
+            if pair := newest_pair(answering, at, max_skew=self.max_skew, max_age=age):
+                return PairFound(pair, answering, resolution, max([pair.visible_since, *changes]))
+        if explain:
+            raise await self._explanation(at, max_age, known_at, changes)
+        raise NoSnapshot(f"no pair of snapshots within {format_duration(max_age)}", known_at=known_at or at)
 
-    async def _none(self, at: datetime, max_age: timedelta, known_at: datetime | None, explain: bool) -> NoSnapshot:
-        if not explain:
-            return NoSnapshot(f"no pair of snapshots within {format_duration(max_age)}", before=None, first=None)
-        first_price, first_rank = await asyncio.gather(
-            self._store.first(PRICE.name), self._store.first(VOLUME_RANK.name)
-        )
-        if first_price is None or first_rank is None:
-            missing = [s.name for s, m in ((PRICE, first_price), (VOLUME_RANK, first_rank)) if m is None]
-            return NoSnapshot(f"nothing is stored yet of {' and '.join(missing)}", before=None, first=None)
-        first = max(first_price.tick, first_rank.tick)
+    def _spans(self, at: datetime, max_age: timedelta) -> Iterator[tuple[datetime, timedelta, Resolution]]:
+        """The spans that may hold the pair: where each begins, the largest age of a tick in it, and its resolution."""
+        horizon = self._store.horizon()
+        if at >= max(OLDEST, horizon):
+            yield max(at - max_age, horizon), max_age, "1m"
+        if at >= OLDEST and at - max_age < horizon:
+            age = max(max_age, HOURLY_AGE)
+            yield slot(at - age, HOURLY_AGE), age, "1h"
+
+    async def _explanation(
+        self, at: datetime, max_age: timedelta, known_at: datetime | None, changes: list[datetime]
+    ) -> NoSnapshot:
+        series = (PRICE.name, VOLUME_RANK.name)
+        oldest = await asyncio.gather(*(first_marker(self._store, name, known_at) for name in series))
+        missing = [name for name, marker in zip(series, oldest, strict=True) if marker is None]
+        if missing:
+            when = f"nothing was stored by {isoformat(known_at)}" if known_at else "nothing is stored yet"
+            return NoSnapshot(f"{when} of {' and '.join(missing)}", known_at=known_at or at)
+        firsts = [marker for marker in oldest if marker]
+        first = max(marker.tick for marker in firsts)
+        before = await self.before(at, known_at=known_at) if at >= first else None
         if at < first:
             why = f"{isoformat(at)} is before the first snapshot, of {isoformat(first)}"
-            return NoSnapshot(why, before=None, first=first)
-        before = await self.before(at, known_at=known_at)
-        if before is None and known_at:
-            why = f"no pair of snapshots before it was in the store at {isoformat(known_at)}"
         elif before is None:
-            why = "price and rank ticks lie further apart than the skew allows"
+            why = f"no snapshot for {isoformat(at)}: no price tick has a rank tick within the skew"
         else:
-            age = at - min(before.price.tick, before.rank.tick)
+            age = format_duration(at - min(before.price.tick, before.rank.tick))
             why = (
-                f"the nearest pair before lies {format_duration(age)} back, further than the"
-                f" {format_duration(max_age)} asked for: a gap, or nothing since"
+                f"no snapshot for {isoformat(at)}: the nearest pair before is {age} old, older than the"
+                f" {format_duration(max_age)} asked for; the time between is a gap, or nothing came since"
             )
-        return NoSnapshot(f"no snapshot for {isoformat(at)}: {why}", before=before, first=first)
+        since = max(
+            [*(marker.visible_since for marker in firsts), *([before.visible_since] if before else []), *changes]
+        )
+        return NoSnapshot(why, before=before, first=first, known_at=known_at or since)
 
     async def before(self, at: datetime, *, known_at: datetime | None = None) -> Pair | None:
         """The newest pair up to `at`, however old."""
         return await pair_before(self._store, at, max_skew=self.max_skew, known_at=known_at)
+
+
+def _changes(markers: Iterable[Marker], known_at: datetime | None) -> list[datetime]:
+    """When markers were withdrawn or restored, up to `known_at`."""
+    times = [time for marker in markers for time in (marker.withdrawn_at, marker.restored_at) if time]
+    return [time for time in times if known_at is None or time <= known_at]

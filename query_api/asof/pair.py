@@ -12,6 +12,7 @@ from lib.clock import from_epoch, isoformat
 from lib.columns import COLUMNS, POLARS, RANK, Column, Kind
 from lib.schema import ID, PRICE, VOLUME_RANK
 from lib.snapshot import Marker
+from lib.store import Resolution
 
 LAST_SECOND = 253_402_300_799
 """Of the year 9999: RFC 3339 ends there. A larger number is no time, but for example milliseconds."""
@@ -34,6 +35,25 @@ class Pair:
     def visible_since(self) -> datetime:
         """When both snapshots were in the store."""
         return max(self.price.visible_since, self.rank.visible_since)
+
+
+@dataclass(frozen=True, slots=True)
+class AsOf:
+    """An answer as of `at`, from one pair of snapshots.
+
+    `known_at` is the instant asked for, or else the earliest that gives the same answer: when the last of the snapshots
+    was in the store.
+    """
+
+    at: datetime
+    pair: Pair
+    resolution: Resolution
+    known_at: datetime
+
+    @property
+    def markers(self) -> tuple[Marker | None, ...]:
+        """The snapshots the answer uses."""
+        return (self.pair.price, self.pair.rank)
 
 
 def newest_pair(markers: Iterable[Marker], at: datetime, *, max_skew: timedelta, max_age: timedelta) -> Pair | None:

@@ -53,7 +53,8 @@ async def _pair_in(
     resolution: Resolution = "1m" if last >= store.horizon() else "1h"
     stop = min(last + max_skew, at)
     markers = await store.markers(start - max_skew, stop, resolution=resolution, known_at=known_at)
-    fit = [marker for marker in markers if marker.series != PRICE.name or start <= marker.tick <= last]
+    answering = [marker for marker in markers if not marker.is_withdrawn(known_at)]
+    fit = [marker for marker in answering if marker.series != PRICE.name or start <= marker.tick <= last]
     return newest_pair(fit, stop, max_skew=max_skew, max_age=stop - start + max_skew)
 
 

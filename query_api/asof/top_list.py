@@ -1,4 +1,4 @@
-"""The top list as of an instant: the pair, its first rows, and what extra series tell of them."""
+"""The top list as of an instant: the pair, its first rows, and the columns of extra series."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,50 +12,47 @@ from lib.store import Resolution, Store
 from query_api.asof.filters import NO_FILTERS, Filtered, Filters
 from query_api.asof.find_pair import PairFinder
 from query_api.asof.hourly_rows import HourlyRows, RowSource
-from query_api.asof.pair import Pair, nearest_marker
+from query_api.asof.pair import AsOf, Pair, nearest_marker
 from query_api.asof.rows import RowReader
 
 
 @dataclass(frozen=True, slots=True)
 class Extra:
-    """A series joined as further columns; without a snapshot near the pair its values are null."""
+    """A series joined as further columns; its values are null if it has no snapshot near the pair."""
 
     series: Series
     marker: Marker | None
 
 
 @dataclass(frozen=True, slots=True)
-class TopList:
-    """The answer: when, from what, and the rows (`asof.COLUMNS`, then the extra series' fields).
+class TopList(AsOf):
+    """The list: its rows have the columns of `lib.columns`, then the extra series' fields."""
 
-    `known_at` is the instant asked for, or else the earliest that gives this answer: when the last of its snapshots
-    got into the store.
-    """
-
-    at: datetime
-    pair: Pair
-    resolution: Resolution
     matched: int
     extras: tuple[Extra, ...]
     rows: pl.DataFrame
-    known_at: datetime
     filtered: Filtered | None = None
+
+    @property
+    def markers(self) -> tuple[Marker | None, ...]:
+        """The snapshots the list uses; None for an extra series that has none."""
+        return (self.pair.price, self.pair.rank, *(extra.marker for extra in self.extras))
 
 
 class TopListFinder:
-    """Answers from one store."""
+    """Finds lists in one store."""
 
     def __init__(
         self, store: Store, *, max_skew: timedelta, extras: Sequence[Series] = (), rows: RowSource | None = None
     ) -> None:
         self.pair_finder = PairFinder(store, max_skew=max_skew)
         self._store = store
-        self._listings = RowReader(rows or store)
+        self._row_reader = RowReader(rows or store)
         self._max_skew = max_skew
         self._extras = tuple(extras)
 
     def with_hourly_rows(self, stop: datetime) -> "TopListFinder":
-        """The same lists for who asks for many in a row, up to an instant."""
+        """A finder of the same lists, for a caller that asks for many in a row up to `stop`."""
         rows = HourlyRows(self._store, stop)
         return TopListFinder(self._store, max_skew=self._max_skew, extras=self._extras, rows=rows)
 
@@ -69,20 +66,19 @@ class TopListFinder:
         filters: Filters = NO_FILTERS,
         explain: bool = True,
     ) -> TopList:
-        """The top `limit` as of `at`; NoSnapshot with the reason when there is no pair within `max_age`.
+        """The top `limit` as of `at`; NoSnapshot with the reason if no pair lies within `max_age`.
 
-        With `known_at` from what the store had then: a later delivery or backfill changes nothing.
+        `known_at` ignores snapshots stored after it, so that a later delivery or backfill changes nothing.
         """
         found = await self.pair_finder.find(at, max_age=max_age, known_at=known_at, explain=explain)
         pair, resolution = found.pair, found.resolution
-        listing = await self._listings.first(pair, limit, resolution, filters)
+        first = await self._row_reader.first(pair, limit, resolution, filters)
         extras = tuple(self._extra(series, found.markers, pair) for series in self._extras)
-        rows = listing.rows
+        rows = first.rows
         for extra in extras:
             rows = await self._with(extra, rows, resolution)
-        stood_on = [pair.price, pair.rank, *(extra.marker for extra in extras if extra.marker)]
-        known_at = known_at or max(marker.visible_since for marker in stood_on)
-        return TopList(at, pair, resolution, listing.matched, extras, rows, known_at, listing.filtered)
+        since = max([found.known_since, *(extra.marker.visible_since for extra in extras if extra.marker)])
+        return TopList(at, pair, resolution, known_at or since, first.matched, extras, rows, first.filtered)
 
     def _extra(self, series: Series, markers: Sequence[Marker], pair: Pair) -> Extra:
         own = [marker for marker in markers if marker.series == series.name]

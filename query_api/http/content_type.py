@@ -1,4 +1,4 @@
-"""Which format a caller wants: the `format` parameter, else the `Accept` header, else JSON."""
+"""The format of an answer: by the `format` parameter, else by the `Accept` header, else JSON."""
 
 from typing import Literal
 
@@ -12,25 +12,24 @@ PARAMETERS = 8
 MEDIA_TYPES: dict[Format, str] = {"json": "application/json", "csv": "text/csv; charset=utf-8; header=present"}
 
 
-def choose_format(asked: str | None, accept: str | None) -> Format:
-    """The format to answer in; NotAcceptable when the header allows neither, BadRequest for an unknown name."""
-    if asked is not None:
-        for name in MEDIA_TYPES:
-            if asked.lower() == name:
-                return name
-        raise BadRequest("format", asked, "is no format we have; they are json and csv", EXAMPLES["format"])
-    weights: dict[Format, float] = {
-        name: _weight(kind.split(";")[0], accept or "*/*") for name, kind in MEDIA_TYPES.items()
-    }
-    best = max(weights, key=lambda name: weights[name])  # the first of equals: JSON
+def choose_format(name: str | None, accept: str | None) -> Format:
+    """The format to answer in. NotAcceptable if the header allows neither, BadRequest for an unknown name."""
+    if name is not None:
+        for format in MEDIA_TYPES:
+            if name.lower() == format:
+                return format
+        raise BadRequest("format", name, "is not a format; use json or csv", EXAMPLES["format"])
+    weights = {format: _weight(kind.split(";")[0], accept or "*/*") for format, kind in MEDIA_TYPES.items()}
+    best = max(weights, key=lambda format: weights[format])  # JSON if both are equal
     if weights[best] <= 0:
-        raise NotAcceptable(f"Accept: {(accept or '')[:200]}: we have application/json and text/csv")
+        shown = (accept or "")[:200]
+        raise NotAcceptable(f"Accept: {shown}: this address answers application/json and text/csv")
     return best
 
 
-def prefers_html(asked: str | None, accept: str | None) -> bool:
-    """Whether a caller that names no format would rather have HTML than what we have besides, as browsers do."""
-    if asked is not None or accept is None:
+def prefers_html(name: str | None, accept: str | None) -> bool:
+    """Whether a caller that names no format prefers HTML to JSON and CSV, as browsers do."""
+    if name is not None or accept is None:
         return False
     return _weight("text/html", accept) > max(_weight(kind.split(";")[0], accept) for kind in MEDIA_TYPES.values())
 

@@ -14,8 +14,7 @@ from typing import Any
 import orjson
 
 from lib.clock import isoformat
-from lib.store import Resolution
-from query_api.asof.pair import Pair
+from query_api.asof.pair import AsOf
 from query_api.asof.top_list import Extra, TopList
 
 CSV_DEFAULT = {"rank": "Rank", "symbol": "Symbol", "price_usd": "Price USD"}
@@ -31,8 +30,7 @@ def to_json(top: TopList, limit: int) -> bytes:
     """The list as JSON; times end in `Z`."""
     price, rank = top.pair.price, top.pair.rank
     body: dict[str, Any] = {
-        **pair_info(top.at, top.pair, top.resolution),
-        "known_at": isoformat(top.known_at),
+        **pair_info(top),
         "assets": {"price": price.assets, "rank": rank.assets, "matched": top.matched},
         "unchanged": {"price": price.unchanged, "rank": rank.unchanged},
         "limit": limit,
@@ -57,19 +55,20 @@ def _extra_info(extra: Extra) -> dict[str, Any] | None:
     }
 
 
-def pair_info(at: datetime, pair: Pair, resolution: Resolution) -> dict[str, Any]:
+def pair_info(answer: AsOf) -> dict[str, Any]:
     """What every answer reports about its pair of snapshots."""
-    price, rank = pair.price, pair.rank
+    at, price, rank = answer.at, answer.pair.price, answer.pair.rank
     return {
         "requested_at": isoformat(at),
         "price_time": isoformat(price.tick),
         "rank_time": isoformat(rank.tick),
         "price_age_s": (at - price.tick).total_seconds(),
         "rank_age_s": (at - rank.tick).total_seconds(),
-        "resolution": resolution,
+        "resolution": answer.resolution,
         "sources": {"price": price.source, "rank": rank.source},
         "snapshots": {"price": price.hash or None, "rank": rank.hash or None},
         "backfilled": {"price": price.backfilled, "rank": rank.backfilled},
+        "known_at": isoformat(answer.known_at),
     }
 
 

@@ -1,8 +1,7 @@
-"""What a caller asks: the parameters, as the OpenAPI document shows them, and how each is judged."""
+"""The parameters of requests: how the OpenAPI document shows them, and how each is parsed."""
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from typing import Annotated
@@ -13,7 +12,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from lib.instants import DURATION, FORMS, SHAPE, parse_instant
 from lib.units import format_duration, parse_duration
-from query_api.asof.filters import FLAGS, NO_FILTERS, Filters
+from query_api.asof.filters import FLAGS, Filters
 from query_api.http.content_type import Format
 from query_api.http.problems import EXAMPLES, BadRequest
 
@@ -110,11 +109,11 @@ async def parse_filters(  # async, as all that a route depends on: what is not w
         ),
     ] = None,
 ) -> Filters:
-    """The parameters that narrow a list."""
+    """The parameters that filter a list."""
     kinds, tickers, numbers = _items("exclude", exclude), _items("symbols", symbols), _items("ids", ids)
     for name in kinds:
         if name not in FLAGS:
-            why = f"{name!r} can't be excluded; what can are {', '.join(FLAGS)}"
+            why = f"{name!r} cannot be excluded; these can: {', '.join(FLAGS)}"
             raise BadRequest("exclude", exclude, why, EXAMPLES["exclude"])
     for number in numbers:
         if not re.fullmatch(_ID, number):
@@ -132,45 +131,32 @@ def _items(parameter: str, text: str | None) -> tuple[str, ...]:
 Filtering = Annotated[Filters, Depends(parse_filters)]
 
 
-@dataclass(frozen=True, slots=True)
-class TopParameters:
-    """A top list asked for, every parameter judged. `moving` when the instant moves with the clock."""
-
-    at: datetime
-    depends_on_now: bool
-    limit: int
-    max_age: timedelta
-    format: Format
-    columns: tuple[str, ...] | None
-    known_at: datetime | None = None
-    filters: Filters = NO_FILTERS
-
-
 async def known_parameters(request: Request) -> None:
-    """A parameter that is unknown, or given twice, is an error and not a guess."""
+    """Refuse a parameter that is unknown or given twice."""
     dependant = getattr(request.scope.get("route"), "dependant", None)
-    asked = [dependant, *dependant.dependencies] if dependant else []
-    known = [parameter.alias for each in asked for parameter in each.query_params]
+    declared = [dependant, *dependant.dependencies] if dependant else []
+    known = [parameter.alias for each in declared for parameter in each.query_params]
     seen = set()
     for name, value in request.query_params.multi_items():
         if name not in known:
             takes = f"this address takes {', '.join(known)}" if known else "this address takes none"
-            raise BadRequest(name, value, f"is no parameter here; {takes}", _instead(name, known) or request.url.path)
+            raise BadRequest(
+                name, value, f"is no parameter here; {takes}", _suggestion(name, known) or request.url.path
+            )
         if name in seen:
             raise BadRequest(name, value, "is given twice; once is enough", EXAMPLES.get(name, ""))
         seen.add(name)
 
 
-def _instead(name: str, known: Sequence[str]) -> str:
-    """The parameter most like one that is unknown, with a valid value; empty where there are none."""
-    told = {"columns": CSV_COLUMNS}
-    return next(
-        (told.get(like, f"{like}={EXAMPLES[like]}") for like in get_close_matches(name.lower(), known, 1, cutoff=0)), ""
-    )
+def _suggestion(name: str, known: Sequence[str]) -> str:
+    """The known parameter most like an unknown one, with a valid value; empty if the address has none."""
+    for like in get_close_matches(name.lower(), known, 1, cutoff=0):
+        return CSV_COLUMNS if like == "columns" else f"{like}={EXAMPLES[like]}"
+    return ""
 
 
 def parse_datetime(text: str | None, now: datetime, parameter: str = "datetime") -> datetime:
-    """A parameter that is an instant; now, to the second, without one."""
+    """A parameter that is an instant. Without one it is now, in whole seconds."""
     try:
         return parse_instant("now" if text is None else text, now.replace(microsecond=0))
     except ValueError as exc:
@@ -178,27 +164,27 @@ def parse_datetime(text: str | None, now: datetime, parameter: str = "datetime")
 
 
 def parse_known_at(text: str | None, now: datetime) -> datetime | None:
-    """The `known_at` parameter; without one, whatever is known counts."""
+    """The `known_at` parameter; None without one."""
     return None if text is None else parse_datetime(text, now, "known_at")
 
 
 def depends_on_now(*instants: str | None, known_at: str | None = None) -> bool:
-    """Whether an answer moves with the clock: an instant that is not asked for is now."""
+    """Whether an answer changes as time passes. An instant that is missing is now."""
     return any(text is None or text.startswith("now") for text in (*instants, known_at or "-"))
 
 
 def parse_bound(text: str | None, now: datetime, name: str) -> datetime:
-    """Where a range begins or ends: no instant from which the calendar is too short to look back."""
+    """The begin or end of a range. Refuses instants so early that subtraction would fail."""
     at = parse_datetime(text, now, name)
     if at < EPOCH:
-        raise BadRequest(name, text, f"lies before {EPOCH:%Y-%m-%d}, the first day there is", EXAMPLES[name])
+        raise BadRequest(name, text, f"lies before {EPOCH:%Y-%m-%d}, the first day we accept", EXAMPLES[name])
     return at
 
 
 def parse_range(
     start: str | None, stop: str | None, now: datetime, *, default: timedelta, longest: timedelta
 ) -> tuple[datetime, datetime]:
-    """The `from` and `to` parameters: `to` is now without one, `from` lies `default` before it."""
+    """The `from` and `to` parameters. By default `to` is now, and `from` is `default` before it."""
     last = parse_bound(stop, now, "to")
     first = parse_bound(start, now, "from") if start is not None else max(last - default, EPOCH)
     if first > last:
@@ -210,10 +196,7 @@ def parse_range(
 
 def parse_max_age(text: str) -> timedelta:
     """The `max_age` parameter."""
-    try:
-        age = parse_duration(text)
-    except ValueError as exc:
-        raise BadRequest("max_age", text, str(exc), EXAMPLES["max_age"]) from exc
+    age = parse_span("max_age", text)
     if not timedelta() < age <= LONGEST_AGE:
         raise BadRequest("max_age", text, "must be above 0 and at most 24h", EXAMPLES["max_age"])
     return age
@@ -221,13 +204,18 @@ def parse_max_age(text: str) -> timedelta:
 
 def parse_every(text: str) -> timedelta:
     """The `every` parameter."""
-    try:
-        every = parse_duration(text)
-    except ValueError as exc:
-        raise BadRequest("every", text, str(exc), EXAMPLES["every"]) from exc
+    every = parse_span("every", text)
     if not every:
         raise BadRequest("every", text, "must be above 0", EXAMPLES["every"])
     return every
+
+
+def parse_span(parameter: str, text: str) -> timedelta:
+    """A parameter that is a duration."""
+    try:
+        return parse_duration(text)
+    except ValueError as exc:
+        raise BadRequest(parameter, text, str(exc), EXAMPLES[parameter]) from exc
 
 
 def parse_columns(text: str | None, chosen: Format, known: Sequence[str]) -> tuple[str, ...] | None:

@@ -1,6 +1,6 @@
-"""Errors as RFC 9457 `application/problem+json`: one table from error class to status."""
+"""Errors as RFC 9457 `application/problem+json`, by one table from error class to response."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
@@ -17,7 +17,6 @@ from lib.clock import isoformat
 from lib.errors import Busy, Malformed, Rejected, TopcoinsError, Unavailable
 from query_api.asof.asset import AmbiguousTicker, NoAsset
 from query_api.asof.find_pair import NoSnapshot
-from query_api.asof.pair import Pair
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 10
@@ -26,7 +25,7 @@ log = structlog.get_logger()
 
 
 class BadRequest(TopcoinsError):
-    """A parameter is wrong; names it, its value and a valid example."""
+    """A parameter is wrong. Names it, its value and a valid example."""
 
     def __init__(self, parameter: str, value: object, why: str, example: str) -> None:
         shown = str(value)[:200]
@@ -35,19 +34,9 @@ class BadRequest(TopcoinsError):
 
 
 class NotAcceptable(TopcoinsError):
-    """The caller accepts nothing we can answer with."""
+    """The caller accepts none of our formats."""
 
 
-STATUS: Mapping[type[TopcoinsError], int] = {
-    BadRequest: 422,
-    NoSnapshot: 404,
-    NoAsset: 404,
-    AmbiguousTicker: 409,
-    NotAcceptable: 406,
-    Unavailable: 503,
-    Malformed: 503,
-    Rejected: 503,
-}
 EXAMPLES = {
     "limit": "200",
     "datetime": instants.EXAMPLE,
@@ -60,6 +49,7 @@ EXAMPLES = {
     "format": "csv",
     "max_age": "10m",
     "id": "BTC",
+    "by": "symbol",
     "exclude": "stablecoins,wrapped",
     "max_volume_to_cap": "0.5",
     "symbols": "BTC,ETH",
@@ -82,12 +72,12 @@ TITLES = {
     422: "Bad parameter",
     429: "Too many requests",
     500: "Internal error",
-    503: "The store is away",
+    503: "The store is unavailable",
 }
 
 
 class Problem(BaseModel):
-    """An error, as RFC 9457 has it."""
+    """An error as in RFC 9457; some errors have further fields."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -98,7 +88,7 @@ class Problem(BaseModel):
 
 
 def problem(status: int, detail: str, *, headers: Mapping[str, str] | None = None, **fields: Any) -> Response:
-    """A problem response; extra fields follow the standard four."""
+    """A problem response; `fields` follow the standard four, and may replace the title."""
     body = {"type": "about:blank", "title": TITLES.get(status, "Error"), "status": status, "detail": detail, **fields}
     return Response(
         orjson.dumps(body), status, headers={"cache-control": "no-store", **(headers or {})}, media_type=MEDIA_TYPE
@@ -107,43 +97,57 @@ def problem(status: int, detail: str, *, headers: Mapping[str, str] | None = Non
 
 def install(app: FastAPI) -> None:
     """Answer every error of an app as a problem."""
-    app.add_exception_handler(TopcoinsError, _ours)
+    app.add_exception_handler(TopcoinsError, _known_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _unexpected)
 
 
-async def _ours(request: Request, exc: Exception) -> Response:
-    status = next((code for kind, code in STATUS.items() if isinstance(exc, kind)), 500)
-    if isinstance(exc, BadRequest):
-        return problem(status, str(exc), headers=None, **exc.fields)
-    if isinstance(exc, NoSnapshot):
-        first = isoformat(exc.first) if exc.first else None
-        return problem(status, str(exc), title="No snapshot", nearest_before=_told(exc.before), first=first)
-    if isinstance(exc, AmbiguousTicker):
-        return problem(status, str(exc), candidates=exc.candidates)
-    if status != 503:
-        return problem(status, str(exc))
+def _no_snapshot(exc: NoSnapshot) -> dict[str, Any]:
+    before, first = exc.before, exc.first
+    times = before and {"price_time": isoformat(before.price.tick), "rank_time": isoformat(before.rank.tick)}
+    return {
+        "title": "No snapshot",
+        "nearest_before": times,
+        "first": first and isoformat(first),
+        "known_at": isoformat(exc.known_at),
+    }
+
+
+_STORE_FIELDS = {"detail": "the store cannot answer now; the log of query_api says why"}
+PROBLEMS: Mapping[type[TopcoinsError], tuple[int, Callable[[Any], Mapping[str, Any]]]] = {
+    BadRequest: (422, lambda exc: exc.fields),
+    NoSnapshot: (404, _no_snapshot),
+    NoAsset: (404, lambda exc: {"known_at": isoformat(exc.known_at)}),
+    AmbiguousTicker: (409, lambda exc: {"candidates": exc.candidates}),
+    NotAcceptable: (406, lambda exc: {}),
+    Busy: (503, lambda exc: {"title": "Busy"}),
+    Unavailable: (503, lambda exc: _STORE_FIELDS),
+    Malformed: (503, lambda exc: _STORE_FIELDS),
+    Rejected: (503, lambda exc: _STORE_FIELDS),
+}
+"""The status of each kind of error, and the fields that its problem has or replaces. The first match counts."""
+
+
+async def _known_error(request: Request, exc: Exception) -> Response:
+    status, fields_of = next((entry for kind, entry in PROBLEMS.items() if isinstance(exc, kind)), (500, lambda _: {}))
+    fields = fields_of(exc)
+    if fields is _STORE_FIELDS:  # only the operator's log names what is wrong with the store
+        log.error("store failed", why=str(exc), kind=type(exc).__name__)
+    return problem(status, headers=_retry_after(exc) if status == 503 else None, **{"detail": str(exc), **fields})
+
+
+def _retry_after(exc: Exception) -> dict[str, str]:
     wait = exc.retry_after.total_seconds() if isinstance(exc, Unavailable) and exc.retry_after else RETRY_AFTER_S
-    headers = {"retry-after": str(max(1, round(wait)))}
-    if isinstance(exc, Busy):
-        return problem(status, str(exc), headers=headers, title="Busy")
-    # What exactly is wrong with the store is the operator's affair: the log tells it.
-    log.error("store failed", why=str(exc), kind=type(exc).__name__)
-    detail = "the store can't answer now; the log of query_api tells why"
-    return problem(status, detail, headers=headers)
-
-
-def _told(pair: Pair | None) -> dict[str, str] | None:
-    return {"price_time": isoformat(pair.price.tick), "rank_time": isoformat(pair.rank.tick)} if pair else None
+    return {"retry-after": str(max(1, round(wait)))}
 
 
 async def _invalid(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, RequestValidationError)
     error = exc.errors()[0]
-    name = str(error["loc"][1])  # of a value that may be several things, more follows
+    name = str(error["loc"][1])  # more parts follow where a value may have several types
     value, why = ("", "is required") if error["type"] == "missing" else (error["input"], error["msg"])
-    return await _ours(request, BadRequest(name, value, why, EXAMPLES.get(name, "")))
+    return await _known_error(request, BadRequest(name, value, why, EXAMPLES.get(name, "")))
 
 
 async def _http(request: Request, exc: Exception) -> Response:
@@ -152,4 +156,4 @@ async def _http(request: Request, exc: Exception) -> Response:
 
 
 async def _unexpected(request: Request, exc: Exception) -> Response:
-    return problem(500, "something went wrong here; the log of query_api has the traceback")
+    return problem(500, "something went wrong; the log of query_api has the traceback")

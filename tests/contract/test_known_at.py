@@ -55,7 +55,7 @@ async def test_an_answers_own_known_at_gives_it_again_whatever_came_since(store)
     again = await top(store, first.at, known_at=first.known_at)
     assert (again.pair, again.matched, again.known_at) == (first.pair, first.matched, first.known_at)
     assert_frame_equal(again.rows, first.rows)
-    with pytest.raises(NoSnapshot, match="no pair of snapshots before it was in the store"):
+    with pytest.raises(NoSnapshot, match="nothing was stored by"):
         await top(store, first.at, known_at=first.known_at - timedelta(microseconds=1000))
 
 
@@ -83,5 +83,25 @@ async def test_a_snapshots_hash_is_that_of_the_rows_that_come_back(store):
 
 async def test_an_instant_before_anything_was_known_has_no_answer(store):
     await store_pair(store, NOON, NOON + MINUTE)
-    with pytest.raises(TopcoinsError, match="was in the store at 2026-08-01T12:00:00Z"):
+    with pytest.raises(TopcoinsError, match="nothing was stored by 2026-08-01T12:00:00Z of price and volume_rank"):
         await top(store, NOON, known_at=NOON)
+
+
+async def test_the_ticks_of_an_instant_are_those_visible_and_not_withdrawn_by_then(store, clock):
+    clock.now = NOON + HOUR
+    for minute, stored in ((0, 1), (1, 2), (2, 30)):
+        await store_pair(store, NOON + minute * MINUTE, NOON + stored * MINUTE)
+    await store.withdraw(PRICE.name, NOON, NOON, why="test")
+    clock.move(hours=1)
+    await store.undo_withdrawal(PRICE.name, NOON, NOON)
+    known = {
+        NOON: [],
+        NOON + MINUTE: [0],
+        NOON + 59 * MINUTE: [0, 1, 2],
+        NOON + HOUR: [1, 2],
+        NOON + 2 * HOUR: [0, 1, 2],
+    }
+    for known_at, minutes in known.items():
+        ticks = await store.ticks(PRICE.name, NOON, NOON + HOUR, known_at=known_at)
+        assert ticks == [NOON + minute * MINUTE for minute in minutes]
+    assert len(await store.ticks(PRICE.name, NOON, NOON + HOUR)) == 3

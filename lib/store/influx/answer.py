@@ -5,6 +5,7 @@ Text that cannot be read raises StoreMalformed, or ValueError and its like, whic
 
 import csv as comma
 import io
+import math
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -130,13 +131,26 @@ def stored_ticks(csv: str) -> list[StoredTick]:
     ]
 
 
-def ticks(csv: str) -> dict[datetime, bool]:
-    """The ticks of markers, oldest first, and whether each answers: it is not withdrawn, or restored since."""
+def ticks(csv: str, known_at: datetime | None) -> dict[datetime, bool]:
+    """The ticks of the markers visible at `known_at`, oldest first, and whether each answers: it is not withdrawn."""
+    known = known_at.timestamp() if known_at else math.inf
     points: dict[datetime, dict[str, float]] = {}
     for time, field, value in _lines(csv, "_time", "_field", "_value"):
         points.setdefault(_time(time), {})[field] = float(value)
-    complete = {tick: point for tick, point in sorted(points.items()) if "observed_at" in point}
-    return {tick: not point.get("withdrawn_at") or bool(point.get("restored_at")) for tick, point in complete.items()}
+    visible = {tick: point for tick, point in sorted(points.items()) if _visible_since(point) <= known}
+    return {
+        tick: not _reached(point, "withdrawn_at", known) or _reached(point, "restored_at", known)
+        for tick, point in visible.items()
+    }
+
+
+def _visible_since(point: dict[str, float]) -> float:
+    return point.get("stored_at", point["observed_at"]) if "observed_at" in point else math.nan
+
+
+def _reached(point: dict[str, float], field: str, known: float) -> bool:
+    """Whether a time is not after `known`; 0 stands for none."""
+    return 0 < point.get(field, 0) <= known
 
 
 def numbers(csv: str) -> list[float]:

@@ -72,9 +72,10 @@ def markers(bucket: str, start: datetime, stop: datetime, series: str | None) ->
     return f"{_points(bucket, start, stop, _of_markers(series))} |> {_keep(columns)}"
 
 
-def ticks(bucket: str, series: str, start: datetime, stop: datetime) -> str:
-    """The markers' times and withdrawals. `observed_at` represents the marker: the ids are long."""
-    fields = " or ".join(f'r._field == "{name}"' for name in ("observed_at", "withdrawn_at", "restored_at"))
+def ticks(bucket: str, series: str, start: datetime, stop: datetime, *, stored_at: bool) -> str:
+    """The markers' times, their withdrawals and, if wanted, `stored_at`. `observed_at` represents the marker."""
+    names = ["observed_at", "withdrawn_at", "restored_at", *(["stored_at"] if stored_at else [])]
+    fields = " or ".join(f'r._field == "{name}"' for name in names)
     columns = ["_time", "_field", "_value"]
     points = _points(bucket, start, stop, [*_of_markers(series), f"({fields})"])
     return f'{points} |> group(columns: ["_measurement"]) |> {_keep(columns)}'

@@ -121,12 +121,19 @@ class InfluxStore:
         return await self._reader.query(query, lambda csv: answer.rows(csv, shown)) if query else shown.empty()
 
     async def ticks(
-        self, series: str, start: datetime, stop: datetime, *, resolution: Resolution = "1m"
+        self,
+        series: str,
+        start: datetime,
+        stop: datetime,
+        *,
+        resolution: Resolution = "1m",
+        known_at: datetime | None = None,
     ) -> list[datetime]:
         """See `Store.ticks`."""
         if not flux.spans(start, stop):
             return []
-        answers = await self._reader.query(flux.ticks(self._of(resolution), series, start, stop), answer.ticks)
+        query = flux.ticks(self._of(resolution), series, start, stop, stored_at=known_at is not None)
+        answers = await self._reader.query(query, lambda csv: answer.ticks(csv, known_at))
         ticks = list(answers)
         if resolution == "1h":
             ticks = sorted({slot(tick, HOUR): tick for tick in reversed(ticks)}.values())

@@ -25,7 +25,12 @@ _INDEX = f'CREATE INDEX IF NOT EXISTS "{TABLE}_tick" ON "{TABLE}" (tick, series)
 _INSERT = f'INSERT INTO "{TABLE}" ({_COLUMNS}) VALUES ({", ".join("?" * len(_NAMES))})'
 _WITHDRAWAL = ("withdrawn_at", "restored_at", "withdrawn_why")
 _UPDATE = f'UPDATE "{TABLE}" SET {", ".join(f"{name} = ?" for name in _WITHDRAWAL)} WHERE series = ? AND tick = ?'
+_FOREVER = 253_402_300_799
+"""The last second of the year 9999."""
 _ANSWERS = "withdrawn_at IS NULL OR restored_at IS NOT NULL"
+_TICKS = f"""SELECT tick, withdrawn_at IS NULL OR withdrawn_at > :known OR restored_at <= :known FROM "{TABLE}"
+  WHERE series = :series AND tick BETWEEN :start AND :stop AND ifnull(stored_at, observed_at + duration) <= :known
+  ORDER BY tick"""
 
 
 class Markers:
@@ -58,10 +63,11 @@ class Markers:
         """The oldest marker."""
         return next(iter(self._select("series = ? ORDER BY tick LIMIT 1", series)), None)
 
-    def ticks(self, series: str, start: datetime, stop: datetime) -> dict[int, bool]:
-        """The ticks with start <= tick <= stop, oldest first, and whether each answers."""
-        select = f'SELECT tick, {_ANSWERS} FROM "{TABLE}" WHERE series = ? AND tick BETWEEN ? AND ? ORDER BY tick'
-        return dict(self._database.execute(select, (series, start.timestamp(), stop.timestamp())))
+    def ticks(self, series: str, start: datetime, stop: datetime, known_at: datetime | None) -> dict[int, bool]:
+        """The ticks visible at `known_at` with start <= tick <= stop, oldest first, and whether each answers."""
+        known = known_at.timestamp() if known_at else _FOREVER
+        span = {"series": series, "start": start.timestamp(), "stop": stop.timestamp()}
+        return dict(self._database.execute(_TICKS, {"known": known, **span}))
 
     def stored_ticks(self, series: str, start: datetime, stop: datetime) -> list[StoredTick]:
         """The ticks with start <= tick <= stop, oldest first."""

@@ -104,10 +104,16 @@ class SqliteStore:
         return await self._do(lambda file: file.rows.at(selected, as_second(tick), tiers, ids))
 
     async def ticks(
-        self, series: str, start: datetime, stop: datetime, *, resolution: Resolution = "1m"
+        self,
+        series: str,
+        start: datetime,
+        stop: datetime,
+        *,
+        resolution: Resolution = "1m",
+        known_at: datetime | None = None,
     ) -> list[datetime]:
         """See `Store.ticks`."""
-        answers = await self._do(lambda file: file.markers.ticks(series, start, stop))
+        answers = await self._do(lambda file: file.markers.ticks(series, start, stop, known_at))
         ticks = list(answers)
         if resolution == "1h":
             ticks = sorted({tick // HOUR: tick for tick in reversed(ticks)}.values())

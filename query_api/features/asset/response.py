@@ -1,17 +1,28 @@
 """The models of a single asset's answer."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import create_model
+from pydantic import BaseModel, Field, create_model
 
 from lib.columns import COLUMNS
 from query_api.http.responses import AMBIGUOUS_TICKER, CACHEABLE_RESPONSES, NO_ASSET, PairInfo, Responses, model_of
+
+_NAMESAKES = "Other assets whose ticker is the digits asked for, which are read as an id; `by=symbol` asks for a ticker"
+
+
+class Namesake(BaseModel):
+    """Another asset."""
+
+    cmc_id: int
+    symbol: str
+    name: str | None
 
 
 class _AssetInfo(PairInfo):
     market_cap_usd: float | None
     stablecoin: bool | None
     wrapped: bool | None
+    also_ticker_of: Annotated[list[Namesake], Field(description=_NAMESAKES)]
 
 
 AssetResponse: Any = create_model(

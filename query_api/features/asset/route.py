@@ -1,16 +1,16 @@
 """`/v1/assets/{id}`: one asset as of an instant."""
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Annotated
 
 import orjson
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Query, Request
+from pydantic.json_schema import SkipJsonSchema
 from starlette.responses import JSONResponse, Response
 
-from lib.clock import isoformat
-from query_api.asof.asset import AssetFinder, AssetFound
+from query_api.asof.asset import AssetFinder, By
 from query_api.features.asset.response import ASSET_RESPONSES
-from query_api.http.caching import cache_control, conditional_response, is_final, strong_etag
+from query_api.http.caching import cache_control_of, conditional_response, strong_etag
+from query_api.http.content_type import MEDIA_TYPES
 from query_api.http.formats import pair_info
 from query_api.http.parameters import (
     AssetName,
@@ -22,8 +22,19 @@ from query_api.http.parameters import (
     parse_known_at,
     parse_max_age,
 )
+from query_api.http.problems import EXAMPLES, BadRequest
 from query_api.http.routing import get_and_head
 from query_api.services import Services
+
+ByName = Annotated[
+    str | SkipJsonSchema[None],
+    Query(
+        description="`symbol`: the name is a ticker, also where it is digits",
+        examples=[EXAMPLES["by"]],
+        max_length=16,
+        json_schema_extra={"pattern": "^[sS][yY][mM][bB][oO][lL]$"},
+    ),
+]
 
 
 def install(app: FastAPI, services: Services) -> None:
@@ -31,24 +42,36 @@ def install(app: FastAPI, services: Services) -> None:
     assets = AssetFinder(services.store, services.lists.pair_finder)
 
     async def asset(
-        request: Request, id: AssetName, datetime: Instant = None, max_age: MaxAge = None, known_at: KnownAt = None
+        request: Request,
+        id: AssetName,
+        datetime: Instant = None,
+        max_age: MaxAge = None,
+        known_at: KnownAt = None,
+        by: ByName = None,
     ) -> Response:
         """The asset as the list of `datetime` has it, with its market cap and kind. A shared ticker is refused."""
         now = services.clock()
         age = services.max_age if max_age is None else parse_max_age(max_age)
         known = parse_known_at(known_at, now)
-        found = await assets.find(id, parse_datetime(datetime, now), max_age=age, known_at=known)
-        body = orjson.dumps(_told(found))
-        stays = not depends_on_now(datetime, known_at=known_at) and is_final(
-            found.at, found.found.pair, found.found.resolution, max_age=age, now=now
+        found = await assets.find(id, parse_datetime(datetime, now), max_age=age, known_at=known, by=_parse_by(by))
+        body = orjson.dumps({**pair_info(found), **found.row, "also_ticker_of": found.also_ticker_of})
+        kept = cache_control_of(
+            [found],
+            depends_on_now=depends_on_now(datetime, known_at=known_at),
+            known_at=known,
+            max_age=age,
+            now=now,
+            sent=services.clock(),
         )
-        headers = {"etag": strong_etag(body), "cache-control": cache_control(stays)}
-        return conditional_response(request, body, headers, "application/json")
+        return conditional_response(
+            request, body, {"etag": strong_etag(body), "cache-control": kept}, MEDIA_TYPES["json"]
+        )
 
     shown = {"summary": "One asset", "responses": ASSET_RESPONSES, "response_class": JSONResponse}
     get_and_head(app, "/v1/assets/{id}", asset, operation_id="asset", **shown)
 
 
-def _told(asset: AssetFound) -> Mapping[str, Any]:
-    stood = pair_info(asset.at, asset.found.pair, asset.found.resolution)
-    return {**stood, "known_at": isoformat(asset.known_at), **asset.row}
+def _parse_by(text: str | None) -> By | None:
+    if text is None or text.lower() == "symbol":
+        return None if text is None else "symbol"
+    raise BadRequest("by", text, "is no way to name an asset; leave it out, or ask by symbol", EXAMPLES["by"])

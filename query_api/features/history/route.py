@@ -82,7 +82,7 @@ def install(app: FastAPI, services: Services) -> None:
         distance, how = _parse_every(every), _parse_fill(fill)
         first, last = parse_range(start, stop, now, default=DAY, longest=EVER)
         steps = Steps(first_step(first, start, distance), last, distance, limit)
-        cmc_id = await assets.identified(id, last, max_age=services.max_age)
+        cmc_id = await assets.resolve_id(id, last, max_age=services.max_age)
         async with _lane(services, request, steps):
             found = await histories.of(cmc_id, steps.all, distance, how)
         following = _next(

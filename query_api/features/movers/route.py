@@ -10,21 +10,13 @@ import polars as pl
 from fastapi import FastAPI, Query, Request
 from starlette.responses import JSONResponse, Response
 
-from lib.clock import isoformat
 from query_api.asof.top_list import TopList
 from query_api.features.movers.response import MOVERS_RESPONSES
 from query_api.features.movers.work import COLUMNS, MOVES, movers
-from query_api.http.caching import (
-    cache_control,
-    conditional_response,
-    filter_headers,
-    header_list,
-    is_final,
-    strong_etag,
-    time_headers,
-)
+from query_api.http.caching import cache_control_of, conditional_response, header_list, strong_etag
 from query_api.http.content_type import MEDIA_TYPES, choose_format
 from query_api.http.formats import pair_info, table_csv
+from query_api.http.headers import filter_headers, time_headers
 from query_api.http.parameters import (
     Filtering,
     FormatName,
@@ -68,10 +60,15 @@ def install(app: FastAPI, services: Services) -> None:
         )
         rows = await asyncio.to_thread(movers, lists[0].rows, lists[1].rows)
         body = _json(lists, top, rows) if chosen == "json" else table_csv(COLUMNS, rows.iter_rows())
-        stays = not depends_on_now(start, stop, known_at=known_at) and all(
-            is_final(one.at, one.pair, one.resolution, max_age=age, now=now) for one in lists
+        kept = cache_control_of(
+            lists,
+            depends_on_now=depends_on_now(start, stop, known_at=known_at),
+            known_at=known,
+            max_age=age,
+            now=now,
+            sent=services.clock(),
         )
-        headers = {"etag": strong_etag(body), "cache-control": cache_control(stays), "vary": "Accept"}
+        headers = {"etag": strong_etag(body), "cache-control": kept, "vary": "Accept"}
         if chosen != "json":  # JSON says the same in its body
             for side, one in zip(("from", "to"), lists, strict=True):
                 headers |= time_headers(one, f"x-{side}")
@@ -89,7 +86,7 @@ def _json(lists: Sequence[TopList], top: int, rows: pl.DataFrame) -> bytes:
 
 
 def _told(one: TopList) -> dict[str, Any]:
-    told = {**pair_info(one.at, one.pair, one.resolution), "known_at": isoformat(one.known_at), "matched": one.matched}
+    told = pair_info(one) | {"matched": one.matched}
     if one.filtered:
         told |= {"filtered": dict(one.filtered.counts), "missing": one.filtered.missing}
     return told

@@ -5,8 +5,8 @@ from pydantic.json_schema import SkipJsonSchema
 from starlette.responses import JSONResponse, Response
 
 from lib import columns as declared
-from query_api.features.top.response import ROOT_RESPONSES
-from query_api.http.caching import header_list, reply
+from query_api.features.top.response import ROOT_RESPONSES, TopParameters, top_response
+from query_api.http.caching import header_list
 from query_api.http.content_type import choose_format, prefers_html
 from query_api.http.parameters import (
     Filtering,
@@ -15,7 +15,6 @@ from query_api.http.parameters import (
     KnownAt,
     Limit,
     MaxAge,
-    TopParameters,
     depends_on_now,
     parse_columns,
     parse_datetime,
@@ -57,7 +56,7 @@ def install(app: FastAPI, services: Services, page: Page) -> None:
             return document(request, page)
         now = services.clock()
         chosen = choose_format(format, accept)
-        question = TopParameters(
+        parameters = TopParameters(
             at=parse_datetime(datetime, now),
             depends_on_now=depends_on_now(datetime, known_at=known_at),
             limit=limit,
@@ -67,15 +66,15 @@ def install(app: FastAPI, services: Services, page: Page) -> None:
             known_at=parse_known_at(known_at, now),
             filters=filters,
         )
-        found = await services.top(
-            question.at,
+        answer = await services.top(
+            parameters.at,
             limit=limit,
-            max_age=question.max_age,
-            known_at=question.known_at,
+            max_age=parameters.max_age,
+            known_at=parameters.known_at,
             filters=filters,
         )
         keep_this_second(request.scope, now)
-        return await reply(request, question, found, now)
+        return await top_response(request, parameters, answer, now=now, sent=services.clock())
 
     for path, name, responses in (("/", "top", ROOT_RESPONSES), ("/v1/top", "top_v1", TOP_RESPONSES)):
         shown = {"summary": "The top list", "responses": responses, "response_class": JSONResponse}

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from lib.errors import StoreMalformed
 from lib.schema import LARGEST_ID, PRICE, TIER_PLACES, VOLUME_RANK
+from lib.snapshot import Snapshot
 from lib.store import Store
 from lib.store.sqlite import SqliteStore
 from query_api.asof.find_pair import NoSnapshot
@@ -26,6 +27,7 @@ from tests.unit.query_api.market import (
     MINUTE,
     NEWEST,
     SECOND,
+    CountingStore,
     Prices,
     Ranks,
     fill,
@@ -397,7 +399,7 @@ async def test_ticks_that_never_meet_are_the_reason_told() -> None:
     store = MemoryStore(FakeClock(T))
     await fill(store, [Prices(T - 5 * MINUTE, [(1, "BTC", "Bitcoin", 1.0, 1.0)]), Ranks(T - 2 * MINUTE, [(1, 1.0)])])
     refused = await reason(store, T)
-    assert "further apart than the skew" in str(refused)
+    assert "no price tick has a rank tick within the skew" in str(refused)
     assert refused.before is None
 
 
@@ -425,3 +427,44 @@ async def test_rows_a_marker_names_that_are_not_there_are_an_error_and_not_a_sho
             await asked(store, T)
         with pytest.raises(StoreMalformed, match="rows their markers name"):
             await asked(store, T, limit=121)
+
+
+@pytest.mark.parametrize("unpaired", [12, 3000])
+async def test_the_nearest_pair_before_is_found_behind_any_number_of_ticks_without_a_counterpart(unpaired: int) -> None:
+    clock = FakeClock(T)
+    store = CountingStore(clock)
+    start = T - unpaired * 5 * MINUTE - HOUR
+    for tick in (start, *(start + n * 5 * MINUTE for n in range(1, unpaired + 1))):
+        for series, at in ((PRICE, tick), (VOLUME_RANK, tick if tick == start else tick + 90 * SECOND)):
+            store.snapshots[series.name, at] = Snapshot(series, marker(series, at), series.empty())
+    refused = await reason(store, T)
+    assert refused.before
+    assert (refused.before.price.tick, refused.before.rank.tick, refused.first) == (start, start, start)
+    assert store.asked < 60
+
+
+async def test_a_withdrawn_tick_does_not_answer_from_then_on_and_answers_as_known_before(tmp_path: Path) -> None:
+    clock = FakeClock(T)
+    for store in (MemoryStore(clock), SqliteStore(tmp_path / "withdrawn.db", clock=clock, durable=False)):
+        clock.now = T
+        await fill(store, [*both(T - 2 * MINUTE), *both(T - MINUTE)])
+        finder = TopListFinder(store, max_skew=MINUTE)
+        first = await finder.find(T, limit=1, max_age=MAX_AGE)
+        clock.move(minutes=5)
+        assert await store.withdraw(PRICE.name, T - MINUTE, T, why="multiplied") == [T - MINUTE]
+        after = await finder.find(T, limit=1, max_age=MAX_AGE)
+        assert after.pair.price.tick == T - 2 * MINUTE
+        assert after.known_at == clock()
+        before = await finder.find(T, limit=1, max_age=MAX_AGE, known_at=first.known_at)
+        assert (before.pair.price.tick, before.known_at) == (T - MINUTE, first.known_at)
+        assert await finder.find(T, limit=1, max_age=MAX_AGE, known_at=after.known_at)
+        clock.move(minutes=5)
+        await store.undo_withdrawal(PRICE.name, T - MINUTE, T)
+        restored = await finder.find(T, limit=1, max_age=MAX_AGE)
+        assert (restored.pair.price.tick, restored.known_at) == (T - MINUTE, clock())
+        again = await finder.find(T, limit=1, max_age=MAX_AGE, known_at=after.known_at)
+        assert again.pair.price.tick == T - 2 * MINUTE
+        await store.withdraw(VOLUME_RANK.name, T - HOUR, T, why="all of it")
+        refused = await reason(store, T)
+        assert "nothing is stored yet of volume_rank" in str(refused)
+        await store.close()

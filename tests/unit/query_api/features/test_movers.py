@@ -137,6 +137,29 @@ async def test_a_ticker_of_one_asset_names_it_in_any_case(client, named, id_) ->
     assert (await client.get(f"/v1/assets/{named}")).json()["cmc_id"] == id_
 
 
+async def test_digits_are_an_id_and_the_assets_with_that_ticker_are_named() -> None:
+    tickers = {42: "AB", 7: "42", 8: "888", 9: "00", 10: "3", 11: "3"}
+    clock = FakeClock(NOW)
+    store = MemoryStore(clock)
+    await fill(
+        store,
+        [Prices(NEWEST, [(id_, ticker, f"N{id_}", 1.0, 1.0) for id_, ticker in tickers.items()]),
+         Ranks(NEWEST, [(id_, 1.0) for id_ in [*tickers, 5]])],
+    )  # fmt: skip
+    async with calling(store, clock) as client:
+        got = {name: (await client.get(f"/v1/assets/{name}")).json() for name in ("42", "888", "00", "ab", "3", "5")}
+        by = {name: (await client.get(f"/v1/assets/{name}?by=symbol")).json() for name in ("42", "AB", "7")}
+        wrong = await client.get("/v1/assets/42?by=id")
+    assert {name: got[name]["cmc_id"] for name in ("42", "888", "00", "ab")} == {"42": 42, "888": 8, "00": 9, "ab": 42}
+    assert got["42"]["also_ticker_of"] == [{"cmc_id": 7, "symbol": "42", "name": "N7"}]
+    assert got["888"]["also_ticker_of"] == got["ab"]["also_ticker_of"] == []
+    assert [row["cmc_id"] for row in got["3"]["candidates"]] == [10, 11]
+    assert "cmc_id 5 in the price snapshot" in got["5"]["detail"]
+    assert (by["42"]["cmc_id"], by["AB"]["cmc_id"]) == (7, 42)
+    assert "no asset has the ticker 7" in by["7"]["detail"]
+    assert (wrong.status_code, wrong.json()["example"]) == (422, "symbol")
+
+
 async def test_a_shared_ticker_is_refused_with_its_candidates(client) -> None:
     answer = await client.get("/v1/assets/Twin")
     assert (answer.status_code, answer.headers["content-type"]) == (409, "application/problem+json")
@@ -150,7 +173,7 @@ async def test_a_shared_ticker_is_refused_with_its_candidates(client) -> None:
 @pytest.mark.parametrize(
     ("path", "why"),
     [
-        ("42", "no asset has the cmc_id 42 in the price snapshot of 2026-11-17T14:37:00Z"),
+        ("43", "no asset has the cmc_id or ticker 43 in the snapshots of 2026-11-17T14:37:00Z"),
         ("NOPE", "no asset has the ticker NOPE"),
         ("9?datetime=2026-11-17T14:36:00Z", "no asset has the cmc_id 9 in the volume_rank snapshot"),
         ("8?datetime=2026-11-17T14:36:00Z", "no asset has the cmc_id 8 in the price snapshot"),

@@ -45,7 +45,7 @@ ROWS = st.lists(
 
 def top(rows: Sequence[tuple[Any, ...]] = (BTC,), *, extras: tuple[Extra, ...] = (), **more: Any) -> TopList:
     frame = pl.DataFrame(rows, schema=SCHEMA, orient="row").with_columns(**more)
-    return TopList(NEWEST + 30 * SECOND, PAIR, "1m", 1, extras, frame, NEWEST + SECOND)
+    return TopList(NEWEST + 30 * SECOND, PAIR, "1m", NEWEST + SECOND, 1, extras, frame)
 
 
 def read(body: bytes) -> list[list[str]]:

@@ -23,6 +23,7 @@ from lib.errors import StoreMalformed, StoreRejected, StoreUnavailable
 from lib.ingest.missed import Cause, MissedTick, MissedTicks
 from lib.ingest.spool import Spool
 from lib.schema import PRICE
+from lib.snapshot import Snapshot
 from query_api.http.content_type import choose_format
 from query_api.http.problems import EXAMPLES, NotAcceptable
 from tests.fakes import FakeClock
@@ -42,6 +43,7 @@ from tests.unit.query_api.market import (
     fill,
     history,
     market_caps,
+    snapshot,
     stocked,
 )
 
@@ -106,6 +108,10 @@ def backfilled(store: CountingStore, tick: datetime, side: str) -> None:
     key = ({"price": "price", "rank": "volume_rank"}[side], tick)
     held = store.snapshots[key]
     store.snapshots[key] = replace(held, marker=replace(held.marker, backfilled=True))
+
+
+def with_stored_at(each: Snapshot, at: datetime) -> Snapshot:
+    return replace(each, marker=replace(each.marker, stored_at=at))
 
 
 def table(answer: httpx.Response) -> list[list[str]]:
@@ -210,7 +216,7 @@ async def test_the_fields_of_an_extra_series_are_in_the_list_and_can_be_columns(
     told = {"time": isoformat(NEWEST), "source": "coingecko", "assets": 2}
     assert listed["extras"]["market_cap"].items() >= told.items()
     assert [row["market_cap_usd"] for row in listed["data"]] == [1.2e11, 1.8e12, None]
-    assert table(columns) == [["Symbol", "supply"], ["USDT", ""], ["BTC", "19000000.0"], ["ETH", ""]]
+    assert table(columns) == [["symbol", "supply"], ["USDT", ""], ["BTC", "19000000.0"], ["ETH", ""]]
     assert status["series"]["market_cap"]["assets"] == 2
     assert earlier["extras"] == {"market_cap": None}
     assert earlier["data"][0]["market_cap_usd"] is None
@@ -266,7 +272,7 @@ async def test_a_bad_value_is_answered_with_its_name_its_value_and_a_valid_examp
     assert len(told["detail"]) < 600
 
 
-ELSEWHERE = {"last_event_id", "span", "points", "ranks", "every", "fill", "top", "id"}
+ELSEWHERE = {"last_event_id", "span", "points", "ranks", "every", "fill", "top", "id", "by"}
 """Parameters of other addresses, whose own tests ask with theirs."""
 
 
@@ -323,7 +329,7 @@ async def test_a_max_age_reaches_over_a_gap(client) -> None:
         ("2026-11-17T13:59:59Z", None, "before the first snapshot"),
         ("0001-01-01", None, "before the first snapshot"),
         ("1000000000", None, "before the first snapshot"),
-        ("2026-11-17T14:25:00Z", BEFORE_GAP, "lies 15m back, further than the 10m asked for: a gap"),
+        ("2026-11-17T14:25:00Z", BEFORE_GAP, "is 15m old, older than the 10m asked for; the time between is a gap"),
         ("now-7m30.5s", BEFORE_GAP, "a gap"),
     ],
 )
@@ -338,7 +344,7 @@ async def test_an_instant_without_a_snapshot_tells_why_and_what_there_is(client,
 async def test_now_long_after_the_last_snapshot_is_too_old(client, clock) -> None:
     clock.move(hours=3)
     told = problem(await client.get("/"), 404)
-    assert "lies 3h30s back, further than the 10m asked for" in told["detail"]
+    assert "is 3h30s old, older than the 10m asked for" in told["detail"]
     assert told["nearest_before"]["price_time"] == isoformat(NEWEST)
 
 
@@ -467,8 +473,8 @@ async def test_now_has_a_weak_etag_that_changes_with_the_tick_and_is_kept_until_
     same = await client.get("/?datetime=now")
     assert first.headers["etag"] == same.headers["etag"]
     assert re.fullmatch(r'W/"[0-9a-f]{32}"', first.headers["etag"])
-    assert first.headers["cache-control"] == "public, max-age=30"
-    assert same.headers["cache-control"] == "public, max-age=25"
+    assert first.headers["cache-control"] == "public, max-age=29"  # from the end of 14:37:30
+    assert same.headers["cache-control"] == "public, max-age=24"
     clock.move(seconds=25)
     tick = NEWEST + MINUTE
     await fill(store, [Prices(tick, [(1, "BTC", "Bitcoin", 5.0, 1.0)]), Ranks(tick, [(1, 1.0)])])
@@ -483,7 +489,90 @@ async def test_what_may_still_change_is_not_kept_for_long(client, clock) -> None
 
 async def test_an_overdue_tick_may_be_asked_for_each_second(client, clock) -> None:
     clock.move(minutes=2)
-    assert (await client.get("/")).headers["cache-control"] == "public, max-age=1"
+    assert (await client.get("/")).headers["cache-control"] == "public, max-age=0"
+
+
+@pytest.mark.parametrize("path", ["/", "/v1/assets/1", f"/v1/movers?from={PAST}&max_age=1h"])
+async def test_now_is_never_kept_past_the_next_tick(path) -> None:
+    interval, clock = timedelta(seconds=2), FakeClock(NEWEST)
+    store = CountingStore(clock)
+    for told in (Prices(NEWEST, [(1, "BTC", "Bitcoin", 5.0, 1.0)]), Ranks(NEWEST, [(1, 1.0)])):
+        await store.write(snapshot(told, interval=interval))
+    for each in history()[8:10]:
+        await store.write(each)
+    async with calling(store, clock) as client:
+        for n in range(20):
+            clock.now = NEWEST + n * timedelta(milliseconds=100)
+            cached_until = clock.now.replace(microsecond=0) + timedelta(seconds=1)
+            kept = (await client.get(path)).headers["cache-control"].removeprefix("public, max-age=")
+            assert cached_until + timedelta(seconds=int(kept)) <= NEWEST + interval
+
+
+async def test_a_slow_answer_about_now_is_kept_for_less(store, clock) -> None:
+    class Slow(CountingStore):
+        async def ready(self) -> None:
+            clock.move(seconds=1)
+
+    slow = Slow(clock)
+    slow.snapshots = store.snapshots
+    async with calling(slow, clock) as client:
+        kept = (await client.get("/")).headers["cache-control"]
+    assert clock.now + timedelta(seconds=int(kept.removeprefix("public, max-age="))) <= NEWEST + MINUTE
+
+
+async def test_a_past_whose_extra_series_is_late_is_not_kept_for_long(store, clock) -> None:
+    async with calling(store, clock, extras=[MARKET_CAP]) as client:
+        kept = []
+        for tick in (None, PAST_TICK - MINUTE, PAST_TICK):
+            if tick:
+                await store.write(with_stored_at(market_caps(tick, [(1, 1.8e12, 19e6)]), tick))
+            clock.move(seconds=1)
+            kept.append((await client.get(f"/?datetime={PAST}")).headers["cache-control"])
+    assert kept == ["public, max-age=30", "public, max-age=30", "public, max-age=86400"]
+
+
+async def test_a_past_whose_rank_is_late_is_not_kept_for_long(client, store, clock) -> None:
+    del store.snapshots["volume_rank", PAST_TICK]
+    answer = await client.get(f"/?datetime={PAST}")
+    assert answer.json()["rank_time"] == isoformat(PAST_TICK - MINUTE)
+    assert answer.headers["cache-control"] == "public, max-age=30"
+
+
+async def test_an_answer_from_a_snapshot_that_just_came_is_not_final(client, store, clock) -> None:
+    """A write takes up to 30 s, so another snapshot of the same instant may still become readable."""
+    key = ("price", PAST_TICK)
+    store.snapshots[key] = with_stored_at(store.snapshots[key], NOW - timedelta(seconds=30))
+    kept = []
+    for _ in range(2):
+        kept.append((await client.get(f"/?datetime={PAST}")).headers["cache-control"])
+        clock.move(seconds=1)
+    assert kept == ["public, max-age=30", "public, max-age=86400"]
+
+
+async def test_the_etag_of_now_is_that_of_what_was_known(client) -> None:
+    """Lists of the same snapshots differ in the `known_at` they report."""
+    tags = [(await client.get(f"/?known_at=now-{age}s")).headers["etag"] for age in (1, 2)]
+    assert len({*tags}) == 2
+
+
+async def test_a_404_with_known_at_stays_the_same_after_a_backfill(client, store, clock) -> None:
+    asked = "/?datetime=2026-11-17T14:25:00Z&max_age=1m"
+    first = await client.get(f"{asked}&known_at={isoformat(NOW.replace(microsecond=0))}")
+    own = (await client.get(asked)).json()["known_at"]
+    told = problem(first, 404)
+    assert told["nearest_before"]["price_time"] == isoformat(BEFORE_GAP)
+    assert told["known_at"] == isoformat(NOW.replace(microsecond=0))
+    again = await client.get(f"{asked}&known_at={own}")
+    assert again.json() == (await client.get(asked)).json()
+    clock.move(minutes=4)
+    for each in history()[:2]:
+        for tick in (BEFORE_GAP + 2 * MINUTE, FIRST - 60 * MINUTE):
+            await store.write(replace(each, marker=replace(each.marker, tick=tick, backfilled=True, stored_at=None)))
+    assert (await client.get(f"{asked}&known_at={told['known_at']}")).content == first.content
+    assert (await client.get(f"{asked}&known_at={own}")).content == again.content
+    now = (await client.get(asked)).json()
+    assert now["nearest_before"]["price_time"] == isoformat(BEFORE_GAP + 2 * MINUTE)
+    assert now["first"] == isoformat(FIRST - 60 * MINUTE)
 
 
 @pytest.mark.parametrize("query", ["/", f"/?datetime={PAST}", "/?format=csv"])
@@ -620,7 +709,7 @@ async def test_a_store_in_trouble_is_a_503_that_says_when_to_ask_again_and_nothi
         answer = await client.get(path)
         told = problem(answer, 503)
         assert answer.headers["retry-after"] == wait
-        assert told["detail"] == "the store can't answer now; the log of query_api tells why"
+        assert told["detail"] == "the store cannot answer now; the log of query_api says why"
         assert CANARY not in answer.text + repr(answer.headers)
 
 
@@ -639,7 +728,7 @@ async def test_a_bug_is_a_problem_without_its_inside(clock) -> None:
         for path in ("/", "/v1/status", "/readyz", "/metrics"):
             answer = await client.get(path)
             told = problem(answer, 500)
-            assert told["detail"] == "something went wrong here; the log of query_api has the traceback"
+            assert told["detail"] == "something went wrong; the log of query_api has the traceback"
             assert CANARY not in answer.text + repr(answer.headers)
         assert (await client.get("/healthz")).status_code == 200
 
@@ -894,7 +983,7 @@ async def test_an_answers_known_at_gives_it_again_after_a_backfill(client, store
     assert again.content == first.content
     gone = await client.get(f"/?datetime={in_the_gap}&max_age=1h&known_at=2026-11-17T13:00:00Z")
     assert gone.status_code == 404
-    assert "got into the store at" in gone.json()["detail"]
+    assert "nothing was stored by 2026-11-17T13:00:00Z" in gone.json()["detail"]
 
 
 @pytest.mark.parametrize("path", ["/v1/assets/1?datetime={at}", f"/v1/movers?from={isoformat(FIRST)}&to={{at}}"])

@@ -14,15 +14,8 @@ from lib.clock import Clock, isoformat
 from lib.instants import CLOCK_DIFFERENCE
 from lib.snapshot import Marker
 from lib.units import format_duration
-from query_api.features.stream.work import (
-    POSITION,
-    REPLAY,
-    Listener,
-    Position,
-    SnapshotStream,
-    TooManyListeners,
-    parse_position,
-)
+from query_api.features.stream.listener import POSITION, Listener, Position, parse_position
+from query_api.features.stream.work import REPLAY, SnapshotStream, TooManyListeners
 from query_api.http.problems import EXAMPLES, BadRequest, problem
 from query_api.http.responses import STORE_RESPONSES
 from query_api.services import Services
@@ -49,12 +42,15 @@ _SHOWN: dict[int | str, dict[str, Any]] = {
         "content": {"text/event-stream": {"example": _EXAMPLE}},
     },
     **STORE_RESPONSES,
-    503: {**STORE_RESPONSES[503], "description": "Too many listen, or the store is away; Retry-After tells when"},
+    503: {
+        **STORE_RESPONSES[503],
+        "description": "Too many listen, or the store is away; Retry-After says when to try again",
+    },
 }
 
 
 class NewSnapshot(BaseModel):
-    """A snapshot that has come: the data of a `snapshot` event."""
+    """A new snapshot: the data of a `snapshot` event."""
 
     series: str
     tick: datetime
@@ -69,7 +65,7 @@ class NewSnapshot(BaseModel):
 
 
 class Missed(BaseModel):
-    """What an id was too old for: the data of a `missed` event."""
+    """The span that is not replayed because an id is too old: the data of a `missed` event."""
 
     after: datetime
     to: datetime
@@ -83,7 +79,7 @@ def install(app: FastAPI, services: Services, snapshot_stream: SnapshotStream) -
         last_event_id: Annotated[
             str | SkipJsonSchema[None],
             Query(
-                description="Go on after this event, as the header Last-Event-ID does, which wins",
+                description="Go on after this event; the header Last-Event-ID does the same and wins",
                 examples=[EXAMPLES[LAST_EVENT_ID]],
                 max_length=1024,
                 json_schema_extra={"pattern": f"^{POSITION}$"},
@@ -91,14 +87,14 @@ def install(app: FastAPI, services: Services, snapshot_stream: SnapshotStream) -
         ] = None,
         header: Annotated[str | None, Header(alias="last-event-id", include_in_schema=False)] = None,
     ) -> AsyncIterator[Listener]:
-        async with snapshot_stream.listening(asked_position(header or last_event_id, services.clock)) as listener:
+        async with snapshot_stream.listening(parse_event_id(header or last_event_id, services.clock)) as listener:
             yield listener
 
     async def stream(listener: Annotated[Listener, Depends(listening)]) -> AsyncIterator[ServerSentEvent]:
         """An event for each new snapshot. The id of an event resumes after it without a gap, up to 6 h later.
 
-        Those of a series come in the order of their ticks: a snapshot that is stored after a newer one of its series,
-        because it was late or backfilled, is not announced.
+        The snapshots of a series come in the order of their ticks. A late or backfilled snapshot, which is stored
+        after a newer one of its series, is not sent.
         """
         yield ServerSentEvent(comment="price and rank snapshots as they are stored", id=listener.id, retry=RETRY_MS)
         if listener.missed:
@@ -106,14 +102,14 @@ def install(app: FastAPI, services: Services, snapshot_stream: SnapshotStream) -
         async for marker in listener.snapshots():
             yield ServerSentEvent(event="snapshot", id=listener.id, data=_new(marker))
 
-    app.add_exception_handler(TooManyListeners, _crowded)
+    app.add_exception_handler(TooManyListeners, _too_many_listeners)
     app.get("/v1/stream", summary="New snapshots as they come", response_class=EventSourceResponse, responses=_SHOWN)(
         stream
     )
 
 
-def asked_position(text: str | None, clock: Clock) -> Position | None:
-    """The position an id stands for; without one, none."""
+def parse_event_id(text: str | None, clock: Clock) -> Position | None:
+    """The position of an event's id; None without one."""
     if not text:
         return None
     try:
@@ -142,11 +138,11 @@ def _new(marker: Marker) -> NewSnapshot:
 
 def _missed(after: datetime, to: datetime) -> Missed:
     why = (
-        f"the id is of {isoformat(after)}: only the last {format_duration(REPLAY)} are told again;"
+        f"the id is of {isoformat(after)}: only the last {format_duration(REPLAY)} are sent again;"
         " /v1/top?datetime= answers for any instant"
     )
     return Missed(after=after, to=to, why=why)
 
 
-async def _crowded(request: Request, exc: Exception) -> Response:
+async def _too_many_listeners(request: Request, exc: Exception) -> Response:
     return problem(503, str(exc), title="Too many listeners", headers={"retry-after": RETRY_AFTER_S})

@@ -1,109 +1,61 @@
-"""New snapshots as they come: one poller of the store tells all listeners, and asks only while there are any."""
+"""New snapshots as they come: one task reads the store for all listeners, and only while there are any."""
 
 import asyncio
-import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
 
-from lib.clock import Clock, from_epoch
+from lib.clock import Clock
 from lib.errors import TopcoinsError
-from lib.schema import NAME
+from lib.instants import CLOCK_DIFFERENCE
 from lib.snapshot import Marker, next_tick
 from lib.store import Store
+from query_api.features.stream.listener import Listener, Position
 
-MOST = 100
-"""How many may listen at the same time."""
+MAX_LISTENERS = 100
 REPLAY = timedelta(hours=6)
-"""How far back a listener that was cut off can go on without a gap."""
-BACKLOG = 64
-LOOK = timedelta(seconds=1)
-SELDOM = timedelta(seconds=30)
+"""A listener that was cut off less than this ago can go on without a gap."""
+SHORTEST_WAIT = timedelta(seconds=1)
+LONGEST_WAIT = timedelta(seconds=30)
 SECOND = timedelta(seconds=1)
-POSITION = rf"{NAME.pattern}:[0-9]{{1,11}}(?:,{NAME.pattern}:[0-9]{{1,11}})*"
-
-Position = Mapping[str, datetime]
-"""The newest tick told of each series. As text it is the id of an event."""
 Sleep = Callable[[float], Awaitable[None]]
+Timer = Callable[[], float]
+"""Seconds that nobody sets forward or back."""
 
 log = structlog.get_logger()
 
 
 class TooManyListeners(TopcoinsError):
-    """As many listen as may, or the service is ending."""
-
-
-def position_text(position: Position) -> str:
-    """`price:1794926220,volume_rank:1794926220`."""
-    return ",".join(f"{name}:{int(tick.timestamp())}" for name, tick in sorted(position.items()))
-
-
-def parse_position(text: str) -> Position:
-    """What `position_text` wrote; ValueError for any other text."""
-    if not re.fullmatch(POSITION, text):
-        raise ValueError("is no id of an event")
-    pairs = (part.split(":") for part in text.split(","))
-    return {name: from_epoch(int(seconds)) for name, seconds in pairs}
-
-
-class Listener:
-    """What one listener is told: each snapshot once, those of a series in the order of their ticks."""
-
-    def __init__(self) -> None:
-        self._position: dict[str, datetime] = {}
-        self._replay: list[Marker] = []
-        self._news: asyncio.Queue[Marker | None] = asyncio.Queue(BACKLOG)
-        self.missed: tuple[datetime, datetime] | None = None
-        """From where to where it can't be told what it asked to go on with."""
-
-    @property
-    def id(self) -> str:
-        """What it was told last, as the id to go on from."""
-        return position_text(self._position)
-
-    def begin(self, position: Position, replay: Sequence[Marker], missed: tuple[datetime, datetime] | None) -> None:
-        """Go on from a position, with what the store has since."""
-        self._position, self._replay, self.missed = dict(position), list(replay), missed
-
-    def tell(self, marker: Marker) -> None:
-        """Hand over a snapshot. Who does not take them is let go: it comes back with its id and misses nothing."""
-        if self._news.full():
-            self.end()
-        else:
-            self._news.put_nowait(marker)
-
-    def end(self) -> None:
-        """Let it go, at once."""
-        self._replay.clear()
-        while not self._news.empty():
-            self._news.get_nowait()
-        self._news.put_nowait(None)
-
-    async def snapshots(self) -> AsyncIterator[Marker]:
-        """The markers, until it is let go; `id` is that of the newest."""
-        while marker := self._replay.pop(0) if self._replay else await self._news.get():
-            told = self._position.get(marker.series)
-            if told is None or marker.tick > told:
-                self._position[marker.series] = marker.tick
-                yield marker
+    """The number of listeners is at its limit, or the service is stopping."""
 
 
 class SnapshotStream:
-    """Tells every listener of each new snapshot. One that comes later than a newer one of its series is no news."""
+    """Sends each new snapshot to every listener. One older than the newest of its series is not sent."""
 
     def __init__(
-        self, store: Store, series: Sequence[str], clock: Clock, *, sleep: Sleep = asyncio.sleep, most: int = MOST
+        self,
+        store: Store,
+        series: Sequence[str],
+        clock: Clock,
+        *,
+        timer: Timer = time.monotonic,
+        sleep: Sleep = asyncio.sleep,
+        most: int = MAX_LISTENERS,
     ) -> None:
         self._store = store
         self._series = tuple(series)
         self._clock = clock
+        self._timer = timer
         self._sleep = sleep
         self._most = most
         self._listeners: set[Listener] = set()
         self._entering = asyncio.Lock()
         self._poller: asyncio.Task[None] | None = None
+        self._recent: dict[tuple[datetime, str], Marker] | None = None
         self._ending = False
 
     @property
@@ -111,81 +63,137 @@ class SnapshotStream:
         """How many listen."""
         return len(self._listeners)
 
+    @property
+    def replayed(self) -> Sequence[Marker]:
+        """The markers in memory that all listeners that come back share, oldest first, without their ids."""
+        return [marker for _, marker in sorted((self._recent or {}).items())]
+
     @asynccontextmanager
     async def listening(self, since: Position | None = None) -> AsyncIterator[Listener]:
-        """Listen from now on, or from a position; TooManyListeners when too many do."""
+        """Listen from now on, or from a position; TooManyListeners at the limit."""
         if self._ending or len(self._listeners) >= self._most:
-            raise TooManyListeners(f"{len(self._listeners)} listen already, and no more may; try again later")
+            raise TooManyListeners(f"{len(self._listeners)} listen already, the most at a time; try again later")
         listener = Listener()
-        self._listeners.add(listener)  # before anything is read, so that nothing can come between
+        self._listeners.add(listener)  # before anything is read, so that no snapshot falls between
         try:
             async with self._entering:
                 await self._enter(listener, since or {})
             yield listener
         finally:
             self._listeners.discard(listener)
-            if not self._listeners and self._poller:
-                self._poller.cancel()
-                self._poller = None
+            if not self._listeners:
+                self._stop()
 
     def end(self) -> None:
-        """Let all listeners go, and take no more."""
+        """Close all listeners and accept no more."""
         self._ending = True
         for listener in self._listeners:
-            listener.end()
+            listener.close()
+
+    def _stop(self) -> None:
+        if self._poller:
+            self._poller.cancel()
+        self._poller = self._recent = None
 
     async def _enter(self, listener: Listener, since: Position) -> None:
         now = self._clock()
-        found = await asyncio.gather(*(self._store.nearest(name, now) for name in self._series))
-        newest = {marker.series: marker for marker in found if marker}
+        newest = await self._newest(now)
         if self._poller is None:
-            self._poller = asyncio.create_task(self._watch(newest))
-        asked = {name: tick for name, tick in since.items() if name in self._series}
+            self._poller = asyncio.create_task(self._run(newest))
+        since = {name: tick for name, tick in since.items() if name in self._series}
         oldest = now - REPLAY
-        late = min(asked.values(), default=now)
-        held = {name: max(tick, oldest) for name, tick in asked.items()}
-        replay = [marker for name, tick in held.items() for marker in await self._after(name, tick, now)]
-        position = {name: marker.tick for name, marker in newest.items()} | held
-        missed = (late, oldest) if late < oldest else None
-        listener.begin(position, sorted(replay, key=lambda m: (m.tick, m.series)), missed)
+        start = {name: max(tick, oldest) for name, tick in since.items()}
+        if start and self._recent is None:
+            await self._load(oldest, now)
+        replay = [marker for marker in self.replayed if start.get(marker.series, now) < marker.tick <= now]
+        asked = min(since.values(), default=now)
+        position = {name: marker.tick for name, marker in newest.items()} | start
+        listener.start(position, replay, (asked, oldest) if asked < oldest else None)
 
-    async def _after(self, series: str, tick: datetime, now: datetime) -> list[Marker]:
-        return await self._store.markers(tick + SECOND, now, series=series)
+    async def _load(self, oldest: datetime, now: datetime) -> None:
+        """Read the replay once for all listeners. From here on `_poll` adds to it."""
+        self._recent = {}
+        try:
+            self._remember(await self._store.markers(oldest, now))
+        except BaseException:
+            self._recent = None
+            raise
 
-    async def _watch(self, newest: dict[str, Marker]) -> None:
+    async def _newest(self, now: datetime) -> dict[str, Marker]:
+        markers = await asyncio.gather(*(self._store.nearest(name, now) for name in self._series))
+        return {marker.series: marker for marker in markers if marker}
+
+    def _remember(self, markers: Iterable[Marker]) -> None:
+        """Keep markers for the replay, without the ids of their members, which are most of their size."""
+        if self._recent is not None:
+            oldest = self._clock() - REPLAY
+            for marker in markers:
+                if marker.series in self._series and not marker.is_withdrawn():
+                    self._recent[marker.tick, marker.series] = replace(marker, ids="")
+            for key in [key for key in self._recent if key[0] < oldest]:
+                del self._recent[key]
+
+    async def _run(self, newest: dict[str, Marker]) -> None:
         try:
             await self._poll(newest)
         except Exception:
-            log.exception("the feed failed: all listeners are let go")
+            log.exception("the stream failed: all listeners are closed")
             self._poller = None
             for listener in self._listeners:
-                listener.end()
+                listener.close()
 
     async def _poll(self, newest: dict[str, Marker]) -> None:
-        """Ask for what is new, for ever. A store that is away is logged when it goes and when it is back."""
+        """Read what is new, for ever. An outage of the store is logged at its start and at its end."""
         away = False
         began = self._clock()
+        due = {name: self._due(marker) for name, marker in newest.items()}
         while True:
-            await self._sleep(self._until_next(newest).total_seconds())
-            now = self._clock()
-            ticks = {name: newest[name].tick if name in newest else began - REPLAY for name in self._series}
+            slept = self._timer()
+            await self._sleep(self._until_next(due))
             try:
-                found = await asyncio.gather(*(self._after(name, tick, now) for name, tick in ticks.items()))
+                await self._follow_clock(newest, due, timedelta(seconds=self._timer() - slept))
+                markers = await self._new(newest, began)
             except TopcoinsError as exc:
                 if not away:
-                    log.error("store away: the feed waits", why=str(exc), kind=type(exc).__name__)
+                    log.error("store away: the stream waits", why=str(exc), kind=type(exc).__name__)
                 away = True
                 continue
             if away:
-                log.warning("store back: the feed goes on")
+                log.warning("store back: the stream goes on")
             away = False
-            for marker in sorted((m for markers in found for m in markers), key=lambda m: (m.tick, m.series)):
-                newest[marker.series] = marker
+            self._remember(markers)
+            for marker in markers:
+                newest[marker.series], due[marker.series] = marker, self._due(marker)
                 for listener in self._listeners:
-                    listener.tell(marker)
+                    listener.send(marker)
 
-    def _until_next(self, newest: Mapping[str, Marker]) -> timedelta:
-        """Until the next tick is due; then often, and the more seldom the longer it does not come."""
+    async def _new(self, newest: Mapping[str, Marker], began: datetime) -> list[Marker]:
         now = self._clock()
-        due = min((next_tick(marker) for marker in newest.values()), default=now + SELDOM)
-        return min(due - now if due > now else max((now - due) / 4, LOOK), SELDOM)
+        start = {name: newest[name].tick + SECOND if name in newest else began - REPLAY for name in self._series}
+        reads = (self._store.markers(since, now, series=name) for name, since in start.items())
+        new = [marker for markers in await asyncio.gather(*reads) for marker in markers if not marker.is_withdrawn()]
+        return sorted(new, key=lambda marker: (marker.tick, marker.series))
+
+    async def _follow_clock(self, newest: dict[str, Marker], due: dict[str, float], slept: timedelta) -> None:
+        """Where the clock was set back, go on from the newest tick before it was: later ones would hide new ones."""
+        now = self._clock()
+        for name in [name for name, marker in newest.items() if marker.tick > now + CLOCK_DIFFERENCE]:
+            log.warning("the clock was set back: the stream goes on from the time it shows", series=name)
+            before = await self._store.nearest(name, now - slept - SECOND)
+            newest.pop(name)
+            due.pop(name, None)
+            if before:
+                newest[name], due[name] = before, self._due(before)
+            for listener in self._listeners:
+                listener.rewind(name, before.tick if before else now - REPLAY)
+
+    def _due(self, marker: Marker) -> float:
+        """When the tick after a marker's is due, by the timer: at most one interval from now."""
+        remaining = min(next_tick(marker) - self._clock(), marker.interval)
+        return self._timer() + remaining.total_seconds()
+
+    def _until_next(self, due: Mapping[str, float]) -> float:
+        """Seconds until the next tick of any series is due. A late one is looked for ever more seldom."""
+        shortest, longest = SHORTEST_WAIT.total_seconds(), LONGEST_WAIT.total_seconds()
+        late = (self._timer() - at for at in due.values())
+        return min([longest, *(-seconds if seconds < 0 else max(seconds / 4, shortest) for seconds in late)])

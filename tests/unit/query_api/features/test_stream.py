@@ -11,19 +11,11 @@ import pytest
 
 from lib.errors import StoreUnavailable
 from lib.snapshot import Marker
-from query_api.features.stream.work import (
-    BACKLOG,
-    LOOK,
-    REPLAY,
-    SELDOM,
-    Listener,
-    SnapshotStream,
-    TooManyListeners,
-    parse_position,
-    position_text,
-)
+from query_api.features.stream.listener import BACKLOG, Listener, parse_position, position_text
+from query_api.features.stream.work import LONGEST_WAIT, REPLAY, SHORTEST_WAIT, SnapshotStream, TooManyListeners
 from tests.fakes import FakeClock
 from tests.unit.query_api.market import (
+    FIRST,
     MINUTE,
     NEWEST,
     NOW,
@@ -84,7 +76,7 @@ def naps() -> Naps:
 
 @pytest.fixture
 def stream(store: CountingStore, clock: FakeClock, naps: Naps) -> SnapshotStream:
-    return SnapshotStream(store, SERIES, clock, sleep=naps, most=3)
+    return SnapshotStream(store, SERIES, clock, sleep=naps, timer=lambda: clock().timestamp(), most=3)
 
 
 @pytest.fixture
@@ -94,7 +86,7 @@ async def stack() -> AsyncIterator[AsyncExitStack]:
 
 
 async def come(store: CountingStore, *minutes: int) -> list[tuple[str, datetime]]:
-    """Both series' snapshots of some minutes after the newest, the rank first; what a listener should be told."""
+    """Both series' snapshots of some minutes after the newest, the rank first; what a listener should get."""
     told: list[tuple[str, datetime]] = []
     for tick in (NEWEST + minute * MINUTE for minute in minutes):
         await store.write(snapshot(Ranks(tick, [(1, 9e10)])))
@@ -104,7 +96,7 @@ async def come(store: CountingStore, *minutes: int) -> list[tuple[str, datetime]
 
 
 async def heard(listener: Listener, count: int) -> list[tuple[str, datetime]]:
-    """The next snapshots it is told."""
+    """The next snapshots it gets."""
     snapshots = listener.snapshots()
     return [_short(await asyncio.wait_for(anext(snapshots), 5)) for _ in range(count)]
 
@@ -114,11 +106,16 @@ def _short(marker: Marker) -> tuple[str, datetime]:
 
 
 async def hears_nothing(listener: Listener) -> bool:
-    listener.end()
-    return [marker async for marker in listener.snapshots()] == []
+    """Whether no snapshot waits for it: the loop turns often enough for one to come."""
+    task = asyncio.ensure_future(anext(listener.snapshots()))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    silent = not task.done()
+    task.cancel()
+    return silent
 
 
-async def test_every_listener_is_told_each_new_snapshot_and_one_poller_asks_for_all(stream, store, clock, naps, stack):
+async def test_every_listener_gets_each_new_snapshot_and_one_task_reads_for_all(stream, store, clock, naps, stack):
     listeners = [await stack.enter_async_context(stream.listening()) for _ in range(3)]
     clock.move(minutes=2)
     due = await come(store, 1, 2)
@@ -131,9 +128,7 @@ async def test_every_listener_is_told_each_new_snapshot_and_one_poller_asks_for_
         assert await hears_nothing(listener)
 
 
-async def test_who_comes_back_with_an_id_is_told_what_came_meanwhile_and_then_goes_on(
-    stream, store, clock, naps, stack
-):
+async def test_a_listener_that_comes_back_gets_what_came_meanwhile_and_then_goes_on(stream, store, clock, naps, stack):
     async with stream.listening() as before:
         clock.move(minutes=1)
         first = await come(store, 1)
@@ -149,30 +144,32 @@ async def test_who_comes_back_with_an_id_is_told_what_came_meanwhile_and_then_go
     assert again.missed is None
 
 
-async def test_a_snapshot_that_comes_while_a_listener_enters_is_told_once(store, clock, naps, stack):
+async def test_a_snapshot_that_comes_while_a_listener_enters_is_sent_once(store, clock, naps, stack):
+    """It is sent to all listeners before the replay is read, so it is in both."""
+
     class Slow(CountingStore):
-        """Hands out markers only after another snapshot has come."""
+        """Reads the replay only after a snapshot came and was sent."""
 
         late: tuple[tuple[str, datetime], ...] = ()
 
         async def markers(self, *args: Any, **options: Any) -> list[Marker]:
-            found = await super().markers(*args, **options)
-            if not self.late:
+            if "series" not in options:
                 self.late = tuple(await come(self, 1))
-                clock.move(minutes=1)
-            return found
+                await naps.end()
+            return await super().markers(*args, **options)
 
     slow = Slow(clock)
     slow.snapshots = dict(store.snapshots)
-    stream = SnapshotStream(slow, SERIES, clock, sleep=naps)
-    listener = await stack.enter_async_context(stream.listening({"price": NEWEST, "volume_rank": NEWEST}))
-    await naps.end()
-    await naps.end()
-    assert tuple(await heard(listener, 2)) == slow.late
-    assert await hears_nothing(listener)
+    stream = SnapshotStream(slow, SERIES, clock, sleep=naps, timer=lambda: clock().timestamp())
+    first = await stack.enter_async_context(stream.listening())
+    clock.move(minutes=1)
+    second = await stack.enter_async_context(stream.listening({"price": NEWEST, "volume_rank": NEWEST}))
+    for listener in (first, second):
+        assert tuple(await heard(listener, 2)) == slow.late
+        assert await hears_nothing(listener)
 
 
-async def test_an_id_that_is_too_old_is_answered_with_what_is_missed_and_the_rest(stream, store, clock, stack):
+async def test_an_id_that_is_too_old_gets_the_span_that_is_missed_and_the_rest(stream, store, clock, stack):
     clock.move(hours=6)
     due = await come(store, 1)
     listener = await stack.enter_async_context(stream.listening({"price": NEWEST - 20 * MINUTE, "gone": NEWEST}))
@@ -180,7 +177,7 @@ async def test_an_id_that_is_too_old_is_answered_with_what_is_missed_and_the_res
     assert await heard(listener, 1) == due[:1]
 
 
-async def test_a_snapshot_older_than_one_told_is_no_news(stream, store, clock, naps, stack):
+async def test_a_snapshot_older_than_the_newest_is_not_sent(stream, store, clock, naps, stack):
     listener = await stack.enter_async_context(stream.listening())
     await come(store, -20)
     clock.move(minutes=1)
@@ -190,25 +187,95 @@ async def test_a_snapshot_older_than_one_told_is_no_news(stream, store, clock, n
     assert await hears_nothing(listener)
 
 
-async def test_the_poller_sleeps_until_a_tick_is_due_then_looks_ever_more_seldom(stream, clock, naps, stack):
+async def test_the_store_is_read_when_a_tick_is_due_and_ever_more_seldom_when_it_is_late(stream, clock, naps, stack):
     await stack.enter_async_context(stream.listening())
     for seconds in (0, 29.75, 1, 40, 400):
         clock.move(seconds=seconds)
         await naps.end()
     due = (NEWEST + MINUTE - NOW).total_seconds()
-    assert naps.asked == [due, due, LOOK.total_seconds(), LOOK.total_seconds(), 10.25, SELDOM.total_seconds()]
+    assert naps.asked == [
+        due,
+        due,
+        SHORTEST_WAIT.total_seconds(),
+        SHORTEST_WAIT.total_seconds(),
+        10.25,
+        LONGEST_WAIT.total_seconds(),
+    ]
 
 
-async def test_the_first_snapshot_of_all_is_told(clock, naps, stack):
+async def test_a_series_that_stopped_does_not_delay_the_others(store, clock, naps, stack):
+    """SV-13."""
+    await stack.enter_async_context(
+        SnapshotStream(store, SERIES, clock, sleep=naps, timer=lambda: clock().timestamp()).listening()
+    )
+    clock.move(minutes=30)
+    tick = NEWEST + 30 * MINUTE
+    await store.write(snapshot(Prices(tick, [(1, "BTC", "Bitcoin", 92000.0, 9e10)])))
+    await naps.end()
+    assert naps.asked[-1] == (tick + MINUTE - clock()).total_seconds() == 29.75
+
+
+@pytest.mark.parametrize("jump", [-3600, 90, 3600, 40 * 86400])
+async def test_a_clock_that_is_set_does_not_stop_the_stream(store, clock, naps, stack, jump):
+    """The timer runs on; the next ticks are stamped by the new time."""
+    seconds = 0.0
+    listening = SnapshotStream(store, SERIES, clock, sleep=naps, timer=lambda: seconds).listening()
+    listener = await stack.enter_async_context(listening)
+    await naps.begun()
+    clock.move(seconds=jump)
+    for _ in range(3):
+        clock.move(minutes=1)
+        seconds += 60
+        tick = clock().replace(second=0, microsecond=0)
+        await store.write(snapshot(Prices(tick, [(1, "BTC", "Bitcoin", 92000.0, 9e10)])))
+        await naps.end()
+        assert naps.asked[-1] <= LONGEST_WAIT.total_seconds()
+        assert await heard(listener, 1) == [("price", tick)]
+
+
+async def test_listeners_that_come_back_share_one_replay_without_the_ids_of_its_members(store, clock, naps, stack):
+    """SV-10."""
+    stream = SnapshotStream(store, SERIES, clock, sleep=naps, timer=lambda: clock().timestamp())
+    await stack.enter_async_context(stream.listening({"price": NEWEST}))
+    before = store.asked
+    position = {"price": FIRST, "volume_rank": FIRST}
+    back = [await stack.enter_async_context(stream.listening(position)) for _ in range(20)]
+    assert store.asked - before == 20 * len(SERIES)  # the newest of each series; the replay was read once
+    first, second = [[marker async for marker in _taken(listener, 30)] for listener in back[:2]]
+    assert [_short(marker) for marker in first] == [
+        _short(marker) for marker in stream.replayed if marker.tick > FIRST
+    ][:30]
+    assert all(one is other and not one.ids for one, other in zip(first, second, strict=True))
+
+
+async def _taken(listener: Listener, count: int) -> AsyncIterator[Marker]:
+    snapshots = listener.snapshots()
+    for _ in range(count):
+        yield await asyncio.wait_for(anext(snapshots), 5)
+
+
+async def test_the_replay_is_bounded_and_forgotten_with_the_last_listener(store, clock, naps):
+    stream = SnapshotStream(store, SERIES, clock, sleep=naps, timer=lambda: clock().timestamp())
+    async with stream.listening({"price": FIRST}):
+        clock.move(hours=6)
+        due = await come(store, 360)
+        await naps.end()
+        assert [_short(marker) for marker in stream.replayed] == due
+    assert stream.replayed == []
+
+
+async def test_the_first_snapshot_of_all_is_sent(clock, naps, stack):
     empty = CountingStore(clock)
-    listener = await stack.enter_async_context(SnapshotStream(empty, SERIES, clock, sleep=naps).listening())
+    listener = await stack.enter_async_context(
+        SnapshotStream(empty, SERIES, clock, sleep=naps, timer=lambda: clock().timestamp()).listening()
+    )
     due = await come(empty, 0)
     await naps.end()
     assert listener.id == ""
     assert await heard(listener, 2) == due
 
 
-async def test_when_the_last_listener_has_gone_nobody_asks_the_store(stream, store, naps):
+async def test_without_listeners_the_store_is_not_read(stream, store, naps):
     async with stream.listening():
         await naps.end()
         (poller,) = asyncio.all_tasks() - {asyncio.current_task()}
@@ -229,7 +296,7 @@ async def test_a_store_that_is_away_is_waited_for(stream, store, clock, naps, st
     assert await heard(listener, 2) == due
 
 
-async def test_a_store_that_is_away_lets_nobody_enter_and_leaves_nothing(stream, store):
+async def test_while_the_store_is_away_nobody_can_listen_and_no_task_is_left(stream, store):
     store.failure = StoreUnavailable("away")
     with pytest.raises(StoreUnavailable):
         await stream.listening().__aenter__()
@@ -245,7 +312,7 @@ async def test_one_more_than_may_listen_is_refused_until_one_goes(stream, stack)
     await stack.enter_async_context(stream.listening())
 
 
-async def test_who_does_not_take_what_it_is_told_is_let_go_alone(stream, store, clock, naps, stack):
+async def test_a_listener_that_takes_nothing_is_closed_alone(stream, store, clock, naps, stack):
     slow, quick = [await stack.enter_async_context(stream.listening()) for _ in range(2)]
     for minute in range(1, BACKLOG // 2 + 2):
         clock.move(minutes=1)
@@ -283,7 +350,7 @@ async def streamed(
 
 
 async def test_a_stream_begins_with_the_id_to_come_back_with_and_ends_when_the_service_does(store, clock, naps):
-    stream = SnapshotStream(store, SERIES, clock, sleep=naps)
+    stream = SnapshotStream(store, SERIES, clock, sleep=naps, timer=lambda: clock().timestamp())
     first, *rest = await streamed(store, clock, stream, naps)
     assert f"id: {position_text(dict.fromkeys(SERIES, NEWEST))}" in first.splitlines()
     assert rest == [""]
@@ -293,7 +360,7 @@ async def test_a_stream_begins_with_the_id_to_come_back_with_and_ends_when_the_s
 
 @pytest.mark.parametrize("by_header", [True, False])
 async def test_a_listener_that_comes_back_is_sent_each_event_with_its_id(store, clock, naps, by_header):
-    stream = Patient(store, SERIES, clock, sleep=naps)
+    stream = Patient(store, SERIES, clock, sleep=naps, timer=lambda: clock().timestamp())
     id_ = position_text(dict.fromkeys(SERIES, NEWEST - MINUTE))
     asked = {"last_event_id": id_} if by_header else {}
     _, *events, end = await streamed(store, clock, stream, naps, "" if by_header else f"?last_event_id={id_}", **asked)
@@ -309,12 +376,14 @@ class Patient(SnapshotStream):
 
     def end(self) -> None:
         for listener in self._listeners:
-            listener.tell(None)  # type: ignore[arg-type]
+            listener.send(None)  # type: ignore[arg-type]
 
 
-async def test_a_listener_too_many_is_told_when_to_come_back(store, clock, naps):
+async def test_a_listener_too_many_gets_503_and_when_to_come_back(store, clock, naps):
     async with calling(
-        store, clock, snapshot_stream=SnapshotStream(store, SERIES, clock, sleep=naps, most=0)
+        store,
+        clock,
+        snapshot_stream=SnapshotStream(store, SERIES, clock, sleep=naps, timer=lambda: clock().timestamp(), most=0),
     ) as client:
         answer = await client.get("/v1/stream")
     assert answer.status_code == 503
@@ -324,7 +393,11 @@ async def test_a_listener_too_many_is_told_when_to_come_back(store, clock, naps)
 
 @pytest.mark.parametrize(("id_", "why"), [("price", "is no id of an event"), ("price:99999999999", "in the future")])
 async def test_a_wrong_id_is_named_with_a_valid_one(store, clock, naps, id_, why):
-    async with calling(store, clock, snapshot_stream=SnapshotStream(store, SERIES, clock, sleep=naps)) as client:
+    async with calling(
+        store,
+        clock,
+        snapshot_stream=SnapshotStream(store, SERIES, clock, sleep=naps, timer=lambda: clock().timestamp()),
+    ) as client:
         answer: httpx.Response = await client.get("/v1/stream", params={"last_event_id": id_})
     told = answer.json()
     assert (answer.status_code, told["parameter"], told["value"]) == (422, "last_event_id", id_)
@@ -334,9 +407,9 @@ async def test_a_wrong_id_is_named_with_a_valid_one(store, clock, naps, id_, why
 
 async def test_an_old_id_is_answered_with_an_event_that_says_so(store, clock, naps):
     clock.move(hours=7)
-    stream = SnapshotStream(store, SERIES, clock, sleep=naps)
+    stream = SnapshotStream(store, SERIES, clock, sleep=naps, timer=lambda: clock().timestamp())
     id_ = position_text(dict.fromkeys(SERIES, NEWEST - SECOND))
     events = await streamed(store, clock, stream, naps, f"?last_event_id={id_}")
     assert events[1].startswith('event: missed\ndata: {"after":"2026-11-17T14:36:59Z"')
     assert timedelta(hours=6) == REPLAY
-    assert "only the last 6h are told again" in events[1]
+    assert "only the last 6h are sent again" in events[1]

@@ -15,7 +15,7 @@ import polars as pl
 from pydantic import TypeAdapter, ValidationError
 
 from lib.clock import isoformat
-from lib.schema import OWN, Series
+from lib.schema import NAME, OWN, Series
 from lib.snapshot import Marker, Snapshot
 
 ENDING = ".snapshot"
@@ -87,6 +87,9 @@ def decode(data: bytes) -> Snapshot:
             raise DamagedFile(f"version {head['version']} is not {VERSION}")
         written = head["series"]
         series = Series(written["name"], tuple(written["tags"]), tuple(written["fields"]))
+        for name in (series.name, *series.tags, *series.fields):
+            if not NAME.fullmatch(name):  # names become part of the stores' statements
+                raise DamagedFile(f"{name!r} is no name of a series, tag or field; for example volume_rank")
         marker = _MARKER.validate_python(head["marker"])
         return _with_all_columns(Snapshot(series, marker, pl.read_ipc(rows)))
     except (KeyError, TypeError, ValueError, ValidationError, pl.exceptions.PolarsError) as exc:

@@ -19,20 +19,23 @@ from lib.errors import SettingsRejected, StoreMalformed
 from lib.instants import refuse_future
 from lib.schema import Series
 from lib.snapshot import Snapshot, content_hash
-from lib.snapshot_file import ENDING, decode, encode, marker_as_json, write_whole
+from lib.snapshot_file import ENDING, DamagedFile, decode, encode, marker_as_json, write_whole
 from lib.store import Resolution, Store
 
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
 SECOND = timedelta(seconds=1)
+DAY_FOLDER = "[0-9][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]"
+"""Other folders, such as `lost+found` or `.snapshot`, are no part of a backup."""
+MOST_NAMED = 5
 RESOLUTIONS: tuple[Resolution, ...] = get_args(Resolution)
 
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """What one day of one series holds: snapshots, their rows, and a checksum over all of it.
+    """One day of one series: its snapshots, their rows, and a checksum over all of it.
 
-    `passed` counts those of a backup that the store keeps no longer: of an hour past its retention, all but the first.
+    `passed` counts the snapshots of a backup that the store's retention no longer keeps: all but the first of an hour.
     """
 
     day: date
@@ -48,7 +51,7 @@ async def back_up(
 ) -> AsyncIterator[Day]:
     """Write every snapshot from `start`, by default the first, to files; yields each day of each series when done.
 
-    A file that is there already is left: an interrupted backup goes on where it was.
+    Existing files stay, unless they are damaged, so an interrupted backup resumes.
     """
     for one in series:
         first = await store.first(one.name)
@@ -56,30 +59,35 @@ async def back_up(
             continue
         at = slot(max(first.tick, start or first.tick), DAY)
         while at <= clock():
-            kept = _Tally(one)
+            tally = _Tally(one)
             async for snapshot in _stored(store, one, at):
                 path = _path(folder, snapshot)
-                if not path.exists():
+                if not await asyncio.to_thread(_is_whole, path):
                     path.parent.mkdir(parents=True, exist_ok=True)
                     await asyncio.to_thread(write_whole, path, encode(snapshot))
-                kept.add(snapshot)
-            if kept.ticks:
-                yield kept.day(at)
+                tally.add(snapshot)
+            if tally.ticks:
+                yield tally.day(at)
             at += DAY
 
 
 async def restore(folder: Path, store: Store, *, clock: Clock) -> AsyncIterator[Day]:
     """Write a backup's snapshots into a store, oldest first, and read each day back.
 
-    Yields each day of each series once the store holds it. Raises StoreMalformed when the store holds something else,
-    DamagedFile for a file that does not hold what was written, and SettingsRejected for a tick of the future. Running
+    Yields each day of each series once the store has it. Damaged files are left out; at the end DamagedFile names them.
+    Raises StoreMalformed when the store returns something else, and SettingsRejected for a tick of the future. Running
     it again changes nothing.
     """
+    damaged: list[str] = []
     for at, paths in _days(folder):
         horizon = store.horizon()
         tallies: dict[Series, _Tally] = {}
         for path in paths:
-            snapshot = decode(await asyncio.to_thread(path.read_bytes))
+            try:
+                snapshot = decode(await asyncio.to_thread(path.read_bytes))
+            except DamagedFile as exc:
+                damaged.append(f"{path}: {exc}")
+                continue
             refuse_future(snapshot.tick, clock(), path)
             written = tallies.setdefault(snapshot.series, _Tally(snapshot.series))
             if snapshot.tick < horizon and slot(snapshot.tick, HOUR) in written.hours:
@@ -88,10 +96,12 @@ async def restore(folder: Path, store: Store, *, clock: Clock) -> AsyncIterator[
             await store.write(snapshot)
             written.add(snapshot)
         for one, written in tallies.items():
-            held = await _held(store, one, at, written.ticks)
-            if held.day(at) != written.day(at):
-                raise StoreMalformed(f"{written.told(at)} were written, {held.told(at)} came back")
+            stored = await _read_back(store, one, at, written.ticks)
+            if stored.day(at) != written.day(at):
+                raise StoreMalformed(f"{written.describe(at)} were written, {stored.describe(at)} came back")
             yield written.day(at)
+    if damaged:
+        raise DamagedFile(f"{len(damaged)} files are damaged and were left out: {'; '.join(damaged[:MOST_NAMED])}")
 
 
 class _Tally:
@@ -118,19 +128,19 @@ class _Tally:
         rows = sum(count for count, _ in self.ticks.values())
         return Day(at.date(), self._series, len(self.ticks), rows, total.hexdigest(), self.passed)
 
-    def told(self, at: datetime) -> str:
+    def describe(self, at: datetime) -> str:
         day = self.day(at)
         return f"{day.snapshots} {day.series} snapshots of {day.day} with {day.rows} rows, checksum {day.checksum},"
 
 
-async def _held(store: Store, series: Series, at: datetime, ticks: Container[datetime]) -> _Tally:
-    """Those of a day's ticks that the store holds, wherever: the retention's end may just have passed them."""
-    held = _Tally(series)
+async def _read_back(store: Store, series: Series, at: datetime, ticks: Container[datetime]) -> _Tally:
+    """The tally of a day's ticks in the store, minutes or hours: the retention's end may just have passed them."""
+    tally = _Tally(series)
     for resolution in RESOLUTIONS:
         for marker in await store.markers(at, at + DAY - SECOND, series=series.name, resolution=resolution):
-            if marker.tick in ticks and marker.tick not in held.ticks:
-                held.add(Snapshot(series, marker, await store.rows(series, marker.tick, resolution=resolution)))
-    return held
+            if marker.tick in ticks and marker.tick not in tally.ticks:
+                tally.add(Snapshot(series, marker, await store.rows(series, marker.tick, resolution=resolution)))
+    return tally
 
 
 async def _stored(store: Store, series: Series, at: datetime) -> AsyncIterator[Snapshot]:
@@ -153,6 +163,14 @@ def _path(folder: Path, snapshot: Snapshot) -> Path:
 
 def _days(folder: Path) -> Iterator[tuple[datetime, list[Path]]]:
     if not folder.is_dir():
-        raise SettingsRejected(f"{folder} is no folder that topcoins backup has filled; for example ./backup")
-    for day in sorted(path for path in folder.iterdir() if path.is_dir()):
+        raise SettingsRejected(f"{folder} is not a backup made by topcoins; for example ./backup")
+    for day in sorted(folder.glob(DAY_FOLDER)):
         yield datetime.fromisoformat(f"{day.name}T00:00:00+00:00"), sorted(day.glob(f"*{ENDING}"))
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        decode(path.read_bytes())
+    except (FileNotFoundError, DamagedFile):
+        return False
+    return True

@@ -1,7 +1,7 @@
-"""`topcoins import`: earlier exports back into a store, as snapshots at their own ticks, where there is none.
+"""`topcoins import`: writes earlier exports into a store, as snapshots at their own ticks, where there is none.
 
-What an export does not hold is lost: assets below its top, those that were in one of the two lists alone, and the
-fractions of a second of the upstream's times. Every snapshot is marked as backfilled and known since the import.
+An export lacks the assets below its top, those in only one of the two lists, and fractions of a second of the
+upstream's times. Every imported snapshot is marked as backfilled and counts as known since the import.
 """
 
 import asyncio
@@ -42,12 +42,12 @@ _TAKEN = {
     "rank_source": pl.String(),
 }
 _RUNS = r"^'([=+\-@\t\r\n\x{ff1d}\x{ff0b}\x{ff0d}\x{ff20}])"
-"""How a CSV keeps a spreadsheet from running a text: the apostrophe is not the text's own."""
+"""Texts that a CSV guards against spreadsheets with an apostrophe, which is not part of the text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What became of one file: snapshots written, and those whose tick had one."""
+    """The result of one file: snapshots written, and snapshots skipped because their tick had one."""
 
     file: Path
     written: int
@@ -55,7 +55,7 @@ class Imported:
 
 
 async def imported(files: list[Path], store: Store, *, clock: Clock) -> AsyncIterator[Imported]:
-    """Bring each file's snapshots into the store; SettingsRejected for a file that is no whole export."""
+    """Write each file's snapshots into the store; raises SettingsRejected for a file that is not a complete export."""
     for file in files:
         rows = await asyncio.to_thread(read_export, file)
         for _, time, _ in _SIDES:
@@ -63,22 +63,22 @@ async def imported(files: list[Path], store: Store, *, clock: Clock) -> AsyncIte
                 refuse_future(tick, clock(), file)
         counts = Counter[bool]()
         for snapshot in _snapshots(rows, clock()):
-            held = await store.nearest(snapshot.series.name, snapshot.tick)
-            there = held is not None and held.tick == snapshot.tick
-            if not there:
+            stored = await store.nearest(snapshot.series.name, snapshot.tick)
+            exists = stored is not None and stored.tick == snapshot.tick
+            if not exists:
                 await store.write(snapshot)
-            counts[there] += 1
+            counts[exists] += 1
         yield Imported(file, counts[False], counts[True])
 
 
 def read_export(file: Path) -> pl.DataFrame:
-    """The rows of an export of ours, steps without an answer left out; SettingsRejected when it is none, or cut off."""
+    """The rows of an export, without steps that have no answer; SettingsRejected when it is none, or cut off."""
     format = file.suffix.removeprefix(".").lower()
     if format not in FORMATS:
         raise SettingsRejected(f"{file}: an export ends in .csv, .ndjson or .parquet; for example top.parquet")
     try:
         if totals_of(file, format) is None:
-            raise SettingsRejected(f"{file} has no end: it was cut off, or is no export of topcoins")
+            raise SettingsRejected(f"{file} has no end: it was cut off, or is not an export of topcoins")
         rows = _READERS[format](file)
         times = [pl.col(name).str.to_datetime(time_zone="UTC", time_unit="us") for name in _TIMES]
         return rows.select(pl.col(name).cast(kind) for name, kind in _TAKEN.items()).with_columns(times)
@@ -86,7 +86,7 @@ def read_export(file: Path) -> pl.DataFrame:
         raise SettingsRejected(f"{file} can't be read: {exc.strerror}") from exc
     except (KeyError, TypeError, ValueError, pl.exceptions.PolarsError) as exc:
         why = str(exc).splitlines()[0]
-        raise SettingsRejected(f"{file} is no export of topcoins: {type(exc).__name__}: {why}") from exc
+        raise SettingsRejected(f"{file} is not an export of topcoins: {type(exc).__name__}: {why}") from exc
 
 
 def _read_csv(file: Path) -> pl.DataFrame:
@@ -95,15 +95,15 @@ def _read_csv(file: Path) -> pl.DataFrame:
 
 
 def _read_ndjson(file: Path) -> pl.DataFrame:
-    def told() -> Iterator[dict[str, object]]:
+    def rows() -> Iterator[dict[str, object]]:
         with file.open("rb") as lines:
             for answer in (orjson.loads(line) for line in lines):
                 if "data" in answer:
-                    stood_on = {name: answer[name] for name in ("price_time", "rank_time")}
-                    stood_on |= {f"{side}_source": answer["sources"][side] for side in ("price", "rank")}
-                    yield from ({**row, **stood_on} for row in answer["data"])
+                    basis = {name: answer[name] for name in ("price_time", "rank_time")}
+                    basis |= {f"{side}_source": answer["sources"][side] for side in ("price", "rank")}
+                    yield from ({**row, **basis} for row in answer["data"])
 
-    return pl.DataFrame(list(told()), schema=_TAKEN)
+    return pl.DataFrame(list(rows()), schema=_TAKEN)
 
 
 def _read_parquet(file: Path) -> pl.DataFrame:
@@ -115,21 +115,21 @@ _READERS = {"csv": _read_csv, "ndjson": _read_ndjson, "parquet": _read_parquet}
 
 
 def _snapshots(rows: pl.DataFrame, now: datetime) -> Iterator[Snapshot]:
-    """Both sides of each pair, oldest first; a snapshot that answered for several steps once."""
+    """Both sides of each pair, oldest first; a snapshot that answered for several steps only once."""
     for series, time, source in _SIDES:
         ticks = rows[time].unique().sort()
         distances = Counter(ticks.diff().drop_nulls().to_list())
         interval = distances.most_common(1)[0][0] if distances else HOUR
-        for (tick, name), held in rows.group_by(time, source, maintain_order=True):
+        for (tick, name), group in rows.group_by(time, source, maintain_order=True):
             assert isinstance(tick, datetime)
-            yield _snapshot(series, str(name), tick, held.unique(ID, keep="first", maintain_order=True), interval, now)
+            yield _snapshot(series, str(name), tick, group.unique(ID, keep="first", maintain_order=True), interval, now)
 
 
 def _snapshot(
-    series: Series, source: str, tick: datetime, held: pl.DataFrame, interval: timedelta, now: datetime
+    series: Series, source: str, tick: datetime, group: pl.DataFrame, interval: timedelta, now: datetime
 ) -> Snapshot:
-    """One side's rows, judged by the gate as any are; the ranks are those of the whole list they are from."""
-    raw = held.select(
+    """One side's rows, judged by the gate. The ranks stay those of the whole list that was exported."""
+    raw = group.select(
         ID,
         "symbol",
         "name",
@@ -143,7 +143,7 @@ def _snapshot(
         raise SettingsRejected(f"the {series.name} rows of {isoformat(tick)} are not an export's: {dict(rejected)}")
     if series != VOLUME_RANK:
         return snapshot
-    ranks = held.select(ID, pl.col("source_rank").cast(pl.Float64).alias("rank"))
+    ranks = group.select(ID, pl.col("source_rank").cast(pl.Float64).alias("rank"))
     rows = snapshot.rows.drop("rank").join(ranks, on=ID, maintain_order="left").select(snapshot.rows.columns)
     hashed = content_hash(series.name, source, tick, rows)
     return Snapshot(series, replace(snapshot.marker, hash=hashed), rows)

@@ -1,4 +1,4 @@
-"""The `topcoins` command: each command a thin call. Answers go to stdout, everything else to stderr."""
+"""The `topcoins` command: thin calls. Answers go to stdout, everything else to stderr."""
 
 import sys
 
@@ -10,11 +10,11 @@ __all__ = ["ask", "main", "operate", "start"]
 
 
 def main() -> None:
-    """The command's entry: what goes wrong is one sentence on stderr and exit code 1."""
+    """The entry point. An error is one sentence on stderr and exit code 1."""
     from lib.cli.stack import Ended
     from lib.snapshot_file import DamagedFile
 
     try:
         app()
-    except (TopcoinsError, DamagedFile, Ended, ValueError) as exc:
+    except (TopcoinsError, DamagedFile, Ended, ValueError, OSError) as exc:
         sys.exit(f"topcoins: {exc}")

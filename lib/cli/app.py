@@ -19,12 +19,12 @@ app = typer.Typer(
 console = Console(stderr=True)
 
 Assets = Annotated[int, typer.Option(min=1, max=5000, help="How many assets the market has.")]
-Seed = Annotated[int, typer.Option(help="Another seed is another market.")]
-Url = Annotated[str | None, typer.Option(help="The API to ask; else the one of the settings.")]
+Seed = Annotated[int, typer.Option(help="Each seed is a different market.")]
+Url = Annotated[str | None, typer.Option(help="The address of the API; by default the one in the settings.")]
 Shown = Annotated[str, typer.Option(help="table, json or csv.")]
-Exclude = Annotated[str | None, typer.Option(help="Without stablecoins, wrapped or both: stablecoins,wrapped.")]
+Exclude = Annotated[str | None, typer.Option(help="Leave out stablecoins, wrapped, or both: stablecoins,wrapped.")]
 VolumeToCap = Annotated[
-    float | None, typer.Option(help="Without assets that trade more than so many times their market cap in 24 h.")
+    float | None, typer.Option(help="Leave out assets whose 24h volume is more than this many times their market cap.")
 ]
 Symbols = Annotated[str | None, typer.Option(help="Only these tickers, for example BTC,ETH.")]
 Ids = Annotated[str | None, typer.Option(help="Only these CoinMarketCap ids, for example 1,1027.")]

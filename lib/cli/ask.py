@@ -61,9 +61,11 @@ def asset(
 def history(
     id: Annotated[str, typer.Argument(help="A CoinMarketCap id, or a ticker that only one asset has.")],
     start: Annotated[str, typer.Option("--from", help="The first step, for example 2026-11-17 or now-7d.")] = "now-1d",
-    stop: Annotated[str, typer.Option("--to", help="Where it ends; the last step lies before.")] = "now",
+    stop: Annotated[str, typer.Option("--to", help="The end; the last step is before it.")] = "now",
     every: Annotated[str, typer.Option(help="The distance between steps.")] = "1h",
-    fill: Annotated[str, typer.Option(help="Gaps: left out (none), null, or previous, marked.")] = "null",
+    fill: Annotated[
+        str, typer.Option(help="Gaps: none leaves them out; null; previous repeats the last value, marked.")
+    ] = "null",
     limit: Annotated[int, typer.Option(min=1, max=5000, help="How many steps, at most.")] = 1000,
     format: Shown = "table",
     url: Url = None,
@@ -71,8 +73,8 @@ def history(
     """Ask a running API for one asset over time, gaps visible."""
     from lib.cli.table import history_table
 
-    asked: dict[str, str | int | float | None] = {"from": start, "to": stop, "every": every, "fill": fill}
-    body = _ask(url, f"/v1/assets/{quote(id, safe='')}/history", format, **asked, limit=limit)
+    parameters: dict[str, str | int | float | None] = {"from": start, "to": stop, "every": every, "fill": fill}
+    body = _ask(url, f"/v1/assets/{quote(id, safe='')}/history", format, **parameters, limit=limit)
     Console().print(history_table(body)) if format == "table" else _print_list(body, format)
 
 
@@ -90,12 +92,12 @@ def movers(
     ids: Ids = None,
     url: Url = None,
 ) -> None:
-    """Ask a running API who rose, fell, entered or left the list between two instants."""
+    """Ask a running API what rose, fell, entered or left the list between two instants."""
     from lib.cli.table import movers_table
 
-    asked: dict[str, str | int | float | None] = {"from": start, "to": stop, "top": top}
-    asked |= {"exclude": exclude, "max_volume_to_cap": max_volume_to_cap, "symbols": symbols, "ids": ids}
-    body = _ask(url, "/v1/movers", format, **asked)
+    parameters: dict[str, str | int | float | None] = {"from": start, "to": stop, "top": top}
+    parameters |= {"exclude": exclude, "max_volume_to_cap": max_volume_to_cap, "symbols": symbols, "ids": ids}
+    body = _ask(url, "/v1/movers", format, **parameters)
     Console().print(movers_table(body)) if format == "table" else _print_list(body, format)
 
 
@@ -104,12 +106,12 @@ def watch(
     url: Annotated[str | None, typer.Option(help="The API to ask; else the one of the settings.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Each event's data, for machines.")] = False,
 ) -> None:
-    """Print a line for each new snapshot of a running API, until Ctrl-C; a cut loses none."""
+    """Print a line for each new snapshot of a running API, until Ctrl-C. A lost connection loses no event."""
     from lib.cli.watch import line, watch
 
     try:
         with open_sync_client(os.environ, headers=_key()) as client:
-            for event in watch(client, _address(url), sleep=time.sleep, tell=console.print):
+            for event in watch(client, _address(url), sleep=time.sleep, report=console.print):
                 print(event.data if json else line(event), flush=True)
     except KeyboardInterrupt:
         return
@@ -117,30 +119,30 @@ def watch(
 
 @app.command()
 def export(
-    output: Annotated[Path, typer.Option("--output", "-o", help="The file; its ending tells the format.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file; its ending names the format.")],
     start: Annotated[str, typer.Option("--from", help="The first step, for example 2026-11-01 or now-30d.")],
-    stop: Annotated[str, typer.Option("--to", help="Where it ends; the last step lies before.")] = "now",
+    stop: Annotated[str, typer.Option("--to", help="The end; the last step is before it.")] = "now",
     every: Annotated[str, typer.Option(help="The distance between steps.")] = "1h",
     top: Annotated[int, typer.Option(min=1, max=5000)] = 200,
     format: Annotated[str | None, typer.Option(help="csv, ndjson or parquet; else as the file's ending.")] = None,
     url: Annotated[str | None, typer.Option(help="The API to ask; else the one of the settings.")] = None,
 ) -> None:
-    """Write who was in the list, step by step, to a file. The same command again goes on after an interruption."""
+    """Write the list at each step to a file. Run the same command again to resume after an interruption."""
     from lib.cli.download import TIMEOUT_S, Download
 
-    asked = {"from": start, "to": stop, "every": every, "top": str(top)}
-    asked["format"] = (format or output.suffix.removeprefix(".")).lower()
-    if asked["format"] not in ("csv", "ndjson", "parquet"):
-        raise SettingsRejected(f"--format {asked['format']}: must be csv, ndjson or parquet; for example -o top.csv")
+    parameters = {"from": start, "to": stop, "every": every, "top": str(top)}
+    parameters["format"] = (format or output.suffix.removeprefix(".")).lower()
+    if parameters["format"] not in ("csv", "ndjson", "parquet"):
+        raise SettingsRejected(f"--format {parameters['format']}: must be csv, ndjson or parquet; for example csv")
     address = _address(url)
     client = open_sync_client(os.environ, headers=_key(), timeout_s=TIMEOUT_S)
     with client, Progress(console=console) as progress:
         task = progress.add_task("steps", total=None)
-        download = Download(client, f"{address}/v1/export", asked, output)
+        download = Download(client, f"{address}/v1/export", parameters, output)
         try:
             totals = download.run(lambda done, total: progress.update(task, completed=done, total=total))
         except httpx.HTTPError as exc:
-            raise TopcoinsError(f"{address} does not answer ({exc}); the same command again goes on from here") from exc
+            raise TopcoinsError(f"{address} does not answer ({exc}); run the same command again to resume") from exc
     gaps, answered = totals.get("gaps", 0), totals.get("answered", 0)
     console.print(f"{output}: {totals['steps']} steps, {answered} with a list, {gaps} gaps", highlight=False)
     if not answered:
@@ -158,11 +160,11 @@ def _key() -> dict[str, str]:
     return {"x-api-key": key.get_secret_value()} if key else {}
 
 
-def _ask(url: str | None, path: str, format: str | None, **asked: str | int | float | None) -> bytes:
-    """A running API's answer as JSON or CSV; what it refuses, in its own words."""
+def _ask(url: str | None, path: str, format: str | None, **parameters: str | int | float | None) -> bytes:
+    """The body of a running API's answer; raises TopcoinsError with the problem's title, detail and example."""
     if format not in ("table", "json", "csv", None):
         raise SettingsRejected(f"--format {format}: must be table, json or csv; for example --format csv")
-    params = {name: str(value) for name, value in asked.items() if value is not None}
+    params = {name: str(value) for name, value in parameters.items() if value is not None}
     if format:
         params["format"] = "csv" if format == "csv" else "json"
     address = _address(url)

@@ -1,4 +1,4 @@
-"""What `topcoins backfill` shows, asks and says."""
+"""`topcoins backfill`: lists the gaps, asks, and buys."""
 
 import asyncio
 import os
@@ -37,7 +37,7 @@ def run(chosen: Settings, since: str, *, yes: bool, console: Console) -> None:
                     sources, store, start, now=utc_now(), spools=chosen.spool_dir, assets=chosen.assets
                 )
                 _show(found)
-                await _tell_left(found, console)
+                await _print_left(found, console)
                 if _wanted(found, yes):
                     await _buy(found, store, chosen)
         finally:
@@ -57,19 +57,20 @@ def _show(found: list[Offer]) -> None:
     for offer in found:
         for gap in offer.gaps:
             days = [call for call in offer.calls if gap.first.date() <= call.day <= gap.last.date()]
-            told = "\n".join(str(call.day) for call in days) or "nothing"
+            lists = "\n".join(str(call.day) for call in days) or "nothing"
             cost = str(sum(call.credits for call in days))
             span = f"{gap.first:%Y-%m-%d %H:%MZ}\n{gap.last:%Y-%m-%d %H:%MZ}"
-            table.add_row(offer.source.series.name, span, str(gap.ticks), gap.cause, told, cost)
+            table.add_row(offer.source.series.name, span, str(gap.ticks), gap.cause, lists, cost)
     Console().print(table)
     for offer in found:
         print(
             f"{offer.source.series.name}: {len(offer.calls)} of {len(offer.calls) + offer.lost} missing ticks can be"
-            f" bought, of {offer.source.name} for {offer.credits} credits; {offer.lost} are lost: nobody sells minutes"
+            f" bought from {offer.source.name} for {offer.credits} credits;"
+            f" {offer.lost} are lost (no vendor sells minutes)"
         )
 
 
-async def _tell_left(found: list[Offer], console: Console) -> None:
+async def _print_left(found: list[Offer], console: Console) -> None:
     if any(offer.calls for offer in found) and (left := await found[0].source.allowance()):
         console.print(
             f"Together {sum(offer.credits for offer in found)} of the {left.left:g} credits the key has left."
@@ -89,5 +90,5 @@ async def _buy(found: list[Offer], store: Store, chosen: Settings) -> None:
     for offer in found:
         bought = fill(offer, store, spools=chosen.spool_dir, limit=chosen.spool_limit, assets=chosen.assets)
         async for each in bought:
-            rows = f"{each.snapshot.marker.assets} assets" if each.snapshot else "there already, nothing changed"
+            rows = f"{each.snapshot.marker.assets} assets" if each.snapshot else "already stored, nothing changed"
             print(f"{offer.source.series.name} {isoformat(each.tick)}: {rows}, {each.credits:g} credits", flush=True)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import tempfile
 import threading
 import time
@@ -18,9 +17,9 @@ import orjson
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from lib.cli.ports import free_port, refuse_taken, wait_for_port
 from lib.cli.stack import Ended, Stack, running
 from lib.clock import slot, utc_now
-from lib.errors import SettingsRejected
 from lib.settings import PREFIX, SERVICES
 from lib.simulator.history import Fill, shared
 
@@ -33,7 +32,7 @@ _SOURCES = (("ingest_price", "coinmarketcap.toml"), ("ingest_rank", "coindesk.to
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """What the demo was asked for."""
+    """The demo, with its options."""
 
     assets: int
     history: timedelta
@@ -44,7 +43,7 @@ class Demo:
     seed: int = 1
 
     def run(self, console: Console, environ: Mapping[str, str]) -> bytes:
-        """Run until asked to end (or, once, until the first list, which is returned)."""
+        """Run until Ctrl-C. With `once`, return the first list instead."""
         refuse_taken(self.port, "--port")
         refuse_taken(self.safe_port, "--safe-port")
         with _folder(self.data) as data, running() as stack:
@@ -56,18 +55,18 @@ class Demo:
         events_at = slot(now - timedelta(hours=1), EVENTS_EVERY)
         simulator = free_port()
         console.print(SIMULATED, style="bold yellow")
-        console.print(f"Data and logs are in {data}" + ("" if self.data else " and go when the demo ends"))
+        console.print(f"Data and logs are in {data}" + ("" if self.data else " and are deleted when the demo ends"))
         arguments = ["--port", str(simulator), "--assets", str(self.assets), "--seed", str(self.seed)]
         arguments += ["--events-at", events_at.isoformat(), "--unlimited"]
         stack.start("simulator", ["-m", "lib.cli", "simulate", *arguments], environ, log=data / "simulator.log")
         wait_for_port(stack, simulator)
         own = environ | self._settings(data, simulator)
         start_services(stack, own, data)
-        # Kept data may hold a list of the run before: only one of this run tells where its history ends.
+        # With --data an earlier run may have left a list; the history must end where this run begins.
         body = first_list(stack, self.port, now.replace(microsecond=0))
         if self.once:
             return body
-        tell_addresses(console, self.port, self.safe_port, now)
+        print_addresses(console, self.port, self.safe_port, now)
         self._fill(stack, data, console, environ, events_at, _ticks(body))
         console.print("Ctrl-C ends it.")
         stack.wait()
@@ -144,16 +143,16 @@ class Demo:
 
 
 def sources() -> list[Path]:
-    """The source files a simulated history is filled by: the prices', then the ranks'."""
+    """The source files that fill a simulated history: prices, then ranks."""
     return [Path(str(files(package) / name)) for package, name in _SOURCES]
 
 
 def up(console: Console, environ: Mapping[str, str], port: int, safe_port: int) -> None:
-    """The three services with the settings as they are, until asked to end."""
+    """Run the three services with these settings until Ctrl-C."""
     with running() as stack:
         start_services(stack, environ, None)
         first_list(stack, port)
-        tell_addresses(console, port, safe_port, utc_now())
+        print_addresses(console, port, safe_port, utc_now())
         stack.wait()
 
 
@@ -164,9 +163,9 @@ def start_services(stack: Stack, environ: Mapping[str, str], logs: Path | None) 
 
 
 def first_list(stack: Stack, port: int, since: datetime | None = None) -> bytes:
-    """The first top list, both of its ticks not before `since`, as soon as there is one. Ended when none comes."""
+    """The first top list whose ticks are both at or after `since`; raises Ended when none comes in time."""
     bodies: list[bytes] = []
-    said: list[str] = ["nothing answered"]
+    refusals: list[str] = ["nothing answered"]
     deadline = time.monotonic() + PATIENCE_S
 
     def answered() -> bool:
@@ -174,19 +173,19 @@ def first_list(stack: Stack, port: int, since: datetime | None = None) -> bytes:
             response = httpx.get(f"http://127.0.0.1:{port}/v1/top", params={"limit": 10}, trust_env=False)
         except httpx.TransportError:
             return False
-        said.append(response.text)
+        refusals.append(response.text)
         if response.status_code == httpx.codes.OK and (since is None or min(_ticks(response.content)) >= since):
             bodies.append(response.content)
         elif time.monotonic() > deadline:
-            raise Ended(f"no list within {PATIENCE_S:g} s: {said[-1]}")
+            raise Ended(f"no list within {PATIENCE_S:g} s: {refusals[-1]}")
         return bool(bodies)
 
     stack.wait(answered)
     return bodies[0]
 
 
-def tell_addresses(console: Console, port: int, safe_port: int, now: datetime) -> None:
-    """Say what to try."""
+def print_addresses(console: Console, port: int, safe_port: int, now: datetime) -> None:
+    """Print addresses to try."""
     earlier = slot(now - timedelta(hours=1), INTERVAL).strftime("%Y-%m-%dT%H:%MZ")
     base = f"http://localhost:{port}"
     for url in (
@@ -197,31 +196,6 @@ def tell_addresses(console: Console, port: int, safe_port: int, now: datetime) -
     ):
         console.print(f"  curl '{url}'", soft_wrap=True, highlight=False)
     console.print(f"  http://localhost:{safe_port} in a browser (browsers refuse port {port})", highlight=False)
-
-
-def refuse_taken(port: int, option: str) -> None:
-    """SettingsRejected when a port of loopback can't be listened on."""
-    try:
-        socket.create_server(("127.0.0.1", port)).close()
-    except OSError as exc:
-        why = os.strerror(exc.errno or 0).lower()
-        raise SettingsRejected(f"port {port} can't be listened on: {why}; choose a free one with {option}") from exc
-
-
-def free_port() -> int:
-    """A port on loopback that is free now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
-def wait_for_port(stack: Stack, port: int) -> None:
-    """Wait until something listens on a port of loopback."""
-
-    def listening() -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", port)) == 0
-
-    stack.wait(listening)
 
 
 def _ticks(body: bytes) -> tuple[datetime, datetime]:
@@ -252,7 +226,7 @@ def _folder(data: Path | None) -> Iterator[Path]:
 
 
 def _without_settings(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment without our settings: no real key or store must get into a demo."""
+    """The environment without our settings: a demo must not use a real key or store."""
     return {name: value for name, value in environ.items() if not name.startswith(PREFIX)} | {
         "PYTHONUNBUFFERED": "1",
         "POLARS_MAX_THREADS": os.environ.get("POLARS_MAX_THREADS", "1"),

@@ -1,4 +1,4 @@
-"""How much disk the archive takes: measured by writing a sample, not guessed."""
+"""How much disk the stored ticks take, measured by writing a sample."""
 
 import tempfile
 from datetime import UTC, datetime, timedelta
@@ -35,7 +35,7 @@ async def sqlite_bytes_per_tick(assets: int) -> float:
 
 
 def in_a_year(tick: float, hour: float, interval: timedelta, *, ticks_kept: timedelta, hours_kept: timedelta) -> float:
-    """The bytes held after a year: the ticks of a retention, and of the hours of a span their first tick each."""
+    """The bytes stored after a year: all ticks within the retention, and one tick an hour for `hours_kept`."""
     ticks = DAY / interval
     return tick * ticks * (ticks_kept / DAY) + hour * min(ticks, DAY / HOUR) * (hours_kept / DAY)
 

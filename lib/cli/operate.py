@@ -28,7 +28,7 @@ from lib.source import read_source
 def import_(
     files: Annotated[list[Path], typer.Argument(help="Files that `topcoins export` or /v1/export has made.")],
 ) -> None:
-    """Bring earlier exports back, at their own ticks, where the store has no snapshot. Only their top is there."""
+    """Import earlier exports: snapshots at their own ticks, where the store has none."""
     from lib.archive.imports import imported
 
     chosen = _settings()
@@ -60,10 +60,10 @@ def doctor(json: Annotated[bool, typer.Option("--json", help="For machines.")] =
 
 @app.command()
 def key(
-    name: Annotated[str, typer.Argument(help="Whose key it is, for example grafana.")],
+    name: Annotated[str, typer.Argument(help="The client's name, for example grafana.")],
     json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
-    """Make a client's key for the API. It is shown this once: the API is told only its hash."""
+    """Make a client's key for the API. It is shown only once, because the API stores its hash."""
     from lib.access import new_key
 
     made = new_key(name)
@@ -77,10 +77,10 @@ def key(
 
 @app.command()
 def init(
-    folder: Annotated[Path, typer.Option(help="Where each consumer's token goes.")] = Path("data/tokens"),
+    folder: Annotated[Path, typer.Option(help="The folder for each consumer's token.")] = Path("data/tokens"),
     json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
-    """Make an InfluxDB ready: buckets, downsampling, one scoped token per consumer. Can be run again."""
+    """Set up InfluxDB: buckets, downsampling, one scoped token per consumer. Can be run again."""
     from lib.store.influx.setup import set_up
     from lib.store.influx.store import RETENTION
 
@@ -108,10 +108,10 @@ def init(
 
 @app.command()
 def backup(
-    folder: Annotated[Path, typer.Argument(help="Where the backup goes, one folder a day.")],
-    since: Annotated[datetime | None, typer.Option("--from", help="The first day; else the archive's.")] = None,
+    folder: Annotated[Path, typer.Argument(help="The folder of the backup; it gets a folder per day.")],
+    since: Annotated[datetime | None, typer.Option("--from", help="The first day; else the first one stored.")] = None,
 ) -> None:
-    """Write every snapshot of the store to files. Goes on where an interrupted one was."""
+    """Write every snapshot of the store to files. Resumes an interrupted backup."""
     from lib.archive.backup import back_up
 
     chosen = _settings()
@@ -121,7 +121,7 @@ def backup(
         store = open_store(chosen, utc_now)
         try:
             async for day in back_up(store, _series(chosen), folder, clock=utc_now, start=start):
-                _tell_day(day)
+                _print_day(day)
         finally:
             await store.close()
 
@@ -139,7 +139,7 @@ def restore(folder: Annotated[Path, typer.Argument(help="A folder `topcoins back
         store = open_store(chosen, utc_now)
         try:
             async for day in run_restore(folder, store, clock=utc_now):
-                _tell_day(day)
+                _print_day(day)
         finally:
             await store.close()
 
@@ -158,7 +158,7 @@ def simulate(
     unlimited: Annotated[bool, typer.Option("--unlimited", help="No limits of requests and credits.")] = False,
 ) -> None:
     """Serve the upstream APIs on loopback, simulated or replayed."""
-    from lib.cli.demo import refuse_taken
+    from lib.cli.ports import refuse_taken
     from lib.simulator.serve import serve
 
     refuse_taken(port, "--port")
@@ -172,6 +172,6 @@ def _series(chosen: Settings) -> list[Series]:
     return [*OWN.values(), *(read_source(Path(name)).values for name in chosen.extra_sources)]
 
 
-def _tell_day(day: "Day") -> None:
+def _print_day(day: "Day") -> None:
     passed = f", {day.passed} past the retention left out" if day.passed else ""
     print(f"{day.day} {day.series}: {day.snapshots} snapshots, {day.rows} rows, {day.checksum}{passed}", flush=True)

@@ -1,4 +1,4 @@
-"""What the options of several commands are made of."""
+"""Parsing of options that several commands share."""
 
 from datetime import timedelta
 
@@ -7,7 +7,7 @@ from lib.units import parse_duration
 
 
 def duration(option: str, text: str) -> timedelta:
-    """An option that is a duration; SettingsRejected names it otherwise."""
+    """A duration option; SettingsRejected names the option when it is none."""
     try:
         return parse_duration(text)
     except ValueError as exc:

@@ -1,4 +1,4 @@
-"""Service processes that are started together and end together."""
+"""Service processes that start together and end together."""
 
 import os
 import signal
@@ -16,11 +16,11 @@ LOOK_S = 0.1
 
 
 class Interrupted(Exception):
-    """Somebody asked the command to end: Ctrl-C, SIGTERM or a closed terminal."""
+    """Ctrl-C, SIGTERM or a closed terminal ended the command."""
 
 
 class Ended(Exception):
-    """A process that should run on has ended."""
+    """A process that should keep running has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +31,14 @@ class _Child:
     log: Path | None
 
     def last_words(self) -> str:
-        """The end of its log: as a rule, why it ended. The log may go with the data."""
+        """The last line of its log, which usually says why it ended. The log may be deleted with the data."""
         lines = self.log.read_text("utf-8", "replace").split("\n") if self.log else []
-        said = next((line for line in reversed(lines) if line.strip()), "")
-        return f"; its log ends: {said[:500]}" if said else ""
+        last = next((line for line in reversed(lines) if line.strip()), "")
+        return f"; its log ends: {last[:500]}" if last else ""
 
 
 class Stack:
-    """Child processes, each of its own session, so that Ctrl-C reaches only us and we end them in order."""
+    """Child processes. Each has its own session, so that Ctrl-C reaches only this process, which ends them in order."""
 
     def __init__(self) -> None:
         self._children: list[_Child] = []
@@ -48,7 +48,7 @@ class Stack:
         self, name: str, arguments: Sequence[str], environ: Mapping[str, str], *, log: Path | None = None,
         passing: bool = False,
     ) -> "subprocess.Popen[bytes]":  # fmt: skip
-        """Run `python ARGUMENTS`; its output goes to `log`, or where ours goes. A `passing` one may end by itself."""
+        """Run `python ARGUMENTS`; output goes to `log`, or to our own stdout. A `passing` process may end by itself."""
         with log.open("ab") if log else nullcontext() as out:
             process = subprocess.Popen(
                 [sys.executable, *arguments],
@@ -62,11 +62,11 @@ class Stack:
         return process
 
     def interrupt(self) -> None:
-        """Make the present wait, or the next, end by Interrupted."""
+        """Make the current or the next `wait` raise Interrupted."""
         self._interrupted = True
 
     def check(self) -> None:
-        """Raise Interrupted when asked to end, Ended when a process that should run has ended."""
+        """Raise Interrupted after `interrupt`, and Ended when a process has ended that should run."""
         if self._interrupted:
             raise Interrupted
         for child in self._children:
@@ -75,13 +75,13 @@ class Stack:
                 raise Ended(f"{child.name} ended with exit code {code}{child.last_words()}")
 
     def wait(self, until: Callable[[], bool] = lambda: False) -> None:
-        """Wait until `until()` holds; Interrupted or Ended when that comes first."""
+        """Wait until `until()` is true; raises Interrupted or Ended."""
         while not until():
             self.check()
             time.sleep(LOOK_S)
 
     def end(self) -> None:
-        """End all, the last started first: SIGTERM, and SIGKILL for those that do not end in time."""
+        """End all processes, the last started first: SIGTERM, then SIGKILL after a grace period."""
         running = [child.process for child in reversed(self._children) if child.process.poll() is None]
         for process in running:
             process.send_signal(signal.SIGTERM)
@@ -96,11 +96,11 @@ class Stack:
 
 @contextmanager
 def running() -> Iterator[Stack]:
-    """A stack that ends whatever happens; asked to end, the block leaves quietly."""
+    """A stack whose processes end with the block, whatever happens. Interrupted leaves the block without an error."""
     stack = Stack()
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        stack.interrupt()  # raising from here could lose a child just started, or get lost in a finalizer
+        stack.interrupt()  # raising here could lose a child that has just started
 
     for number in (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if os.name == "posix" else [])):
         signal.signal(number, interrupt)

@@ -44,7 +44,7 @@ def backfill(
     since: Annotated[str, typer.Option("--since", help="How far back to look for gaps.")] = "7d",
     yes: Annotated[bool, typer.Option("--yes", help="Buy without asking.")] = False,
 ) -> None:
-    """List the gaps and what can be bought back for how many credits, and buy it if you say so. Never minutes."""
+    """List the gaps and what filling them costs in credits; buy after a yes. One list a day, never minutes."""
     from lib.cli.backfill import run
 
     run(_settings(), since, yes=yes, console=console)

@@ -1,4 +1,4 @@
-"""Answers as people read them in a terminal."""
+"""Answers as tables for a terminal."""
 
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from lib.units import format_duration
 
 
 def top_table(body: bytes) -> Table:
-    """The API's JSON answer as a table, its times in the title."""
+    """A top list as a table, with its times in title and caption."""
     answer = orjson.loads(body)
     table = Table(
         title=f"Top {answer['count']} by 24h volume as of {answer['requested_at']}",
@@ -43,14 +43,14 @@ def fields_table(body: bytes) -> Table:
 
 
 def history_table(body: bytes) -> Table:
-    """The points of a JSON answer as a table, what they cover in the caption."""
+    """The points of a JSON answer as a table, with their coverage in the caption."""
     answer = orjson.loads(body)
     names = ", ".join(dict.fromkeys(f"{one['symbol']} ({one['name']})" for one in answer["names"]))
     table = Table(
         title=Text(f"{names or answer['cmc_id']} from {answer['from']} to {answer['to']} every {answer['every']}"),
         caption=", ".join(f"{count} {name}" for name, count in answer["coverage"].items()),
     )
-    table.add_column("At", no_wrap=True, min_width=len("2026-11-17T14:37:00Z"))  # a step is told by its minute
+    table.add_column("At", no_wrap=True, min_width=len("2026-11-17T14:37:00Z"))  # rows are recognised by their minute
     for name in ("Price USD", "24h volume USD", "Source\nrank", "Price age"):
         table.add_column(name, justify="right")
     for point in answer["data"]:

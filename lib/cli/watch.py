@@ -1,4 +1,4 @@
-"""`topcoins watch`: each new snapshot of a running API, across cuts of the connection."""
+"""`topcoins watch`: each new snapshot of a running API, across lost connections."""
 
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
@@ -11,19 +11,19 @@ from lib.errors import TopcoinsError
 
 AGAIN_S = 2.0
 SILENT_S = 45.0
-"""The API says something every 15 s: after this long the connection is cut, whatever TCP believes."""
+"""The API sends something every 15 s. After this long without, the connection counts as lost."""
 
 
 class _Cut(Exception):
-    """The connection ended; it is taken up again."""
+    """The connection was lost; it is opened again."""
 
 
 def watch(
-    client: httpx.Client, address: str, *, sleep: Callable[[float], None], tell: Callable[[str], None]
+    client: httpx.Client, address: str, *, sleep: Callable[[float], None], report: Callable[[str], None]
 ) -> Iterator[ServerSentEvent]:
-    """The events of `address`, for ever: after a cut, which is told, they go on after the last one.
+    """The events of `address`, for ever. A lost connection is reported, and events resume after the last one.
 
-    TopcoinsError when nothing answers at first, or something that is no API.
+    Raises TopcoinsError when nothing answers at first, or something other than the API.
     """
     last, cut = "", False
     while True:
@@ -31,9 +31,9 @@ def watch(
             for event in _events(client, address, last):
                 last = event.id
                 if cut:
-                    tell("connected again")
+                    report("connected again")
                     cut = False
-                if event.data:  # without: an id, or the comment that says the API is there
+                if event.data:  # an event without data is an id or a keep-alive
                     yield event
         except _Cut as exc:
             if not last:
@@ -41,18 +41,18 @@ def watch(
                     f"{address} does not answer ({exc}); start it with topcoins demo or topcoins up"
                 ) from exc
             if not cut:
-                tell(f"{exc}; nothing is missed if it is back within hours")
+                report(f"{exc}; no event is lost if it is back within 6 h")
             cut = True
         sleep(AGAIN_S)
 
 
 def line(event: ServerSentEvent) -> str:
-    """An event as people read it."""
-    told = orjson.loads(event.data)
+    """An event as a line of text."""
+    news = orjson.loads(event.data)
     if event.event != "snapshot":
-        return f"{event.event}: {told['why']}"
-    late = ", backfilled" if told["backfilled"] else ""
-    return f"{told['tick']} {told['series']} of {told['source']}: {told['assets']} assets{late}"
+        return f"{event.event}: {news['why']}"
+    late = ", backfilled" if news["backfilled"] else ""
+    return f"{news['tick']} {news['series']} of {news['source']}: {news['assets']} assets{late}"
 
 
 def _events(client: httpx.Client, address: str, last: str) -> Iterator[ServerSentEvent]:
@@ -69,7 +69,7 @@ def _events(client: httpx.Client, address: str, last: str) -> Iterator[ServerSen
 def _refuse(response: httpx.Response) -> None:
     if response.is_success and response.headers["content-type"].startswith("text/event-stream"):
         return
-    said = response.read().decode("utf-8", "replace")[:500]
+    body = response.read().decode("utf-8", "replace")[:500]
     if response.status_code in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
-        raise _Cut(said)
-    raise TopcoinsError(f"{response.url}: {response.status_code} {said}")
+        raise _Cut(body)
+    raise TopcoinsError(f"{response.url}: {response.status_code} {body}")

@@ -75,7 +75,7 @@ def create_app(
 
 
 class _Stage:
-    """Serves an answer with whatever the script has for this request."""
+    """Serves an answer with the faults that the script has for this request."""
 
     def __init__(self, script: Script, clock: Clock, sleep: Sleep) -> None:
         self._script = script
@@ -90,7 +90,7 @@ class _Stage:
             for fault in faults:
                 if fault.kind == "delay":
                     await self._sleep(fault.seconds)
-            # What never reaches the vendor's own code is not charged, and moves no replay on.
+            # A replaced answer is not charged and does not advance a replay.
             replaced = any(fault.kind in REPLACING for fault in faults)
             answer = Answer(b"") if replaced else serve(request, self._script.frozen(faults, self._clock()))
             for fault in faults:
@@ -112,7 +112,7 @@ def _response(answer: Answer, faults: Sequence[Fault]) -> Response:
 
 
 async def _cut(body: bytes) -> AsyncIterator[bytes]:
-    """Half of the body, then the end of the connection: a server closes it, a caller in process sees the error."""
+    """Half of the body, then the end of the connection: a server closes it; a caller in process gets the error."""
     yield body[: len(body) // 2]
     raise httpx.RemoteProtocolError("peer closed connection without sending complete message body (simulated)")
 

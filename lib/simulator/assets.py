@@ -1,4 +1,4 @@
-"""Who is in the market: well-known assets under their real ids, then invented ones."""
+"""The assets of the market: well-known ones under their real ids, then invented ones."""
 
 import csv
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ _KNOWN = Path(__file__).with_name("assets.csv")  # values as CoinMarketCap liste
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """One asset of the market and the values it moves around."""
+    """One asset and the values it fluctuates around."""
 
     cmc_id: int
     symbol: str
@@ -39,7 +39,7 @@ TAGS: Final[Mapping[str, tuple[str, ...]]] = {
     "stable": ("stablecoin", "asset-backed-stablecoin", "usd-stablecoin"),
     "wrapped": ("wrapped-tokens",),
 }
-"""CoinMarketCap's tags of the kinds of assets that have some here."""
+"""CoinMarketCap's tags per kind of asset."""
 
 # One of each oddity, early, so that a small market has them too.
 _ODD = (
@@ -55,7 +55,7 @@ _ODD = (
 
 
 PLAIN: Final = INVENTED + len(_ODD)
-"""Invented assets above this id have nothing odd by design; some are by their key."""
+"""Invented assets above this id have no oddity by design; some have one by their key."""
 
 
 def cast(seed: int, members: int) -> list[Asset]:

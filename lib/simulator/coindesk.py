@@ -29,28 +29,28 @@ class CoinDesk:
     clock: Clock
 
     def top_list(self, params: Mapping[str, str], headers: Mapping[str, str], frozen: datetime | None) -> Answer:
-        """One page of the list; an empty one past the end. With `frozen`, its values are those of that instant."""
+        """One page of the list; an empty one past the end. With `frozen`, the values are those of that instant."""
         scheme, _, key = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "apikey" or not key.strip() or key.startswith("bad"):
             return refusals.named("coindesk-401", self.clock())
-        asked = {**_DEFAULTS, **params}
-        if wrong := _wrong(asked):
-            words = f"{wrong} has an invalid value: {asked[wrong][:64]}"
+        query = {**_DEFAULTS, **params}
+        if wrong := _wrong(query):
+            words = f"{wrong} has an invalid value: {query[wrong][:64]}"
             return refusals.coindesk(Refusal(400, _BAD_PARAMETER, words))
-        page, size = int(asked["page"]), int(asked["page_size"])
+        page, size = int(query["page"]), int(query["page_size"])
         top = self.feed.top_list(frozen or self.clock(), first=page == 1, hold=frozen is not None)
-        records = top.page(page, size, descending=asked["sort_direction"] == "DESC")
+        records = top.page(page, size, descending=query["sort_direction"] == "DESC")
         stats = {"PAGE": page, "PAGE_SIZE": size, "TOTAL_ASSETS": len(top)}
         return Answer(orjson.dumps({"Data": {"STATS": stats, "LIST": records}, "Err": {}}))
 
 
-def _wrong(asked: Mapping[str, str]) -> str | None:
+def _wrong(query: Mapping[str, str]) -> str | None:
     """The first parameter the vendor would refuse."""
     fine = {
-        "page": _within(asked["page"], 1, 10**6),
-        "page_size": _within(asked["page_size"], *_PAGE_SIZES),
-        "sort_by": asked["sort_by"] == _SORT_BY,
-        "sort_direction": asked["sort_direction"] in ("ASC", "DESC"),
+        "page": _within(query["page"], 1, 10**6),
+        "page_size": _within(query["page_size"], *_PAGE_SIZES),
+        "sort_by": query["sort_by"] == _SORT_BY,
+        "sort_direction": query["sort_direction"] in ("ASC", "DESC"),
     }
     return next((name for name, is_fine in fine.items() if not is_fine), None)
 

@@ -1,4 +1,4 @@
-"""CoinMarketCap's API: listings in v1 and v3, with a key or on the keyless base, and what a key has left."""
+"""CoinMarketCap's API: listings in v1 and v3, with a key or on the keyless base, and the credits left of a key."""
 
 import math
 from collections.abc import Mapping
@@ -54,7 +54,7 @@ class CoinMarketCap:
         return Answer(_v3(page, now, cost) if path.endswith(LISTINGS[1]) else _v1(page, now, cost))
 
     def historical(self, path: str, params: Mapping[str, str], headers: Mapping[str, str]) -> Answer:
-        """One page of the list as it stood at the end of a past UTC day. Needs a key, and costs twice the present's."""
+        """One page of the list as it stood at the end of a past UTC day. Needs a key; costs twice the latest list."""
         now, key = self.clock(), headers.get(_HEADER, "")
         if refusal := self._refused(key) or self.usage.ask(key):
             return refusals.named(refusal, now)
@@ -69,7 +69,7 @@ class CoinMarketCap:
         return Answer(_v3(page, now, cost) if path == HISTORICAL[1] else _v1(page, now, cost))
 
     def key_info(self, headers: Mapping[str, str]) -> Answer:
-        """What the key's plan is and what is left of it. Costs nothing."""
+        """The key's plan and what is left of it. Costs nothing."""
         now, key = self.clock(), headers.get(_HEADER, "")
         if refusal := self._refused(key):
             return refusals.named(refusal, now)
@@ -103,7 +103,7 @@ class CoinMarketCap:
 
 
 def _past_day(params: Mapping[str, str], now: datetime) -> date:
-    """Only the date of the parameter counts, as the vendor has it."""
+    """The day of the parameter; the vendor ignores its time too."""
     try:
         day = date.fromisoformat(params["date"][:10])
     except KeyError:
@@ -132,7 +132,7 @@ def _v1(page: Page, now: datetime, cost: int) -> bytes:
 
 
 def _v3(page: Page, now: datetime, cost: int) -> bytes:
-    """v3 has the quotes in a list, and tells no total."""
+    """v3 has the quotes in a list, and no total."""
     for record in page.records:
         for currency, quote in record["quote"].items():
             quote["id"] = RATES[currency][0] if currency in RATES else None

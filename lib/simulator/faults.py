@@ -51,22 +51,22 @@ class Fault(BaseModel):
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> "Fault":
-        must, told = _MUST.get(self.kind, set()), self.model_fields_set
-        if missing := must - told:
+        required, given = _MUST.get(self.kind, set()), self.model_fields_set
+        if missing := required - given:
             raise ValueError(f"a {self.kind} needs {', '.join(sorted(missing))}")
-        if odd := told - must - _MAY.get(self.kind, set()) - _COMMON:
+        if odd := given - required - _MAY.get(self.kind, set()) - _COMMON:
             raise ValueError(f"a {self.kind} takes no {', '.join(sorted(odd))}")
         if self.kind == "error" and (self.preset is None) == (self.status is None):
             raise ValueError("an error needs a preset, or a status (with a body), and not both")
         return self
 
     def meets(self, path: str, number: int) -> bool:
-        """Whether this fault falls on the path's request of this number."""
+        """Whether this fault applies to the path's request of this number."""
         return self.first <= number < self.first + self.count and fnmatchcase(path, self.path)
 
 
 class Script:
-    """The faults in the order they are told, and how many requests each path has had."""
+    """The faults in the order of the script, and a count of requests per path."""
 
     def __init__(self, faults: Iterable[Fault]) -> None:
         self._faults: Sequence[Fault] = tuple(faults)
@@ -74,14 +74,14 @@ class Script:
         self._frozen: dict[int, datetime] = {}
 
     def next(self, path: str) -> list[Fault]:
-        """Count a request, and tell the faults it meets."""
+        """Count a request and return the faults it meets."""
         if not self._faults:
             return []
         self._requests[path] += 1
         return [fault for fault in self._faults if fault.meets(path, self._requests[path])]
 
     def frozen(self, faults: Iterable[Fault], now: datetime) -> datetime | None:
-        """The instant the values stand still at, if they do: the fault's own, or when it was first met."""
+        """The instant at which the values are frozen, if they are: the fault's own, or when it was first met."""
         for fault in faults:
             if fault.kind == "frozen":
                 return fault.at or self._frozen.setdefault(self._faults.index(fault), now)
@@ -93,7 +93,7 @@ def load_faults(path: Path) -> tuple[Fault, ...]:
     try:
         script = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as exc:
-        raise SettingsRejected(f"{path} is no readable TOML file: {exc}") from exc
+        raise SettingsRejected(f"{path} is not a readable TOML file: {exc}") from exc
     entries = script.pop("fault", None)
     if script or not isinstance(entries, list):
         odd = f"not {', '.join(script)}" if script else 'for example [[fault]] kind = "empty"'
@@ -107,7 +107,7 @@ def _fault(path: Path, number: int, entry: object) -> Fault:
             entry = {**entry, "at": at.replace(tzinfo=UTC)}  # a TOML time without an offset is UTC, as everywhere
         return Fault.model_validate(entry)
     except ValidationError as exc:
-        told = "; ".join(
+        reasons = "; ".join(
             ".".join(map(str, error["loc"])) + (": " if error["loc"] else "") + error["msg"] for error in exc.errors()
         )
-        raise SettingsRejected(f"{path}: fault {number}: {told}") from exc
+        raise SettingsRejected(f"{path}: fault {number}: {reasons}") from exc

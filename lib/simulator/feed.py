@@ -1,4 +1,4 @@
-"""What the two APIs are served from: lists of records of one instant, simulated or replayed."""
+"""The records that the APIs serve: lists of one instant, simulated or replayed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,9 +15,9 @@ LAST_MINUTE = time(23, 59, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some records of CoinMarketCap's list in v1's shape, how many there are in all, and what `status` must say.
+    """Some records of CoinMarketCap's list in v1's shape, how many there are in all, and the fields of `status`.
 
-    The records are the page's own: who answers with them may change them.
+    The records are a copy that the caller may change.
     """
 
     records: list[Record]
@@ -26,20 +26,20 @@ class Page:
 
 
 class Feed(Protocol):
-    """A source of both vendors' lists. `hold` asks for what was there, without moving on."""
+    """A source of both vendors' lists. `hold` repeats the last list instead of advancing."""
 
     def listings(self, ask: Ask, at: datetime, *, hold: bool = False) -> Page:
-        """The asked part of CoinMarketCap's list."""
+        """The requested part of CoinMarketCap's list."""
 
     def listings_of(self, day: date, ask: Ask) -> Page:
-        """The asked part of CoinMarketCap's list as it stood at the end of a day; BadParameter where it has none."""
+        """The requested part of CoinMarketCap's list at the end of a day; raises BadParameter without one."""
 
     def top_list(self, at: datetime, *, first: bool, hold: bool = False) -> TopList:
         """CoinDesk's whole list; `first` when its first page is asked for."""
 
 
 class MarketFeed:
-    """A simulated market. Keeps the last minute it was asked for, as pages of one minute come together."""
+    """A simulated market. Caches the last minute, because its pages are requested together."""
 
     def __init__(self, market: Market) -> None:
         self._market = market
@@ -47,12 +47,12 @@ class MarketFeed:
         self._top: TopList | None = None
 
     def listings(self, ask: Ask, at: datetime, *, hold: bool = False) -> Page:
-        """The asked part of the market's list at this minute."""
+        """The requested part of the market's list at this minute."""
         listing = self._at(at)
         return Page(records(listing, ask), len(listing.ids))
 
     def listings_of(self, day: date, ask: Ask) -> Page:
-        """The asked part of the market's list at the day's last minute."""
+        """The requested part of the market's list at the day's last minute."""
         listing = self._market.at(datetime.combine(day, LAST_MINUTE))
         return Page(records(listing, ask), len(listing.ids))
 

@@ -1,7 +1,7 @@
 """Fills a simulated history through the ordinary ingest path: the source asks, the gate judges, the store writes.
 
-A worker process: `python -m lib.simulator.history '[{…}]'` with the fields of one `Fill` or more as JSON, which it
-fills side by side. It tells its progress on stdout, a number of ticks done per line.
+A worker process: `python -m lib.simulator.history '[{…}]'` with the fields of one `Fill` or more as JSON, and fills
+them concurrently. It prints its progress on stdout: the number of ticks done, one per line.
 """
 
 import asyncio
@@ -28,9 +28,9 @@ from lib.source import Source, read_source
 from lib.store.sqlite import SqliteStore
 
 BASE = "http://simulator"
-TOLD_EVERY = 10
+REPORT_EVERY = 10
 MOST_WORKERS = 4
-"""More would wait for each other: SQLite writes one snapshot at a time."""
+"""More would only wait, because SQLite writes one snapshot at a time."""
 
 
 class Fill(BaseModel):
@@ -47,13 +47,13 @@ class Fill(BaseModel):
     interval: timedelta
 
     def ticks(self) -> list[datetime]:
-        """What is to be there in the end."""
+        """The ticks to fill."""
         first = slot(self.start, self.interval)
         count = (self.stop - first) // self.interval
         return [at for n in range(count + 1) if self.start <= (at := first + n * self.interval) < self.stop]
 
     def stretch(self, number: int, of: int) -> "Fill":
-        """One of so many parts of about the same length, which together are the whole."""
+        """Part `number` of `of` parts of about the same length."""
         steps = (self.stop - self.start) // self.interval
         ends = [self.start + steps * part // of * self.interval for part in range(of)] + [self.stop]
         return self.model_copy(update={"start": ends[number], "stop": ends[number + 1]})
@@ -63,40 +63,40 @@ _FILLS = TypeAdapter(list[Fill])
 
 
 def shared(fills: Sequence[Fill]) -> list[str]:
-    """The argument of each worker to start, so that all of this machine's cores have as much to do."""
+    """The argument of each worker to start, so that all cores are used equally."""
     workers = min(os.cpu_count() or 1, MOST_WORKERS)
     return [_FILLS.dump_json([each.stretch(number, workers) for each in fills]).decode() for number in range(workers)]
 
 
-async def fill(asked: Fill, done: Callable[[], None]) -> None:
-    """Walk the ticks in order of time, the simulator's clock standing at each; `done` is called after each.
+async def fill(plan: Fill, done: Callable[[], None]) -> None:
+    """Ingest the ticks in order, with the simulator's clock set to each; call `done` after each.
 
-    A tick that came to nothing ends it: a history is shown without gaps or not at all.
+    Raises RuntimeError at the first tick without a snapshot, because a simulated history has no gaps.
     """
-    at = asked.start
+    at = plan.start
 
     def clock() -> datetime:
         return at
 
-    market = Market(asked.seed, asked.assets, events_at=asked.events_at)
+    market = Market(plan.seed, plan.assets, events_at=plan.events_at)
     transport = httpx.ASGITransport(create_app(market, clock, plan=Plan.unlimited()))
-    store = SqliteStore(asked.store, clock=utc_now, durable=False)
+    store = SqliteStore(plan.store, clock=utc_now, durable=False)
     async with httpx.AsyncClient(transport=transport) as client:
-        source = Source(read_source(asked.source), client=client, clock=clock, key=SecretStr("demo"), url=BASE)
+        source = Source(read_source(plan.source), client=client, clock=clock, key=SecretStr("demo"), url=BASE)
         ingest = Ingest(
             [source],
             store=store,
             delivery=WriteThrough(store),
             clock=clock,
-            assets=asked.assets,
-            interval=asked.interval,
+            assets=plan.assets,
+            interval=plan.interval,
         )
-        gc.freeze()  # what is there by now stays: to look it through again and again costs a tenth of a tick
-        stored = {*await store.ticks(ingest.series.name, asked.start, asked.stop)}
-        for tick in asked.ticks():
+        gc.freeze()  # nothing of this is garbage; scanning it takes a tenth of a tick
+        stored = {*await store.ticks(ingest.series.name, plan.start, plan.stop)}
+        for tick in plan.ticks():
             at = tick
             if tick not in stored and await ingest.tick(tick, backfilled=True) is None:
-                raise RuntimeError(f"{asked.source.name}: no snapshot for {tick}; {asked.log_file} tells why")
+                raise RuntimeError(f"{plan.source.name}: no snapshot for {tick}; {plan.log_file} has the reason")
             done()
     await store.close()
 
@@ -108,10 +108,10 @@ async def _work(fills: Sequence[Fill]) -> None:
     def done() -> None:
         nonlocal count
         count += 1
-        if count % TOLD_EVERY == 0:
+        if count % REPORT_EVERY == 0:
             print(count, flush=True)
 
-    await asyncio.gather(*(fill(asked, done) for asked in fills))
+    await asyncio.gather(*(fill(plan, done) for plan in fills))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""CoinMarketCap's list: what can be asked of it, and its records in v1's shape."""
+"""CoinMarketCap's list: its parameters, and its records in v1's shape."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ RATES: Final[Mapping[str, tuple[int, float]]] = {
     "GBP": (2791, 0.79),
     "JPY": (2797, 150.0),
 }
-"""Per currency: CoinMarketCap's id of it, and what one dollar is worth, for ever."""
+"""Per currency: its CoinMarketCap id and its fixed rate to one dollar."""
 
-_TAKEN_BUT_IDLE = {"aux", "cryptocurrency_type", "tag"}
+_IGNORED = {"aux", "cryptocurrency_type", "tag"}
 
 
 class BadParameter(ValueError):
-    """A parameter the vendor would refuse; the text is the one it answers with."""
+    """A parameter the vendor would refuse; the text is the vendor's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,8 @@ class Ask:
 
     @classmethod
     def of(cls, params: Mapping[str, str]) -> "Ask":
-        """The request these query parameters make; BadParameter when they make none."""
-        for name in params.keys() - {"start", "limit", "convert", "sort", "sort_dir"} - _TAKEN_BUT_IDLE:
+        """The request of these query parameters; raises BadParameter."""
+        for name in params.keys() - {"start", "limit", "convert", "sort", "sort_dir"} - _IGNORED:
             raise BadParameter(f'"{name}" is not allowed')
         return cls(
             _whole(params, "start", 1, 10**6),
@@ -66,7 +66,7 @@ def _one_of(params: Mapping[str, str], name: str, default: str, allowed: tuple[s
 
 
 def records(listing: Listing, ask: Ask) -> list[dict[str, Any]]:
-    """The asked part of a listing, in the asked order."""
+    """The requested part of a listing, in the requested order."""
     by_cap = np.lexsort((listing.ids, -listing.market_cap))
     rank = np.empty(len(by_cap), dtype=np.int64)
     rank[by_cap] = np.arange(1, len(by_cap) + 1)

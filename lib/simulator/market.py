@@ -1,4 +1,4 @@
-"""A market that is a pure function: ask any instant, in any order, and get what was, is or will be listed."""
+"""A market as a pure function of time: ask for any instant, in any order."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ _WAVES, _MINUTE, _VOLUME_MINUTE, _PERIOD, _PHASE, _VENUE, _TWIN = range(1, 8)
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """Everything listed at one instant, as parallel columns. `venue_volume` is the same volume as CoinDesk sees it."""
+    """Everything listed at one instant, as parallel columns. `venue_volume` is the volume that CoinDesk reports."""
 
     at: datetime
     ids: Ids
@@ -42,7 +42,7 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Oddities:
-    """What CoinDesk's list does to some ids: a second entry, no foreign ids at all, or foreign ids without CMC's."""
+    """Ids that CoinDesk lists oddly: twice, without foreign ids, or with foreign ids but not CMC's."""
 
     twins: frozenset[int] = frozenset()
     unlinked: frozenset[int] = frozenset()
@@ -78,7 +78,7 @@ class Market:
         self.oddities = self._oddities(invented)
 
     def at(self, time: datetime) -> Listing:
-        """What is listed in the minute of `time`, in a fixed order of assets."""
+        """The list in the minute of `time`, in a fixed order of assets."""
         minute = int(time.timestamp() // 60)
         there = self._ids != (LISTED if minute < self._swapped_at else DELISTED)
         if there.all():  # a market too small for the events
@@ -128,7 +128,7 @@ class Market:
 
 
 class _Waves:
-    """A sum of sines per asset, with phases and lengths of its own."""
+    """A sum of sines per asset, each with its own phases and lengths."""
 
     def __init__(self, keys: Keys, salt: int, swing: Floats) -> None:
         lengths = 0.7 + 0.6 * np.array([noise.uniform(keys, salt + 10 + n) for n in range(len(_HOURS))])

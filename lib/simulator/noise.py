@@ -1,4 +1,4 @@
-"""Chance without a state: the same seed, ids and salt always give the same numbers."""
+"""Stateless random numbers: the same seed, ids and salt always give the same numbers."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +18,13 @@ def keys(seed: int, ids: Ids) -> Keys:
 
 
 def uniform(of: Keys, salt: int) -> Floats:
-    """A number in [0, 1) per key, another one for every salt."""
+    """A number in [0, 1) per key, different for every salt."""
     step = np.array([salt % 2**64], dtype=np.uint64) * _GOLDEN
     return (_mixed(of + step) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def signed(of: Keys, salt: int) -> Floats:
-    """A number in [-1, 1) per key, another one for every salt."""
+    """A number in [-1, 1) per key, different for every salt."""
     return uniform(of, salt) * 2 - 1
 
 

@@ -1,4 +1,4 @@
-"""The errors both vendors document, word for word, by name: `cmc-1008`, `coindesk-401`, `minapi-rate-limit`."""
+"""The errors both vendors document, verbatim, by name: `cmc-1008`, `coindesk-401`, `minapi-rate-limit`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -76,7 +76,7 @@ def coinmarketcap(refusal: Refusal, now: datetime) -> Answer:
 
 
 def coindesk(refusal: Refusal) -> Answer:
-    """CoinDesk's error envelope: no data and an `Err` that says it twice."""
+    """CoinDesk's error envelope: no data and an `Err` with the message twice."""
     words: dict[str, Any] = {"type": refusal.code, "message": refusal.message}
     err = {**words, "http_status_code": refusal.status, "frontend": words}
     return Answer(orjson.dumps({"Data": {}, "Err": err}), refusal.status)

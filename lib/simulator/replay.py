@@ -28,7 +28,7 @@ _CAPTURED = re.compile(r"-(\d{8})(?:T(\d{4})Z)?\.json$")
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """One recorded list: its records as they came, and its status where that was kept."""
+    """One recorded list: its records, and its status where it was recorded."""
 
     at: datetime
     records: list[Record]
@@ -37,11 +37,11 @@ class Capture:
 
 
 class Replay:
-    """Serves the captures of a folder; each request for a first page steps to the next, and stays at the last.
+    """Serves the captures of a folder; each request for a first page advances to the next one; the last one repeats.
 
-    The CoinDesk list is synthetic: CoinMarketCap's assets and USD volumes in CoinDesk's shape. It steps by itself,
-    and is empty for a capture without USD quotes. `total_count` tells how many records a capture holds, not how
-    many there were: a client would wait for pages nobody recorded.
+    The CoinDesk list is synthetic: CoinMarketCap's assets and USD volumes in CoinDesk's shape. It advances separately,
+    and is empty for a capture without USD quotes. `total_count` is the number of
+    records in the capture, so that a client does not wait for pages that were not recorded.
     """
 
     def __init__(self, folder: Path, match: str = "*") -> None:
@@ -51,13 +51,13 @@ class Replay:
         self._steps: Counter[str] = Counter()
         if not files:
             raise SettingsRejected(
-                f"{folder} holds no recorded answers named {FILES} that match {match!r}; "
+                f"{folder} has no recorded answers named {FILES} that match {match!r}; "
                 "a usable name is for example cmc-listings-latest-20-20240917T1600Z.json"
             )
 
     def listings(self, ask: Ask, at: datetime, *, hold: bool = False) -> Page:
-        """The asked part of the capture in turn, as recorded; sorted only when a sort by volume is asked for."""
-        capture = self._turn("listings " + ask.sort, first=ask.start == 1 and not hold)
+        """The requested part of the current capture, as recorded; sorted only for a sort by volume."""
+        capture = self._current("listings " + ask.sort, first=ask.start == 1 and not hold)
         records = capture.records
         if ask.sort == "volume_24h":
             records = sorted(records, key=_volume, reverse=True)
@@ -67,7 +67,7 @@ class Replay:
         return Page(deepcopy(chosen), len(records), {**capture.status, "total_count": len(records)})
 
     def listings_of(self, day: date, ask: Ask) -> Page:
-        """The asked part of the list recorded of that day; BadParameter for any other day."""
+        """The requested part of the list recorded for that day; BadParameter for any other day."""
         for path in self._days:
             capture = _capture(path)
             if capture.at.date() == day:
@@ -76,10 +76,10 @@ class Replay:
         raise BadParameter(f'"date" {day} has no recorded list')
 
     def top_list(self, at: datetime, *, first: bool, hold: bool = False) -> TopList:
-        """The capture in turn as a CoinDesk list."""
-        return self._turn("top list", first=first and not hold).top
+        """The current capture as a CoinDesk list."""
+        return self._current("top list", first=first and not hold).top
 
-    def _turn(self, reader: str, *, first: bool) -> Capture:
+    def _current(self, reader: str, *, first: bool) -> Capture:
         self._steps[reader] += first
         return self._captures[min(max(self._steps[reader], 1), len(self._captures)) - 1]
 
@@ -94,20 +94,20 @@ def _capture(path: Path) -> Capture:
         top = TopList(_listing(at, records), Oddities())
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as exc:
         raise SettingsRejected(
-            f"{path} is no recorded CoinMarketCap listing ({type(exc).__name__}: {exc}); remove it or narrow the match"
+            f"{path} is no recorded CoinMarketCap list ({type(exc).__name__}: {exc}); remove it or narrow the match"
         ) from exc
     return Capture(at, records, {"timestamp": newest, **status}, top)
 
 
 def _captured_at(path: Path) -> datetime:
-    found = _CAPTURED.search(path.name)
+    stamp = _CAPTURED.search(path.name)
     try:
-        if not found:
+        if not stamp:
             raise ValueError("no date")
-        return datetime.strptime(found[1] + (found[2] or "0000"), "%Y%m%d%H%M").replace(tzinfo=UTC)
+        return datetime.strptime(stamp[1] + (stamp[2] or "0000"), "%Y%m%d%H%M").replace(tzinfo=UTC)
     except ValueError as exc:
         raise SettingsRejected(
-            f"{path} does not tell when it was captured; its name must end in -20240917T1600Z.json or -20240917.json"
+            f"{path} has no capture time in its name; the name must end in -20240917T1600Z.json or -20240917.json"
         ) from exc
 
 

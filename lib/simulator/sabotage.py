@@ -1,4 +1,4 @@
-"""What a fault does to an answer that was ready to be sent."""
+"""Applies a fault to an answer."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -11,13 +11,13 @@ from lib.simulator.answer import Answer
 from lib.simulator.faults import Fault
 
 REPLACING: Final = frozenset({"error", "garbage", "redirect", "huge"})
-"""These stand in front of the answer: it need not be made."""
+"""These faults replace the answer, so it is not made."""
 
 _HTML = b"<!DOCTYPE html><html><head><title>Just a moment...</title></head><body>Checking your browser.</body></html>"
 
 
 def spoiled(answer: Answer, fault: Fault, path: str, now: datetime) -> Answer:
-    """The answer with the fault in it. Faults of the wire (delay, cut, huge) are not its business."""
+    """The answer with the fault in it. Faults of the wire (delay, cut, huge) are applied elsewhere."""
     match fault.kind:
         case "error":
             return _error(fault, now)

@@ -26,7 +26,7 @@ def serve(
     events_at: datetime | None,
     unlimited: bool,
 ) -> None:
-    """Serve the upstream APIs on 127.0.0.1 until told to stop."""
+    """Serve the upstream APIs on 127.0.0.1 until interrupted."""
     events = {"events_at": events_at.replace(tzinfo=events_at.tzinfo or UTC)} if events_at else {}
     upstream = Replay(replay, match) if replay else Market(seed, assets, **events)
     app = create_app(

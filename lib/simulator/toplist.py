@@ -11,7 +11,7 @@ _TWIN_IDS: Final = 50_000_000
 
 
 class TopList:
-    """One listing as CoinDesk orders it. Records are made page by page: most are never asked for."""
+    """One listing as CoinDesk orders it. Records are made page by page, because most are never requested."""
 
     def __init__(self, listing: Listing, oddities: Oddities) -> None:
         self.listing = listing
@@ -21,7 +21,7 @@ class TopList:
         self._row = np.concatenate([rows, twins])
         self._twin = np.arange(len(self._row)) >= len(rows)
         self._volume = listing.venue_volume[self._row] * np.where(self._twin, _TWIN_SHARE, 1.0)
-        # An asset's second entry has an id of its own, so that the order is the same every time.
+        # An asset's second entry has a different id, so that the order is stable.
         self._id = listing.ids[self._row] + self._twin * _TWIN_IDS
         self._order = np.lexsort((self._id, -self._volume))
 

@@ -1,4 +1,4 @@
-"""Who has asked how often, and what a plan allows: requests a minute, credits a day and a month."""
+"""Counts requests and credits per key, against a plan: requests a minute, credits a day and a month."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,13 +19,13 @@ class Plan:
 
     @classmethod
     def unlimited(cls) -> "Plan":
-        """A plan nobody uses up: to fill a history quickly."""
+        """A plan without limits, to fill a history quickly."""
         return cls(_HUGE, _HUGE, _HUGE, _HUGE)
 
 
 @dataclass(slots=True)
 class Used:
-    """One key's use of the minute, the day and the month it asked in last."""
+    """One key's use in the minute, day and month of its last request."""
 
     minute: str = ""
     day: str = ""
@@ -47,20 +47,20 @@ class Used:
 
 @dataclass(slots=True)
 class Usage:
-    """Counts per key or address, and says which documented limit, if any, a request meets."""
+    """Counts per key or address, and returns the documented limit that a request exceeds."""
 
     plan: Plan
     clock: Clock
     _used: dict[str, Used] = field(default_factory=dict)
 
-    def of(self, who: str) -> Used:
-        """What `who` has used by now."""
-        used = self._used.setdefault(who, Used())
+    def of(self, client: str) -> Used:
+        """What a key or an address has used by now."""
+        used = self._used.setdefault(client, Used())
         used.roll(self.clock())
         return used
 
     def ask(self, key: str) -> str | None:
-        """Count a request with a key; the name of the refusal when the plan is used up."""
+        """Count a request with a key; returns the name of the refusal when the plan is used up."""
         used = self.of(key)
         if used.requests >= self.plan.requests_per_minute:
             return "cmc-1008"

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from lib.cli.demo import free_port, sources
+from lib.cli.demo import sources
+from lib.cli.ports import free_port
 from lib.clock import slot, utc_now
 from lib.simulator.history import Fill, shared
 

@@ -11,7 +11,7 @@ import structlog
 from ingest_price.source import plan as price_plan
 from ingest_rank.source import plan as rank_plan
 from lib import settings
-from lib.cli.demo import free_port
+from lib.cli.ports import free_port
 from lib.clock import slot, utc_now
 from lib.ingest.delivery import Delivery, ViaSpool
 from lib.ingest.service import ingests

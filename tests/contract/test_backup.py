@@ -8,8 +8,8 @@ import pytest
 from lib.archive.backup import Day, back_up, restore
 from lib.cli.forecast import sample_snapshot
 from lib.errors import SettingsRejected, StoreMalformed
-from lib.schema import PRICE, VOLUME_RANK
-from lib.snapshot_file import DamagedFile
+from lib.schema import PRICE, VOLUME_RANK, Series
+from lib.snapshot_file import ENDING, DamagedFile, encode
 from lib.store import Store
 from lib.store.sqlite import SqliteStore
 from tests.fakes import NOON, FakeClock, MemoryStore
@@ -74,15 +74,34 @@ async def test_hours_that_outlived_their_minutes_are_backed_up_and_restored(tmp_
         await store.close()
 
 
-async def test_a_damaged_file_is_told_and_not_restored(tmp_path, clock):
+async def test_a_damaged_file_is_named_and_the_rest_is_restored(tmp_path, clock):
     await backed_up(await archive(tmp_path, clock), tmp_path / "backup", clock)
     file = next((tmp_path / "backup").glob("*/price-*"))
     file.write_bytes(file.read_bytes()[:-5])
-    with pytest.raises(DamagedFile):
-        [day async for day in restore(tmp_path / "backup", MemoryStore(clock), clock=clock)]
+    fresh = MemoryStore(clock)
+    with pytest.raises(DamagedFile, match=f"1 files are damaged and were left out: {file}"):
+        [day async for day in restore(tmp_path / "backup", fresh, clock=clock)]
+    assert len(await fresh.markers(NOON, NOON + timedelta(days=3))) == 2 * len(HOURS) - 1
 
 
-async def test_a_store_that_does_not_hold_what_was_written_is_told(tmp_path, clock):
+async def test_a_new_backup_replaces_a_damaged_file(tmp_path, clock):
+    store = await archive(tmp_path, clock)
+    days = [day async for day in back_up(store, [PRICE, VOLUME_RANK], tmp_path / "backup", clock=clock)]
+    file = next((tmp_path / "backup").glob("*/price-*"))
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-5])
+    assert await backed_up(store, tmp_path / "backup", clock) == days
+    assert file.read_bytes() == whole
+
+
+@pytest.mark.parametrize("name", ["lost+found", ".snapshot", "2026-08-01.old"])
+async def test_other_folders_beside_the_days_are_passed_over(name, tmp_path, clock):
+    days = await backed_up(await archive(tmp_path, clock), tmp_path / "backup", clock)
+    (tmp_path / "backup" / name).mkdir()
+    assert len([day async for day in restore(tmp_path / "backup", MemoryStore(clock), clock=clock)]) == len(days)
+
+
+async def test_a_store_that_loses_what_was_written_is_reported(tmp_path, clock):
     class Forgetful(MemoryStore):
         async def write(self, snapshot):
             if snapshot.tick != NOON:
@@ -124,7 +143,7 @@ async def test_of_minutes_that_are_past_the_retention_by_now_the_first_of_each_h
 
 
 async def test_a_folder_that_is_not_there_is_named(store, tmp_path):
-    with pytest.raises(SettingsRejected, match="nowhere is no folder that topcoins backup has filled"):
+    with pytest.raises(SettingsRejected, match="nowhere is not a backup made by topcoins"):
         [day async for day in restore(tmp_path / "nowhere", store, clock=clock)]
 
 
@@ -146,3 +165,12 @@ async def test_a_backup_from_before_a_withdrawal_is_restored_into_the_same_store
     )
     assert await store.ticks(PRICE.name, NOON, NOON) == []
     await store.close()
+
+
+@pytest.mark.parametrize("name", ["../../../etc/x", "price; drop table price", "Price", ""])
+async def test_a_file_whose_series_has_no_proper_name_is_left_out(name, tmp_path, clock):
+    day = tmp_path / "backup" / "2026-08-01"
+    day.mkdir(parents=True)
+    (day / f"x{ENDING}").write_bytes(encode(sample_snapshot(Series(name, (), ("usd",)), NOON, 3)))
+    with pytest.raises(DamagedFile, match="is no name of a series"):
+        [day async for day in restore(tmp_path / "backup", MemoryStore(clock), clock=clock)]

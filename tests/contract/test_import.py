@@ -110,8 +110,8 @@ async def test_a_file_that_was_cut_off_is_refused(archive, tmp_path, format):
     ("name", "body", "says"),
     [
         ("top.xlsx", b"", r"ends in \.csv, \.ndjson or \.parquet"),
-        ("top.csv", b"a,b\r\n1,2\r\n#end,steps=1\r\n", "is no export"),
-        ("top.ndjson", b'{"data":[{"cmc_id":1}]}\n{"end":true,"steps":1}\n', "is no export"),
+        ("top.csv", b"a,b\r\n1,2\r\n#end,steps=1\r\n", "is not an export"),
+        ("top.ndjson", b'{"data":[{"cmc_id":1}]}\n{"end":true,"steps":1}\n', "is not an export"),
     ],
 )
 def test_what_is_no_export_is_refused_with_its_name(tmp_path, name, body, says):

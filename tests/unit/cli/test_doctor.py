@@ -12,7 +12,8 @@ import pytest
 from rich.console import Console
 
 from lib import settings
-from lib.cli.doctor import Finding, as_json, examine, findings_of, show
+from lib.cli.doctor import as_json, examine, findings_of, show
+from lib.cli.doctor.finding import Finding
 from lib.cli.forecast import in_a_year, sample_snapshot, sqlite_bytes_per_tick
 from lib.clock import utc_now
 from lib.ingest.delivery import WriteThrough

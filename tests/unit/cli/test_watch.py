@@ -31,11 +31,11 @@ class Watching:
         self.answers = list(answers)
         self.asked: list[str | None] = []
         self.slept: list[float] = []
-        self.told: list[str] = []
+        self.reported: list[str] = []
 
     def lines(self, count: int) -> list[str]:
         with httpx.Client(transport=httpx.MockTransport(self._answer)) as client:
-            events = watch(client, ADDRESS, sleep=self.slept.append, tell=self.told.append)
+            events = watch(client, ADDRESS, sleep=self.slept.append, report=self.reported.append)
             return [line(each) for each in islice(events, count)]
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
@@ -46,7 +46,7 @@ class Watching:
 def test_a_snapshot_is_a_line_and_a_comment_is_none():
     watching = Watching(streams(BEGIN, ": ping\n\n", event(120), event(180)))
     assert watching.lines(2) == ["T120 price of acme: 7 assets, backfilled", "T180 price of acme: 7 assets"]
-    assert (watching.asked, watching.slept, watching.told) == ([None], [], [])
+    assert (watching.asked, watching.slept, watching.reported) == ([None], [], [])
 
 
 @pytest.mark.parametrize(
@@ -65,8 +65,8 @@ def test_after_a_cut_it_goes_on_after_the_last_event_and_tells_the_cut_once(cut)
     assert watching.lines(2) == ["T120 price of acme: 7 assets, backfilled", "T180 price of acme: 7 assets"]
     assert watching.asked == [None, *["price:120"] * 3]
     assert watching.slept == [AGAIN_S] * 3
-    assert watching.told[0].startswith("the API ended the stream")
-    assert watching.told[1:] == ["connected again"]
+    assert watching.reported[0].startswith("the API ended the stream")
+    assert watching.reported[1:] == ["connected again"]
 
 
 def test_a_cut_before_the_first_snapshot_goes_on_from_where_it_began():

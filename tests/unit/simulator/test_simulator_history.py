@@ -61,12 +61,12 @@ async def test_a_fill_goes_on_where_it_was_left(tmp_path):
     assert len(done) == 2 + 4
 
 
-async def test_a_tick_that_comes_to_nothing_ends_the_fill(tmp_path):
+async def test_a_tick_without_a_snapshot_ends_the_fill(tmp_path):
     broken = tmp_path / "coindesk.toml"
     broken.write_text(SOURCE.read_text().replace('path = "/asset/', 'path = "/nowhere/'))
     done: list[None] = []
     with pytest.raises(
-        RuntimeError, match=r"^coindesk\.toml: no snapshot for 2026-01-01 11:59:00\+00:00; .* tells why$"
+        RuntimeError, match=r"^coindesk\.toml: no snapshot for 2026-01-01 11:59:00\+00:00; .* has the reason$"
     ):
         await history.fill(fill(NOON - MINUTE, NOON, source=broken, folder=tmp_path), lambda: done.append(None))
     assert not done

@@ -110,7 +110,7 @@ async def test_frozen_values_hold_the_replay_where_it_is(simulate: Open, recorde
 @pytest.mark.parametrize("match", ["*", "*nothing*"])
 def test_a_folder_without_a_usable_capture_is_refused(tmp_path: Path, match: str):
     (tmp_path / "notes.json").write_text("[]")
-    with pytest.raises(SettingsRejected, match="holds no recorded answers"):
+    with pytest.raises(SettingsRejected, match="has no recorded answers"):
         Replay(tmp_path, match)
 
 
@@ -125,5 +125,5 @@ def test_a_broken_capture_is_refused_by_its_name(tmp_path: Path, content: str):
 @pytest.mark.parametrize("name", ["cmc-listings-latest-1.json", "cmc-listings-latest-1-20241399.json"])
 def test_a_capture_without_a_date_is_refused(tmp_path: Path, name: str):
     (tmp_path / name).write_text("[]")
-    with pytest.raises(SettingsRejected, match="when it was captured"):
+    with pytest.raises(SettingsRejected, match="has no capture time in its name"):
         Replay(tmp_path)

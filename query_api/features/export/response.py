@@ -10,6 +10,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any, Literal
 
+import numpy as np
 import orjson
 import polars as pl
 import structlog
@@ -111,29 +112,35 @@ def table_columns(extras: Sequence[Series]) -> Columns:
 
 
 def table(steps: Sequence[Step], columns: Columns) -> pl.DataFrame:
-    """The rows of some steps."""
-    frames = [pl.DataFrame(schema=columns), *(_rows(step, columns) for step in steps)]
-    return pl.concat(frames, how="vertical")
+    """The rows of some steps, a row of its own for a gap."""
+    times = [name for name, kind in columns.items() if kind == _TIME]
+    rows = _text_table(steps, columns)
+    return rows.with_columns(pl.col(times).str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_zone="UTC", time_unit="us"))
 
 
-def _rows(step: Step, columns: Columns) -> pl.DataFrame:
+def _text_table(steps: Sequence[Step], columns: Columns) -> pl.DataFrame:
+    """The same with times as text. Each column is made once for all the steps, which costs far less than for each."""
+    texts = {name: pl.String() if kind == _TIME else kind for name, kind in columns.items()}
+    about = {name: texts[name] for name in ("step", *_BASIS)}
+    listed = {name: kind for name, kind in texts.items() if name not in about}
+    gap = pl.DataFrame({name: [None] for name in listed}, listed)
+    rows = [step.rows if isinstance(step, TopList) else gap for step in steps]
+    places = np.repeat(np.arange(len(steps)), [len(each) for each in rows])
+    facts = pl.DataFrame([_facts(step) for step in steps], about, orient="row")[places]
+    return pl.concat([facts, pl.concat(rows)], how="horizontal").select(*columns)
+
+
+def _facts(step: Step) -> tuple[str | bool | None, ...]:
+    """The step, then `_BASIS`."""
     if isinstance(step, StepGap):
-        known = {"step": step.at, "gap": step.why}
-        return pl.DataFrame({name: [known.get(name)] for name in columns}, columns)
+        return (isoformat(step.at), *[None] * (len(_BASIS) - 1), step.why)
     price, rank = step.pair.price, step.pair.rank
-    backfilled = (price.backfilled, rank.backfilled)
-    basis = (price.tick, rank.tick, price.source, rank.source, step.resolution, *backfilled, None)
-    return step.rows.with_columns(
-        pl.col(column.name for column in COLUMNS if column.kind is Kind.TIME).str.to_datetime(
-            "%Y-%m-%dT%H:%M:%SZ", time_zone="UTC", time_unit="us"
-        ),
-        step=pl.lit(step.at, _TIME),
-        **{name: pl.lit(value, columns[name]) for name, value in zip(_BASIS, basis, strict=True)},
-    ).select(*columns)
+    times = (isoformat(at) for at in (step.at, price.tick, rank.tick))
+    return (*times, price.source, rank.source, step.resolution, price.backfilled, rank.backfilled, None)
 
 
 def _csv_rows(steps: Sequence[Step], columns: Columns) -> bytes:
-    return frame_to_csv(table(steps, columns), header=False)
+    return frame_to_csv(_text_table(steps, columns), header=False)
 
 
 def _lines(steps: Sequence[Step], limit: int) -> bytes:

@@ -52,7 +52,7 @@ class Crowd:
     async def _read_slowly(self, number: int) -> None:
         while True:
             reader = await self._ask(number, f"/v1/export?{self._span}&format=csv")
-            while await reader.read(SLOW_CHUNK):
+            while await reader.read(SLOW_CHUNK):  # noqa: ASYNC110
                 await asyncio.sleep(0.25)
 
     async def _export_again_and_again(self, number: int) -> None:

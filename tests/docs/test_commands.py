@@ -21,11 +21,12 @@ import pytest
 from lib.clock import utc_now
 from lib.version import VERSION
 from tests.docs.pages import PAGES, ROOT, Block, all_blocks, examples
-from tests.flow.processes import Api, Stage, free_port
+from tests.flow.processes import Api, Stage, eventually, free_port
 
 pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("docs")]
 
 WITHIN_S = 60.0
+FILLED_WITHIN_S = 150.0
 BIN = Path(sys.executable).parent
 RUN = [block for block in all_blocks() if block.runs]
 SERVE = [block for block in all_blocks() if block.serves and "topcoins demo" not in block.text]
@@ -110,7 +111,8 @@ def demo(environ, tmp_path_factory) -> Iterator[Demo]:
     with Stage(folder, {**environ, "PATH": path}) as stage:
         command = block.text.replace("topcoins demo", f"topcoins demo {options}").replace("&& uv", "&& exec uv")
         process = stage.command("bash", "-e", "-c", command)
-        process.until(lambda: "Ctrl-C ends it" in process.err)
+        eventually(lambda: "Ctrl-C ends it" in process.err or not process.runs, FILLED_WITHIN_S)
+        assert process.runs, process.err
         (simulator,) = re.findall(r"http://127\.0\.0\.1:\d+", (folder / "kept" / "simulator.log").read_text("utf-8"))[
             :1
         ]

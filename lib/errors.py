@@ -8,6 +8,8 @@ TopcoinsError
 ├── Malformed             give up this reading; the next one may be well
 │   ├── SourceMalformed
 │   ├── SnapshotRefused
+│   │   ├── ClockDisagrees
+│   │   └── SnapshotDoubtful
 │   └── StoreMalformed
 └── Rejected              a person must change something: a setting, a key, a request
     ├── SettingsRejected
@@ -72,6 +74,14 @@ class SnapshotRefused(Malformed):
     def __init__(self, message: str, *, rejected: Mapping[str, int] | None = None) -> None:
         super().__init__(message)
         self.rejected = dict(rejected or {})
+
+
+class ClockDisagrees(SnapshotRefused):
+    """Our clock and the upstream's differ: one of them is wrong, and no tick can be trusted."""
+
+
+class SnapshotDoubtful(SnapshotRefused):
+    """The list is complete but not plausible. It is kept apart, not stored."""
 
 
 class StoreMalformed(Malformed):

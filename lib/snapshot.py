@@ -48,6 +48,7 @@ class Marker:
     withdrawn_at: datetime | None = None
     restored_at: datetime | None = None
     withdrawn_why: str | None = None
+    new_level: bool = False
 
     @property
     def stored_tick(self) -> "StoredTick":

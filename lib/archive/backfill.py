@@ -15,8 +15,9 @@ from lib.errors import Malformed, SnapshotRefused, SourceMalformed
 from lib.gaps import Gap, find_gaps
 from lib.ingest.delivery import Delivery, ViaSpool
 from lib.ingest.gate import Gate
+from lib.ingest.plausible import differences, faults
 from lib.ingest.spool import Spool
-from lib.snapshot import Snapshot
+from lib.snapshot import Marker, Snapshot
 from lib.source import Reading, Source
 from lib.store import Store
 
@@ -63,28 +64,29 @@ async def buy(wanted: Sequence[Call], *, store: Store, delivery: Delivery, asset
     bad lists are paid for once. What is bought stays.
     """
     for call in wanted:
+        stored = await store.nearest(call.source.series.name, datetime.combine(call.day, time.max, UTC))
         reading = await call.source.read(assets, WITHIN, day=call.day)
         try:
-            tick, snapshot = await _admitted(call, reading, store, assets)
+            tick = listed_at(reading, call.day)
+            is_stored = stored is not None and stored.tick == tick
+            snapshot = None if is_stored else await asyncio.to_thread(_admitted, reading, tick, stored, assets)
         except Malformed as exc:
             raise SnapshotRefused(
                 f"{exc}; it cost {reading.credits:g} credits, and no further list was bought"
             ) from exc
-        if snapshot:
+        if snapshot:  # on disk before anything else is asked: it was paid for
             await delivery.accept(snapshot)
             await delivery.flush()
         yield Bought(call, tick, snapshot, reading.credits)
 
 
-async def _admitted(call: Call, reading: Reading, store: Store, assets: int) -> tuple[datetime, Snapshot | None]:
-    """A bought list's tick, and its snapshot where the tick has none."""
-    series, tick = call.source.series, listed_at(reading, call.day)
-    stored = await store.nearest(series.name, tick)
-    if stored and stored.tick == tick:
-        return tick, None
-    before = Snapshot(series, stored, series.empty()) if stored else None
-    snapshot, _ = await asyncio.to_thread(Gate(DAY).admit, reading, tick, before=before, asked=assets, backfilled=True)
-    return tick, snapshot
+def _admitted(reading: Reading, tick: datetime, stored: Marker | None, assets: int) -> Snapshot:
+    """A bought list's snapshot; SnapshotRefused when it has a fault or is too short beside the last one stored."""
+    before = Snapshot(reading.series, stored, reading.series.empty()) if stored else None
+    snapshot, _ = Gate(DAY).admit(reading, tick, before=before, backfilled=True)
+    if reasons := [*faults(snapshot, before), *differences(snapshot, before, asked=assets)]:
+        raise SnapshotRefused(f"{reading.source}: {'; '.join(reasons)}")
+    return snapshot
 
 
 def listed_at(reading: Reading, day: date) -> datetime:

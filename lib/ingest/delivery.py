@@ -23,6 +23,9 @@ class Delivery(Protocol):
     async def accept(self, snapshot: Snapshot) -> None:
         """Accept a snapshot for delivery. After this returns it survives a crash."""
 
+    async def amend(self, snapshot: Snapshot) -> None:
+        """Replace the snapshot accepted last, of the same tick, if it still waits."""
+
     async def flush(self) -> None:
         """Write the snapshots that wait to the store."""
 
@@ -39,6 +42,9 @@ class WriteThrough:
     async def accept(self, snapshot: Snapshot) -> None:
         """Write it to the store; the store's errors reach the caller."""
         await self._store.write(snapshot)
+
+    async def amend(self, snapshot: Snapshot) -> None:
+        """Do nothing: no snapshot waits."""
 
     async def flush(self) -> None:
         """Do nothing: no snapshot waits."""
@@ -63,6 +69,10 @@ class ViaSpool:
     async def accept(self, snapshot: Snapshot) -> None:
         """Put it on disk; SpoolUnavailable when the disk fails."""
         await asyncio.to_thread(self._spool.put, snapshot)
+
+    async def amend(self, snapshot: Snapshot) -> None:
+        """Replace it on disk."""
+        await asyncio.to_thread(self._spool.amend, snapshot)
 
     async def flush(self) -> None:
         """Write snapshots in order until the store refuses. An outage is logged when it starts and when it ends."""

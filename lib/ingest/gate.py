@@ -1,4 +1,4 @@
-"""The gate between source and store: rows in, an accepted snapshot and counted rejects out."""
+"""The gate between source and store: rows in, a snapshot of the sound rows and counted rejects out."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ _REASON = "_reason"
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """Judges readings. `interval` is the distance to the next expected tick, for the marker."""
+    """Makes snapshots of readings. `interval` is the distance to the next expected tick, for the marker."""
 
     interval: timedelta
 
@@ -30,21 +30,24 @@ class Gate:
         tick: datetime,
         *,
         before: Snapshot | None = None,
-        asked: int = 0,
         backfilled: bool = False,
+        unconfirmed: Mapping[int, str] | None = None,
     ) -> tuple[Snapshot, Mapping[str, int]]:
-        """The snapshot of a reading and its rejects by reason; SnapshotRefused when it can't be trusted whole.
+        """The snapshot of a reading and its rejects by reason; SnapshotRefused when no row is sound.
 
-        A row is rejected when its id, price or volume is no such thing; the same id twice keeps the highest
-        volume. `before` is the series' last snapshot: under half of its assets (or of the `asked`, should that
-        be fewer) is no snapshot.
+        A row is rejected when its id, price or volume is not one. Of rows with the same id the one with the highest
+        volume stays. `before` is the snapshot before; `unconfirmed` are ids to reject, with the reason.
         """
         rejected = Counter(reading.rejected)
         judged = _with_volume(reading.rows).with_columns(_reason(reading.series).alias(_REASON))
         rejected.update(judged[_REASON].drop_nulls().to_list())
         sound = judged.filter(judged[_REASON].is_null())
+        if unconfirmed:
+            rejected.update(unconfirmed[id_] for id_ in sound[ID] if id_ in unconfirmed)
+            sound = sound.filter(~pl.col(ID).is_in(list(unconfirmed)))
         placed = by_volume(sound).unique(ID, keep="first", maintain_order=True)
-        self._refuse_partial(reading, len(placed), rejected, before, asked)
+        if not len(placed):
+            raise SnapshotRefused(_none_sound(reading, rejected), rejected=rejected)
         rows = _finished(placed, reading.series)
         marker = Marker(
             series=reading.series.name,
@@ -64,18 +67,11 @@ class Gate:
         )
         return Snapshot(reading.series, marker, rows), dict(rejected)
 
-    @staticmethod
-    def _refuse_partial(
-        reading: Reading, kept: int, rejected: Counter[str], before: Snapshot | None, asked: int
-    ) -> None:
-        reasons = ", ".join(f"{count} x {reason}" for reason, count in rejected.most_common(3))
-        told = f"{reading.source}: {kept} of {reading.records} {reading.series.name} rows are sound"
-        told += f" ({reasons})" if reasons else ""
-        if not kept:
-            raise SnapshotRefused(f"{told}: nothing is left", rejected=rejected)
-        usual = min(before.marker.assets, asked or before.marker.assets) if before else 0
-        if kept * 2 < usual:
-            raise SnapshotRefused(f"{told}: under half of the {usual} expected", rejected=rejected)
+
+def _none_sound(reading: Reading, rejected: Counter[str]) -> str:
+    reasons = ", ".join(f"{count} x {reason}" for reason, count in rejected.most_common(3))
+    message = f"{reading.source}: none of {reading.records} {reading.series.name} rows is sound"
+    return f"{message} ({reasons})" if reasons else message
 
 
 def _with_volume(rows: pl.DataFrame) -> pl.DataFrame:
@@ -113,8 +109,8 @@ def _reason(series: Series) -> pl.Expr:
 
 
 @cache
-def _told() -> Mapping[str, pl.Expr]:
-    """When a price row's further values say something; else they are null, and the row stays."""
+def _valid() -> Mapping[str, pl.Expr]:
+    """When a price row's further values are valid. Others become null, and the row stays."""
     cap = pl.col("market_cap_usd")
     return {
         "updated_at": pl.col("updated_at").is_finite(),
@@ -125,13 +121,13 @@ def _told() -> Mapping[str, pl.Expr]:
 
 
 def _finished(placed: pl.DataFrame, series: Series) -> pl.DataFrame:
-    """Rows in the series' columns, by id: their place by volume gives the tier, and the rank where it is one."""
-    made: dict[str, pl.Series | pl.Expr] = {TIER: schema.tiers_of(len(placed))}
+    """The rows in the series' columns, sorted by id. The place by volume gives the tier, and the rank."""
+    columns: dict[str, pl.Series | pl.Expr] = {TIER: schema.tiers_of(len(placed))}
     if series == VOLUME_RANK:
-        made["rank"] = pl.Series("rank", np.arange(1, len(placed) + 1), pl.Float64)
+        columns["rank"] = pl.Series("rank", np.arange(1, len(placed) + 1), pl.Float64)
     if series == PRICE:
-        made |= {name: pl.when(sound).then(name) for name, sound in _told().items() if name in placed.columns}
+        columns |= {name: pl.when(sound).then(name) for name, sound in _valid().items() if name in placed.columns}
     for name, kind in series.columns.items():
-        if name not in made:
-            made[name] = pl.col(name) if name in placed.columns else pl.lit(None, kind).alias(name)
-    return placed.select(made[name] for name in series.columns).sort(ID)
+        if name not in columns:
+            columns[name] = pl.col(name) if name in placed.columns else pl.lit(None, kind).alias(name)
+    return placed.select(columns[name] for name in series.columns).sort(ID)

@@ -14,6 +14,8 @@ import structlog
 
 from lib.clock import from_epoch
 from lib.errors import (
+    ClockDisagrees,
+    SnapshotDoubtful,
     SnapshotRefused,
     SourceExhausted,
     SourceMalformed,
@@ -41,13 +43,15 @@ MOST_HELD = 1440
 
 
 Cause = Literal[
-    "credits", "source refused us", "source away", "source malformed", "snapshot refused", "spool", "store", "busy",
-    "crash", "not running", "withdrawn",
+    "credits", "source refused us", "source away", "source malformed", "snapshot refused", "clock", "doubtful", "spool",
+    "store", "busy", "crash", "not running", "withdrawn",
 ]  # fmt: skip
 """Why a tick has no snapshot.
 
 - credits, source refused us, source away, source malformed: the upstream, by what it answered
 - snapshot refused: its rows did not pass the gate
+- clock: our clock and the upstream's disagree
+- doubtful: the list is complete but not plausible; it is kept apart
 - spool: our own disk did not take it
 - store: fetched, but the store does not have it: it waits in the spool, or could not wait any longer
 - busy: the tick before was not done
@@ -62,6 +66,8 @@ CAUSES: Sequence[tuple[type[Exception], Cause]] = (
     (SourceRejected, "source refused us"),
     (SourceUnavailable, "source away"),
     (SourceMalformed, "source malformed"),
+    (ClockDisagrees, "clock"),
+    (SnapshotDoubtful, "doubtful"),
     (SnapshotRefused, "snapshot refused"),
     (SpoolUnavailable, "spool"),
     (StoreUnavailable, "store"),

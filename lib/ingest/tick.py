@@ -2,16 +2,18 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import structlog
 
 from lib.clock import Clock
-from lib.errors import SourceUnavailable, TopcoinsError
+from lib.errors import SnapshotDoubtful, SourceUnavailable, TopcoinsError
 from lib.ingest.credits import CreditPlanner
 from lib.ingest.delivery import Delivery
-from lib.ingest.gate import Gate
+from lib.ingest.judge import Judge
 from lib.ingest.missed import Cause, MissedTick, MissedTicks, cause_of
 from lib.schema import Series
 from lib.snapshot import Snapshot
@@ -23,13 +25,13 @@ log = structlog.get_logger()
 FETCHING = 0.9
 """The part of an interval in which a tick may fetch; the rest is for the store."""
 FIRST = 2 / 3
-"""The part of the time left that a source may take while there is another one to ask after it."""
+"""The part of the remaining time that a source may take when there is another source to ask after it."""
 
 
 class Ingest:
-    """Fills one series: asks its sources in order, admits the first sound answer, hands it over for delivery.
+    """Fills one series: asks its sources in order, judges the answers, accepts the first good one for delivery.
 
-    In `folder`, where there is one, it writes down its credit plan and the ticks that failed.
+    `folder`, where there is one, gets the credit plan, the ticks that failed and the doubtful lists.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Ingest:
         assets: int,
         interval: timedelta,
         folder: Path | None = None,
+        clock_check: bool = True,
     ) -> None:
         self._sources = sources
         self._store = store
@@ -53,63 +56,59 @@ class Ingest:
             for source in sources
         }
         self._misses = MissedTicks(folder) if folder else None
+        self._judge = Judge(assets=assets, folder=folder, clock_check=clock_check)
         self._before: Snapshot | None = None
+        self._before_is_current = False
         self._failed = 0
         self._used = sources[0].name
 
     @property
     def series(self) -> Series:
-        """What is filled."""
+        """The series that is filled."""
         return self._sources[0].series
 
     @property
     def interval(self) -> timedelta:
-        """The distance between ticks: what was asked, stretched for a keyless pace or for credits that must last."""
+        """The distance between ticks: as asked, or stretched for a keyless pace or for credits that must last."""
         return self._planners[self._used].interval
 
     async def tick(self, slot: datetime, *, backfilled: bool = False) -> Snapshot | None:
-        """Fetch, judge and keep the snapshot of a slot. None when there is no new one: the log tells why.
+        """Fetch, judge and accept the snapshot of a slot, then flush; None when there is no new one: the log says why.
 
-        What an earlier run fetched for this slot is not paid for again: a restart may be done within its second.
-        An outage is logged at its start and at its end, with the number of ticks it took. What waits for the store
-        from earlier ticks is delivered too, whatever this one brought.
+        A tick that an earlier run fetched is not fetched again. An outage is logged when it starts and when it ends.
+        Snapshots that wait for the store are flushed also when this tick failed.
         """
         try:
-            return await self._fetched(slot, backfilled)
+            return await self._fetch(slot, backfilled)
         finally:
             await self._delivery.flush()
 
     def missed(self, slots: Sequence[datetime], cause: Cause, why: str) -> None:
-        """Write down ticks that came to nothing."""
+        """Record ticks without a snapshot."""
         if self._misses:
             self._misses.record(*(MissedTick(slot, cause, why, self.interval) for slot in slots))
 
-    async def _fetched(self, slot: datetime, backfilled: bool) -> Snapshot | None:
+    async def _fetch(self, slot: datetime, backfilled: bool) -> Snapshot | None:
         try:
-            if self._before is None:
-                self._before = await self._kept(slot)
-                if self._before and self._before.tick == slot:
-                    log.info("tick is there already", series=self.series.name, tick=slot)
-                    return None
+            if not self._before_is_current:
+                self._before = await self._last_known(slot) or self._before
+                self._before_is_current = self._before is not None
+            if self._before and self._before.tick == slot:
+                log.info("tick is there already", series=self.series.name, tick=slot)
+                return None
             snapshot = await self._snapshot(slot, backfilled)
-            await self._delivery.accept(snapshot)
         except TopcoinsError as exc:
-            self._failed += 1
-            say = log.error if self._failed == 1 else log.debug
-            say("tick failed", series=self.series.name, tick=slot, why=str(exc), kind=type(exc).__name__)
-            self.missed([slot], cause_of(exc), str(exc))
+            self._record_failure(slot, exc)
             return None
         except Exception as exc:
             self.missed([slot], cause_of(exc), repr(exc))
             raise
-        if self._failed:
-            log.warning("ticks succeed again", series=self.series.name, tick=slot, failed=self._failed)
-            self._failed = 0
-            self.missed([], "crash", "")  # those the disk did not take
+        self._record_success(slot)
         self._before = snapshot
         return snapshot
 
     async def _snapshot(self, slot: datetime, backfilled: bool) -> Snapshot:
+        """The accepted snapshot of the first source that gives one."""
         failures: list[TopcoinsError] = []
         now = asyncio.get_running_loop().time
         until = now() + self.interval.total_seconds() * FETCHING
@@ -117,18 +116,29 @@ class Ingest:
             share = 1.0 if source is self._sources[-1] else FIRST
             try:
                 reading = await source.read(self._assets, timedelta(seconds=(until - now()) * share))
-                snapshot = self._admitted(reading, slot, backfilled)
+                snapshot = self._admit(source, reading, slot, backfilled)
             except TopcoinsError as exc:
                 failures.append(exc)
                 continue
-            self._tell_change(source.name, failures)
-            await self._planners[source.name].spent(reading.credits)
-            return snapshot
+            self._use(source.name, failures)
+            return await self._accept(snapshot)
         raise failures[0] if len(failures) == 1 else _all(failures)
 
-    def _admitted(self, reading: Reading, slot: datetime, backfilled: bool) -> Snapshot:
-        snapshot, rejected = Gate(self.interval).admit(
-            reading, slot, before=self._before, asked=self._assets, backfilled=backfilled
+    async def _accept(self, snapshot: Snapshot) -> Snapshot:
+        """Accept a snapshot, then plan. What was paid for is on disk before anything else is asked."""
+        await self._delivery.accept(snapshot)
+        await self._planners[self._used].spent(snapshot.marker.credits)
+        if self.interval == snapshot.marker.interval:
+            return snapshot
+        planned = replace(snapshot, marker=replace(snapshot.marker, interval=self.interval))
+        with suppress(TopcoinsError):  # the snapshot is accepted; only the next expected tick differs
+            await self._delivery.amend(planned)
+        return planned
+
+    def _admit(self, source: Source, reading: Reading, slot: datetime, backfilled: bool) -> Snapshot:
+        interval = self._planners[source.name].interval
+        snapshot, rejected = self._judge.admit(
+            reading, slot, before=self._before, interval=interval, backfilled=backfilled
         )
         marker = snapshot.marker
         log.info(
@@ -145,14 +155,28 @@ class Ingest:
         )
         return snapshot
 
-    def _tell_change(self, name: str, failures: Sequence[TopcoinsError]) -> None:
+    def _use(self, name: str, failures: Sequence[TopcoinsError]) -> None:
         if name != self._used:
             why = [str(failure) for failure in failures]
             log.warning("source changed", series=self.series.name, before=self._used, now=name, why=why)
         self._used = name
 
-    async def _kept(self, slot: datetime) -> Snapshot | None:
-        """The last snapshot of an earlier run: what was seen before a restart still counts, if it can be read."""
+    def _record_failure(self, slot: datetime, error: TopcoinsError) -> None:
+        self._failed += 1
+        write = log.error if self._failed == 1 else log.debug
+        write("tick failed", series=self.series.name, tick=slot, why=str(error), kind=type(error).__name__)
+        self.missed([slot], cause_of(error), str(error))
+        if isinstance(error, SnapshotDoubtful):  # an operator may admit the doubtful list meanwhile
+            self._before_is_current = False
+
+    def _record_success(self, slot: datetime) -> None:
+        if self._failed:
+            log.warning("ticks succeed again", series=self.series.name, tick=slot, failed=self._failed)
+            self._failed = 0
+            self.missed([], "crash", "")  # writes those that the disk did not take
+
+    async def _last_known(self, slot: datetime) -> Snapshot | None:
+        """The last snapshot on disk or in the store, which the next one is compared with; None if it can't be read."""
         waiting = await self._delivery.newest()
         if waiting and waiting.tick <= slot:
             return waiting
@@ -162,12 +186,13 @@ class Ingest:
                 return None
             return Snapshot(self.series, marker, await self._store.rows(self.series, marker.tick))
         except TopcoinsError as exc:
-            log.warning("the snapshot before is not known", series=self.series.name, why=str(exc))
+            log.warning("the snapshot before is unknown", series=self.series.name, why=str(exc))
             return None
 
 
 def _all(failures: Sequence[TopcoinsError]) -> TopcoinsError:
-    said = "; then ".join(str(failure) for failure in failures)
+    """One error for all: of their kind if they have one, else SourceUnavailable."""
+    messages = "; then ".join(str(failure) for failure in failures)
     kinds = {type(failure) for failure in failures}
     kind = kinds.pop() if len(kinds) == 1 else SourceUnavailable
-    return kind(f"every source failed: {said}")
+    return kind(f"every source failed: {messages}")

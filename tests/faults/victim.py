@@ -182,6 +182,9 @@ class Told:
             file.write(f"{snapshot.tick.timestamp()}\n")
         self._fate.at("after the spool")
 
+    async def amend(self, snapshot: Snapshot) -> None:
+        await self._inner.amend(snapshot)
+
     async def flush(self) -> None:
         await self._inner.flush()
         self._fate.at("after the delivery")

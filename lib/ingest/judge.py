@@ -1,0 +1,74 @@
+"""Judges each list of a series on its way into the store: the clock, the gate, then whether it is plausible."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import structlog
+
+from lib.errors import SnapshotDoubtful
+from lib.ingest.clock_check import check_clock
+from lib.ingest.doubtful import DoubtfulLists
+from lib.ingest.gate import Gate
+from lib.ingest.plausible import Jump, differences, faults, jumps
+from lib.snapshot import Snapshot
+from lib.source import Reading
+
+log = structlog.get_logger()
+
+
+class Judge:
+    """Remembers the rows and lists that the next list may confirm. Doubtful lists go to `folder`, where there is one."""
+
+    def __init__(self, *, assets: int, folder: Path | None = None, clock_check: bool = True) -> None:
+        self._assets = assets
+        self._clock_check = clock_check
+        self._doubtful = DoubtfulLists(folder)
+        self._suspects: Mapping[int, Jump] = {}
+
+    def admit(
+        self,
+        reading: Reading,
+        tick: datetime,
+        *,
+        before: Snapshot | None,
+        interval: timedelta,
+        backfilled: bool = False,
+    ) -> tuple[Snapshot, Mapping[str, int]]:
+        """The snapshot of a reading and its rejects by reason; SnapshotRefused when it must not be stored."""
+        if self._clock_check:
+            reading = check_clock(reading)
+        gate = Gate(interval)
+        snapshot, rejected = gate.admit(reading, tick, before=before, backfilled=backfilled)
+        wrong, differs = faults(snapshot, before), differences(snapshot, before, asked=self._assets)
+        if wrong or differs:
+            snapshot = self._new_level(snapshot, wrong, differs, before)
+            self._suspects = {}
+        else:
+            self._suspects = jumps(snapshot, before, self._suspects)
+            if self._suspects:
+                unconfirmed = {id_: jump.reason for id_, jump in self._suspects.items()}
+                snapshot, rejected = gate.admit(
+                    reading, tick, before=before, backfilled=backfilled, unconfirmed=unconfirmed
+                )
+        self._doubtful.end()
+        return snapshot, rejected
+
+    def _new_level(
+        self, snapshot: Snapshot, wrong: Sequence[str], differs: Sequence[str], before: Snapshot | None
+    ) -> Snapshot:
+        """The list in doubt, marked as the new level; SnapshotDoubtful when it is not accepted."""
+        where: dict[str, object] = {
+            "series": snapshot.series.name,
+            "tick": snapshot.tick,
+            "source": snapshot.marker.source,
+        }
+        where["reasons"] = [*wrong, *differs]
+        try:
+            why = self._doubtful.judge(snapshot, wrong, differs, before)
+        except SnapshotDoubtful:
+            log.warning("list is doubtful: it is kept apart, not stored", **where)
+            raise
+        log.warning("doubtful list accepted as the new level", **where, why=why)
+        return replace(snapshot, marker=replace(snapshot.marker, new_level=True))

@@ -1,0 +1,169 @@
+"""Is a list plausible? Compares it with the snapshot before it. The only place that judges a whole list.
+
+Every bound is declared here with its reason.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import NamedTuple
+
+import polars as pl
+
+from lib.schema import ID, PRICE, VOLUME_RANK
+from lib.snapshot import VOLUME, Snapshot
+
+MINUTE = timedelta(minutes=1)
+DAY = timedelta(days=1)
+BITCOIN = 1
+
+PRICE_STEP = math.log(1 / 0.7)
+"""The median asset moves 30 % in a minute at most: the worst minute of a crash moved the whole market by about 10 %."""
+PRICE_STEP_MOST = math.log(4)
+"""And fourfold at most, however long the time between: the worst day of the market halved it."""
+VOLUME_STEP = math.log(2)
+"""The median 24h volume doubles in a minute at most: a minute is a 1,440th of what it sums up."""
+VOLUME_STEP_MOST = math.log(20)
+"""And twentyfold at most: the volumes of a crash are about ten times those of a quiet day."""
+FEWEST_COMPARED = 3
+"""A median over fewer assets is the move of one asset."""
+FEWEST_FOR_ONE_VALUE = 5
+"""Fewer assets may share a value, as stablecoins do."""
+PLACES = 10
+PLACES_GONE = 2
+"""Of the first ten places so many may leave or come at once; a real list keeps them for hours."""
+JUMP = math.log(100)
+"""A row that moves this much is wrong, or its coin was redenominated: the next list shows which."""
+MOST_JUMPS = 0.1
+"""More rows than this part of a list do not go wrong one by one."""
+HALF_OF_ALL = 0.5
+"""No asset has this part of the whole volume in a list of `LONG_LIST` assets: the largest had 45 %, in a list of 20."""
+LONG_LIST = 50
+VOLUME_JUMP = 10
+CONFIRMED = math.log(2)
+"""The next list confirms a row that is within a factor of two of the one in doubt."""
+
+_VALUES = {PRICE.name: "usd", VOLUME_RANK.name: VOLUME}
+_STEPS = {PRICE.name: (PRICE_STEP, PRICE_STEP_MOST), VOLUME_RANK.name: (VOLUME_STEP, VOLUME_STEP_MOST)}
+
+
+def faults(now: Snapshot, before: Snapshot | None) -> list[str]:
+    """What is wrong with a list by itself. A fault that the snapshot before has too is none."""
+    known = {fault.partition(":")[0] for fault in _faults(before, is_first=False)} if before else set()
+    return [fault for fault in _faults(now, is_first=before is None) if fault.partition(":")[0] not in known]
+
+
+def differences(now: Snapshot, before: Snapshot | None, *, asked: int = 0) -> list[str]:
+    """How a list differs from the snapshot before by more than a market can; nothing without one."""
+    if before is None:
+        return []
+    found = list(_compared(now, before))
+    usual = min(before.marker.assets, asked or before.marker.assets)
+    if now.marker.assets * 2 < usual:
+        found.append(f"short: {now.marker.assets} assets are under half of the {usual} expected")
+    jumped = len(jumps(now, before, {}))
+    if jumped > max(1, len(now.rows) * MOST_JUMPS):
+        found.append(f"jumps: {jumped} of {len(now.rows)} assets moved a hundredfold")
+    return found
+
+
+class Jump(NamedTuple):
+    """A row in doubt: its value before, its value now, and why it is rejected."""
+
+    before: float
+    now: float
+    reason: str
+
+
+def jumps(now: Snapshot, before: Snapshot | None, suspects: Mapping[int, Jump]) -> dict[int, Jump]:
+    """The rows to reject, by id, unless they confirm the `suspects`: the rows rejected so in the last list."""
+    value = _VALUES.get(now.series.name)
+    if value is None or before is None:
+        return {}
+    old = before.rows.select(ID, pl.col(value).alias("old"))
+    if suspects:
+        rejected = pl.DataFrame({ID: list(suspects), "old": [jump.before for jump in suspects.values()]}, old.schema)
+        old = pl.concat([rejected, old.filter(~pl.col(ID).is_in(list(suspects)))])
+    both = now.rows.select(ID, pl.col(value).alias("new")).join(old, on=ID, how="left")
+    wrong, reason = _VOLUME_JUMP if value == VOLUME else _PRICE_JUMP
+    if value == VOLUME and len(both) < LONG_LIST:
+        return {}
+    found = {id_: Jump(usual or 0, new, reason) for id_, new, usual in both.filter(wrong).iter_rows()}
+    return {id_: jump for id_, jump in found.items() if id_ not in suspects or not _confirms(jump, suspects[id_])}
+
+
+_PRICE_JUMP = ((pl.col("new") / pl.col("old")).log().abs() >= JUMP, "usd moved a hundredfold")
+_VOLUME_JUMP = (
+    (pl.col("new") > HALF_OF_ALL * pl.col("new").sum()) & (pl.col("new") > VOLUME_JUMP * pl.col("old").fill_null(0)),
+    "volume_usd is more than half of the list's and ten times the value before",
+)
+
+
+def _confirms(jump: Jump, suspect: Jump) -> bool:
+    return abs(math.log(jump.now / suspect.now)) <= CONFIRMED
+
+
+def _faults(now: Snapshot, *, is_first: bool) -> Iterator[str]:
+    value = _VALUES.get(now.series.name)
+    if value is None or (is_first and len(now.rows) < LONG_LIST):
+        return
+    values = now.rows[value].drop_nulls()
+    positive = values.filter(values > 0)
+    if value == VOLUME and len(values) >= FEWEST_COMPARED and not len(positive):
+        yield f"no volume: all {len(values)} volumes are 0"
+    if len(positive) >= FEWEST_FOR_ONE_VALUE and not (is_first and value == VOLUME):
+        most = positive.value_counts()["count"].to_numpy().max()
+        if most * 2 > len(positive):
+            yield f"one value: {most} of {len(positive)} assets have the same {value}"
+
+
+def _compared(now: Snapshot, before: Snapshot) -> Iterator[str]:
+    if not len(before.rows):
+        return
+    both = before.rows.join(now.rows, on=ID, suffix="_now")
+    if len(both) * 2 < min(len(now.rows), len(before.rows)):
+        yield f"other assets: only {len(both)} of {len(before.rows)} assets are in both lists"
+    if BITCOIN in before.rows[ID] and BITCOIN not in now.rows[ID]:
+        yield "no Bitcoin: the list before had it"
+    same_source = now.marker.source == before.marker.source
+    if same_source:
+        yield from _places(now, before)
+    if same_source or now.series == PRICE:  # sources count volumes over different exchanges
+        yield from _median_step(both, now, before)
+
+
+def _places(now: Snapshot, before: Snapshot) -> Iterator[str]:
+    """First places that vanished or appeared."""
+    for here, there, verb in ((before, now, "vanished from"), (now, before, "are new in")):
+        places = min(PLACES, len(here.rows) // 2)
+        gone = set(_first(here, places)) - set(there.rows[ID])
+        if len(gone) > min(PLACES_GONE, places // 2):
+            yield f"first places: {len(gone)} of the first {places} {verb} the list"
+
+
+def _first(snapshot: Snapshot, places: int) -> list[int]:
+    by = {PRICE.name: "market_cap_usd", VOLUME_RANK.name: VOLUME}.get(snapshot.series.name)
+    if by is None or snapshot.rows[by].null_count() == len(snapshot.rows):
+        return []
+    return snapshot.rows.sort(by, ID, descending=[True, False], nulls_last=True)[ID].head(places).to_list()
+
+
+def _median_step(both: pl.DataFrame, now: Snapshot, before: Snapshot) -> Iterator[str]:
+    value = _VALUES.get(now.series.name)
+    if value is None or len(both) < FEWEST_COMPARED:
+        return
+    floor = 1.0 if value == VOLUME else 0.0  # a volume of 0 is compared as one dollar
+    logs = [pl.col(name).clip(lower_bound=floor).log() for name in (f"{value}_now", value)]
+    step = both.select((logs[0] - logs[1]).abs().median()).item()
+    bound = allowed_step(now.series.name, now.tick - before.tick)
+    if step is not None and not step <= bound:
+        yield (
+            f"median of {value}: moved by a factor of {math.exp(min(step, 700)):.4g} over {len(both)} assets,"
+            f" {math.exp(bound):.3g} is the most"
+        )
+
+
+def allowed_step(series: str, span: timedelta) -> float:
+    """How far the median may move in this time, as a logarithm: it grows with the square root of the time."""
+    step, most = _STEPS[series]
+    return min(step * math.sqrt(max(abs(span) / MINUTE, 1)), most)

@@ -94,6 +94,7 @@ MARKER_UNITS = {
     "withdrawn_at": "epoch seconds from which the tick no longer answers",
     "restored_at": "epoch seconds from which a withdrawn tick answers again; 0 is none",
     "withdrawn_why": "text: the reason of the withdrawal",
+    "new_level": "1 when the list looked doubtful beside the one before, and was accepted all the same",
     "ids": "text: the ids of the snapshot's assets, packed",
     "hash": "text: of the snapshot's content, the same in either store",
 }

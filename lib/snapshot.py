@@ -27,7 +27,8 @@ class Marker:
     """The record that says a snapshot is complete. It is written last; readers trust only snapshots that have one.
 
     `ids` are the packed ids of the snapshot's assets. `hash` is `content_hash`; old markers have none. `stored_at` is
-    None until a store has the snapshot. A withdrawal changes the last three fields and nothing else.
+    None until a store has the snapshot. A withdrawal changes its three fields and nothing else.
+    `new_level`: the list looked doubtful beside the one before, and was accepted all the same.
     """
 
     series: str

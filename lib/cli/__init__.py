@@ -2,11 +2,11 @@
 
 import sys
 
-from lib.cli import ask, operate, start
+from lib.cli import ask, doubtful, operate, start
 from lib.cli.app import app
 from lib.errors import TopcoinsError
 
-__all__ = ["ask", "main", "operate", "start"]
+__all__ = ["ask", "doubtful", "main", "operate", "start"]
 
 
 def main() -> None:

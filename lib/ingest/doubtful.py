@@ -13,7 +13,7 @@ from lib.clock import from_epoch
 from lib.errors import SnapshotDoubtful, SpoolUnavailable
 from lib.ingest.plausible import differences
 from lib.snapshot import Snapshot
-from lib.snapshot_file import ENDING, Damaged, decode, encode, write_whole
+from lib.snapshot_file import ENDING, DamagedFile, decode, encode, write_whole
 
 log = structlog.get_logger()
 
@@ -48,7 +48,7 @@ class DoubtfulLists:
         if not faults and _agree([*same, snapshot][-AGREEING:]):
             return f"{AGREEING} lists agree with each other"
         reasons = [*faults, *differences]
-        self._keep(snapshot, reasons)
+        self.keep(snapshot, reasons)
         raise SnapshotDoubtful(f"{snapshot.marker.source}: the list is doubtful: {'; '.join(reasons)}")
 
     def end(self) -> None:
@@ -60,11 +60,12 @@ class DoubtfulLists:
         if self._recent is None:
             self._recent = []
             for entry in stored_lists(self._folder)[-2 * AGREEING :] if self._folder else []:
-                with suppress(Damaged, OSError):
+                with suppress(DamagedFile, OSError):
                     self._recent.append(decode(entry.read_bytes()))
         return [each for each in self._recent if before is None or each.tick > before.tick]
 
-    def _keep(self, snapshot: Snapshot, reasons: Sequence[str]) -> None:
+    def keep(self, snapshot: Snapshot, reasons: Sequence[str]) -> None:
+        """Write a list in doubt to the folder; the oldest ones make room."""
         self._recent = [*(self._recent or []), snapshot][-2 * AGREEING :]
         if self._folder is None:
             return

@@ -70,8 +70,8 @@ class Gate:
 
 def _none_sound(reading: Reading, rejected: Counter[str]) -> str:
     reasons = ", ".join(f"{count} x {reason}" for reason, count in rejected.most_common(3))
-    message = f"{reading.source}: none of {reading.records} {reading.series.name} rows is sound"
-    return f"{message} ({reasons})" if reasons else message
+    message = f"{reading.source}: 0 of {reading.records} {reading.series.name} rows are sound"
+    return f"{message} ({reasons}): nothing is left" if reasons else f"{message}: nothing is left"
 
 
 def _with_volume(rows: pl.DataFrame) -> pl.DataFrame:

@@ -19,7 +19,7 @@ log = structlog.get_logger()
 
 
 class Judge:
-    """Remembers the rows and lists that the next list may confirm. Doubtful lists go to `folder`, where there is one."""
+    """Remembers the rows and lists that the next list may confirm. Doubtful lists go to `folder`, if there is one."""
 
     def __init__(self, *, assets: int, folder: Path | None = None, clock_check: bool = True) -> None:
         self._assets = assets
@@ -59,12 +59,8 @@ class Judge:
         self, snapshot: Snapshot, wrong: Sequence[str], differs: Sequence[str], before: Snapshot | None
     ) -> Snapshot:
         """The list in doubt, marked as the new level; SnapshotDoubtful when it is not accepted."""
-        where: dict[str, object] = {
-            "series": snapshot.series.name,
-            "tick": snapshot.tick,
-            "source": snapshot.marker.source,
-        }
-        where["reasons"] = [*wrong, *differs]
+        marker = snapshot.marker
+        where = {"series": marker.series, "tick": marker.tick, "source": marker.source, "reasons": [*wrong, *differs]}
         try:
             why = self._doubtful.judge(snapshot, wrong, differs, before)
         except SnapshotDoubtful:

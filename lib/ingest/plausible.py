@@ -21,8 +21,8 @@ PRICE_STEP = math.log(1 / 0.7)
 """The median asset moves 30 % in a minute at most: the worst minute of a crash moved the whole market by about 10 %."""
 PRICE_STEP_MOST = math.log(4)
 """And fourfold at most, however long the time between: the worst day of the market halved it."""
-VOLUME_STEP = math.log(2)
-"""The median 24h volume doubles in a minute at most: a minute is a 1,440th of what it sums up."""
+VOLUME_STEP = math.log(8)
+"""The median 24h volume moves eightfold in a minute at most: a minute is a 1,440th of what it sums up."""
 VOLUME_STEP_MOST = math.log(20)
 """And twentyfold at most: the volumes of a crash are about ten times those of a quiet day."""
 FEWEST_COMPARED = 3

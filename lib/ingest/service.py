@@ -95,6 +95,7 @@ def ingests(
             assets=chosen.assets,
             interval=chosen.interval,
             folder=folder / files[0].series if folder else None,
+            clock_check=chosen.clock_check == "on",
         )
         for files in planned
     ]

@@ -10,7 +10,7 @@ from pathlib import Path
 import structlog
 
 from lib.clock import Clock
-from lib.errors import SnapshotDoubtful, SourceUnavailable, TopcoinsError
+from lib.errors import ClockDisagrees, SnapshotDoubtful, SourceUnavailable, TopcoinsError
 from lib.ingest.credits import CreditPlanner
 from lib.ingest.delivery import Delivery
 from lib.ingest.judge import Judge
@@ -191,8 +191,9 @@ class Ingest:
 
 
 def _all(failures: Sequence[TopcoinsError]) -> TopcoinsError:
-    """One error for all: of their kind if they have one, else SourceUnavailable."""
+    """One error for all, of their common kind. A wrong clock or a doubtful list weighs more than other failures."""
     messages = "; then ".join(str(failure) for failure in failures)
     kinds = {type(failure) for failure in failures}
-    kind = kinds.pop() if len(kinds) == 1 else SourceUnavailable
+    weighty = [kind for kind in (ClockDisagrees, SnapshotDoubtful) if kind in kinds]
+    kind = kinds.pop() if len(kinds) == 1 else next(iter(weighty), SourceUnavailable)
     return kind(f"every source failed: {messages}")

@@ -33,6 +33,7 @@ EXAMPLES = {
     "interval": "60s",
     "max_skew": "60s",
     "max_age": "10m",
+    "clock_check": "off",
     "spool_limit": "1GiB",
     "http_port": "6667",
     "http_safe_port": "8667",
@@ -69,6 +70,7 @@ class Settings(BaseModel):
     interval: Interval = timedelta(seconds=60)
     max_skew: Duration = timedelta(seconds=60)
     max_age: Duration = timedelta(minutes=10)
+    clock_check: Literal["on", "off"] = "on"
     spool_dir: FilePath = Path("data/spool")
     spool_limit: ByteSize = ByteSize(2**30)
     http_host: str = "127.0.0.1"

@@ -40,6 +40,7 @@ async def test_a_marker_comes_back_with_everything_it_tells(store):
         interval=5 * MINUTE,
         unchanged=True,
         backfilled=True,
+        new_level=True,
     )
     await store.write(told)
     assert await store.markers(NOON, NOON) == [told.marker]

@@ -43,9 +43,9 @@ def clock():
 
 
 def assert_part_of(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-    """Every value of the old version is there; the new version may have added others, all null."""
+    """Every value of the old version is there; the new version may have added others, all null or false."""
     assert {name: new[name] for name in old} == old
-    assert {name: new[name] for name in new.keys() - old.keys() if new[name] is not None} == {}
+    assert {name: new[name] for name in new.keys() - old.keys() if new[name] not in (None, False)} == {}
 
 
 async def assert_holds(store: Store, expected: Iterable[dict[str, Any]]) -> None:

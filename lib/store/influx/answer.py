@@ -236,6 +236,7 @@ def _marker(tick: datetime, series: str, source: str, fields: dict[str, str]) ->
         withdrawn_at=_optional_time(fields, "withdrawn_at"),
         restored_at=_optional_time(fields, "restored_at"),
         withdrawn_why=fields.get("withdrawn_why"),
+        new_level=bool(float(fields.get("new_level") or 0)),
     )
     return marker.with_stored_at(marker.visible_since)
 

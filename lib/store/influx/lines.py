@@ -52,6 +52,7 @@ def marker(marker: Marker) -> bytes:
     }
     fields = ",".join(f"{name}={float(value)!r}" for name, value in values.items())
     fields += f',ids="{marker.ids}"' + (f',hash="{marker.hash}"' if marker.hash else "")
+    fields += ",new_level=1.0" if marker.new_level else ""
     fields += f",{_withdrawal_fields(marker)}" if marker.withdrawn_at else ""
     return _marker_line(marker, fields)
 

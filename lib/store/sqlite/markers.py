@@ -16,9 +16,16 @@ _COLUMNS = ", ".join(_NAMES)
 _CREATE = f"""CREATE TABLE IF NOT EXISTS "{TABLE}" (
   series TEXT, source TEXT, tick INTEGER, assets INTEGER, rejected INTEGER, duplicates INTEGER, duration REAL,
   observed_at REAL, credits REAL, interval REAL, unchanged INTEGER, backfilled INTEGER, ids TEXT, hash TEXT,
-  stored_at REAL, withdrawn_at REAL, restored_at REAL, withdrawn_why TEXT,
+  stored_at REAL, withdrawn_at REAL, restored_at REAL, withdrawn_why TEXT, new_level INTEGER,
   PRIMARY KEY (series, tick)) WITHOUT ROWID"""
-_ADDED = {"hash": "TEXT", "stored_at": "REAL", "withdrawn_at": "REAL", "restored_at": "REAL", "withdrawn_why": "TEXT"}
+_ADDED = {
+    "hash": "TEXT",
+    "stored_at": "REAL",
+    "withdrawn_at": "REAL",
+    "restored_at": "REAL",
+    "withdrawn_why": "TEXT",
+    "new_level": "INTEGER",
+}
 """Columns that files of earlier versions lack."""
 _INDEX = f'CREATE INDEX IF NOT EXISTS "{TABLE}_tick" ON "{TABLE}" (tick, series)'
 """The key begins with the series: without this index a query for all series reads every marker ever stored."""
@@ -114,13 +121,14 @@ def _marker(
     series: str, source: str, tick: int, assets: int, rejected: int, duplicates: int, duration: float,
     observed_at: float, credits: float, interval: float, unchanged: int, backfilled: int, ids: str, hash: str | None,
     stored_at: float | None, withdrawn_at: float | None, restored_at: float | None, withdrawn_why: str | None,
+    new_level: int | None,
 ) -> Marker:  # fmt: skip
     """A row as a marker. Rows of earlier versions have no `stored_at`: those were visible at the end of their fetch."""
     return Marker(
         series, source, from_epoch(tick), assets, rejected, duplicates, timedelta(seconds=duration),
         from_epoch(observed_at), credits, timedelta(seconds=interval), bool(unchanged), bool(backfilled), ids,
         hash or "", from_epoch(observed_at + duration if stored_at is None else stored_at),
-        _optional(withdrawn_at), _optional(restored_at), withdrawn_why,
+        _optional(withdrawn_at), _optional(restored_at), withdrawn_why, bool(new_level),
     )  # fmt: skip
 
 

@@ -257,35 +257,6 @@ def test_a_snapshot_whose_rows_are_all_rejected_is_refused_with_the_commonest_re
     assert sum(refused.rejected.values()) == 11
 
 
-@pytest.mark.parametrize(("before", "kept", "sound"), [(10, 5, True), (10, 4, False), (9, 5, True), (9, 4, False)])
-def test_under_half_of_the_assets_before_is_no_snapshot(before, kept, sound):
-    last = admitted(priced(*range(1, before + 1)))
-    found = priced(*range(1, kept + 1))
-    if sound:
-        assert admitted(found, before=last).marker.assets == kept
-    else:
-        assert str(refusal(found, before=last)).endswith(f": under half of the {before} expected")
-
-
-def test_half_is_counted_after_rejects_and_duplicates():
-    last = admitted(priced(*range(1, 11)))
-    found = reading([(id_, "A", "A", 1.0 if id_ < 5 else 0.0, 1.0) for id_ in range(1, 11)] + [SOUND])
-    assert "4 of 11 price rows are sound (6 x usd is not above 0): under half of the 10" in str(
-        refusal(found, before=last)
-    )
-
-
-def test_half_of_what_is_asked_is_enough_when_less_is_asked_than_before():
-    last = admitted(priced(*range(1, 101)))
-    assert admitted(priced(*range(1, 11)), before=last, asked=20).marker.assets == 10
-    assert "under half of the 20 expected" in str(refusal(priced(*range(1, 10)), before=last, asked=20))
-    assert "under half of the 100 expected" in str(refusal(priced(*range(1, 10)), before=last, asked=5000))
-
-
-def test_the_first_snapshot_may_be_of_any_size():
-    assert admitted(priced(1), asked=5000).marker.assets == 1
-
-
 def test_a_list_in_euro_is_refused_for_its_missing_dollar_prices():
     rows, lost = Extractor(PRICES).rows(recorded("cmc-listings-latest-eur-100-20220612T1837Z")["data"])
     refused = refusal(Reading("coinmarketcap", PRICE, rows, 100, lost, 0, NOON, MINUTE))

@@ -11,18 +11,25 @@ from polars.testing import assert_frame_equal
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
+import ingest_price
 import ingest_rank
 from lib.errors import SettingsRejected, StoreUnavailable
-from lib.ingest.delivery import WriteThrough
+from lib.gaps import find_gaps
+from lib.ingest.delivery import ViaSpool, WriteThrough
+from lib.ingest.missed import read_missed
 from lib.ingest.service import SourcePlan, ingests, usable_sources
+from lib.ingest.spool import Spool
+from lib.ingest.spool_folder import Counts
 from lib.ingest.tick import Ingest
 from lib.schema import PRICE, VOLUME_RANK, Series
 from lib.settings import Settings, load
 from lib.source import Source, SourceFile, read_source
 from tests.fakes import NOON, FakeClock, MemoryStore, Upstream, recorded, says
 
+SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
 FOLDER = Path(ingest_rank.__path__[0])
+PRICES = read_source(Path(ingest_price.__path__[0]) / "coinmarketcap.toml")
 COINDESK, CMC = (read_source(FOLDER / f"{name}.toml") for name in ("coindesk", "coinmarketcap"))
 REFUSED = says(recorded("coindesk-data-error-401-keyrequired-1-20260623"), 401)
 AWAY = says({"status": {"error_code": 1011}, "Err": {"type": 99}}, 429)
@@ -49,7 +56,7 @@ class Market:
         self.coindesk, self.cmc = Upstream(top_list(10)), Upstream(listing(10))
         self.slot = NOON - MINUTE
 
-    def ingest(self, *, assets: int = 10) -> Ingest:
+    def ingest(self, *, assets: int = 10, folder: Path | None = None) -> Ingest:
         """As a process that has just started makes it."""
         sources = [
             Source(file, client=upstream.client, clock=self.clock, key=SecretStr("key"))
@@ -62,6 +69,7 @@ class Market:
             clock=self.clock,
             assets=assets,
             interval=MINUTE,
+            folder=folder,
         )
 
     def direct(self, series: Series) -> WriteThrough:
@@ -205,9 +213,7 @@ async def test_a_refused_snapshot_writes_nothing(market):
         kept = [await market.tick(ingest) for _ in range(3)]
     assert [snapshot and snapshot.marker.assets for snapshot in kept] == [10, None, 5]
     assert [tick for _, tick in market.store.snapshots] == [NOON, NOON + 2 * MINUTE]
-    assert "4 of 4 volume_rank rows are sound: under half of the 10 expected" in next(
-        entry["why"] for entry in logs if "why" in entry
-    )
+    assert "short: 4 assets are under half of the 10 expected" in next(entry["why"] for entry in logs if "why" in entry)
 
 
 async def test_a_snapshot_the_store_did_not_take_is_reported_and_is_not_the_one_before(market):
@@ -232,7 +238,7 @@ async def test_a_store_that_is_away_at_the_start_is_reported_and_taken_up_later(
         assert await market.tick(ingest) is None
         market.store.failure = None
         assert await market.tick(ingest)
-    before = "the snapshot before is not known"
+    before = "the snapshot before is unknown"
     assert [entry["event"] for entry in logs] == [before, "tick", "tick failed", "tick", "ticks succeed again"]
     assert [tick for _, tick in market.store.snapshots] == [NOON + MINUTE]
 
@@ -280,6 +286,147 @@ async def test_snapshots_of_another_series_are_not_the_one_before(market):
     snapshot = await market.tick(market.ingest())
     assert snapshot is not None
     assert await market.store.first(PRICE.name) is None
+
+
+# Credits and clocks
+
+
+class Keyed:
+    """The price source with a key whose credits run out, on a spool."""
+
+    def __init__(
+        self, folder: Path, *, left: int = 13_527, date: str | None = None, ahead=timedelta(), clock_check=True
+    ) -> None:
+        self.clock = FakeClock(NOON)
+        self.store = MemoryStore(self.clock)
+        self.folder = folder / "price"
+        self.spool = Spool(self.folder, limit=2**20)
+        self.spool.open()
+        self.left = left
+        self.ahead = ahead
+        self.headers = {"date": date} if date else {}
+        self.spooled_when_asked: list[int] = []
+        client = httpx.AsyncClient(transport=httpx.MockTransport(self.answer))
+        self.ingest = Ingest(
+            [Source(PRICES, client=client, clock=self.clock, key=SecretStr("key"))],
+            store=self.store, delivery=ViaSpool(self.spool, self.store), clock=self.clock, assets=1000,
+            interval=MINUTE, folder=self.folder, clock_check=clock_check,
+        )  # fmt: skip
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/v1/key/info":
+            self.spooled_when_asked.append(self.spool.counts().spooled)
+            resets = (self.clock.now + timedelta(days=15)).isoformat()
+            plan = {"credit_limit_monthly": 110_000, "credit_limit_monthly_reset_timestamp": resets}
+            body = {"data": {"plan": plan, "usage": {"current_month": {"credits_left": self.left}}}}
+            return httpx.Response(200, json=body, headers=self.headers)
+        quote = {"USD": {"price": 2.0, "volume_24h": 3.0, "last_updated": (self.clock.now + self.ahead).isoformat()}}
+        data = [{"id": id_, "symbol": "A", "name": "A", "quote": quote} for id_ in range(1, 11)]
+        return httpx.Response(200, json={"data": data, "status": {"error_code": 0, "credit_count": 5}})
+
+
+@pytest.fixture
+def keyed(tmp_path):
+    keyed = Keyed(tmp_path)
+    yield keyed
+    keyed.spool.close()
+
+
+async def test_a_list_that_was_paid_for_is_on_disk_before_the_credits_left_are_asked_for(keyed):
+    assert await keyed.ingest.tick(NOON)
+    assert keyed.spooled_when_asked == [1]
+    assert keyed.spool.counts() == Counts(fetched=1)
+
+
+@pytest.mark.parametrize("date", ["Fri, 31 Dec 9999 23:59:59 -2359", "Fri, 99999999999999999999 99", "x" * 5000])
+async def test_an_absurd_date_in_the_key_info_answer_costs_no_snapshot(tmp_path, date):
+    keyed = Keyed(tmp_path, date=date)
+    for minute in range(2):
+        keyed.clock.now = NOON + minute * MINUTE
+        assert await keyed.ingest.tick(keyed.clock.now)
+    assert keyed.spool.counts() == Counts(fetched=2)
+    keyed.spool.close()
+
+
+async def test_a_marker_has_the_interval_after_planning_so_that_a_stretched_plan_makes_no_gap(keyed):
+    at = NOON
+    for _ in range(4):
+        keyed.clock.now = at
+        snapshot = await keyed.ingest.tick(at)
+        assert snapshot is not None
+        assert snapshot.marker.interval == keyed.ingest.interval > MINUTE
+        at += keyed.ingest.interval
+    markers = await keyed.store.markers(NOON, at)
+    assert [marker.interval for marker in markers] == [keyed.ingest.interval] * 4
+    gaps = await find_gaps(keyed.store, "price", NOON, at, now=at, folder=keyed.folder)
+    assert (gaps.stored, gaps.missing) == (4, 0)
+
+
+async def test_a_marker_has_the_interval_of_the_source_that_was_used(market):
+    sources = [
+        Source(COINDESK, client=market.coindesk.client, clock=market.clock, key=SecretStr("key")),
+        Source(CMC, client=market.cmc.client, clock=market.clock),  # without a key: every 5 minutes
+    ]
+    market.coindesk.answers[:] = [top_list(10), AWAY, top_list(10)]
+    ingest = Ingest(
+        sources, store=market.store, delivery=WriteThrough(market.store), clock=market.clock, assets=10, interval=MINUTE
+    )
+    for interval in (MINUTE, 5 * MINUTE, MINUTE):
+        snapshot = await market.tick(ingest)
+        assert snapshot is not None
+        assert snapshot.marker.interval == ingest.interval == interval
+
+
+async def test_a_clock_that_disagrees_with_the_upstream_is_a_gap_of_its_own_cause(tmp_path):
+    keyed = Keyed(tmp_path, ahead=48 * SECOND)
+    with capture_logs() as logs:
+        assert await keyed.ingest.tick(NOON) is None
+    (missed,) = read_missed(keyed.folder, NOON, NOON)
+    assert (missed.cause, logs[0]["kind"]) == ("clock", "ClockDisagrees")
+    assert "10 of 10 rows were updated after our clock" in missed.why
+    keyed.spool.close()
+    unchecked = Keyed(tmp_path, ahead=48 * SECOND, clock_check=False)
+    assert await unchecked.ingest.tick(NOON)
+    unchecked.spool.close()
+
+
+@pytest.mark.parametrize(("second", "cause"), [(AWAY, "doubtful"), (says({"Data": {"LIST": [{}]}}), "doubtful")])
+async def test_a_doubtful_list_is_the_cause_also_when_the_other_source_fails_otherwise(market, tmp_path, second, cause):
+    ingest = market.ingest(folder=tmp_path)
+    await market.tick(ingest)
+    market.coindesk.answers[:] = [top_list(4)]
+    market.cmc.answers[:] = [second]
+    assert await market.tick(ingest) is None
+    (missed,) = read_missed(tmp_path, market.slot, market.slot)
+    assert missed.cause == cause
+
+
+async def test_the_next_source_is_asked_when_a_list_is_doubtful(market, tmp_path):
+    ingest = market.ingest()
+    await market.tick(ingest)
+    market.coindesk.answers[:] = [top_list(4)]
+    market.cmc.answers[:] = [listing(10)]
+    with capture_logs() as logs:
+        snapshot = await market.tick(ingest)
+    assert snapshot is not None
+    assert snapshot.marker.source == "coinmarketcap"
+    (change,) = [entry for entry in logs if entry["event"] == "source changed"]
+    assert "the list is doubtful: short: 4 assets" in change["why"][0]
+
+
+async def test_what_an_operator_admits_meanwhile_is_the_snapshot_before(market):
+    market.cmc.answers[:] = [AWAY]
+    ingest = market.ingest()
+    await market.tick(ingest)
+    market.coindesk.answers[:] = [top_list(4)]
+    assert await market.tick(ingest) is None
+    admitted = await market.ingest().tick(NOON)  # a process without the snapshot before
+    assert admitted is None
+    market.store.snapshots.clear()
+    other = await market.ingest().tick(market.slot)
+    assert other is not None
+    assert other.marker.assets == 4
+    assert await market.tick(ingest)
 
 
 def plan_of(*files: list[SourceFile]) -> SourcePlan:

@@ -1,0 +1,96 @@
+"""`topcoins doubtful`: lists, admits and drops the lists that were kept apart because they are not plausible."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+
+from lib.cli.app import _settings, app, console
+from lib.clock import isoformat, utc_now
+from lib.errors import SettingsRejected
+from lib.ingest.doubtful import FOLDER, drop, reasons_of, stored_lists, tick_of
+from lib.snapshot import Snapshot
+from lib.snapshot_file import decode
+from lib.store import Store
+from lib.store.address import open_store
+
+doubtful = typer.Typer(help="The lists that are kept apart because they are not plausible.")
+app.add_typer(doubtful, name="doubtful")
+
+Names = Annotated[list[str], typer.Argument(help="As `topcoins doubtful` shows them.")]
+
+
+@doubtful.callback(invoke_without_command=True)
+def show(context: typer.Context, json: Annotated[bool, typer.Option("--json", help="For machines.")] = False) -> None:
+    """List them, oldest first, with the reasons."""
+    if context.invoked_subcommand:
+        return
+    files = list(_files())
+    if json:
+        lists = [{"name": _name(file), "tick": isoformat(tick_of(file)), "reasons": reasons_of(file)} for file in files]
+        print(orjson.dumps(lists).decode())
+        return
+    for file in files:
+        print(f"{_name(file)}  {isoformat(tick_of(file))}  {'; '.join(reasons_of(file))}")
+    if not files:
+        console.print("No list is in doubt.")
+
+
+@doubtful.command()
+def admit(names: Names) -> None:
+    """Store lists. The next list of the series is compared with what was stored last."""
+    files = [_find(name) for name in names]
+
+    async def run() -> None:
+        store = open_store(_settings(), utc_now)
+        try:
+            for file in files:
+                print(f"{_name(file)}: {await admit_file(file, store)}", flush=True)
+        finally:
+            await store.close()
+
+    asyncio.run(run())
+
+
+@doubtful.command(name="drop")
+def drop_(names: Names) -> None:
+    """Remove lists."""
+    for file in [_find(name) for name in names]:
+        drop(file)
+        print(f"{_name(file)}: dropped")
+
+
+async def admit_file(file: Path, store: Store) -> str:
+    """Store a doubtful list and remove its file; what became of it. A tick that has a snapshot keeps that one."""
+    snapshot = decode(await asyncio.to_thread(file.read_bytes))
+    if await _is_stored(store, snapshot.series.name, snapshot.tick):
+        return "not stored: its tick has a snapshot; drop it, or withdraw that one"
+    await store.write(Snapshot(snapshot.series, replace(snapshot.marker, new_level=True), snapshot.rows))
+    drop(file)
+    return "stored"
+
+
+async def _is_stored(store: Store, series: str, tick: datetime) -> bool:
+    newest = await store.nearest(series, tick)
+    return newest is not None and newest.tick == tick
+
+
+def _files() -> Iterator[Path]:
+    for folder in sorted(_settings().spool_dir.glob(f"*/{FOLDER}")):
+        yield from stored_lists(folder)
+
+
+def _name(file: Path) -> str:
+    return f"{file.parent.parent.name}/{file.stem}"
+
+
+def _find(name: str) -> Path:
+    files = {_name(file): file for file in _files()}
+    if name not in files:
+        raise SettingsRejected(f"{name} is no doubtful list; there are: {', '.join(files) or 'none'}")
+    return files[name]

@@ -125,6 +125,7 @@ class Service:
     def __init__(self, upstream: Upstream, /, **environ: str) -> None:
         self.clock = FakeClock()
         self.store = MemoryStore(self.clock)
+        environ = {"CLOCK_CHECK": "off", **environ}  # recorded answers are years old
         chosen = load({f"TOPCOINS_{name}": value for name, value in environ.items()}, "ingest_price")
         made = ingests(
             plan,

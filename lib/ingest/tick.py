@@ -93,9 +93,9 @@ class Ingest:
             if not self._before_is_current:
                 self._before = await self._last_known(slot) or self._before
                 self._before_is_current = self._before is not None
-            if self._before and self._before.tick == slot:
-                log.info("tick is there already", series=self.series.name, tick=slot)
-                return None
+                if self._before and self._before.tick == slot:
+                    log.info("tick is there already", series=self.series.name, tick=slot)
+                    return None
             snapshot = await self._snapshot(slot, backfilled)
         except TopcoinsError as exc:
             self._record_failure(slot, exc)
@@ -104,7 +104,7 @@ class Ingest:
             self.missed([slot], cause_of(exc), repr(exc))
             raise
         self._record_success(slot)
-        self._before = snapshot
+        self._before, self._before_is_current = snapshot, True
         return snapshot
 
     async def _snapshot(self, slot: datetime, backfilled: bool) -> Snapshot:

@@ -1,7 +1,7 @@
 """Requests counted for Prometheus, by route and status."""
 
-import os
 import time
+import uuid
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from itertools import accumulate
@@ -34,7 +34,7 @@ class RequestMetrics:
 
     def __init__(self, folder: Path | None = None) -> None:
         self._counts: Counts = {}
-        self._file = folder / f"{os.getpid()}.json" if folder else None
+        self._file = folder / f"{uuid.uuid4().hex}.json" if folder else None
 
     def count(self, route: str, status: int, seconds: float) -> None:
         """Count one answered request."""
@@ -43,7 +43,8 @@ class RequestMetrics:
         counts[_SUM] += seconds
 
     def exposition(self) -> bytes:
-        """The Prometheus text, over all workers."""
+        """The Prometheus text, over all workers. What is reported is shared first: no counter ever falls."""
+        self.share()
         registry = CollectorRegistry()
         registry.register(_RequestCollector(self._all_counts()))
         return generate_latest(registry)

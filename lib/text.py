@@ -11,6 +11,16 @@ def has_control(text: str) -> bool:
     return bool(_CONTROL.search(text) or _SURROGATE.search(text))
 
 
+def clean_name(text: str) -> str:
+    """A name as it is stored: without control characters, and without space around it."""
+    return without_control(text).strip()
+
+
+def search_key(text: str) -> str:
+    """What a name is searched by: as it is stored, in any case."""
+    return clean_name(text).lower()
+
+
 def without_control(text: str) -> str:
     """The text with a space for each control character, and U+FFFD for each lone surrogate."""
     return _SURROGATE.sub("\ufffd", _CONTROL.sub(" ", text))

@@ -86,7 +86,7 @@ def _reason(series: Series) -> pl.Expr:
         (id_.is_null(), f"{ID} is missing or not a whole number"),
         (id_ <= 0, f"{ID} is not above 0"),
         (id_ > schema.LARGEST_ID, f"{ID} is above {schema.LARGEST_ID}"),
-        (~volume.is_finite(), f"{VOLUME} is not finite"),
+        (~volume.is_finite(), f"{VOLUME} is not a finite number"),
         (volume < 0, f"{VOLUME} is below 0"),
     ]
     if series == VOLUME_RANK:
@@ -95,11 +95,11 @@ def _reason(series: Series) -> pl.Expr:
         usd = pl.col("usd")
         reasons += [
             (usd.is_null(), "usd is missing or not a number"),
-            (~usd.is_finite(), "usd is not finite"),
+            (~usd.is_finite(), "usd is not a finite number"),
             (usd <= 0, "usd is not above 0"),
         ]
     else:
-        reasons += [(~pl.col(name).is_finite(), f"{name} is not finite") for name in series.fields]
+        reasons += [(~pl.col(name).is_finite(), f"{name} is not a finite number") for name in series.fields]
         reasons.append((pl.all_horizontal(pl.col(series.fields).is_null()), "every value is missing"))
     reasons += [
         (pl.col(tag).str.len_chars() > schema.LONGEST_TEXT, f"{tag} is over {schema.LONGEST_TEXT} characters")

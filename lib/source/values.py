@@ -8,7 +8,7 @@ from typing import Any
 
 from lib import schema
 from lib.clock import from_epoch
-from lib.text import without_control
+from lib.text import clean_name
 
 LARGEST_INT64 = 2**63
 _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,400}\.?[0-9]{0,400}|\.[0-9]{1,400})(?:[eE][+-]?[0-9]{1,10})?")
@@ -35,7 +35,7 @@ def read_text(value: Any) -> str | None:
     """
     if not isinstance(value, str):
         return None
-    return without_control(value[: 4 * schema.LONGEST_TEXT]).strip()[: schema.LONGEST_TEXT + 1] or None
+    return clean_name(value[: 4 * schema.LONGEST_TEXT])[: schema.LONGEST_TEXT + 1] or None
 
 
 def read_number(value: Any) -> float | None:

@@ -12,6 +12,7 @@ from lib.errors import TopcoinsError
 from lib.schema import ID, PRICE, VOLUME_RANK
 from lib.snapshot import unpack_ids
 from lib.store import Store
+from lib.text import search_key
 from query_api.asof.find_pair import PairFinder, PairFound
 from query_api.asof.pair import AsOf
 from query_api.asof.rows import RowReader
@@ -110,9 +111,9 @@ class AssetFinder:
             tickers = {}
             for row in rows.select(ID, "symbol", "name").iter_rows(named=True):
                 if row["symbol"]:
-                    tickers.setdefault(row["symbol"].lower(), []).append(row)
+                    tickers.setdefault(search_key(row["symbol"]), []).append(row)
             self._tickers[key] = tickers
-        return tickers.get(ticker.lower(), [])
+        return tickers.get(search_key(ticker), [])
 
     async def _by_rank(self, candidates: Sequence[Named], found: PairFound) -> list[Named]:
         ids = [row[ID] for row in candidates]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from lib.schema import ID
+from lib.text import search_key
 
 FLAGS = {"stablecoins": "stablecoin", "wrapped": "wrapped"}
 """The kinds that may be excluded, and the field of a price that marks each."""
@@ -49,9 +50,9 @@ class Filters:
 
     def named_in(self, price: pl.DataFrame) -> list[int]:
         """The ids of the rows with a ticker asked for, in any case."""
-        wanted = {symbol.lower() for symbol in self.symbols}
+        wanted = {search_key(symbol) for symbol in self.symbols}
         pairs = price.select(ID, "symbol").iter_rows()
-        return [id_ for id_, symbol in pairs if symbol and symbol.lower() in wanted]
+        return [id_ for id_, symbol in pairs if symbol and search_key(symbol) in wanted]
 
     def with_reasons(self, rows: pl.DataFrame) -> pl.DataFrame:
         """The rows with the `reason` each is left out, null for those that pass."""
@@ -72,9 +73,9 @@ class Filters:
 
     def missing(self, ids: Sequence[int], symbols: Sequence[str | None]) -> tuple[str, ...]:
         """The names asked for that are not among these."""
-        present = {symbol.lower() for symbol in symbols if symbol}
+        present = {search_key(symbol) for symbol in symbols if symbol}
         return (
-            *(symbol for symbol in self.symbols if symbol.lower() not in present),
+            *(symbol for symbol in self.symbols if search_key(symbol) not in present),
             *(str(id_) for id_ in self.ids if id_ not in ids),
         )
 

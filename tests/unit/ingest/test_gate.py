@@ -72,13 +72,13 @@ SOUND = (1, "BTC", "Bitcoin", 60000.0, 5.0)
         ((-5, "A", "A", 1.0, 1.0), "cmc_id is not above 0"),
         ((LARGEST_ID + 1, "A", "A", 1.0, 1.0), f"cmc_id is above {LARGEST_ID}"),
         ((2, "A", "A", None, 1.0), "usd is missing or not a number"),
-        ((2, "A", "A", math.nan, 1.0), "usd is not finite"),
-        ((2, "A", "A", math.inf, 1.0), "usd is not finite"),
-        ((2, "A", "A", -math.inf, 1.0), "usd is not finite"),
+        ((2, "A", "A", math.nan, 1.0), "usd is not a finite number"),
+        ((2, "A", "A", math.inf, 1.0), "usd is not a finite number"),
+        ((2, "A", "A", -math.inf, 1.0), "usd is not a finite number"),
         ((2, "A", "A", 0.0, 1.0), "usd is not above 0"),
         ((2, "A", "A", -1.0, 1.0), "usd is not above 0"),
-        ((2, "A", "A", 1.0, math.nan), "volume_usd is not finite"),
-        ((2, "A", "A", 1.0, math.inf), "volume_usd is not finite"),
+        ((2, "A", "A", 1.0, math.nan), "volume_usd is not a finite number"),
+        ((2, "A", "A", 1.0, math.inf), "volume_usd is not a finite number"),
         ((2, "A", "A", 1.0, -1.0), "volume_usd is below 0"),
         ((2, "A" * (LONGEST_TEXT + 1), "A", 1.0, 1.0), f"symbol is over {LONGEST_TEXT} characters"),
         ((2, "A", "É" * (LONGEST_TEXT + 1), 1.0, 1.0), f"name is over {LONGEST_TEXT} characters"),
@@ -96,7 +96,7 @@ def test_a_price_row_is_rejected_with_its_reason_counted(row, reason):
     [
         ((None, 1.0), "cmc_id is missing or not a whole number"),
         ((2, None), "volume_usd is missing or not a number"),
-        ((2, math.nan), "volume_usd is not finite"),
+        ((2, math.nan), "volume_usd is not a finite number"),
         ((2, -0.5), "volume_usd is below 0"),
     ],
 )
@@ -110,8 +110,8 @@ def test_a_rank_row_is_rejected_with_its_reason_counted(row, reason):
     ("row", "reason"),
     [
         ((2, None, None), "every value is missing"),
-        ((2, math.nan, 1.0), "market_cap_usd is not finite"),
-        ((2, 1.0, math.inf), "supply is not finite"),
+        ((2, math.nan, 1.0), "market_cap_usd is not a finite number"),
+        ((2, 1.0, math.inf), "supply is not a finite number"),
         ((0, 1.0, 1.0), "cmc_id is not above 0"),
     ],
 )

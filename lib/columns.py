@@ -1,6 +1,6 @@
 """The columns of the top list, each declared once.
 
-The rows, the JSON model, the CSV, `columns=`, the OpenAPI document, exports, imports and the page follow from here.
+The rows, the JSON model, the CSV, `columns=`, the OpenAPI document, exports and the page follow from here.
 `docs/contributing.md` shows how to add one.
 """
 

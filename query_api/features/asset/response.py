@@ -3,9 +3,18 @@
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, create_model
+from pydantic.json_schema import SkipJsonSchema
 
 from lib.columns import COLUMNS
-from query_api.http.responses import AMBIGUOUS_TICKER, CACHEABLE_RESPONSES, NO_ASSET, PairInfo, Responses, model_of
+from query_api.http.responses import (
+    AMBIGUOUS_TICKER,
+    CACHEABLE_RESPONSES,
+    NO_ASSET,
+    Named,
+    PairInfo,
+    Responses,
+    model_of,
+)
 
 _NAMESAKES = "Other assets whose ticker is the digits asked for, which are read as an id; `by=symbol` asks for a ticker"
 
@@ -23,6 +32,7 @@ class _AssetInfo(PairInfo):
     stablecoin: bool | None
     wrapped: bool | None
     also_ticker_of: Annotated[list[Namesake], Field(description=_NAMESAKES)]
+    names: Annotated[list[Named] | SkipJsonSchema[None], Field(description="With `names` only")] = None
 
 
 AssetResponse: Any = create_model(

@@ -1,15 +1,18 @@
 """`/v1/assets/{id}`: one asset as of an instant."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import orjson
 from fastapi import FastAPI, Query, Request
 from pydantic.json_schema import SkipJsonSchema
 from starlette.responses import JSONResponse, Response
 
-from query_api.asof.asset import AssetFinder, By
+from lib.schema import ID
+from query_api.asof.asset import AssetFinder, AssetFound, By
+from query_api.asof.names import names_until
 from query_api.features.asset.response import ASSET_RESPONSES
 from query_api.http.caching import cache_control_of, conditional_response, strong_etag
+from query_api.http.client import client_of
 from query_api.http.content_type import MEDIA_TYPES
 from query_api.http.formats import pair_info
 from query_api.http.parameters import (
@@ -26,6 +29,7 @@ from query_api.http.problems import EXAMPLES, BadRequest
 from query_api.http.routing import get_and_head
 from query_api.services import Services
 
+NAMES = "With what the asset was called up to then, from when to when, to the hour"
 ByName = Annotated[
     str | SkipJsonSchema[None],
     Query(
@@ -48,13 +52,18 @@ def install(app: FastAPI, services: Services) -> None:
         max_age: MaxAge = None,
         known_at: KnownAt = None,
         by: ByName = None,
+        names: Annotated[bool, Query(description=NAMES)] = False,
     ) -> Response:
         """The asset as the list of `datetime` has it, with its market cap and kind. A shared ticker is refused."""
         now = services.clock()
         age = services.max_age if max_age is None else parse_max_age(max_age)
         known = parse_known_at(known_at, now)
         found = await assets.find(id, parse_datetime(datetime, now), max_age=age, known_at=known, by=_parse_by(by))
-        body = orjson.dumps({**pair_info(found), **found.row, "also_ticker_of": found.also_ticker_of})
+        answer = {**pair_info(found), **found.row, "also_ticker_of": found.also_ticker_of}
+        if names:
+            async with services.long_work.single_step(client_of(request.scope)):
+                answer["names"] = await _names(found)
+        body = orjson.dumps(answer)
         kept = cache_control_of(
             [found],
             depends_on_now=depends_on_now(datetime, known_at=known_at),
@@ -66,6 +75,10 @@ def install(app: FastAPI, services: Services) -> None:
         return conditional_response(
             request, body, {"etag": strong_etag(body), "cache-control": kept}, MEDIA_TYPES["json"]
         )
+
+    async def _names(found: AssetFound) -> list[dict[str, Any]]:
+        newest = found.row["symbol"], found.row["name"]
+        return await names_until(services.store, found.row[ID], found.pair.price.tick, newest, found.known_at)
 
     shown = {"summary": "One asset", "responses": ASSET_RESPONSES, "response_class": JSONResponse}
     get_and_head(app, "/v1/assets/{id}", asset, operation_id="asset", **shown)

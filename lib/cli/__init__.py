@@ -2,11 +2,13 @@
 
 import sys
 
-from lib.cli import ask, doubtful, operate, start
+import structlog
+
+from lib.cli import ask, doubtful, operate, start, withdraw
 from lib.cli.app import app
 from lib.errors import TopcoinsError
 
-__all__ = ["ask", "doubtful", "main", "operate", "start"]
+__all__ = ["ask", "doubtful", "main", "operate", "start", "withdraw"]
 
 
 def main() -> None:
@@ -14,6 +16,7 @@ def main() -> None:
     from lib.cli.stack import Ended
     from lib.snapshot_file import DamagedFile
 
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is for answers
     try:
         app()
     except (TopcoinsError, DamagedFile, Ended, ValueError, OSError) as exc:

@@ -1,13 +1,16 @@
 """The `topcoins` command's application, and what several commands share."""
 
 import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from lib import settings
+from lib.schema import OWN, Series
 from lib.settings import Settings
+from lib.source import read_source
 from lib.version import VERSION
 
 app = typer.Typer(
@@ -47,3 +50,8 @@ def _options(
 
 def _settings() -> Settings:
     return settings.load(os.environ)
+
+
+def all_series(chosen: Settings) -> list[Series]:
+    """The series of these settings: our own, and those of further sources."""
+    return [*OWN.values(), *(read_source(Path(name)).values for name in chosen.extra_sources)]

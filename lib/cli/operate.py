@@ -18,10 +18,7 @@ from lib.store.address import open_store
 
 if TYPE_CHECKING:
     from lib.archive.backup import Day
-from lib.cli.app import Assets, Seed, _settings, app, console
-from lib.schema import OWN, Series
-from lib.settings import Settings
-from lib.source import read_source
+from lib.cli.app import Assets, Seed, _settings, all_series, app, console
 
 
 @app.command(name="import")
@@ -120,7 +117,7 @@ def backup(
     async def run() -> None:
         store = open_store(chosen, utc_now)
         try:
-            async for day in back_up(store, _series(chosen), folder, clock=utc_now, start=start):
+            async for day in back_up(store, all_series(chosen), folder, clock=utc_now, start=start):
                 _print_day(day)
         finally:
             await store.close()
@@ -166,10 +163,6 @@ def simulate(
         console, port, assets=assets, seed=seed, replay=replay, match=match, faults=faults, events_at=events_at,
         unlimited=unlimited,
     )  # fmt: skip
-
-
-def _series(chosen: Settings) -> list[Series]:
-    return [*OWN.values(), *(read_source(Path(name)).values for name in chosen.extra_sources)]
 
 
 def _print_day(day: "Day") -> None:

@@ -1,0 +1,58 @@
+"""`topcoins withdraw`: stored ticks stop answering, or answer again. Nothing is deleted."""
+
+import asyncio
+from datetime import datetime
+from typing import Annotated
+
+import orjson
+import typer
+
+from lib.cli.app import _settings, all_series, app
+from lib.clock import isoformat, utc_now
+from lib.errors import SettingsRejected
+from lib.instants import parse_instant
+from lib.settings import Settings
+from lib.store.address import open_store
+
+
+@app.command()
+def withdraw(
+    series: Annotated[str, typer.Option("--series", help="price, volume_rank, or a further series.")],
+    start: Annotated[str, typer.Option("--from", help="The first tick, for example 2026-11-17T14:37Z.")],
+    stop: Annotated[str, typer.Option("--to", help="The last tick; it is withdrawn too.")],
+    why: Annotated[str, typer.Option("--why", help="The reason; readers of /v1/gaps see it.")] = "",
+    undo: Annotated[bool, typer.Option("--undo", help="Let withdrawn ticks answer again.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Withdraw stored ticks: from now on they answer no more. With --undo they answer again."""
+    chosen = _settings()
+    if series not in (known := [each.name for each in all_series(chosen)]):
+        raise SettingsRejected(f"--series {series}: must be one of {', '.join(known)}; for example --series price")
+    if not undo and not why.strip():
+        raise SettingsRejected('--why: a withdrawal needs its reason; for example --why "prices of another coin"')
+    first, last = _instant("--from", start), _instant("--to", stop)
+    if last < first:
+        raise SettingsRejected(f"--to {stop} is before --from {start}; for example --from {stop} --to {start}")
+    ticks = asyncio.run(_change(chosen, series, first, last, None if undo else why))
+    if json:
+        print(orjson.dumps({"series": series, "undo": undo, "ticks": [isoformat(tick) for tick in ticks]}).decode())
+        return
+    span = f", from {isoformat(ticks[0])} to {isoformat(ticks[-1])}" if ticks else ""
+    print(f"{len(ticks)} ticks of {series} {'restored' if undo else 'withdrawn'}{span}")
+
+
+def _instant(option: str, text: str) -> datetime:
+    try:
+        return parse_instant(text, utc_now())
+    except ValueError as exc:
+        raise SettingsRejected(f"{option} {exc}") from exc
+
+
+async def _change(chosen: Settings, series: str, first: datetime, last: datetime, why: str | None) -> list[datetime]:
+    store = open_store(chosen, utc_now)
+    try:
+        if why is None:
+            return await store.undo_withdrawal(series, first, last)
+        return await store.withdraw(series, first, last, why=why)
+    finally:
+        await store.close()

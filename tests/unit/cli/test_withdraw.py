@@ -8,8 +8,9 @@ import pytest
 import structlog
 from typer.testing import CliRunner
 
+from lib.cli import withdraw
+from lib.cli.app import app
 from lib.cli.forecast import sample_snapshot
-from lib.cli.withdraw import app
 from lib.errors import SettingsRejected
 from lib.schema import PRICE
 from lib.store.sqlite import SqliteStore
@@ -26,7 +27,7 @@ def store(tmp_path):
 
 @pytest.fixture
 def run(tmp_path, store):
-    async def fill():
+    async def fill() -> None:
         for n in range(4):
             await store.write(sample_snapshot(PRICE, NOON + n * MINUTE, 3))
 
@@ -35,12 +36,12 @@ def run(tmp_path, store):
     def invoke(*arguments):
         environ = {"TOPCOINS_STORE_URL": f"sqlite:///{tmp_path / 't.db'}"}
         with structlog.testing.capture_logs():
-            return CliRunner().invoke(app, ["withdraw", *arguments], env=environ)
+            return CliRunner().invoke(app, [withdraw.withdraw.__name__, *arguments], env=environ)
 
     return invoke
 
 
-def answering(store):
+def answering(store: SqliteStore) -> list[int]:
     return [tick.minute for tick in asyncio.run(store.ticks("price", NOON, NOON + timedelta(hours=1)))]
 
 

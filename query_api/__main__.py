@@ -1,6 +1,7 @@
 """`python -m query_api`: settings in, server out. A worker gets arguments from its parent."""
 
 import asyncio
+import math
 import os
 import sys
 from collections import Counter
@@ -17,7 +18,7 @@ from lib.settings import Settings
 from lib.source import read_source
 from lib.store.address import open_store
 from query_api.app import create_app
-from query_api.features.stream.work import SnapshotStream
+from query_api.features.stream.work import MAX_LISTENERS, PER_CLIENT, SnapshotStream
 from query_api.middleware.access import Access
 from query_api.middleware.request_metrics import RequestMetrics
 from query_api.server import listen, serve
@@ -44,7 +45,13 @@ async def run(chosen: Settings, arguments: Sequence[str]) -> None:
     inherited = Inherited.parse(arguments) if arguments else None
     store = open_store(chosen, utc_now)
     requests = RequestMetrics(inherited.metrics if inherited else None)
-    snapshot_stream = SnapshotStream(store, [*OWN, *(series.name for series in extras)], utc_now)
+    snapshot_stream = SnapshotStream(
+        store,
+        [*OWN, *(series.name for series in extras)],
+        utc_now,
+        most=math.ceil(MAX_LISTENERS / chosen.http_workers),
+        per_client=math.ceil(PER_CLIENT / chosen.http_workers),
+    )
     app = create_app(
         store,
         clock=utc_now,

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import resource
 import signal
 import socket
@@ -23,7 +24,7 @@ from query_api.middleware.request_limits import RequestLimits
 from query_api.middleware.request_metrics import RequestMetrics
 
 DRAIN_S = 10
-OTHER_FILES = 128
+OTHER_FILES = 48
 """Open files beside connections: the store's, the log's, and those of libraries."""
 _FAULTS_OF_CALLERS = (
     "Invalid HTTP request received.",
@@ -55,10 +56,18 @@ def listen(settings: Settings) -> list[socket.socket]:
     return sockets
 
 
+def allowed_files(wanted: int, soft: int, hard: int) -> int:
+    """The limit of open files to set, given the limits of now: as many as wanted, as far as that is allowed."""
+    wanted += OTHER_FILES
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return soft
+    return wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+
+
 def affordable_connections(wanted: int, open_files: int) -> int:
     """As many connections as wanted, unless the limit of open files is lower; that is logged."""
     affordable = max(open_files - OTHER_FILES, 1)
-    if wanted <= affordable:
+    if open_files == resource.RLIM_INFINITY or wanted <= affordable:
         return wanted
     log.warning(
         "HTTP_CONNECTIONS is above the limit of open files: fewer connections are accepted",
@@ -67,11 +76,13 @@ def affordable_connections(wanted: int, open_files: int) -> int:
     return affordable
 
 
-def raise_open_files() -> int:
-    """Raise this process's limit of open files as far as it may go; returns it."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard
+def connections_of_this_process(settings: Settings) -> int:
+    """This worker's part of HTTP_CONNECTIONS, within its limit of open files, which is raised where it may be."""
+    wanted = math.ceil(settings.http_connections / settings.http_workers)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = allowed_files(wanted, soft, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    return affordable_connections(wanted, allowed)
 
 
 @contextmanager
@@ -117,7 +128,7 @@ async def serve(
 ) -> None:
     """Answer until SIGTERM or SIGINT; running requests finish."""
     limits = ConnectionLimits(
-        affordable_connections(-(-settings.http_connections // settings.http_workers), raise_open_files()),
+        connections_of_this_process(settings),
         timer=time.monotonic,
         is_proxy=Addresses(settings.trusted_proxies).__contains__,
     )

@@ -16,6 +16,7 @@ from lib.snapshot import Marker
 from lib.units import format_duration
 from query_api.features.stream.listener import POSITION, Listener, Position, parse_position
 from query_api.features.stream.work import REPLAY, SnapshotStream, TooManyListeners
+from query_api.http.client import client_of
 from query_api.http.problems import EXAMPLES, BadRequest, problem
 from query_api.http.responses import STORE_RESPONSES
 from query_api.services import Services
@@ -76,6 +77,7 @@ def install(app: FastAPI, services: Services, snapshot_stream: SnapshotStream) -
     """The stream."""
 
     async def listening(
+        request: Request,
         last_event_id: Annotated[
             str | SkipJsonSchema[None],
             Query(
@@ -87,7 +89,8 @@ def install(app: FastAPI, services: Services, snapshot_stream: SnapshotStream) -
         ] = None,
         header: Annotated[str | None, Header(alias="last-event-id", include_in_schema=False)] = None,
     ) -> AsyncIterator[Listener]:
-        async with snapshot_stream.listening(parse_event_id(header or last_event_id, services.clock)) as listener:
+        position = parse_event_id(header or last_event_id, services.clock)
+        async with snapshot_stream.listening(position, client_of(request.scope)) as listener:
             yield listener
 
     async def stream(listener: Annotated[Listener, Depends(listening)]) -> AsyncIterator[ServerSentEvent]:

@@ -16,7 +16,8 @@ from lib.snapshot import Marker, next_tick
 from lib.store import Store
 from query_api.features.stream.listener import Listener, Position
 
-MAX_LISTENERS = 100
+MAX_LISTENERS = 400
+PER_CLIENT = 100
 REPLAY = timedelta(hours=6)
 """A listener that was cut off less than this ago can go on without a gap."""
 SHORTEST_WAIT = timedelta(seconds=1)
@@ -45,6 +46,7 @@ class SnapshotStream:
         timer: Timer = time.monotonic,
         sleep: Sleep = asyncio.sleep,
         most: int = MAX_LISTENERS,
+        per_client: int = PER_CLIENT,
     ) -> None:
         self._store = store
         self._series = tuple(series)
@@ -52,7 +54,8 @@ class SnapshotStream:
         self._timer = timer
         self._sleep = sleep
         self._most = most
-        self._listeners: set[Listener] = set()
+        self._per_client = per_client
+        self._listeners: dict[Listener, str] = {}
         self._entering = asyncio.Lock()
         self._poller: asyncio.Task[None] | None = None
         self._recent: dict[tuple[datetime, str], Marker] | None = None
@@ -69,18 +72,20 @@ class SnapshotStream:
         return [marker for _, marker in sorted((self._recent or {}).items())]
 
     @asynccontextmanager
-    async def listening(self, since: Position | None = None) -> AsyncIterator[Listener]:
-        """Listen from now on, or from a position; TooManyListeners at the limit."""
+    async def listening(self, since: Position | None = None, client: str = "") -> AsyncIterator[Listener]:
+        """Listen from now on, or from a position; TooManyListeners at the limit of all, or of the client."""
+        if list(self._listeners.values()).count(client) >= self._per_client:
+            raise TooManyListeners(f"{client} has {self._per_client} streams, the most of one client; close one first")
         if self._ending or len(self._listeners) >= self._most:
             raise TooManyListeners(f"{len(self._listeners)} listen already, the most at a time; try again later")
         listener = Listener()
-        self._listeners.add(listener)  # before anything is read, so that no snapshot falls between
+        self._listeners[listener] = client  # before anything is read, so that no snapshot falls between
         try:
             async with self._entering:
                 await self._enter(listener, since or {})
             yield listener
         finally:
-            self._listeners.discard(listener)
+            self._listeners.pop(listener, None)
             if not self._listeners:
                 self._stop()
 

@@ -312,6 +312,25 @@ async def test_one_more_than_may_listen_is_refused_until_one_goes(stream, stack)
     await stack.enter_async_context(stream.listening())
 
 
+async def test_one_client_takes_at_most_its_part_of_the_streams(store, clock, naps, stack):
+    stream = SnapshotStream(store, SERIES, clock, sleep=naps, most=5, per_client=2)
+    for _ in range(2):
+        await stack.enter_async_context(stream.listening(client="alice"))
+    with pytest.raises(TooManyListeners, match="alice has 2 streams"):
+        await stream.listening(client="alice").__aenter__()
+    async with stream.listening(client="bob"):
+        pass
+    await stack.enter_async_context(stream.listening(client="bob"))
+
+
+async def test_a_client_with_all_its_streams_gets_503_and_another_one_listens(store, clock, naps, stack):
+    stream = SnapshotStream(store, SERIES, clock, sleep=naps, timer=lambda: clock().timestamp(), per_client=1)
+    await stack.enter_async_context(stream.listening(client="127.0.0.1"))
+    async with calling(store, clock, snapshot_stream=stream) as client:
+        refused = await client.get("/v1/stream")
+    assert (refused.status_code, "retry-after" in refused.headers) == (503, True)
+
+
 async def test_a_listener_that_takes_nothing_is_closed_alone(stream, store, clock, naps, stack):
     slow, quick = [await stack.enter_async_context(stream.listening()) for _ in range(2)]
     for minute in range(1, BACKLOG // 2 + 2):

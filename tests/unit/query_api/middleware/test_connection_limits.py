@@ -20,7 +20,7 @@ from query_api.middleware.connection_limits import (
     ConnectionLimits,
 )
 from query_api.middleware.request_limits import BODY_BYTES, HEAD_BYTES, HEADERS, URL_BYTES, RequestLimits
-from query_api.server import affordable_connections, ignore_faults_of_callers
+from query_api.server import affordable_connections, allowed_files, ignore_faults_of_callers
 
 HEAD = b" HTTP/1.1\r\nhost: t\r\n"
 ASK = b"GET /x" + HEAD + b"\r\n"
@@ -354,10 +354,20 @@ async def test_callers_that_are_cut_or_refused_are_logged_at_most_once_a_minute(
     assert LOG_EVERY.total_seconds() == 60
 
 
-@pytest.mark.parametrize(("wanted", "open_files", "most"), [(800, 1024, 800), (2000, 1024, 896), (5, 64, 1)])
+@pytest.mark.parametrize(
+    ("wanted", "open_files", "most"), [(800, 1024, 800), (2000, 1024, 976), (5, 40, 1), (9, -1, 9)]
+)
 def test_a_bound_above_the_limit_of_open_files_is_lowered_and_logged(wanted, open_files, most, capsys):
     assert affordable_connections(wanted, open_files) == most
     assert ("HTTP_CONNECTIONS is above the limit of open files" in capsys.readouterr().out) == (most < wanted)
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "allowed"),
+    [(1024, 4096, 2048), (1024, 1500, 1500), (4096, 4096, 4096), (256, -1, 2048), (-1, -1, -1)],
+)
+def test_the_limit_of_open_files_is_raised_as_far_as_it_is_needed_and_allowed(soft, hard, allowed):
+    assert allowed_files(2000, soft, hard) == allowed
 
 
 async def test_a_caller_that_hangs_up_ends_the_work_for_it_without_a_line_in_the_log(caplog):

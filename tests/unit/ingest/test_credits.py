@@ -3,6 +3,7 @@
 import math
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import cast
 
 import httpx
 import orjson
@@ -14,9 +15,9 @@ from pydantic import SecretStr
 import ingest_price
 from lib.clock import slot
 from lib.errors import SourceExhausted
-from lib.ingest.credits import FILE, LONGEST, CreditPlanner, empty_at, needed, stretched
+from lib.ingest.credits import FILE, LONGEST, RESERVE, CreditPlanner, empty_at, needed, stretched
 from lib.simulator import Fault, Market, Plan, create_app
-from lib.source import Source, read_source
+from lib.source import Allowance, Source, read_source
 from tests.fakes import NOON, FakeClock
 
 SECOND = timedelta(seconds=1)
@@ -206,3 +207,65 @@ def test_a_stretched_interval_is_not_shorter_than_it_must_and_keeps_to_the_day(a
     assert interval >= asked
     assert interval == asked or not DAY % interval
     assert interval >= min(asked * min(stretch, 1e4), LONGEST) * (1 - 1e-6)
+
+
+# The margins, each by what it guards. A tick costs 5 credits; a second series on the key is assumed to cost as much.
+
+
+class Quota:
+    """A source whose key has these credits left until the reset."""
+
+    name = "quota"
+    key_setting = "quota_api_key"
+
+    def __init__(self, left: float, resets_at: datetime) -> None:
+        self.left = left
+        self.resets_at = resets_at
+
+    async def allowance(self) -> Allowance:
+        return Allowance(self.left, 1000, self.resets_at, None)
+
+
+COST = 5.0
+
+
+async def planned(left: float) -> tuple[CreditPlanner, Quota, FakeClock]:
+    """A planner that has seen so many credits for the next day, once."""
+    clock = FakeClock()
+    quota = Quota(left, NOON + DAY)
+    planner = CreditPlanner(cast("Source", quota), asked=MINUTE, clock=clock)
+    await planner.spent(COST)
+    return planner, quota, clock
+
+
+async def test_a_plan_leaves_four_ticks_of_credits_for_retries():
+    planner, quota, _ = await planned(100)
+    spent_until_the_reset = 2 * COST * (DAY / planner.interval)
+    assert spent_until_the_reset <= quota.left * (1 - RESERVE) - 4 * COST
+    assert planner.interval == 240 * MINUTE  # 160 minutes would last too, without anything to spare
+
+
+async def test_a_few_credits_more_do_not_shorten_the_interval_and_many_do():
+    planner, quota, clock = await planned(100)
+    for left, interval in ((108, 240 * MINUTE), (200, 96 * MINUTE)):  # 108 would allow 180 minutes, by a hair
+        clock.move(minutes=31)
+        quota.left, quota.resets_at = left, clock.now + DAY
+        await planner.spent(COST)
+        assert planner.interval == interval
+
+
+async def test_one_tick_more_in_a_short_time_is_no_faster_rate():
+    planner, quota, clock = await planned(100)
+    clock.move(minutes=240)
+    quota.left -= 3 * COST  # one tick of this series, two of the other
+    await planner.spent(COST)
+    assert planner.interval == 240 * MINUTE  # 15 credits in 240 minutes, taken as a rate, would ask for 288
+
+
+async def test_a_rate_is_measured_once_there_are_enough_ticks():
+    planner, quota, clock = await planned(1000)
+    assert planner.interval == 16 * MINUTE
+    clock.move(minutes=8 * 16)
+    quota.left -= 8 * 2 * COST * 2  # twice as fast as assumed
+    await planner.spent(COST)
+    assert planner.interval > 24 * MINUTE

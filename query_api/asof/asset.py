@@ -78,23 +78,16 @@ class AssetFinder:
         more = await self._reported(found, cmc_id)
         return AssetFound(at, found.pair, found.resolution, known_at, row | more, namesakes)
 
-    async def resolve_id(self, name: str, at: datetime, *, max_age: timedelta) -> int:
-        """The id of a ticker as of an instant. Digits are an id, whether or not there is such an asset."""
-        if _is_id(name):
-            return int(name)
-        found = await self._pairs.find(at, max_age=max_age)
-        return await self._id(name, found, "symbol", found.known_since)
-
     async def _id(self, name: str, found: PairFound, by: By | None, known_at: datetime) -> int:
         """Digits are the id of an asset that is in either snapshot; anything else is a ticker."""
-        if by is None and _is_id(name) and self._has(found, int(name)):
+        if by is None and is_id(name) and self._has(found, int(name)):
             return int(name)
         candidates = await self._with_ticker(name, found)
         if len(candidates) == 1:
             return int(candidates[0][ID])
         if candidates:
             raise AmbiguousTicker(name, await self._by_rank(candidates, found))
-        kind = "cmc_id or ticker" if by is None and _is_id(name) else "ticker"
+        kind = "cmc_id or ticker" if by is None and is_id(name) else "ticker"
         tick = isoformat(found.pair.price.tick)
         raise NoAsset(f"no asset has the {kind} {name} in the snapshots of {tick}", known_at=known_at)
 
@@ -140,5 +133,6 @@ class AssetFinder:
         return {"market_cap_usd": row["market_cap_usd"], **flags}
 
 
-def _is_id(name: str) -> bool:
+def is_id(name: str) -> bool:
+    """Whether a name is read as an id: it is digits."""
     return name.isascii() and name.isdigit() and len(name) < 19

@@ -57,12 +57,14 @@ class TickPairs:
 async def read_pairs(store: Store, start: datetime, stop: datetime, max_skew: timedelta) -> TickPairs:
     """The pairs whose price tick lies in a span; before the horizon, of the first ticks of the hours."""
     prices, ranks = await asyncio.gather(
-        _ticks(store, PRICE.name, start, stop), _ticks(store, VOLUME_RANK.name, start - max_skew, stop + max_skew)
+        read_ticks(store, PRICE.name, start, stop),
+        read_ticks(store, VOLUME_RANK.name, start - max_skew, stop + max_skew),
     )
     return await asyncio.to_thread(TickPairs, prices, ranks, max_skew)
 
 
-async def _ticks(store: Store, series: str, start: datetime, stop: datetime) -> list[StoredTick]:
+async def read_ticks(store: Store, series: str, start: datetime, stop: datetime) -> list[StoredTick]:
+    """A span's ticks; before the horizon, the first ones of the hours."""
     horizon = store.horizon()
     raw = await store.stored_ticks(series, max(start, horizon), stop) if stop >= horizon else []
     if start >= horizon:

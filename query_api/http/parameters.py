@@ -12,6 +12,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from lib.instants import DURATION, FORMS, SHAPE, parse_instant
 from lib.units import format_duration, parse_duration
+from query_api.asof.asset import By
 from query_api.asof.filters import FLAGS, Filters
 from query_api.http.content_type import Format
 from query_api.http.problems import EXAMPLES, BadRequest
@@ -66,6 +67,15 @@ AssetName = Annotated[
         examples=["1", EXAMPLES["id"]],
         max_length=256,
         json_schema_extra={"pattern": "^[^/]+$"},
+    ),
+]
+ByName = Annotated[
+    str | SkipJsonSchema[None],
+    Query(
+        description="`symbol`: the name is a ticker, also where it is digits",
+        examples=[EXAMPLES["by"]],
+        max_length=16,
+        json_schema_extra={"pattern": "^[sS][yY][mM][bB][oO][lL]$"},
     ),
 ]
 _NAMED = "[^,]*[^, ][^,]*"
@@ -233,3 +243,10 @@ def parse_columns(text: str | None, chosen: Format, known: Sequence[str]) -> tup
     if len(set(names)) < len(names):
         raise BadRequest("columns", text, "names a column twice", EXAMPLES["columns"])
     return names
+
+
+def parse_by(text: str | None) -> By | None:
+    """The `by` parameter."""
+    if text is None or text.lower() == "symbol":
+        return None if text is None else "symbol"
+    raise BadRequest("by", text, "is no way to name an asset; leave it out, or ask by symbol", EXAMPLES["by"])

@@ -4,11 +4,10 @@ from typing import Annotated, Any
 
 import orjson
 from fastapi import FastAPI, Query, Request
-from pydantic.json_schema import SkipJsonSchema
 from starlette.responses import JSONResponse, Response
 
 from lib.schema import ID
-from query_api.asof.asset import AssetFinder, AssetFound, By
+from query_api.asof.asset import AssetFinder, AssetFound
 from query_api.asof.names import names_until
 from query_api.features.asset.response import ASSET_RESPONSES
 from query_api.http.caching import cache_control_of, conditional_response, strong_etag
@@ -17,28 +16,20 @@ from query_api.http.content_type import MEDIA_TYPES
 from query_api.http.formats import pair_info
 from query_api.http.parameters import (
     AssetName,
+    ByName,
     Instant,
     KnownAt,
     MaxAge,
     depends_on_now,
+    parse_by,
     parse_datetime,
     parse_known_at,
     parse_max_age,
 )
-from query_api.http.problems import EXAMPLES, BadRequest
 from query_api.http.routing import get_and_head
 from query_api.services import Services
 
 NAMES = "With what the asset was called up to then, from when to when, to the hour"
-ByName = Annotated[
-    str | SkipJsonSchema[None],
-    Query(
-        description="`symbol`: the name is a ticker, also where it is digits",
-        examples=[EXAMPLES["by"]],
-        max_length=16,
-        json_schema_extra={"pattern": "^[sS][yY][mM][bB][oO][lL]$"},
-    ),
-]
 
 
 def install(app: FastAPI, services: Services) -> None:
@@ -58,7 +49,7 @@ def install(app: FastAPI, services: Services) -> None:
         now = services.clock()
         age = services.max_age if max_age is None else parse_max_age(max_age)
         known = parse_known_at(known_at, now)
-        found = await assets.find(id, parse_datetime(datetime, now), max_age=age, known_at=known, by=_parse_by(by))
+        found = await assets.find(id, parse_datetime(datetime, now), max_age=age, known_at=known, by=parse_by(by))
         answer = {**pair_info(found), **found.row, "also_ticker_of": found.also_ticker_of}
         if names:
             async with services.long_work.single_step(client_of(request.scope)):
@@ -82,9 +73,3 @@ def install(app: FastAPI, services: Services) -> None:
 
     shown = {"summary": "One asset", "responses": ASSET_RESPONSES, "response_class": JSONResponse}
     get_and_head(app, "/v1/assets/{id}", asset, operation_id="asset", **shown)
-
-
-def _parse_by(text: str | None) -> By | None:
-    if text is None or text.lower() == "symbol":
-        return None if text is None else "symbol"
-    raise BadRequest("by", text, "is no way to name an asset; leave it out, or ask by symbol", EXAMPLES["by"])

@@ -15,14 +15,24 @@ from starlette.responses import JSONResponse, Response
 from lib.clock import isoformat
 from lib.instants import DURATION, first_step
 from lib.units import format_duration
-from query_api.asof.asset import AssetFinder
+from query_api.asof.asset import is_id
+from query_api.asof.asset_over_span import AssetOverSpan
 from query_api.features.history.response import HISTORY_RESPONSES
 from query_api.features.history.work import COLUMNS, FILLS, Fill, Histories, History, Steps
 from query_api.http.caching import cache_control, conditional_response, header_list, is_final, strong_etag
 from query_api.http.client import client_of
 from query_api.http.content_type import MEDIA_TYPES, choose_format
 from query_api.http.formats import table_csv
-from query_api.http.parameters import AssetName, FormatName, Instant, depends_on_now, parse_every, parse_range
+from query_api.http.parameters import (
+    AssetName,
+    ByName,
+    FormatName,
+    Instant,
+    depends_on_now,
+    parse_by,
+    parse_every,
+    parse_range,
+)
 from query_api.http.problems import EXAMPLES, BadRequest
 from query_api.http.routing import get_and_head
 from query_api.services import Services
@@ -59,7 +69,7 @@ Most = Annotated[int, Query(ge=1, le=5000, description="How many steps to a page
 
 def install(app: FastAPI, services: Services) -> None:
     """Histories."""
-    assets = AssetFinder(services.store, services.lists.pair_finder)
+    assets = AssetOverSpan(services.store)
     histories = Histories(services.store, services.lists.pair_finder)
 
     async def history(
@@ -71,18 +81,20 @@ def install(app: FastAPI, services: Services) -> None:
         fill: FillName = "none",
         limit: Most = 1000,
         format: FormatName = None,
+        by: ByName = None,
     ) -> Response:
         """An asset as of each step from `from` on, by default a day before `to`, and before `to`, by default now.
 
         Steps begin at `from`; one that depends on the clock, such as now-2h, is floored to `every`.
-        A ticker is the one of `to`.
+        A ticker means the asset that had it in this span; if several had it, they are listed with their times.
         """
         now = services.clock()
         chosen = choose_format(format, header_list(request, "accept"))
         distance, how = _parse_every(every), _parse_fill(fill)
         first, last = parse_range(start, stop, now, default=DAY, longest=EVER)
         steps = Steps(first_step(first, start, distance), last, distance, limit)
-        cmc_id = await assets.resolve_id(id, last, max_age=services.max_age)
+        async with nullcontext() if is_id(id) else services.long_work.step():  # a ticker takes several whole lists
+            cmc_id = await assets.find(id, steps.start, last, now=now, by=parse_by(by))
         async with _lane(services, request, steps):
             found = await histories.of(cmc_id, steps.all, distance, how)
         following = _next(

@@ -1,0 +1,113 @@
+"""Which asset a name means over a span: a history shows more than one instant, and a ticker may change its asset."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+
+from lib.clock import isoformat
+from lib.schema import ID, PRICE
+from lib.snapshot import unpack_ids
+from lib.store import Resolution, Store
+from query_api.asof.asset import AmbiguousTicker, By, NoAsset, is_id
+from query_api.asof.tick_pairs import read_ticks
+
+MOST_TICKS = 1000
+"""Of more ticks in a span so many are looked at, evenly spread. A holder of a few of the others may be missed."""
+MOST_LISTS = 8
+"""Whole lists that are read for one name; the ticks of each holder found are read alone."""
+
+
+@dataclass(slots=True)
+class Holder:
+    """An asset that had the ticker, and the places of its ticks in the span."""
+
+    cmc_id: int
+    name: str | None
+    symbol: str
+    places: list[int] = field(default_factory=list)
+
+
+class AssetOverSpan:
+    """Finds assets by name over spans of one store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def find(self, name: str, start: datetime, stop: datetime, *, now: datetime, by: By | None = None) -> int:
+        """The id that a name means between two instants.
+
+        Digits are the id of an asset that is in the newest list before `stop` or in the span; anything else is a
+        ticker. NoAsset when nobody had the ticker, AmbiguousTicker when more than one asset had it.
+        """
+        ticks = await self._ticks(start, stop)
+        number = int(name) if by is None and is_id(name) else None
+        if number is not None and await self._is_listed(number, stop, ticks):
+            return number
+        holders = await self._holders(name, ticks)
+        if len(holders) == 1:
+            return holders[0].cmc_id
+        if holders:
+            raise AmbiguousTicker(name, [_candidate(holder, ticks) for holder in holders])
+        if number is not None:
+            return number
+        raise NoAsset(f"no asset had the ticker {name} between {isoformat(start)} and {isoformat(stop)}", known_at=now)
+
+    async def _ticks(self, start: datetime, stop: datetime) -> list[datetime]:
+        """The price ticks of a span, and the newest before it, which its first instant uses. At most `MOST_TICKS`."""
+        before = await self._store.nearest(PRICE.name, start)
+        within = await read_ticks(self._store, PRICE.name, start, stop)
+        ticks = sorted({*([before.tick] if before else []), *(tick.tick for tick in within if not tick.withdrawn)})
+        return [*ticks[: -1 : -(-len(ticks) // MOST_TICKS) or 1], *ticks[-1:]]
+
+    async def _is_listed(self, cmc_id: int, stop: datetime, ticks: Sequence[datetime]) -> bool:
+        newest = await self._store.nearest(PRICE.name, stop)
+        return bool(newest and cmc_id in unpack_ids(newest.ids)) or bool(await self._symbols(cmc_id, ticks))
+
+    async def _holders(self, ticker: str, ticks: Sequence[datetime]) -> list[Holder]:
+        """The assets that had a ticker: from the last list, the first one, then from ticks that no holder explains."""
+        holders: dict[int, Holder] = {}
+        seen = set[int]()
+        while len(seen) < MOST_LISTS and (place := _next_place(len(ticks), holders.values(), seen)) is not None:
+            seen.add(place)
+            for row in await self._with_ticker(ticker, ticks[place]):
+                if row[ID] not in holders:
+                    symbols = await self._symbols(row[ID], ticks)
+                    places = [
+                        place for place, tick in enumerate(ticks) if symbols.get(tick, "").lower() == ticker.lower()
+                    ]
+                    holders[row[ID]] = Holder(row[ID], row["name"], row["symbol"], places)
+        return sorted(holders.values(), key=lambda holder: holder.places)
+
+    async def _with_ticker(self, ticker: str, tick: datetime) -> list[dict[str, Any]]:
+        rows = await self._store.rows(PRICE, tick, fields=("usd",), resolution=self._resolution(tick))
+        named = rows.select(ID, "symbol", "name").iter_rows(named=True)
+        return [row for row in named if row["symbol"] and row["symbol"].lower() == ticker.lower()]
+
+    async def _symbols(self, cmc_id: int, ticks: Sequence[datetime]) -> dict[datetime, str]:
+        """An asset's tickers at these ticks."""
+        symbols: dict[datetime, str] = {}
+        for resolution, some in groupby(ticks, key=self._resolution):
+            rows = await self._store.history(PRICE.only(("usd",)), cmc_id, list(some), resolution=resolution)
+            symbols |= {tick: symbol or "" for tick, symbol in rows.select("tick", "symbol").iter_rows()}
+        return symbols
+
+    def _resolution(self, tick: datetime) -> Resolution:
+        return "1h" if tick < self._store.horizon() else "1m"
+
+
+def _next_place(count: int, holders: Iterable[Holder], seen: set[int]) -> int | None:
+    """The last tick, the first, then the middle of the longest run of ticks without a known holder."""
+    for end in (count - 1, 0):
+        if count and end not in seen:
+            return end
+    known = seen.union(*(holder.places for holder in holders))
+    runs = [list(run) for is_known, run in groupby(range(count), key=known.__contains__) if not is_known]
+    longest = max(runs, key=len, default=[])
+    return longest[len(longest) // 2] if longest else None
+
+
+def _candidate(holder: Holder, ticks: Sequence[datetime]) -> dict[str, Any]:
+    first, last = (isoformat(ticks[place]) for place in (holder.places[0], holder.places[-1]))
+    return {ID: holder.cmc_id, "symbol": holder.symbol, "name": holder.name, "first": first, "last": last}

@@ -9,7 +9,7 @@ from typing import Any, Self
 EXPORTS, STREAMS, SLOW_READERS = 12, 100, 20
 CLIENTS = [f"127.0.0.{number}" for number in range(10, 30)]
 """Addresses the callers come from: one caller alone would be refused at its own bounds."""
-FORMATS = ("csv", "ndjson", "parquet")
+FORMATS = ("parquet", "csv", "parquet", "ndjson")
 SLOW_CHUNK = 512
 ENDS = {"csv": b"#end", "ndjson": b'{"end":true', "parquet": b"PAR1"}
 
@@ -51,7 +51,7 @@ class Crowd:
 
     async def _read_slowly(self, number: int) -> None:
         while True:
-            reader = await self._ask(number, f"/v1/export?{self._span}&format=csv")
+            reader = await self._ask(number, f"/v1/export?{self._span}&format={FORMATS[number % len(FORMATS)]}")
             while await reader.read(SLOW_CHUNK):  # noqa: ASYNC110
                 await asyncio.sleep(0.25)
 

@@ -5,6 +5,7 @@ requests for one file. It is a temporary file; a crash of the service may leave 
 """
 
 import asyncio
+import hashlib
 import os
 import shutil
 import tempfile
@@ -34,13 +35,20 @@ KEEP_S = 600.0
 KEEP_BYTES = 64 * 2**20
 
 
-class ParquetFile:
-    """A complete file. It is deleted when nothing refers to it any more."""
+FILE = "export.parquet"
 
-    def __init__(self, folder: Path, made_at: float) -> None:
-        self.path = folder / "export.parquet"
+
+class ParquetFile:
+    """A complete file. It is deleted when nothing refers to it any more.
+
+    Its ETag is of its content: another worker of the service makes the same file of the same steps.
+    """
+
+    def __init__(self, folder: Path, made_at: float, etag: str) -> None:
+        self.path = folder / FILE
         self.made_at = made_at
         self.stat = os.stat(self.path)
+        self.etag = etag
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
 
 
@@ -49,6 +57,7 @@ class ParquetResponse(FileResponse):
 
     def __init__(self, file: ParquetFile, **options: Any) -> None:
         super().__init__(file.path, stat_result=file.stat, **options)
+        self.headers["etag"] = file.etag
         self.file = file
 
 
@@ -89,10 +98,11 @@ class ParquetFiles:
                 folder = Path(tempfile.mkdtemp(prefix="topcoins-export-", dir=self._folder))
                 on_failure.callback(shutil.rmtree, folder, ignore_errors=True)
                 await self._write(folder, steps, columns, about)
+                etag = await self._long_work.in_thread(partial(_etag, folder / FILE))
                 on_failure.pop_all()
         except OSError as exc:
             raise Busy(f"there is no room for another Parquet file: {exc}") from exc
-        file = ParquetFile(folder, self._timer())
+        file = ParquetFile(folder, self._timer(), etag)
         self._files.pop(request, None)
         self._files[request] = file
         self._forget_old()
@@ -117,9 +127,11 @@ class ParquetFiles:
                 parts.append(folder / str(len(parts)))
                 await self._long_work.in_thread(partial(_write_part, group, columns, parts[-1]))
         metadata = {METADATA: orjson.dumps({**about, **asdict(totals)}).decode()}
-        whole = folder / "export.parquet"
+        whole = folder / FILE
         await self._long_work.in_thread(
-            lambda: pl.scan_parquet(parts).sink_parquet(whole, metadata=metadata, maintain_order=True)
+            lambda: pl.scan_parquet(parts).sink_parquet(
+                whole, metadata=metadata, maintain_order=True, row_group_size=ROW_GROUP
+            )
         )
         for part in parts:
             part.unlink()
@@ -137,3 +149,8 @@ class ParquetFiles:
 
 def _write_part(group: Sequence[Step], columns: Columns, file: Path) -> None:
     table(group, columns).write_parquet(file)
+
+
+def _etag(file: Path) -> str:
+    with file.open("rb") as content:
+        return f'"{hashlib.file_digest(content, lambda: hashlib.blake2b(digest_size=16)).hexdigest()}"'

@@ -108,7 +108,7 @@ def install(app: FastAPI, services: Services) -> None:
             )
             if chosen == "parquet":
                 about = {"from": isoformat(first), "to": isoformat(last), "every": every, "top": top}
-                about |= {"known_at": isoformat(known or now), "notice": services.notice, "version": app.version}
+                about |= {"known_at": known and isoformat(known), "notice": services.notice, "version": app.version}
                 return ParquetResponse(await parquet_files.make(url, steps, columns, about), **options)
             steps = await after_first(steps)
             if chosen == "csv":

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from tests.bench import answers, archive, demo, influx, ticks
+from tests.bench import answers, archive, crowd, demo, influx, ticks
 
 BENCHMARKS: dict[str, Callable[[Path], Awaitable[None]]] = {
     "now": answers.now_against_a_bare_app,
@@ -15,6 +15,8 @@ BENCHMARKS: dict[str, Callable[[Path], Awaitable[None]]] = {
     "influx": influx.cold_instants,
     "archive": archive.each_question,
     "export": influx.a_month_of_hours,
+    "crowd": crowd.beside_a_crowd,
+    "csv": crowd.a_day_as_csv,
     "demo": demo.a_day_of_history,
 }
 

@@ -8,7 +8,7 @@ import httpx
 
 from lib.clock import isoformat, slot, utc_now
 from tests.bench.influx import fill
-from tests.bench.servers import MINUTE, Server, fill_history, query_api
+from tests.bench.servers import MINUTE, Server, fill_history, query_api, tell
 from tests.flow.crowd import Crowd
 from tests.influxd import Bucket, fresh_influxd, set_up
 
@@ -52,19 +52,19 @@ async def a_day_as_csv(folder: Path) -> None:
 
 async def _measure(name: str, api: Server, first: datetime) -> None:
     span = f"from={isoformat(first + MINUTE)}&to={isoformat(first + (TICKS - 1) * MINUTE)}&every=1m"
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api.port}", timeout=60) as client:
-        async with Crowd(api.port, span) as crowd:
-            for path in PATHS:
-                took = []
-                for number in range(ROUNDS):
-                    at = isoformat(first + TICKS * MINUTE - number * timedelta(seconds=61))
-                    began = time.perf_counter()
-                    (await client.get(path.format(at))).raise_for_status()
-                    took.append(time.perf_counter() - began)
-                took.sort()
-                print(
-                    f"{name}, {path.partition('?')[0]}: p50 {took[ROUNDS // 2] * 1000:.0f} ms, longest"
-                    f" {took[-1] * 1000:.0f} ms (wanted: within 250 ms)",
-                    flush=True,
-                )
-            print(f"{name}: {crowd.exports} exports came meanwhile; the API's peak {api.peak_mb()} MB", flush=True)
+    base = f"http://127.0.0.1:{api.port}"
+    async with httpx.AsyncClient(base_url=base, timeout=60) as client, Crowd(api.port, span) as crowd:
+        for path in PATHS:
+            took = [await _seconds(client, path.format(_instant(first, number))) for number in range(ROUNDS)]
+            tell(f"{name}, {path.partition('?')[0]}", took, "within 250 ms")
+        print(f"{name}: {crowd.exports} exports came meanwhile; the API's peak {api.peak_mb()} MB", flush=True)
+
+
+async def _seconds(client: httpx.AsyncClient, path: str) -> float:
+    began = time.perf_counter()
+    (await client.get(path)).raise_for_status()
+    return time.perf_counter() - began
+
+
+def _instant(first: datetime, number: int) -> str:
+    return isoformat(first + TICKS * MINUTE - number * timedelta(seconds=61))

@@ -1,4 +1,4 @@
-"""What every route stands on: the store, the clock, and the rules by which an answer is found."""
+"""What the routes share: the store, the clock, the rules of the lists, and the bounds on work."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from query_api.middleware.single_flight import SingleFlight
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The stored snapshots as the API sees them. `spools` is the ingestors' folder; it need not be there."""
+    """The collaborators of every route. `spools` is the ingestors' folder; it may be absent."""
 
     store: Store
     clock: Clock
@@ -31,7 +31,7 @@ class Services:
 
     @property
     def series(self) -> list[str]:
-        """The names of all series an answer may draw on."""
+        """The names of all series that an answer may use."""
         return [*OWN, *(extra.name for extra in self.extras)]
 
     async def top(
@@ -43,6 +43,6 @@ class Services:
         known_at: datetime | None = None,
         filters: Filters = NO_FILTERS,
     ) -> TopList:
-        """The top list as `lists` has it; equal questions of one moment are worked on once."""
+        """Find a top list. Equal requests of the same instant share the work."""
         work = partial(self.lists.find, at, limit=limit, max_age=max_age, known_at=known_at, filters=filters)
         return await self.single_flight.share(("top", at, limit, max_age, known_at, filters), work)

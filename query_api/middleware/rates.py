@@ -1,4 +1,4 @@
-"""How often a client may ask: bounded memory, one number per client."""
+"""The rate limit: one number per client, in bounded memory."""
 
 from collections.abc import Callable, MutableMapping
 
@@ -7,14 +7,14 @@ from cachetools import LRUCache
 from lib.access import Rate
 
 CLIENTS = 10_000
-"""So many are remembered; one not heard of for longer than all these starts anew."""
+"""Clients in memory. One that asked longer ago than all of these starts anew."""
 
 Timer = Callable[[], float]
-"""Seconds that never go back."""
+"""Seconds that are never set forward or back."""
 
 
 class Rates:
-    """Each client may use its period's requests at once, and then as many as the period gives back (GCRA)."""
+    """A client may use all requests of a period at once; they come back evenly over the period (GCRA)."""
 
     def __init__(self, rate: Rate, *, timer: Timer) -> None:
         self._period = rate.period.total_seconds()
@@ -23,11 +23,11 @@ class Rates:
         self._due: MutableMapping[str, float] = LRUCache(CLIENTS)
 
     def wait(self, client: str) -> float:
-        """Seconds until this client may ask; 0, and one request used, when that is now."""
+        """Return the seconds until this client may ask. 0 means now, and uses up one request."""
         now = self._timer()
         due = max(self._due.get(client, now), now) + self._step
         over = due - now - self._period
-        if over > self._step * 1e-6:  # what float additions may be off
+        if over > self._step * 1e-6:  # more than the rounding error of the additions
             return over
         self._due[client] = due
         return 0.0

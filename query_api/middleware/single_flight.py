@@ -1,4 +1,4 @@
-"""Equal questions asked at the same time are answered by one piece of work."""
+"""Equal requests at the same time share one piece of work."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Hashable
@@ -9,37 +9,37 @@ T = TypeVar("T")
 
 
 @dataclass(slots=True)
-class _Flight:
+class _SharedWork:
     task: "asyncio.Task[Any]"
-    aboard: int = 0
+    waiting: int = 0
 
 
 class SingleFlight:
-    """The work that is under way. It goes on while anybody waits for it, and ends when the last one has left."""
+    """The shared work that is running. It goes on while anybody waits for it, and is cancelled when nobody does."""
 
     def __init__(self) -> None:
-        self._under_way: dict[Hashable, _Flight] = {}
+        self._running: dict[Hashable, _SharedWork] = {}
 
-    async def share(self, question: Hashable, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """The answer, or the error, of the work for this question: that under way, else begun now."""
-        flight = self._under_way.get(question) or self._begun(question, work)
-        flight.aboard += 1
+    async def share(self, key: Hashable, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Return the result, or raise the error, of the work with this key; start it unless it is running."""
+        shared = self._running.get(key) or self._start(key, work)
+        shared.waiting += 1
         try:
-            answer: T = await asyncio.shield(flight.task)
+            result: T = await asyncio.shield(shared.task)
         finally:
-            flight.aboard -= 1
-            if not flight.aboard and not flight.task.done():
-                self._landed(question, flight)
-                flight.task.cancel()
-        return answer
+            shared.waiting -= 1
+            if not shared.waiting and not shared.task.done():
+                self._end(key, shared)
+                shared.task.cancel()
+        return result
 
-    def _begun(self, question: Hashable, work: Callable[[], Coroutine[Any, Any, T]]) -> _Flight:
-        flight = self._under_way[question] = _Flight(asyncio.create_task(work()))
-        flight.task.add_done_callback(lambda task: self._landed(question, flight))
-        return flight
+    def _start(self, key: Hashable, work: Callable[[], Coroutine[Any, Any, T]]) -> _SharedWork:
+        shared = self._running[key] = _SharedWork(asyncio.create_task(work()))
+        shared.task.add_done_callback(lambda task: self._end(key, shared))
+        return shared
 
-    def _landed(self, question: Hashable, flight: _Flight) -> None:
-        if self._under_way.get(question) is flight:  # a later one may have taken its place
-            del self._under_way[question]
-        if flight.task.done() and not flight.task.cancelled():
-            flight.task.exception()  # looked at, should nobody be left to raise it to
+    def _end(self, key: Hashable, shared: _SharedWork) -> None:
+        if self._running.get(key) is shared:  # new work may have taken its place
+            del self._running[key]
+        if shared.task.done() and not shared.task.cancelled():
+            shared.task.exception()  # retrieved here, in case nobody waits for it any more

@@ -1,4 +1,4 @@
-"""The page for people at `/`, and its files under `/page/`."""
+"""The page for browsers at `/`, and its files under `/page/`."""
 
 from collections.abc import Mapping
 
@@ -32,21 +32,20 @@ DOCUMENT: Mapping[str, str] = {
 
 
 def document(request: Request, page: Page) -> Response:
-    """The page itself; which instant and how many assets it shows it reads from its own address."""
+    """The page's document. Its script reads from the address which instant and how many assets to show."""
     headers = {**DOCUMENT, "etag": strong_etag(page.document)}
     return conditional_response(request, page.document, headers, "text/html; charset=utf-8")
 
 
 def install(app: FastAPI, page: Page) -> None:
-    """The page's files, at an address of this version alone: a copy may be kept for ever."""
+    """The page's files. Their address contains the version, so that a copy can be cached for ever."""
 
     async def file(request: Request, version: str, name: str) -> Response:
         """One file."""
-        found = page.files.get(name) if version == page.version else None
-        if found is None:
+        page_file = page.files.get(name) if version == page.version else None
+        if page_file is None:
             raise HTTPException(404, "the page has no such file")
-        return conditional_response(
-            request, found.body, {**FOR_EVER, "etag": strong_etag(found.body)}, found.media_type
-        )
+        headers = {**FOR_EVER, "etag": strong_etag(page_file.body)}
+        return conditional_response(request, page_file.body, headers, page_file.media_type)
 
     app.api_route("/page/{version}/{name:path}", methods=["GET", "HEAD"], include_in_schema=False)(file)

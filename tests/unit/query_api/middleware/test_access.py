@@ -80,7 +80,7 @@ async def test_a_key_opens_every_address(client, headers):
         {"cookie": f"key={ALICE.key}"},
     ],
 )
-async def test_without_a_key_nothing_is_told_but_how_to_ask(client, headers):
+async def test_without_a_key_the_answer_says_only_how_to_authenticate(client, headers):
     for path in (*ADDRESSES, f"/?key={ALICE.key}"):
         answer = await client.get(path, headers=headers)
         if path in PROBES + ABOUT:
@@ -92,14 +92,14 @@ async def test_without_a_key_nothing_is_told_but_how_to_ask(client, headers):
         assert ALICE.key not in answer.text
 
 
-async def test_what_needs_a_key_is_not_kept_by_a_shared_cache(client, clock):
+async def test_an_answer_that_needs_a_key_is_private_to_caches(client, clock):
     keyed = await client.get("/", headers={"x-api-key": ALICE.key})
     assert keyed.headers["cache-control"].startswith("private, ")
     async with calling(stocked(clock), clock) as anybody:
         assert (await anybody.get("/")).headers["cache-control"].startswith("public, ")
 
 
-async def test_an_answer_kept_for_one_client_is_not_given_to_another_without_a_key(client):
+async def test_a_cached_answer_still_needs_a_key(client):
     assert (await client.get("/", headers={"x-api-key": ALICE.key})).status_code == 200
     assert (await client.get("/")).status_code == 401
 
@@ -115,7 +115,7 @@ def test_no_text_is_a_key_but_the_key(name, key):
 # Limits.
 
 
-async def test_a_client_that_asks_too_often_is_told_when_to_come_back(clock):
+async def test_a_client_over_its_rate_gets_429_and_retry_after(clock):
     timer = Seconds()
     access = Access(keys=KEYS, rate=Rate(3, MINUTE))
     async with calling(stocked(clock), clock, access=access, timer=timer) as client:
@@ -130,7 +130,7 @@ async def test_a_client_that_asks_too_often_is_told_when_to_come_back(clock):
         assert [(await client.get("/", headers=alice)).status_code for _ in range(2)] == [200, 429]
 
 
-async def test_without_keys_a_client_is_its_address_and_what_it_says_of_itself_counts_nothing(clock):
+async def test_without_keys_a_client_is_its_address_whatever_its_headers_say(clock):
     async with calling(stocked(clock), clock, access=Access(rate=Rate(2, MINUTE)), timer=Seconds()) as client:
         codes = [
             (await client.get("/", headers={"x-forwarded-for": f"10.0.0.{n}", "forwarded": f"for=10.0.0.{n}"}))
@@ -182,7 +182,7 @@ async def test_no_other_sites_page_may_read_an_answer_unless_it_is_named(clock):
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
-async def test_every_answer_tells_a_browser_what_it_may_not_do(clock, method):
+async def test_every_answer_has_the_security_headers(clock, method):
     async with calling(stocked(clock), clock, access=Access(KEYS)) as client:
         for path in (*ADDRESSES, "/?limit=0"):
             for key in ({}, {"x-api-key": ALICE.key}):

@@ -202,7 +202,7 @@ async def test_a_body_without_an_end_is_cut():
 
 
 @given(st.lists(st.one_of(st.binary(max_size=200), st.sampled_from([ASK, b"\r\n", b"GET / HTTP/1.1\r\n"]))))
-async def test_whatever_bytes_come_nothing_breaks(parts):
+async def test_no_bytes_break_a_connection(parts):
     server = Server()
     one, wire = server.connect()
     for part in parts:
@@ -290,7 +290,7 @@ async def test_when_all_connections_are_taken_the_one_that_waited_longest_makes_
     assert wire.statuses == [200]
 
 
-async def test_when_all_connections_are_at_work_one_more_is_told_to_come_back():
+async def test_when_all_connections_are_busy_one_more_gets_503_and_retry_after():
     server = Server(most=2)
     server.app.let.clear()
     at_work = [server.connect(host) for host in (ALICE, BOB)]

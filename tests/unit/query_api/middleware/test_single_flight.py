@@ -1,4 +1,4 @@
-"""Equal questions share one piece of work, and no caller can spoil it for another."""
+"""Equal requests share one piece of work, and no caller can spoil it for another."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from query_api.middleware.single_flight import SingleFlight
 
 
 class Work:
-    """Counts its runs; each goes on until it is told to end."""
+    """Counts its runs; each goes on until `go_on` is set."""
 
     def __init__(self) -> None:
         self.begun = self.ended = self.cut = 0
@@ -30,9 +30,9 @@ async def until_idle() -> None:
         await asyncio.sleep(0)
 
 
-async def test_equal_questions_are_worked_on_once_and_others_on_their_own():
+async def test_equal_keys_share_the_work_and_others_do_not():
     single_flight, work = SingleFlight(), Work()
-    asked = [asyncio.create_task(single_flight.share(question, work)) for question in "aaab"]
+    asked = [asyncio.create_task(single_flight.share(key, work)) for key in "aaab"]
     await until_idle()
     assert work.begun == 2
     work.go_on.set()

@@ -59,7 +59,7 @@ async def test_it_is_the_part_of_the_first_places_that_only_one_has(
     assert told.unshared == unshared
 
 
-async def test_a_pair_is_reckoned_once(store: CountingStore) -> None:
+async def test_a_pair_is_computed_once(store: CountingStore) -> None:
     await fill(store, [prices(range(1, 301)), ranks(range(1, 301))])
     top = await TopListFinder(store, max_skew=MINUTE).find(NEWEST, limit=1, max_age=MAX_AGE)
     disagreements = Disagreements(store)
@@ -82,7 +82,7 @@ def of_source(told: Snapshot, source: str) -> Snapshot:
     return replace(told, marker=replace(told.marker, source=source))
 
 
-async def test_status_and_metrics_tell_it(store: CountingStore) -> None:
+async def test_status_and_metrics_report_it(store: CountingStore) -> None:
     await fill(store, [prices(range(1, 301)), ranks([*range(11, 301), *range(1, 11)])])
     async with calling(store, FakeClock(NOW)) as client:
         told = (await client.get("/v1/status")).json()["rank_disagreement"]

@@ -128,7 +128,9 @@ def first_of_hours(markers: Iterable[Marker]) -> list[Marker]:
 
 def by_volume(rows: pl.DataFrame) -> pl.DataFrame:
     """Rows by volume, the largest first; equal volumes by id; rows without a volume last."""
-    return rows.sort([VOLUME, schema.ID], descending=[True, False], nulls_last=True, maintain_order=True)
+    # For the few hundred rows of a list, planning `DataFrame.sort` takes longer than the sort.
+    volume = rows[VOLUME].to_numpy()
+    return rows[np.lexsort((rows[schema.ID].to_numpy(), -volume))]
 
 
 def content_hash(series: str, source: str, tick: datetime, rows: pl.DataFrame) -> str:
@@ -157,7 +159,7 @@ def unpack_ids(text: str) -> NDArray[np.int64]:
         planes = np.frombuffer(zlib.decompress(base64.b64decode(text, validate=True)), dtype=np.uint8)
         differences = np.ascontiguousarray(planes.reshape(4, -1).T).view("<u4").ravel()
     except (ValueError, zlib.error) as exc:
-        raise StoreMalformed(f"the ids of a marker cannot be read: {exc}") from exc
+        raise StoreMalformed(f"the marker's ids can't be read: {exc}") from exc
     return np.cumsum(differences, dtype=np.int64)
 
 

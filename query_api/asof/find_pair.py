@@ -16,6 +16,7 @@ from query_api.asof.pair import Pair, newest_pair
 from query_api.asof.pair_before import pair_before
 
 HOURLY_AGE = timedelta(hours=1)
+MINUTE = timedelta(minutes=1)
 OLDEST = datetime(1972, 1, 1, tzinfo=UTC)
 """No snapshot is older. Nearer to the calendar's first days, subtraction fails."""
 
@@ -55,6 +56,7 @@ class PairFinder:
     def __init__(self, store: Store, *, max_skew: timedelta) -> None:
         self._store = store
         self.max_skew = max_skew
+        self._usual_age = MINUTE + 2 * max_skew
 
     async def find(
         self, at: datetime, *, max_age: timedelta, known_at: datetime | None = None, explain: bool = True
@@ -66,10 +68,16 @@ class PairFinder:
         changes: list[datetime] = []
         for start, age, resolution in self._spans(at, max_age):
             markers = await self._store.markers(start, at, resolution=resolution, known_at=known_at)
-            changes += _changes(markers, known_at)
             answering = [marker for marker in markers if not marker.is_withdrawn(known_at)]
             if pair := newest_pair(answering, at, max_skew=self.max_skew, max_age=age):
+                since = pair.price.tick - self.max_skew
+                if age < max_age and since < start:
+                    continue  # a rank tick before the start may be nearer
+                self._usual_age = pair.price.interval + 2 * self.max_skew
+                changes += _changes([marker for marker in markers if marker.tick >= since], known_at)
                 return PairFound(pair, answering, resolution, max([pair.visible_since, *changes]))
+            if age >= max_age:
+                changes += _changes(markers, known_at)
         if explain:
             raise await self._explanation(at, max_age, known_at, changes)
         raise NoSnapshot(f"no pair of snapshots within {format_duration(max_age)}", known_at=known_at or at)
@@ -78,7 +86,9 @@ class PairFinder:
         """The spans that may hold the pair: where each begins, the largest age of a tick in it, and its resolution."""
         horizon = self._store.horizon()
         if at >= max(OLDEST, horizon):
-            yield max(at - max_age, horizon), max_age, "1m"
+            # The last few minutes cost less to read, and most often suffice.
+            for age in sorted({min(max_age, self._usual_age), max_age}):
+                yield max(at - age, horizon), age, "1m"
         if at >= OLDEST and at - max_age < horizon:
             age = max(max_age, HOURLY_AGE)
             yield slot(at - age, HOURLY_AGE), age, "1h"

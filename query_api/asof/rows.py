@@ -201,7 +201,7 @@ def _no_rows(series: Series) -> pl.DataFrame:
 
 
 def _some(rows: pl.DataFrame, mask: Mask) -> pl.DataFrame:
-    return rows if mask.all() else rows.filter(mask)
+    return rows if mask.all() else rows[np.flatnonzero(mask)]
 
 
 def _with(rows: pl.DataFrame, more: pl.DataFrame) -> pl.DataFrame:

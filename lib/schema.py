@@ -14,21 +14,21 @@ ID = "cmc_id"
 TIER = "tier"
 
 TIER_PLACES = (100, 250, 500, 1000, 2500)
-"""Tier n ends at this place by 24h volume in the asset's own source; the last tier is all the rest."""
+"""Tier n ends at this place by 24h volume in the asset's own source. The last tier has all other assets."""
 
 LARGEST_ID = 10_000_000
-"""CoinMarketCap's ids are below 50,000 in 2026; anything above this is no id of theirs."""
+"""CoinMarketCap's ids are below 50,000 in 2026; anything above this is not one of them."""
 
 LONGEST_TEXT = 256
 """A ticker or a name of more characters is a reject."""
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
-"""What a series, source or field may be called: safe as a column, a tag value and a measurement."""
+"""A valid name of a series, source or field: safe as a column, a tag value and a measurement."""
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """A named kind of reading per asset: text tags that identify, float fields that measure."""
+    """A kind of reading of each asset: text tags identify it, float fields measure it."""
 
     name: str
     tags: tuple[str, ...]
@@ -46,7 +46,7 @@ class Series:
         }
 
     def only(self, fields: Collection[str]) -> "Series":
-        """This series with no other fields than these, in its own order."""
+        """This series with only these fields, in its own order."""
         return replace(self, fields=tuple(name for name in self.fields if name in fields))
 
     def empty(self) -> pl.DataFrame:
@@ -63,7 +63,7 @@ PRICE = Series(
         "updated_at": "epoch seconds, the upstream's own time of the value",
         "market_cap_usd": "US dollars, by the upstream's count of coins",
         "stablecoin": "1 for a stablecoin, else 0",
-        "wrapped": "1 for a token that stands for another coin, else 0",
+        "wrapped": "1 for a token that represents another coin, else 0",
     },
 )
 VOLUME_RANK = Series(
@@ -73,12 +73,12 @@ VOLUME_RANK = Series(
     units={"rank": "dense place by 24h volume, 1 is the largest", "volume_usd": "US dollars in 24 h"},
 )
 OWN = {series.name: series for series in (PRICE, VOLUME_RANK)}
-"""The series topcoins itself stands on; a source file may add others."""
+"""The series that topcoins itself needs. Source files may add others."""
 
 MARKER = "snapshot"
-"""The measurement whose one point per series and tick says that the snapshot is complete."""
+"""The measurement with one point per series and tick, which says that the snapshot is complete."""
 CLAIM = "claim"
-"""In InfluxDB alone: who is about to write which tick of a series."""
+"""In InfluxDB only: which writer is about to write which tick of a series."""
 
 MARKER_UNITS = {
     "assets": "rows of the snapshot",

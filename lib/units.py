@@ -19,7 +19,7 @@ def parse_duration(text: str) -> timedelta:
 
 
 def format_duration(span: timedelta) -> str:
-    """The shortest of the forms `parse_duration` reads, to the second: `1h30m`."""
+    """A duration in whole seconds as `parse_duration` reads it, such as `1h30m`."""
     seconds = round(span.total_seconds())
     parts = []
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):

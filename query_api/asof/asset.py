@@ -68,39 +68,39 @@ class AssetFinder:
         self, name: str, at: datetime, *, max_age: timedelta, known_at: datetime | None = None, by: By | None = None
     ) -> AssetFound:
         """The asset as the list of that instant has it. `known_at` ignores snapshots stored after it."""
-        found = await self._pairs.find(at, max_age=max_age, known_at=known_at)
-        known_at = known_at or found.known_since
-        cmc_id = await self._id(name, found, by, known_at)
-        rank = await self._rank_of(found, cmc_id, known_at)
-        rows = (await self._row_reader.first(found.pair, rank, found.resolution)).rows
+        basis = await self._pairs.find(at, max_age=max_age, known_at=known_at)
+        known_at = known_at or basis.known_since
+        cmc_id = await self._id(name, basis, by, known_at)
+        rank = await self._rank_of(basis, cmc_id, known_at)
+        rows = (await self._row_reader.first(basis.pair, rank, basis.resolution)).rows
         (row,) = rows.filter(cmc_id=cmc_id).to_dicts()
-        namesakes = [other for other in await self._with_ticker(name, found) if other[ID] != cmc_id]
-        more = await self._reported(found, cmc_id)
-        return AssetFound(at, found.pair, found.resolution, known_at, row | more, namesakes)
+        namesakes = [other for other in await self._with_ticker(name, basis) if other[ID] != cmc_id]
+        more = await self._reported(basis, cmc_id)
+        return AssetFound(at, basis.pair, basis.resolution, known_at, row | more, namesakes)
 
-    async def _id(self, name: str, found: PairFound, by: By | None, known_at: datetime) -> int:
+    async def _id(self, name: str, basis: PairFound, by: By | None, known_at: datetime) -> int:
         """Digits are the id of an asset that is in either snapshot; anything else is a ticker."""
-        if by is None and is_id(name) and self._has(found, int(name)):
+        if by is None and is_id(name) and self._has(basis, int(name)):
             return int(name)
-        candidates = await self._with_ticker(name, found)
+        candidates = await self._with_ticker(name, basis)
         if len(candidates) == 1:
             return int(candidates[0][ID])
         if candidates:
-            raise AmbiguousTicker(name, await self._by_rank(candidates, found))
+            raise AmbiguousTicker(name, await self._by_rank(candidates, basis))
         kind = "cmc_id or ticker" if by is None and is_id(name) else "ticker"
-        tick = isoformat(found.pair.price.tick)
+        tick = isoformat(basis.pair.price.tick)
         raise NoAsset(f"no asset has the {kind} {name} in the snapshots of {tick}", known_at=known_at)
 
     @staticmethod
-    def _has(found: PairFound, cmc_id: int) -> bool:
-        return any(cmc_id in unpack_ids(marker.ids) for marker in (found.pair.price, found.pair.rank))
+    def _has(basis: PairFound, cmc_id: int) -> bool:
+        return any(cmc_id in unpack_ids(marker.ids) for marker in (basis.pair.price, basis.pair.rank))
 
-    async def _with_ticker(self, ticker: str, found: PairFound) -> list[Named]:
+    async def _with_ticker(self, ticker: str, basis: PairFound) -> list[Named]:
         """The assets of the price snapshot with this ticker, in any case."""
-        price = found.pair.price
+        price = basis.pair.price
         key = (price.tick, price.hash)
         if (tickers := self._tickers.get(key)) is None:
-            rows = await self._store.rows(PRICE, price.tick, fields=("usd",), resolution=found.resolution)
+            rows = await self._store.rows(PRICE, price.tick, fields=("usd",), resolution=basis.resolution)
             tickers = {}
             for row in rows.select(ID, "symbol", "name").iter_rows(named=True):
                 if row["symbol"]:
@@ -108,26 +108,26 @@ class AssetFinder:
             self._tickers[key] = tickers
         return tickers.get(search_key(ticker), [])
 
-    async def _by_rank(self, candidates: Sequence[Named], found: PairFound) -> list[Named]:
+    async def _by_rank(self, candidates: Sequence[Named], basis: PairFound) -> list[Named]:
         ids = [row[ID] for row in candidates]
-        rank = await self._store.rows(VOLUME_RANK, found.pair.rank.tick, ids=ids, resolution=found.resolution)
+        rank = await self._store.rows(VOLUME_RANK, basis.pair.rank.tick, ids=ids, resolution=basis.resolution)
         places = {row[ID]: int(row["rank"]) for row in rank.iter_rows(named=True)}
         ranked = [row | {"source_rank": places.get(row[ID])} for row in candidates]
         return sorted(ranked, key=lambda row: (row["source_rank"] is None, row["source_rank"], row[ID]))
 
-    async def _rank_of(self, found: PairFound, cmc_id: int, known_at: datetime) -> int:
+    async def _rank_of(self, basis: PairFound, cmc_id: int, known_at: datetime) -> int:
         """The asset's place in the rank source; NoAsset names the side that lacks the asset."""
-        for series, marker in ((PRICE, found.pair.price), (VOLUME_RANK, found.pair.rank)):
+        for series, marker in ((PRICE, basis.pair.price), (VOLUME_RANK, basis.pair.rank)):
             if cmc_id not in unpack_ids(marker.ids):
                 why = f"no asset has the cmc_id {cmc_id} in the {series.name} snapshot of {isoformat(marker.tick)}"
                 raise NoAsset(why, known_at=known_at)
-        tick = found.pair.rank.tick
-        rank = await self._store.rows(VOLUME_RANK, tick, ids=[cmc_id], fields=("rank",), resolution=found.resolution)
+        tick = basis.pair.rank.tick
+        rank = await self._store.rows(VOLUME_RANK, tick, ids=[cmc_id], fields=("rank",), resolution=basis.resolution)
         return int(rank["rank"].item())
 
-    async def _reported(self, found: PairFound, cmc_id: int) -> dict[str, Any]:
+    async def _reported(self, basis: PairFound, cmc_id: int) -> dict[str, Any]:
         """What the price source reports beside the list's columns."""
-        price = await self._store.rows(PRICE, found.pair.price.tick, ids=[cmc_id], resolution=found.resolution)
+        price = await self._store.rows(PRICE, basis.pair.price.tick, ids=[cmc_id], resolution=basis.resolution)
         row = price.row(0, named=True)
         flags = {name: None if row[name] is None else bool(row[name]) for name in FLAGS}
         return {"market_cap_usd": row["market_cap_usd"], **flags}

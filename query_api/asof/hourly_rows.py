@@ -1,4 +1,4 @@
-"""The rows of full hours, a day of hours read together: what an export of hours asks for, one after the other."""
+"""Prefetches the rows of full hours, a day at a time, for callers that read one hour after the other."""
 
 import asyncio
 from collections.abc import Collection
@@ -15,16 +15,16 @@ from lib.store import Resolution, Store
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 TIERS = 4
-"""Of more tiers, thousands of assets, a day would be too much to hold and to wait for."""
-KEPT = 4
-"""Reads whose rows are in memory: two series, and the day before where steps overlap."""
+"""More tiers are thousands of assets: a day of them takes too much memory and time."""
+MOST_READS = 4
+"""Prefetched days in memory: two series, and the day before where steps overlap."""
 
 _Key = tuple[str, datetime, range, tuple[str, ...] | None]
 _Rows = dict[datetime, pl.DataFrame]
 
 
 class RowSource(Protocol):
-    """Where the rows of a tick come from: a store, or `Hours` before it."""
+    """Gives the rows of a tick: a store, or `HourlyRows` in front of it."""
 
     async def rows(
         self,
@@ -40,7 +40,7 @@ class RowSource(Protocol):
 
 
 class HourlyRows:
-    """A store's rows. Those of a full hour come from the hourly snapshots, where they are the same, a day at a time."""
+    """Reads rows. For ticks on the hour it prefetches the day from the hourly bucket, which holds the same rows."""
 
     def __init__(self, store: Store, stop: datetime) -> None:
         self._store = store
@@ -59,14 +59,14 @@ class HourlyRows:
     ) -> pl.DataFrame:
         """See `Store.rows`."""
         if tiers and tiers.stop <= TIERS and ids is None and tick == slot(tick, HOUR):
-            found = await self._of_day((series.name, slot(tick, DAY), tiers, tuple(fields) if fields else None), series)
-            if tick in found:
-                return found[tick]
+            day = await self._of_day((series.name, slot(tick, DAY), tiers, tuple(fields) if fields else None), series)
+            if tick in day:
+                return day[tick]
         return await self._store.rows(series, tick, tiers=tiers, ids=ids, fields=fields, resolution=resolution)
 
     async def _of_day(self, key: _Key, series: Series) -> _Rows:
         if key not in self._days:
-            while len(self._days) >= KEPT:
+            while len(self._days) >= MOST_READS:
                 self._days.pop(next(iter(self._days)))
             self._days[key] = asyncio.create_task(self._read(key, series))
         return await asyncio.shield(self._days[key])
@@ -78,6 +78,6 @@ class HourlyRows:
             markers = await self._store.markers(day, stop, series=series.name, resolution="1h")
         except StoreRejected:  # before `topcoins init` there is no hourly bucket
             return {}
-        # A tick on the hour is the first of its hour: no other can be before it.
+        # A tick on the hour is the first of its hour.
         ticks = [marker.tick for marker in markers if marker.tick == slot(marker.tick, HOUR)]
         return await self._store.rows_between(series, ticks, tiers=tiers, fields=fields, resolution="1h")

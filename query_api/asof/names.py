@@ -48,16 +48,16 @@ async def _changes(
 ) -> dict[datetime, Name]:
     """The names on both sides of each change, found by bisecting all changes at the same time."""
     places = {tick: place for place, tick in enumerate(ticks)}
-    found: dict[datetime, Name] = {}
+    changes: dict[datetime, Name] = {}
     known = sorted(names)
     spans = [(places[a], places[b]) for a, b in pairwise(known) if names[a] != names[b]]
     if known:
         spans.append((-1, places[known[0]]))  # the asset's first tick lies after a sample without it, or is the first
     while spans := [(low, high) for low, high in spans if high - low > 1]:
         read = await _names_at(store, cmc_id, [ticks[(low + high) // 2] for low, high in spans])
-        found |= read
-        spans = [_half(low, high, ticks, read, names | found) for low, high in spans]
-    return found
+        changes |= read
+        spans = [_half(low, high, ticks, read, names | changes) for low, high in spans]
+    return changes
 
 
 def _half(

@@ -44,11 +44,11 @@ async def _pair_in(
 ) -> Pair | None:
     """The newest pair whose price tick lies in a window."""
     if known_at is None:
-        found = (await read_pairs(store, start, last, max_skew)).at(at, since=start - max_skew)
-        if found is None:
+        pair = (await read_pairs(store, start, last, max_skew)).at(at, since=start - max_skew)
+        if pair is None:
             return None
-        price = await _marker(store, PRICE.name, found.price.tick)
-        rank = await _marker(store, VOLUME_RANK.name, found.rank.tick)
+        price = await _marker(store, PRICE.name, pair.price.tick)
+        rank = await _marker(store, VOLUME_RANK.name, pair.rank.tick)
         return Pair(price, rank) if price and rank else None
     resolution: Resolution = "1m" if last >= store.horizon() else "1h"
     stop = min(last + max_skew, at)

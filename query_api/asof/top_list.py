@@ -70,14 +70,14 @@ class TopListFinder:
 
         `known_at` ignores snapshots stored after it, so that a later delivery or backfill changes nothing.
         """
-        found = await self.pair_finder.find(at, max_age=max_age, known_at=known_at, explain=explain)
-        pair, resolution = found.pair, found.resolution
+        basis = await self.pair_finder.find(at, max_age=max_age, known_at=known_at, explain=explain)
+        pair, resolution = basis.pair, basis.resolution
         first = await self._row_reader.first(pair, limit, resolution, filters)
-        extras = tuple(self._extra(series, found.markers, pair) for series in self._extras)
+        extras = tuple(self._extra(series, basis.markers, pair) for series in self._extras)
         rows = first.rows
         for extra in extras:
             rows = await self._with(extra, rows, resolution)
-        since = max([found.known_since, *(extra.marker.visible_since for extra in extras if extra.marker)])
+        since = max([basis.known_since, *(extra.marker.visible_since for extra in extras if extra.marker)])
         return TopList(at, pair, resolution, known_at or since, first.matched, extras, rows, first.filtered)
 
     def _extra(self, series: Series, markers: Sequence[Marker], pair: Pair) -> Extra:

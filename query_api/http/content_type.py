@@ -36,13 +36,13 @@ def prefers_html(name: str | None, accept: str | None) -> bool:
 
 def _weight(kind: str, accept: str) -> float:
     """The q-value of the most specific range of an Accept header that covers a media type (RFC 9110, 12.5.1)."""
-    found = (-1, 0.0)
+    best = (-1, 0.0)
     for part in accept[:RANGES_LENGTH].split(",", RANGES)[:RANGES]:
         covers, *parameters = (piece.strip().lower() for piece in part.split(";", PARAMETERS)[:PARAMETERS])
         specific = {kind: 2, f"{kind.split('/')[0]}/*": 1, "*/*": 0}.get(covers, -1)
-        if specific > found[0]:
-            found = (specific, _quality(parameters))
-    return found[1]
+        if specific > best[0]:
+            best = (specific, _quality(parameters))
+    return best[1]
 
 
 def _quality(parameters: list[str]) -> float:

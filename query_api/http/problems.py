@@ -50,6 +50,7 @@ EXAMPLES = {
     "max_age": "10m",
     "id": "BTC",
     "by": "symbol",
+    "names": "true",
     "exclude": "stablecoins,wrapped",
     "max_volume_to_cap": "0.5",
     "symbols": "BTC,ETH",

@@ -49,14 +49,15 @@ def install(app: FastAPI, services: Services) -> None:
         now = services.clock()
         age = services.max_age if max_age is None else parse_max_age(max_age)
         known = parse_known_at(known_at, now)
-        found = await assets.find(id, parse_datetime(datetime, now), max_age=age, known_at=known, by=parse_by(by))
-        answer = {**pair_info(found), **found.row, "also_ticker_of": found.also_ticker_of}
+        at = parse_datetime(datetime, now)
+        asset_found = await assets.find(id, at, max_age=age, known_at=known, by=parse_by(by))
+        answer = {**pair_info(asset_found), **asset_found.row, "also_ticker_of": asset_found.also_ticker_of}
         if names:
             async with services.long_work.single_step(client_of(request.scope)):
-                answer["names"] = await _names(found)
+                answer["names"] = await _names(asset_found)
         body = orjson.dumps(answer)
-        kept = cache_control_of(
-            [found],
+        cache_control = cache_control_of(
+            [asset_found],
             depends_on_now=depends_on_now(datetime, known_at=known_at),
             known_at=known,
             max_age=age,
@@ -64,12 +65,13 @@ def install(app: FastAPI, services: Services) -> None:
             sent=services.clock(),
         )
         return conditional_response(
-            request, body, {"etag": strong_etag(body), "cache-control": kept}, MEDIA_TYPES["json"]
+            request, body, {"etag": strong_etag(body), "cache-control": cache_control}, MEDIA_TYPES["json"]
         )
 
-    async def _names(found: AssetFound) -> list[dict[str, Any]]:
-        newest = found.row["symbol"], found.row["name"]
-        return await names_until(services.store, found.row[ID], found.pair.price.tick, newest, found.known_at)
+    async def _names(asset_found: AssetFound) -> list[dict[str, Any]]:
+        row, until = asset_found.row, asset_found.pair.price.tick
+        newest = row["symbol"], row["name"]
+        return await names_until(services.store, row[ID], until, newest, asset_found.known_at)
 
     shown = {"summary": "One asset", "responses": ASSET_RESPONSES, "response_class": JSONResponse}
     get_and_head(app, "/v1/assets/{id}", asset, operation_id="asset", **shown)

@@ -272,7 +272,7 @@ async def test_a_bad_value_is_answered_with_its_name_its_value_and_a_valid_examp
     assert len(told["detail"]) < 600
 
 
-ELSEWHERE = {"last_event_id", "span", "points", "ranks", "every", "fill", "top", "id", "by"}
+ELSEWHERE = {"last_event_id", "span", "points", "ranks", "every", "fill", "top", "id", "by", "names"}
 """Parameters of other addresses, whose own tests ask with theirs."""
 
 

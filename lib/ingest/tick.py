@@ -14,6 +14,7 @@ from lib.errors import ClockDisagrees, SnapshotDoubtful, SourceUnavailable, Topc
 from lib.ingest.credits import CreditPlanner
 from lib.ingest.delivery import Delivery
 from lib.ingest.judge import Judge
+from lib.ingest.last_reading import write_last_reading
 from lib.ingest.missed import Cause, MissedTick, MissedTicks, cause_of
 from lib.schema import Series
 from lib.snapshot import Snapshot
@@ -55,6 +56,7 @@ class Ingest:
             source.name: CreditPlanner(source, asked=source.interval(interval), clock=clock, folder=folder)
             for source in sources
         }
+        self._folder = folder
         self._misses = MissedTicks(folder) if folder else None
         self._judge = Judge(assets=assets, folder=folder, clock_check=clock_check)
         self._before: Snapshot | None = None
@@ -116,6 +118,8 @@ class Ingest:
             share = 1.0 if source is self._sources[-1] else FIRST
             try:
                 reading = await source.read(self._assets, timedelta(seconds=(until - now()) * share))
+                if self._folder:
+                    write_last_reading(self._folder, reading)
                 snapshot = self._admit(source, reading, slot, backfilled)
             except TopcoinsError as exc:
                 failures.append(exc)

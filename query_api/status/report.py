@@ -10,6 +10,8 @@ from pydantic import BaseModel, ValidationError
 
 from lib.gaps import find_gaps
 from lib.ingest.credits import FILE as PLAN_FILE
+from lib.ingest.doubtful import count_doubtful
+from lib.ingest.last_reading import LastReading, read_last_reading
 from lib.ingest.missed import Cause
 from lib.ingest.spool_folder import counted
 from lib.snapshot import next_tick
@@ -49,7 +51,8 @@ class SeriesStatus(BaseModel):
     """One series. `tick` is null before the first snapshot. A tick is expected one interval after its slot.
 
     `missing_last_hour` counts the expected ticks without a snapshot by cause, as /v1/gaps does.
-    `spool` and `plan` are null if query_api can't read the ingestor's spool folder.
+    `doubtful_lists` counts the lists that are kept apart; `reading` is the last list that a source sent.
+    `spool`, `plan`, `doubtful_lists` and `reading` are null if query_api can't read the ingestor's spool folder.
     """
 
     tick: datetime | None
@@ -69,6 +72,8 @@ class SeriesStatus(BaseModel):
     missing_last_hour: dict[Cause, int]
     spool: SpoolStatus | None
     plan: CreditStatus | None
+    doubtful_lists: int | None = None
+    reading: LastReading | None = None
 
 
 class Status(BaseModel):
@@ -124,6 +129,8 @@ async def _read_series(store: Store, name: str, now: datetime, folder: Path) -> 
         missing_last_hour=dict(hour.causes),
         spool=spool,
         plan=plan,
+        doubtful_lists=count_doubtful(folder) if spool else None,
+        reading=await asyncio.to_thread(read_last_reading, folder),
     )
 
 

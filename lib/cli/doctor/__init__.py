@@ -13,7 +13,7 @@ from lib import settings
 from lib.cli.doctor.disk import check_disk, check_server_disk
 from lib.cli.doctor.finding import Finding
 from lib.cli.doctor.keys import check_keys
-from lib.cli.doctor.stored import check_gaps, check_store, check_ticks
+from lib.cli.doctor.stored import check_gaps, check_readings, check_store, check_ticks
 from lib.cli.forecast import sqlite_bytes_per_tick
 from lib.clock import Clock
 from lib.errors import SettingsRejected
@@ -64,6 +64,7 @@ async def findings_of(chosen: Settings, client: httpx.AsyncClient, clock: Clock)
             *await check_keys(chosen, client, store, clock),
             await check_store(store),
             *await check_ticks(store, clock()),
+            *check_readings(clock(), chosen.spool_dir),
             *await check_gaps(store, clock(), chosen.spool_dir),
             *(
                 check_disk(chosen, await sqlite_bytes_per_tick(chosen.assets))

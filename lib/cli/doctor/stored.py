@@ -1,12 +1,15 @@
 """Checks of the store and of what it has."""
 
-from datetime import datetime
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from lib.cli.doctor.finding import Finding
 from lib.cli.forecast import DAY
 from lib.errors import TopcoinsError
 from lib.gaps import find_gaps
+from lib.ingest.doubtful import count_doubtful
+from lib.ingest.last_reading import LastReading, read_last_reading
 from lib.schema import OWN
 from lib.store import Store
 from lib.units import format_duration
@@ -15,6 +18,10 @@ STALE_TICKS = 3
 
 
 MOST_MISSING = 0.01
+
+
+OLDEST_UPDATE = timedelta(minutes=30)
+"""Vendors update their largest assets every minute. A list whose newest value is older comes from a frozen cache."""
 
 
 async def check_store(store: Store) -> Finding:
@@ -41,6 +48,28 @@ async def check_ticks(store: Store, now: datetime) -> list[Finding]:
         seen = f"newest {format_duration(age)} old, {newest.assets} assets from {newest.source}"
         findings.append(Finding(f"ticks of {name}", age <= STALE_TICKS * newest.interval, seen))
     return findings
+
+
+def check_readings(now: datetime, spools: Path) -> list[Finding]:
+    """The last list of each series: is its time known, are its values fresh, is it complete? And what is in doubt."""
+    findings: list[Finding] = []
+    for name in OWN:
+        if last := read_last_reading(spools / name):
+            findings += _readings(f"list of {name}", last, now)
+        if lists := count_doubtful(spools / name):
+            seen = f"{lists} are kept apart; topcoins doubtful shows them"
+            findings.append(Finding(f"doubtful lists of {name}", False, seen))
+    return findings
+
+
+def _readings(what: str, last: LastReading, now: datetime) -> Iterator[Finding]:
+    if not last.has_upstream_time:
+        yield Finding(what, True, f"{last.source} shows no time: our clock is not checked")
+    if last.newest_update:
+        age = max(now - last.newest_update, timedelta()).total_seconds()
+        yield Finding(what, age <= OLDEST_UPDATE.total_seconds(), f"values up to {age:.0f} s old, from {last.source}")
+    if last.missing:
+        yield Finding(what, False, f"{last.missing} rows asked for did not come from {last.source}")
 
 
 async def check_gaps(store: Store, now: datetime, spools: Path) -> list[Finding]:

@@ -30,6 +30,17 @@ _SERIES: Mapping[str, tuple[str, Callable[[SeriesStatus], float | None]]] = {
         "Snapshots never to be stored",
         lambda series: series.spool.dropped if series.spool else None,
     ),
+    "doubtful_lists": ("Lists kept apart because they are not plausible", lambda series: series.doubtful_lists),
+    "missing_rows": (
+        "Rows asked for that the last list did not have",
+        lambda series: series.reading.missing if series.reading else None,
+    ),
+    "newest_update_timestamp_seconds": (
+        "The newest time of the last list's values: an old one shows a frozen source",
+        lambda series: (
+            series.reading.newest_update.timestamp() if series.reading and series.reading.newest_update else None
+        ),
+    ),
     "credits_left": ("Credits left of the source's key", lambda series: series.plan.left if series.plan else None),
     "credits_last_until_timestamp_seconds": (
         "When the credits run out, if that is before their reset",

@@ -52,7 +52,9 @@ def operations() -> dict[str, dict[str, str | None]]:
 
 def topcoins_commands(text: str) -> list[list[str]]:
     """The arguments of each `topcoins …` in a line of commands."""
-    words = list(shlex.shlex(text, posix=True, punctuation_chars=True))
+    lexer = shlex.shlex(text, posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
+    words = list(lexer)
     starts = [n for n, word in enumerate(words[:-1]) if word == "topcoins" and re.match(r"[-\w]", words[n + 1])]
     ends = [next((n for n in range(at, len(words)) if words[n] in ("&&", "||", "|", ";")), len(words)) for at in starts]
     return [words[at + 1 : end] for at, end in zip(starts, ends, strict=True)]

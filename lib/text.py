@@ -23,4 +23,6 @@ def search_key(text: str) -> str:
 
 def without_control(text: str) -> str:
     """The text with a space for each control character, and U+FFFD for each lone surrogate."""
+    if text.isprintable():  # most names: neither control characters nor surrogates are printable
+        return text
     return _SURROGATE.sub("\ufffd", _CONTROL.sub(" ", text))

@@ -54,7 +54,7 @@ async def test_an_answer_of_200_mb_and_an_upstream_that_hangs_cost_a_tick_each_a
     hung = ingestor.event("tick failed", kind="SourceUnavailable")
     ingestor.until(lambda: told(ingestor, "ticks succeed again") == 2)
     huge = ingestor.event("tick failed", kind="SourceMalformed")
-    assert f"larger than {64 * MEGABYTE} bytes" in huge["why"]
+    assert f"larger than {32 * MEGABYTE} bytes" in huge["why"]
     assert "no answer in time (ReadTimeout)" in hung["why"]
     assert ingestor.most_memory - before < MOST
     assert told(ingestor, "tick failed") == 2

@@ -39,7 +39,7 @@ def hasty(folder: Path) -> Path:
     """The source's file, with so little patience that it lasts longer than half of a tick, and asks once."""
     source = Path(ingest_price.__path__[0]) / "coinmarketcap.toml"
     file = folder / "hasty.toml"
-    file.write_text(source.read_text("utf-8").replace("[request]", '[request]\ntimeout = "4s"'))
+    file.write_text(source.read_text("utf-8") + '\n[request]\ntimeout = "4s"\n')
     return file
 
 

@@ -1,23 +1,22 @@
 """The parameters of requests: how the OpenAPI document shows them, and how each is parsed."""
 
-import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from typing import Annotated
 
-from fastapi import Depends, Path, Query, Request
-from pydantic import Field
+from fastapi import Path, Query, Request
 from pydantic.json_schema import SkipJsonSchema
 
 from lib.instants import DURATION, FORMS, SHAPE, parse_instant
 from lib.units import format_duration, parse_duration
 from query_api.asof.asset import By
-from query_api.asof.filters import FLAGS, Filters
 from query_api.http.content_type import Format
 from query_api.http.problems import EXAMPLES, BadRequest
 
-LONGEST_AGE = timedelta(days=1)
+DAY = timedelta(days=1)
+LONGEST_AGE = DAY
+LONGEST_RANGE = timedelta(days=100 * 366)
 CSV_COLUMNS = "format=csv&columns=rank,symbol"
 EPOCH = datetime(1970, 1, 2, tzinfo=UTC)
 
@@ -78,67 +77,6 @@ ByName = Annotated[
         json_schema_extra={"pattern": "^[sS][yY][mM][bB][oO][lL]$"},
     ),
 ]
-_NAMED = "[^,]*[^, ][^,]*"
-_KIND = f" *(?:{'|'.join(FLAGS)}) *"
-_ID = " *[0-9]{1,8} *"
-
-
-async def parse_filters(  # async, as all that a route depends on: what is not waits for a thread
-    exclude: Annotated[
-        str | SkipJsonSchema[None],
-        Query(
-            description=f"Without these kinds of assets: {', '.join(FLAGS)}",
-            examples=[EXAMPLES["exclude"]],
-            max_length=64,
-            json_schema_extra={"pattern": f"^{_KIND}(?:,{_KIND})*$"},
-        ),
-    ] = None,
-    max_volume_to_cap: Annotated[
-        Annotated[float, Field(gt=0, allow_inf_nan=False)] | SkipJsonSchema[None],
-        Query(
-            description="Without assets that trade more than this many times their market cap in 24 h",
-            examples=[0.5],
-        ),
-    ] = None,
-    symbols: Annotated[
-        str | SkipJsonSchema[None],
-        Query(
-            description="Only assets with these tickers, in any case; a shared one gives all that have it",
-            examples=[EXAMPLES["symbols"]],
-            max_length=4096,
-            json_schema_extra={"pattern": f"^{_NAMED}(?:,{_NAMED})*$"},
-        ),
-    ] = None,
-    ids: Annotated[
-        str | SkipJsonSchema[None],
-        Query(
-            description="Only assets with these CoinMarketCap ids; with symbols, those of either",
-            examples=[EXAMPLES["ids"]],
-            max_length=4096,
-            json_schema_extra={"pattern": f"^{_ID}(?:,{_ID})*$"},
-        ),
-    ] = None,
-) -> Filters:
-    """The parameters that filter a list."""
-    kinds, tickers, numbers = _items("exclude", exclude), _items("symbols", symbols), _items("ids", ids)
-    for name in kinds:
-        if name not in FLAGS:
-            why = f"{name!r} cannot be excluded; these can: {', '.join(FLAGS)}"
-            raise BadRequest("exclude", exclude, why, EXAMPLES["exclude"])
-    for number in numbers:
-        if not re.fullmatch(_ID, number):
-            raise BadRequest("ids", ids, f"{number!r} is no CoinMarketCap id", EXAMPLES["ids"])
-    return Filters(tuple(sorted(set(kinds))), max_volume_to_cap, tickers, tuple(int(number) for number in numbers))
-
-
-def _items(parameter: str, text: str | None) -> tuple[str, ...]:
-    items = () if text is None else tuple(item.strip(" ") for item in text.split(","))
-    if not all(items):
-        raise BadRequest(parameter, text, "has an empty item", EXAMPLES[parameter])
-    return items
-
-
-Filtering = Annotated[Filters, Depends(parse_filters)]
 
 
 async def known_parameters(request: Request) -> None:
@@ -192,11 +130,11 @@ def parse_bound(text: str | None, now: datetime, name: str) -> datetime:
 
 
 def parse_range(
-    start: str | None, stop: str | None, now: datetime, *, default: timedelta, longest: timedelta
+    start: str | None, stop: str | None, now: datetime, *, longest: timedelta = LONGEST_RANGE
 ) -> tuple[datetime, datetime]:
-    """The `from` and `to` parameters. By default `to` is now, and `from` is `default` before it."""
+    """The `from` and `to` parameters. By default `to` is now, and `from` is a day before it."""
     last = parse_bound(stop, now, "to")
-    first = parse_bound(start, now, "from") if start is not None else max(last - default, EPOCH)
+    first = parse_bound(start, now, "from") if start is not None else max(last - DAY, EPOCH)
     if first > last:
         raise BadRequest("from", start, "lies after `to`", EXAMPLES["from"])
     if last - first > longest:

@@ -1,7 +1,6 @@
 """`/v1/export`: who was in the list at each step of a span, as one file."""
 
 from contextlib import ExitStack
-from datetime import timedelta
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request
@@ -26,8 +25,6 @@ from query_api.http.responses import STORE_RESPONSES
 from query_api.http.routing import get_and_head
 from query_api.services import Services
 
-DAY = timedelta(days=1)
-EVER = timedelta(days=100 * 366)
 _EXAMPLES = {
     "csv": "step,rank,cmc_id,symbol,…,gap\r\n2026-11-17T14:00:00Z,1,825,USDT,…,\r\n#end,,,,…,steps=1 …\r\n",
     "ndjson": '{"requested_at":"2026-11-17T14:00:00Z",…,"data":[…]}\n{"end":true,"steps":1,…}\n',
@@ -82,7 +79,7 @@ def install(app: FastAPI, services: Services) -> None:
     ) -> Response:
         """The top `top` as of each step: from `from` on (default: a day before `to`), before `to` (default: now)."""
         now = services.clock()
-        first, last = parse_range(start, stop, now, default=DAY, longest=EVER)
+        first, last = parse_range(start, stop, now)
         distance = parse_every(every)
         first = first_step(first, start, distance)
         span = parse_span(Span(first, last, distance), every)

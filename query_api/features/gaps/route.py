@@ -17,7 +17,6 @@ from query_api.http.routing import get_and_head
 from query_api.middleware.answer_cache import keep_this_second
 from query_api.services import Services
 
-DAY = timedelta(days=1)
 LONGEST = timedelta(days=7)
 RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"model": GapsAnswer, "description": "The gaps of each series"},
@@ -35,7 +34,7 @@ def install(app: FastAPI, services: Services) -> None:
     ) -> Response:
         """Expected ticks that have no snapshot between two instants, by default the last day, at most a week."""
         now = services.clock()
-        first, last = parse_range(start, stop, now, default=DAY, longest=LONGEST)
+        first, last = parse_range(start, stop, now, longest=LONGEST)
 
         async def series_gaps(name: str) -> SeriesGaps:
             return await find_gaps(services.store, name, first, last, now=now, folder=services.spools / name)

@@ -37,8 +37,6 @@ from query_api.http.problems import EXAMPLES, BadRequest
 from query_api.http.routing import get_and_head
 from query_api.services import Services
 
-DAY = timedelta(days=1)
-EVER = timedelta(days=100 * 366)
 SHORT = 100
 """Steps of a history that is answered at once, like a list."""
 SHORTEST, LONGEST = timedelta(minutes=1), timedelta(days=366)
@@ -91,7 +89,7 @@ def install(app: FastAPI, services: Services) -> None:
         now = services.clock()
         chosen = choose_format(format, header_list(request, "accept"))
         distance, how = _parse_every(every), _parse_fill(fill)
-        first, last = parse_range(start, stop, now, default=DAY, longest=EVER)
+        first, last = parse_range(start, stop, now)
         steps = Steps(first_step(first, start, distance), last, distance, limit)
         async with nullcontext() if is_id(id) else services.long_work.step():  # a ticker takes several whole lists
             cmc_id = await assets.find(id, steps.start, last, now=now, by=parse_by(by))

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Annotated, Any
 
 import orjson
@@ -15,10 +14,10 @@ from query_api.features.movers.response import MOVERS_RESPONSES
 from query_api.features.movers.work import COLUMNS, MOVES, movers
 from query_api.http.caching import cache_control_of, conditional_response, header_list, strong_etag
 from query_api.http.content_type import MEDIA_TYPES, choose_format
+from query_api.http.filter_parameters import Filtering
 from query_api.http.formats import pair_info, table_csv
 from query_api.http.headers import filter_headers, time_headers
 from query_api.http.parameters import (
-    Filtering,
     FormatName,
     Instant,
     KnownAt,
@@ -31,9 +30,6 @@ from query_api.http.parameters import (
 )
 from query_api.http.routing import get_and_head
 from query_api.services import Services
-
-DAY = timedelta(days=1)
-EVER = timedelta(days=100 * 366)
 
 
 def install(app: FastAPI, services: Services) -> None:
@@ -52,7 +48,7 @@ def install(app: FastAPI, services: Services) -> None:
         """Who rose, fell, entered or left the top `top` between `from`, by default a day before, and `to`."""
         now = services.clock()
         chosen = choose_format(format, header_list(request, "accept"))
-        first, last = parse_range(start, stop, now, default=DAY, longest=EVER)
+        first, last = parse_range(start, stop, now)
         age = services.max_age if max_age is None else parse_max_age(max_age)
         known = parse_known_at(known_at, now)
         lists = await asyncio.gather(

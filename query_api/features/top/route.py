@@ -8,8 +8,8 @@ from lib import columns as declared
 from query_api.features.top.response import ROOT_RESPONSES, TopParameters, top_response
 from query_api.http.caching import header_list
 from query_api.http.content_type import choose_format, prefers_html
+from query_api.http.filter_parameters import Filtering
 from query_api.http.parameters import (
-    Filtering,
     FormatName,
     Instant,
     KnownAt,

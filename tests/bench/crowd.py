@@ -13,7 +13,7 @@ from tests.flow.crowd import Crowd
 from tests.influxd import Bucket, fresh_influxd, set_up
 
 ASSETS = 300
-TICKS = 120
+TICKS = 60
 DAY = 1440
 ROUNDS = 60
 PATHS = ("/v1/top?limit=200&datetime={}", "/readyz", "/metrics")

@@ -193,7 +193,7 @@ def test_a_server_set_up_by_somebody_else_needs_its_operator_s_token(url, ready,
         run(url, tmp_path)
     (tmp_path / "operator").mkdir()
     (tmp_path / "operator" / "influx_token").write_text("wrong")
-    with pytest.raises(StoreRejected, match="holds no operator's token"):
+    with pytest.raises(StoreRejected, match="is not this server's operator token"):
         run(url, tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""The downsampling: a Flux script, run by the server, that copies the first snapshot of each hour as it is."""
+"""The downsampling: a Flux script that the server runs. It copies the first snapshot of each hour unchanged."""
 
 from datetime import timedelta
 
@@ -8,7 +8,7 @@ from lib.store.influx.flux import hourly, text
 TASK = "topcoins_hourly"
 EVERY = timedelta(minutes=10)
 AT_ONCE = 24
-"""Snapshots to a run, so that no run takes long: a day's worth of one series."""
+"""Snapshots per run, a day's worth of one series, so that no run takes long."""
 
 _SCRIPT = """\
 import "date"
@@ -72,8 +72,8 @@ copy = (n) => {{
 
 
 def script(bucket: str, *, retention: timedelta | None) -> str:
-    """Copies what is missing within the retention, or ever, some snapshots at a time."""
-    # The hour the retention cuts in two has lost its first tick: begin with the next.
+    """Copies missing snapshots of the retention, or of all time, `AT_ONCE` per run."""
+    # The retention cut the oldest hour in two, and its first tick is gone: begin with the next hour.
     since = f"date.truncate(t: date.add(d: 1h, to: {_ago(retention)}), unit: 1h)" if retention else "0"
     return _SCRIPT.format(
         since=since,

@@ -1,4 +1,4 @@
-"""Line protocol: a snapshot's rows, and its marker, as the bytes InfluxDB takes. Made in Polars, for speed."""
+"""Line protocol: a snapshot's rows and its marker as the bytes that InfluxDB reads. Polars makes them, for speed."""
 
 import re
 from datetime import datetime, timedelta
@@ -10,20 +10,20 @@ from lib.schema import ID, TIER
 from lib.snapshot import Marker, Snapshot
 
 TAIL = "\u2060"
-"""Follows a backslash that ends a tag's value, which would escape what comes after it: an invisible joiner."""
+"""An invisible joiner. It is added after a backslash at the end of a tag, which would escape the next character."""
 
 _CONTROL = r"[\x00-\x1f\x7f]"
 _PLAIN = r"^[^\x00-\x1f\x7f ,=\\]*$"
 
 
 def rows(snapshot: Snapshot) -> bytes:
-    """One line per row. A missing tag or field is left out, and so is a row that has no field at all."""
+    """One line per row. A missing tag or field is omitted, and so is a row without any field."""
     series = snapshot.series
-    # Sorted tags spare the server the sorting.
+    # With sorted tags the server need not sort them.
     tags = [_tag(name) for name in sorted([ID, *series.tags, TIER])]
     fields = [pl.format(f"{name}={{}}", pl.col(name)) for name in series.fields]
-    lines = snapshot.rows.lazy().filter(pl.any_horizontal(pl.col(series.fields).is_not_null()))
-    made = lines.select(
+    rows = snapshot.rows.lazy().filter(pl.any_horizontal(pl.col(series.fields).is_not_null()))
+    lines = rows.select(
         pl.concat_str(
             pl.lit(series.name),
             *tags,
@@ -33,7 +33,7 @@ def rows(snapshot: Snapshot) -> bytes:
             ignore_nulls=True,
         ).alias("line")
     ).collect()
-    return "\n".join(made["line"]).encode()
+    return "\n".join(lines["line"]).encode()
 
 
 def marker(marker: Marker) -> bytes:
@@ -75,13 +75,13 @@ def _marker_line(marker: Marker, fields: str) -> bytes:
 
 
 def claim(series: str, writer: str, tick: datetime | None) -> bytes:
-    """A writer's claim on a tick, or on none any more: a line that the server stamps with its own time."""
-    stands_for = tick.timestamp() if tick else 0.0
-    return f"{schema.CLAIM},series={_escaped(series)},writer={writer} tick={stands_for!r}".encode()
+    """A writer's claim on a tick; None gives it up. The server adds its own time to the line."""
+    claimed = tick.timestamp() if tick else 0.0
+    return f"{schema.CLAIM},series={_escaped(series)},writer={writer} tick={claimed!r}".encode()
 
 
 def unescaped(tag: str) -> pl.Expr:
-    """A tag's column as it was before the trip."""
+    """A tag's column as it was before `rows` escaped it."""
     return pl.col(tag).str.replace(rf"\\{TAIL}$", "\\")
 
 
@@ -90,7 +90,7 @@ def _tag(name: str) -> pl.Expr:
     if name in (ID, TIER):
         return pl.format(f",{name}={{}}", pl.col(name))
     text = pl.col(name)
-    # A line break can't be said in a tag: control characters become spaces.
+    # A tag cannot contain a line break: control characters become spaces.
     text = text.str.replace_all(_CONTROL, " ").str.replace(r"\\$", f"\\{TAIL}")
     escaped = text.str.replace_all(r"([ ,=])", r"\$1")
     plain = pl.col(name).str.contains(_PLAIN)

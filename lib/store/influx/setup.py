@@ -1,6 +1,6 @@
-"""`topcoins init`: an InfluxDB made ready: organisation, buckets, downsampling task, one scoped token per consumer.
+"""`topcoins init`: makes an InfluxDB ready: organisation, buckets, downsampling task, one scoped token per consumer.
 
-Every step looks first and changes only what is not as it must be, so it can be run again, also when it died half-way.
+Each step changes only what is missing or different, so that it can be run again, also after it stopped half-way.
 """
 
 import os
@@ -23,7 +23,7 @@ CONSUMERS: Mapping[str, tuple[str, ...]] = {
     "query_api": ("read", "read hourly"),
     "grafana": ("read", "read hourly"),
 }
-"""What each consumer's token may do. To read markers is part of an ingestor's work: what was there before a restart."""
+"""The rights of each consumer's token. An ingestor reads markers, to know what was stored before a restart."""
 
 OPERATOR = "operator"
 TOKEN = "influx_token"
@@ -34,17 +34,17 @@ TIMEOUT_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What was made, and what was found as it must be."""
+    """What was made or changed, and what needed no change."""
 
     made: tuple[str, ...]
     kept: tuple[str, ...]
 
 
 def set_up(url: str, *, org: str, bucket: str, retention: timedelta, folder: Path, client: httpx.Client) -> Setup:
-    """Make the server ready and put each token into `folder`/CONSUMER/influx_token.
+    """Make the server ready and write each token to `folder`/CONSUMER/influx_token.
 
-    StoreUnavailable when the server is away; SettingsRejected when it was set up by somebody else and the
-    operator's token is not in the folder. A token is written at the moment it is made: it can't be read again.
+    StoreUnavailable when the server is away; SettingsRejected when it is set up already and the operator's token is not
+    in the folder. A token is written as soon as it is made: InfluxDB does not show it again.
     """
     return _Work(url, org, bucket, retention, folder, client).all()
 
@@ -66,85 +66,87 @@ class _Work:
     def all(self) -> Setup:
         self._onboard()
         org_id = self._organisation()
-        raw = self._keep_bucket(org_id, self._bucket, self._retention)
-        hours = self._keep_bucket(org_id, hourly(self._bucket), timedelta())
-        self._keep_task(org_id)
+        raw = self._ensure_bucket(org_id, self._bucket, self._retention)
+        hours = self._ensure_bucket(org_id, hourly(self._bucket), timedelta())
+        self._ensure_task(org_id)
         for consumer, rights in CONSUMERS.items():
-            self._keep_token(org_id, consumer, [_permission(right, org_id, raw, hours) for right in rights])
+            self._ensure_token(org_id, consumer, [_permission(right, org_id, raw, hours) for right in rights])
         self._secret("grafana", GRAFANA_PASSWORD, 0o440)
         return Setup(tuple(self._made), tuple(self._kept))
 
     def _onboard(self) -> None:
-        """A fresh server takes the operator's token we give it: written down first, it can't be lost."""
+        """Give a fresh server the operator's token. It is written to its file first, so that it cannot be lost."""
         fresh = self._ask("GET", "setup", authorized=False)["allowed"]
         file = self._folder / OPERATOR / TOKEN
         if not fresh and not file.exists():
             raise SettingsRejected(
-                f"InfluxDB at {self._url} is set up already, and {file} does not hold its"
+                f"InfluxDB at {self._url} is set up already, and {file} does not contain its"
                 " operator's token; put it there"
             )
         self._token = self._secret(OPERATOR, TOKEN, 0o400)
         password = self._secret(OPERATOR, PASSWORD, 0o400) if fresh else ""
         if fresh:
-            asked = {"username": OPERATOR, "password": password, "org": self._org, "bucket": self._bucket}
-            self._ask("POST", "setup", authorized=False, json={**asked, "token": self._token})
+            body = {"username": OPERATOR, "password": password, "org": self._org, "bucket": self._bucket}
+            self._ask("POST", "setup", authorized=False, json={**body, "token": self._token})
         self._note("server", made=fresh)
 
     def _organisation(self) -> str:
-        found = self._ask("GET", "orgs")["orgs"]
-        for each in found:
+        existing = self._ask("GET", "orgs")["orgs"]
+        for each in existing:
             if each["name"] == self._org:
                 self._note(f"organisation {self._org}", made=False)
                 return str(each["id"])
         self._note(f"organisation {self._org}", made=True)
         return str(self._ask("POST", "orgs", json={"name": self._org})["id"])
 
-    def _keep_bucket(self, org_id: str, name: str, retention: timedelta) -> str:
+    def _ensure_bucket(self, org_id: str, name: str, retention: timedelta) -> str:
         seconds = int(retention.total_seconds())
         rules = [{"type": "expire", "everySeconds": seconds}] if seconds else []
-        found = self._ask("GET", "buckets", params={"orgID": org_id, "name": name}, missing={"buckets": []})["buckets"]
-        if not found:
+        existing = self._ask("GET", "buckets", params={"orgID": org_id, "name": name}, missing={"buckets": []})[
+            "buckets"
+        ]
+        if not existing:
             self._note(f"bucket {name}", made=True)
-            asked = {"orgID": org_id, "name": name, "retentionRules": rules}
-            return str(self._ask("POST", "buckets", json=asked)["id"])
-        kept = sum(rule["everySeconds"] for rule in found[0]["retentionRules"])
+            body = {"orgID": org_id, "name": name, "retentionRules": rules}
+            return str(self._ask("POST", "buckets", json=body)["id"])
+        kept = sum(rule["everySeconds"] for rule in existing[0]["retentionRules"])
         if kept != seconds:
-            self._ask("PATCH", f"buckets/{found[0]['id']}", json={"retentionRules": rules})
+            self._ask("PATCH", f"buckets/{existing[0]['id']}", json={"retentionRules": rules})
         self._note(f"bucket {name}", made=kept != seconds)
-        return str(found[0]["id"])
+        return str(existing[0]["id"])
 
-    def _keep_task(self, org_id: str) -> None:
+    def _ensure_task(self, org_id: str) -> None:
         flux = task(self._bucket, self._retention)
-        found = self._ask("GET", "tasks", params={"orgID": org_id, "name": TASK})["tasks"]
-        same = [each for each in found if each["flux"] == flux and each["status"] == "active"]
-        for each in found:
+        existing = self._ask("GET", "tasks", params={"orgID": org_id, "name": TASK})["tasks"]
+        same = [each for each in existing if each["flux"] == flux and each["status"] == "active"]
+        for each in existing:
             if each not in same[:1]:
                 self._ask("DELETE", f"tasks/{each['id']}")
         if not same:
             self._ask("POST", "tasks", json={"orgID": org_id, "flux": flux, "status": "active"})
         self._note(f"task {TASK}", made=not same)
 
-    def _keep_token(self, org_id: str, consumer: str, permissions: Sequence[Mapping[str, Any]]) -> None:
+    def _ensure_token(self, org_id: str, consumer: str, permissions: Sequence[Mapping[str, Any]]) -> None:
         file = self._folder / consumer / TOKEN
         description = f"topcoins {consumer}"
-        found = self._ask("GET", "authorizations", params={"orgID": org_id})["authorizations"]
-        own = [each for each in found if each["description"] == description]
-        if file.exists() and _as_they_must_be(own, permissions) and self._works(file.read_text("utf-8").strip()):
+        existing = self._ask("GET", "authorizations", params={"orgID": org_id})["authorizations"]
+        own = [each for each in existing if each["description"] == description]
+        if file.exists() and _has_exactly(own, permissions) and self._works(file.read_text("utf-8").strip()):
             self._note(f"token of {consumer}", made=False)
             return
-        for each in own:  # lost, or of other rights
+        for each in own:  # its file is lost, or its rights differ
             self._ask("DELETE", f"authorizations/{each['id']}")
-        asked = {"orgID": org_id, "description": description, "permissions": permissions}
-        _write_secret(file, self._ask("POST", "authorizations", json=asked)["token"], 0o440)
+        body = {"orgID": org_id, "description": description, "permissions": permissions}
+        _write_secret(file, self._ask("POST", "authorizations", json=body)["token"], 0o440)
         self._note(f"token of {consumer}", made=True)
 
     def _works(self, token: str) -> bool:
         flux = f'from(bucket: "{self._bucket}") |> range(start: -1s) |> limit(n: 1)'
-        answer = self._send("POST", "query", token, params={"org": self._org}, json={"query": flux})
-        return answer.is_success
+        response = self._send("POST", "query", token, params={"org": self._org}, json={"query": flux})
+        return response.is_success
 
     def _secret(self, owner: str, name: str, mode: int) -> str:
-        """A secret from its file, made at random where there is none."""
+        """The secret in its file; a random one is written where there is no file."""
         file = self._folder / owner / name
         if not file.exists():
             _write_secret(file, secrets.token_urlsafe(32), mode)
@@ -154,24 +156,24 @@ class _Work:
     def _note(self, what: str, *, made: bool) -> None:
         (self._made if made else self._kept).append(what)
 
-    def _ask(self, method: str, path: str, *, authorized: bool = True, missing: Any = None, **asked: Any) -> Any:
-        answer = self._send(method, path, self._token if authorized else None, **asked)
-        if answer.status_code == httpx.codes.NOT_FOUND and missing is not None:
+    def _ask(self, method: str, path: str, *, authorized: bool = True, missing: Any = None, **options: Any) -> Any:
+        response = self._send(method, path, self._token if authorized else None, **options)
+        if response.status_code == httpx.codes.NOT_FOUND and missing is not None:
             return missing
-        told = f"InfluxDB at {self._url}: {method} {path}: HTTP {answer.status_code}"
-        if answer.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
-            raise StoreRejected(f"{told}: {self._folder / OPERATOR / TOKEN} holds no operator's token of this server")
-        if answer.is_server_error:
-            raise StoreUnavailable(told)
-        if not answer.is_success:
-            raise StoreRejected(f"{told}: {answer.text[:300]}")
-        return answer.json() if answer.content else None
+        text = f"InfluxDB at {self._url}: {method} {path}: HTTP {response.status_code}"
+        if response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+            raise StoreRejected(f"{text}: {self._folder / OPERATOR / TOKEN} is not this server's operator token")
+        if response.is_server_error:
+            raise StoreUnavailable(text)
+        if not response.is_success:
+            raise StoreRejected(f"{text}: {response.text[:300]}")
+        return response.json() if response.content else None
 
-    def _send(self, method: str, path: str, token: str | None, **asked: Any) -> httpx.Response:
+    def _send(self, method: str, path: str, token: str | None, **options: Any) -> httpx.Response:
         headers = {"Authorization": f"Token {token}"} if token else {}
         try:
             return self._client.request(
-                method, f"{self._url}/api/v2/{path}", headers=headers, timeout=TIMEOUT_S, **asked
+                method, f"{self._url}/api/v2/{path}", headers=headers, timeout=TIMEOUT_S, **options
             )
         except httpx.HTTPError as exc:
             raise StoreUnavailable(f"InfluxDB at {self._url} does not answer: {exc}") from exc
@@ -182,7 +184,7 @@ def _permission(right: str, org_id: str, raw: str, hours: str) -> dict[str, Any]
     return {"action": action, "resource": {"type": "buckets", "id": hours if which else raw, "orgID": org_id}}
 
 
-def _as_they_must_be(own: Sequence[Mapping[str, Any]], permissions: Sequence[Mapping[str, Any]]) -> bool:
+def _has_exactly(own: Sequence[Mapping[str, Any]], permissions: Sequence[Mapping[str, Any]]) -> bool:
     """Whether there is one authorization, in force, of exactly these permissions."""
     given = [{(p["action"], p["resource"].get("id")) for p in each["permissions"]} for each in own]
     wanted = {(p["action"], p["resource"]["id"]) for p in permissions}
@@ -190,7 +192,7 @@ def _as_they_must_be(own: Sequence[Mapping[str, Any]], permissions: Sequence[Map
 
 
 def _write_secret(file: Path, secret: str, mode: int) -> None:
-    """All of it or nothing, never readable by more than it must be."""
+    """Write the whole secret or nothing. No other user can read it at any moment."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         part = file.with_name(f".{file.name}.part")

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
@@ -31,6 +31,7 @@ class Capture:
     """One recorded list: its records, and its status where it was recorded."""
 
     at: datetime
+    answered_at: datetime
     records: list[Record]
     status: Mapping[str, Any]
     top: TopList = field(repr=False)
@@ -40,7 +41,8 @@ class Replay:
     """Serves the captures of a folder; each request for a first page advances to the next one; the last one repeats.
 
     The CoinDesk list is synthetic: CoinMarketCap's assets and USD volumes in CoinDesk's shape. It advances separately,
-    and is empty for a capture without USD quotes. `total_count` is the number of
+    and is empty for a capture without USD quotes. Times are moved to the present: an ingestor refuses a list whose time
+    is not that of its clock. `total_count` is the number of
     records in the capture, so that a client does not wait for pages that were not recorded.
     """
 
@@ -56,7 +58,7 @@ class Replay:
             )
 
     def listings(self, ask: Ask, at: datetime, *, hold: bool = False) -> Page:
-        """The requested part of the current capture, as recorded; sorted only for a sort by volume."""
+        """The requested part of the current capture, with its times moved to `at`; sorted only for a sort by volume."""
         capture = self._current("listings " + ask.sort, first=ask.start == 1 and not hold)
         records = capture.records
         if ask.sort == "volume_24h":
@@ -64,7 +66,8 @@ class Replay:
         if not ask.descending:
             records = records[::-1]
         chosen = records[ask.start - 1 : ask.start - 1 + ask.limit]
-        return Page(deepcopy(chosen), len(records), {**capture.status, "total_count": len(records)})
+        status = {**capture.status, "timestamp": _text(at), "total_count": len(records)}
+        return Page([_moved(record, at - capture.answered_at) for record in chosen], len(records), status)
 
     def listings_of(self, day: date, ask: Ask) -> Page:
         """The requested part of the list recorded for that day; BadParameter for any other day."""
@@ -96,7 +99,21 @@ def _capture(path: Path) -> Capture:
         raise SettingsRejected(
             f"{path} is no recorded CoinMarketCap list ({type(exc).__name__}: {exc}); remove it or narrow the match"
         ) from exc
-    return Capture(at, records, {"timestamp": newest, **status}, top)
+    status = {"timestamp": newest, **status}
+    return Capture(at, datetime.fromisoformat(str(status["timestamp"])), records, status, top)
+
+
+def _moved(record: Record, by: timedelta) -> Record:
+    """A copy of a record whose values were updated so much later."""
+    moved = deepcopy(record)
+    for part in (moved, *moved["quote"].values()):
+        if part.get("last_updated"):
+            part["last_updated"] = _text(datetime.fromisoformat(part["last_updated"]) + by)
+    return moved
+
+
+def _text(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _captured_at(path: Path) -> datetime:

@@ -1,4 +1,4 @@
-"""Who may ask the API and how often: what the settings say of it. Of a client's key only its hash is kept."""
+"""Client keys, rate limits, origins and proxies, as the settings give them. Only the hash of a key is stored."""
 
 import hashlib
 import re
@@ -23,7 +23,7 @@ ANY_ORIGIN = "*"
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """So many requests of one client in a period."""
+    """How many requests one client may make in a period."""
 
     requests: int
     period: timedelta
@@ -31,14 +31,14 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
-    """A key just made: the only time it is seen. `line` is what the API is told."""
+    """A new key, which is not stored anywhere. `line` goes into the API's settings."""
 
     key: str
     line: str
 
 
 def new_key(name: str) -> NewKey:
-    """A random key for the client of this name; ValueError when that is not a name."""
+    """A random key for the client of this name. Raises ValueError for what is not a name."""
     if not _NAME.fullmatch(name):
         raise ValueError(f"{name!r} is not a name; write letters, digits, '.', '_' and '-', for example grafana")
     key = f"tc_{secrets.token_urlsafe(32)}"
@@ -46,59 +46,61 @@ def new_key(name: str) -> NewKey:
 
 
 def digest(key: str) -> str:
-    """What is kept of a key. One SHA-256 is enough for 256 random bits: nobody can guess those."""
+    """The hash of a key. One SHA-256 is enough: nobody can guess 256 random bits."""
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def client_keys(value: object) -> object:
-    """NAME:HASH parts, apart by commas or on lines of their own, as a mapping from name to hash."""
+    """A mapping from name to hash, from NAME:HASH parts separated by commas or line breaks. `#` begins a comment."""
     if isinstance(value, list):
         value = "\n".join(map(str, value))
     if not isinstance(value, str):
         return value
-    found: dict[str, str] = {}
+    keys: dict[str, str] = {}
     parts = [part.strip() for line in value.splitlines() for part in line.split("#")[0].split(",")]
     for number, part in enumerate(filter(None, parts), 1):
         line = _LINE.fullmatch(part)
         if not line:
             raise ValueError(f"part {number} must be NAME:SHA256, as `topcoins key NAME` prints it")
-        if line[1] in found:
+        if line[1] in keys:
             raise ValueError(f"{line[1]} is named twice; give each client a name of its own")
-        found[line[1]] = line[2]
-    return found
+        keys[line[1]] = line[2]
+    return keys
 
 
 def rate(value: object) -> object:
-    """`600/minute` as a Rate; nothing, or an empty text, is no limit."""
+    """`600/minute` as a Rate; None, or an empty text, is no limit."""
     if not isinstance(value, str):
         return value
     if not value.strip():
         return None
-    found = _RATE.fullmatch(value.strip())
-    if not found:
+    match = _RATE.fullmatch(value.strip())
+    if not match:
         raise ValueError("must be a number, a slash, and second, minute, hour or day")
-    return Rate(int(found[1]), _PERIODS[found[2]])
+    return Rate(int(match[1]), _PERIODS[match[2]])
 
 
 def networks(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Addresses and networks, none of them everybody."""
+    """Checks addresses and networks. None may include every address."""
     for name in names:
         try:
-            whole = ip_network(name).prefixlen == 0
+            everybody = ip_network(name).prefixlen == 0
         except ValueError as exc:
-            raise ValueError(f"{name!r} is no address and no network: {exc}") from exc
-        if whole:
-            raise ValueError(f"{name!r} is everybody: name the proxy")
+            raise ValueError(f"{name!r} is no address and no network") from exc
+        if everybody:
+            raise ValueError(f"{name!r} is every address: name the proxy")
     return names
 
 
 def origins(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Origins as browsers send them, or `*`."""
+    """Checks origins: as browsers send them, or `*`."""
     for name in names:
         parts = urlsplit(name)
-        whole = f"{parts.scheme}://{parts.netloc}"
-        if name != ANY_ORIGIN and not (parts.scheme in ("http", "https") and parts.hostname and name == whole):
-            raise ValueError(f"{name!r} is no origin: write scheme, host and, where it is odd, port, or *")
+        origin = f"{parts.scheme}://{parts.netloc}"
+        if name != ANY_ORIGIN and not (parts.scheme in ("http", "https") and parts.hostname and name == origin):
+            raise ValueError(
+                f"{name!r} is no origin: write scheme and host, and the port if it is not the default, or *"
+            )
     return names
 
 

@@ -1,4 +1,4 @@
-"""Time as a collaborator: everything that needs the present is handed a `Clock`."""
+"""Time as an argument: everything that needs the present takes a `Clock`."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -13,7 +13,7 @@ def utc_now() -> datetime:
 
 
 def slot(at: datetime, interval: timedelta) -> datetime:
-    """The newest multiple of `interval` since the epoch that is not after `at`: the tick `at` belongs to."""
+    """The tick that `at` belongs to: the newest multiple of `interval` since the epoch that is not after `at`."""
     seconds = interval.total_seconds()
     return from_epoch(at.timestamp() // seconds * seconds)
 

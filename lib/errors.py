@@ -1,11 +1,11 @@
-"""What can go wrong, by what the caller should do about it.
+"""The errors, by what the caller should do about them.
 
 TopcoinsError
-├── Unavailable           wait (`retry_after`, where it is known) and try again
+├── Unavailable           wait (`retry_after`, if it is known) and try again
 │   ├── SourceUnavailable
 │   ├── StoreUnavailable
 │   └── Busy
-├── Malformed             give up this reading; the next one may be well
+├── Malformed             give up this reading; the next one may be good
 │   ├── SourceMalformed
 │   ├── SnapshotRefused
 │   │   ├── ClockDisagrees
@@ -22,7 +22,7 @@ from datetime import timedelta
 
 
 class TopcoinsError(Exception):
-    """Every error this project raises on purpose; its text says what was asked and what came back."""
+    """Every error that this project raises on purpose. Its text says what was asked and what came back."""
 
 
 class Unavailable(TopcoinsError):
@@ -34,7 +34,7 @@ class Unavailable(TopcoinsError):
 
 
 class SourceUnavailable(Unavailable):
-    """The upstream can't answer now. `again` tells whether trying within this tick may help."""
+    """The upstream cannot answer now. `again` is true if another try within this tick may help."""
 
     def __init__(self, message: str, *, retry_after: timedelta | None = None, again: bool = False) -> None:
         super().__init__(message, retry_after=retry_after)
@@ -42,15 +42,15 @@ class SourceUnavailable(Unavailable):
 
 
 class SourceExhausted(SourceUnavailable):
-    """Our quota is used up, until its reset."""
+    """The quota is used up until its reset."""
 
 
 class SpoolUnavailable(Unavailable):
-    """The spool's disk does not take a snapshot now."""
+    """The disk of the spool cannot take a snapshot now."""
 
 
 class StoreUnavailable(Unavailable):
-    """The store can't answer or take a write now."""
+    """The store cannot answer or take a write now."""
 
 
 class Busy(Unavailable):
@@ -61,15 +61,15 @@ class Busy(Unavailable):
 
 
 class Malformed(TopcoinsError):
-    """What came back can't be used: give up this reading."""
+    """What came back cannot be used: give up this reading."""
 
 
 class SourceMalformed(Malformed):
-    """The upstream's answer has not the shape its source file describes."""
+    """The upstream's answer does not have the shape that its source file describes."""
 
 
 class SnapshotRefused(Malformed):
-    """The gate took no snapshot from this tick's rows; the counted rejects say why."""
+    """The gate refused the rows of this tick. `rejected` counts the reasons."""
 
     def __init__(self, message: str, *, rejected: Mapping[str, int] | None = None) -> None:
         super().__init__(message)
@@ -85,15 +85,15 @@ class SnapshotDoubtful(SnapshotRefused):
 
 
 class StoreMalformed(Malformed):
-    """The store holds, or answered, something that is not ours."""
+    """The store holds or returned something that topcoins did not write."""
 
 
 class Rejected(TopcoinsError):
-    """Trying again changes nothing: a person has to."""
+    """Another try changes nothing: a person must change something."""
 
 
 class SettingsRejected(Rejected):
-    """A setting, a source file or a command line is wrong; the text names the field and a valid example."""
+    """A setting, a source file or a command line is wrong. The text names the field and a valid example."""
 
 
 class SourceRejected(Rejected):

@@ -6,11 +6,12 @@ import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from tests.bench import answers, archive, crowd, demo, influx, ticks
+from tests.bench import answers, archive, crowd, demo, influx, month, ticks
 
 BENCHMARKS: dict[str, Callable[[Path], Awaitable[None]]] = {
     "now": answers.now_against_a_bare_app,
     "asof": answers.cold_instants,
+    "month": month.cold_lists_of_a_full_store,
     "tick": ticks.one_tick_of_5000,
     "influx": influx.cold_instants,
     "archive": archive.each_question,

@@ -17,6 +17,7 @@ from lib.simulator.history import Fill, shared
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 MINUTE = timedelta(minutes=1)
+SECOND = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,7 +146,7 @@ async def test_without_a_filter_nothing_of_filters_is_told(client) -> None:
 @pytest.mark.parametrize(
     ("query", "why"),
     [
-        ("exclude=coins", "can't be excluded; what can are stablecoins, wrapped"),
+        ("exclude=coins", "cannot be excluded; these can: stablecoins, wrapped"),
         ("exclude=", "has an empty item"),
         ("symbols=BTC,,ETH", "has an empty item"),
         ("ids=1,BTC", "'BTC' is no CoinMarketCap id"),

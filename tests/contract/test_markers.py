@@ -212,3 +212,13 @@ async def test_a_withdrawn_tick_is_marked_until_it_is_restored(store):
     assert [tick.withdrawn for tick in await store.stored_ticks(PRICE.name, NOON, NOON + HOUR)] == [True, False]
     await store.undo_withdrawal(PRICE.name, NOON, NOON)
     assert [tick.withdrawn for tick in await store.stored_ticks(PRICE.name, NOON, NOON + HOUR)] == [False, False]
+
+
+async def test_stored_ticks_of_many_weeks_are_all_found(store):
+    """InfluxDB keeps each week by itself."""
+    days = [NOON - timedelta(days=day) for day in range(28, -1, -7)]
+    for number, tick in enumerate(days):
+        await store.write(snapshot(PRICE, tick, ROW, backfilled=number == 4))
+    found = await store.stored_ticks(PRICE.name, days[0], NOON)
+    assert found == [StoredTick(tick, MINUTE, tick == NOON) for tick in days]
+    assert await store.newest_tick(PRICE.name, NOON) == found[3]

@@ -82,18 +82,16 @@ def ticks(bucket: str, series: str, start: datetime, stop: datetime, *, stored_a
 
 
 def stored_ticks(bucket: str, series: str, start: datetime, stop: datetime) -> str:
-    """The markers' times and intervals; further lines of those that were backfilled or withdrawn."""
-    fields = " or ".join(f'r._field == "{name}"' for name in ("interval_s", "withdrawn_at", "restored_at"))
-    late = 'r._field == "backfilled" and r._value == 1.0'
-    columns = _keep(["_time", "_field", "_value"])
-    points = _points(bucket, start, stop, [*_of_markers(series), f"({fields} or ({late}))"])
-    return f'{points} |> group(columns: ["_measurement"]) |> {columns}'
+    """The markers' times and intervals; further lines of those that were backfilled or withdrawn.
 
-
-def newest_in_time(bucket: str, series: str, at: datetime) -> str:
-    """The time of each source's newest marker not after `at` that was not backfilled."""
-    wanted = [*_of_markers(series), 'r._field == "backfilled"', "r._value == 0.0"]
-    return f"{_points(bucket, EVER, at, wanted)} |> last() |> {_keep(['_time'])}"
+    The value of `backfilled` is compared after the group: InfluxDB 2.9 loses later shards where storage compares it.
+    """
+    fields = " or ".join(
+        f'r._field == "{name}"' for name in ("interval_s", "backfilled", "withdrawn_at", "restored_at")
+    )
+    points = _points(bucket, start, stop, [*_of_markers(series), f"({fields})"])
+    late = '|> filter(fn: (r) => r._field != "backfilled" or r._value == 1.0)'
+    return f'{points} |> group(columns: ["_measurement"]) {late} |> {_keep(["_time", "_field", "_value"])}'
 
 
 def history(bucket: str, series: Series, cmc_id: int, start: datetime, stop: datetime) -> str:

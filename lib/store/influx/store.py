@@ -21,6 +21,8 @@ from lib.store.influx.server import TIMEOUT, Server
 
 RETENTION = timedelta(days=90)
 SECOND = timedelta(seconds=1)
+_WIDENING = (timedelta(), timedelta(days=1), timedelta(days=30), FOREVER - EVER)
+"""How far back a tick is looked for that was not backfilled."""
 ALL_TIERS = range(len(TIER_PLACES) + 1)
 
 
@@ -149,8 +151,11 @@ class InfluxStore:
     async def newest_tick(self, series: str, at: datetime) -> StoredTick | None:
         """See `Store.newest_tick`."""
         for bucket in (self._bucket, flux.hourly(self._bucket)):
-            if ticks := await self._times(flux.newest_in_time(bucket, series, at)):
-                return (await self._stored_ticks(bucket, series, max(ticks), max(ticks)))[0]
+            newest = max(await self._times(flux.outermost(bucket, series, EVER, at, "last")), default=EVER)
+            for span in _WIDENING:
+                ticks = await self._stored_ticks(bucket, series, max(newest - span, EVER), newest)
+                if live := [tick for tick in ticks if not tick.backfilled]:
+                    return live[-1]
         marker = await self.nearest(series, at)
         return marker.stored_tick if marker else None
 

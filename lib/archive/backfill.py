@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
-from lib.clock import from_epoch
 from lib.errors import Malformed, SnapshotRefused, SourceMalformed
 from lib.gaps import Gap, find_gaps
 from lib.ingest.delivery import Delivery, ViaSpool
@@ -91,10 +90,10 @@ def _admitted(reading: Reading, tick: datetime, stored: Marker | None, assets: i
 
 def listed_at(reading: Reading, day: date) -> datetime:
     """The instant of a day's list: the time of its newest value. Raises SourceMalformed when that is on another day."""
-    newest = reading.rows["updated_at"].max() if "updated_at" in reading.rows.columns else None
-    if not isinstance(newest, float):
+    newest = reading.newest_update
+    if newest is None:
         raise SourceMalformed(f"{reading.source}: the list of {day} has no time of its values")
-    tick = from_epoch(newest // 1)
+    tick = newest.replace(microsecond=0)
     if tick.date() != day:
         raise SourceMalformed(f"{reading.source}: the list of {day} is of {tick:%Y-%m-%dT%H:%M:%SZ}")
     return tick

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
@@ -10,6 +10,8 @@ from lib.clock import from_epoch
 from lib.schema import Series
 
 UPDATED_AT = "updated_at"
+LATEST = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
+"""No instant is later: a datetime could not hold it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +49,9 @@ class Reading:
 
     @property
     def newest_update(self) -> datetime | None:
-        """The newest `updated_at` of the rows; None where none has one."""
-        newest = self.rows[UPDATED_AT].max() if UPDATED_AT in self.rows.columns else None
-        try:
-            return from_epoch(newest) if isinstance(newest, float) else None
-        except (ValueError, OverflowError, OSError):
+        """The newest `updated_at` of the rows that is an instant; None where none has one."""
+        if UPDATED_AT not in self.rows.columns:
             return None
+        times = self.rows[UPDATED_AT]
+        newest = times.filter(times.is_between(0, LATEST, closed="left")).max()
+        return from_epoch(newest) if isinstance(newest, float) else None

@@ -1,12 +1,15 @@
 """The upstream's clock, as its answers show it."""
 
 import json
+import math
 from datetime import timedelta
 
 import httpx
+import polars as pl
 import pytest
 
-from lib.source import UpstreamTime
+from lib.schema import PRICE
+from lib.source import Reading, UpstreamTime
 from lib.source.upstream_time import time_of
 from tests.fakes import NOON, FakeClock, Upstream, recorded, says
 from tests.unit.source.test_upstream import CMC, COINDESK, MINUTE, listing, made, paged, top_list
@@ -73,3 +76,10 @@ async def test_values_without_a_readable_time_have_no_newest(value):
     body["data"][0]["quote"]["USD"]["last_updated"] = value
     reading = await made(CMC, Upstream(says(body)), clock=FakeClock()).read(1, MINUTE)
     assert reading.newest_update is None
+
+
+@pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf, 1e300, -5.0, None])
+def test_a_value_that_is_no_instant_is_not_the_newest(odd):
+    rows = pl.DataFrame({"cmc_id": [1, 2], "updated_at": [NOON.timestamp(), odd]})
+    reading = Reading("acme", PRICE, rows, 2, {}, 0.0, NOON, timedelta())
+    assert reading.newest_update == NOON

@@ -149,7 +149,7 @@ def test_the_shares_are_of_the_whole_volume(history):
     assert sum(shares) == pytest.approx(sum(row["volume_usd"] for row in ranks.values()))
 
 
-def test_compared_assets_start_together_at_nothing(history):
+def test_compared_assets_start_together_at_zero(history):
     tables = answer(history, "topcoins-asset 8")
     assert {table.rows[0]["asset"] for table in tables} == {"BTC Bitcoin", "ETH Ethereum", "SOL Solana"}
     assert {(table.rows[0]["_time"], float(table.rows[0]["_value"])) for table in tables} == {
@@ -209,7 +209,7 @@ def test_expected_ticks_are_more_than_the_stored_ones_by_the_gap(history):
         assert set(expected) <= set(stored)
 
 
-def test_ages_are_told_at_the_end_of_the_range(history):
+def test_ages_are_shown_at_the_end_of_the_range(history):
     for panel in ("topcoins-ingest 1", "topcoins-market 3"):
         assert {row["series"]: float(row["_value"]) for row in rows(answer(history, panel))} == {
             "price": 120,

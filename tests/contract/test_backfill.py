@@ -64,7 +64,7 @@ async def bought(sold: list[Source], store: Store, folder: Path) -> list[Bought]
     ]
 
 
-async def test_an_offer_tells_each_days_price_before_anything_is_spent(sold, gapped, tmp_path):
+async def test_an_offer_lists_the_price_of_each_day_before_anything_is_spent(sold, gapped, tmp_path):
     for offer in await offered(sold, gapped, tmp_path):
         assert [(call.day, call.credits) for call in offer.calls] == [(date(2026, 7, 30), 2), (date(2026, 7, 31), 2)]
         assert offer.credits == 4
@@ -74,7 +74,7 @@ async def test_an_offer_tells_each_days_price_before_anything_is_spent(sold, gap
     assert (await sold[0].allowance()).left == 10_000
 
 
-async def test_a_day_is_bought_with_its_own_time_marked_and_for_the_price_that_was_told(sold, gapped, tmp_path, clock):
+async def test_a_bought_day_is_marked_has_its_own_time_and_costs_the_price_of_the_offer(sold, gapped, tmp_path, clock):
     done = await bought(sold, gapped, tmp_path)
     assert [each.credits for each in done] == [2, 2, 2, 2]
     assert (await sold[0].allowance()).left == 10_000 - 8
@@ -112,7 +112,7 @@ async def test_a_list_of_another_day_is_refused(tmp_path, gapped, clock):
     assert [request.url.params["date"] for request in upstream.asked] == ["2026-07-30"]
 
 
-async def test_without_a_right_key_nothing_is_bought(gapped, tmp_path, clock):
+async def test_without_a_valid_key_nothing_is_bought(gapped, tmp_path, clock):
     market = create_app(Market(1, ASSETS), clock)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(market)) as client:
         with pytest.raises(SourceRejected):

@@ -45,7 +45,7 @@ async def drill(fresh: Store, folder: Path, clock: FakeClock, days: list[Day]) -
     assert sum(day.snapshots for day in again) == 2 * len(HOURS)
 
 
-async def test_an_embedded_archive_comes_back_whole(tmp_path, clock):
+async def test_a_backup_of_sqlite_restores_everything(tmp_path, clock):
     days = await backed_up(await archive(tmp_path, clock), tmp_path / "backup", clock)
     assert [day.snapshots for day in days if day.series == "price"] == [4, 2, 1]
     fresh = SqliteStore(tmp_path / "fresh.db", clock=clock)
@@ -54,7 +54,7 @@ async def test_an_embedded_archive_comes_back_whole(tmp_path, clock):
 
 
 @pytest.mark.influx
-async def test_a_backup_goes_into_a_fresh_influxdb_too(tmp_path, clock, influx_bucket):
+async def test_a_backup_is_restored_into_a_new_influxdb(tmp_path, clock, influx_bucket):
     days = await backed_up(await archive(tmp_path, clock), tmp_path / "backup", clock)
     fresh = influx_bucket.store(clock)
     await drill(fresh, tmp_path / "backup", clock, days)
@@ -115,7 +115,7 @@ async def test_a_store_that_loses_what_was_written_is_reported(tmp_path, clock):
         [day async for day in restore(tmp_path / "backup", Forgetful(clock), clock=clock)]
 
 
-async def test_an_interrupted_backup_goes_on_and_ends_the_same(tmp_path, clock):
+async def test_an_interrupted_backup_is_continued_and_ends_the_same(tmp_path, clock):
     store = await archive(tmp_path, clock)
     days = [day async for day in back_up(store, [PRICE, VOLUME_RANK], tmp_path / "backup", clock=clock)]
     for file in list((tmp_path / "backup").glob("*/*"))[::2]:
@@ -168,7 +168,7 @@ async def test_a_backup_from_before_a_withdrawal_is_restored_into_the_same_store
 
 
 @pytest.mark.parametrize("name", ["../../../etc/x", "price; drop table price", "Price", ""])
-async def test_a_file_whose_series_has_no_proper_name_is_left_out(name, tmp_path, clock):
+async def test_a_file_with_an_invalid_series_name_is_left_out(name, tmp_path, clock):
     day = tmp_path / "backup" / "2026-08-01"
     day.mkdir(parents=True)
     (day / f"x{ENDING}").write_bytes(encode(sample_snapshot(Series(name, (), ("usd",)), NOON, 3)))

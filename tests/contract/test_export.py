@@ -50,7 +50,7 @@ async def test_each_step_is_the_answer_of_its_instant_and_a_gap_is_a_step_too(li
             assert step.pair.price.tick <= step.at
 
 
-async def test_a_line_is_an_answer_and_the_last_one_tells_the_totals(lists):
+async def test_each_line_is_an_answer_and_the_last_line_has_the_totals(lists):
     *lines, end = (await body(lists, "ndjson")).splitlines()
     assert orjson.loads(end) == {"end": True, "steps": 11, "answered": 8, "gaps": 3, "rows": 56}
     assert [("gap" in orjson.loads(line), "data" in orjson.loads(line)) for line in lines[:2]] == [
@@ -77,7 +77,7 @@ async def test_the_formats_hold_the_same_rows(lists):
     assert gaps["cmc_id"].null_count() == 3
 
 
-async def test_a_span_without_a_step_is_a_whole_file_of_nothing(lists):
+async def test_a_span_without_steps_gives_a_complete_empty_file(lists):
     none = await body(lists, "parquet", Span(NOON, NOON, MINUTE))
     assert pl.read_parquet(io.BytesIO(none)).is_empty()
 

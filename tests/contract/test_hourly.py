@@ -106,7 +106,7 @@ async def test_markers_that_have_lost_their_rows_do_not_hold_up_the_hours_after_
     await store.close()
 
 
-async def test_past_the_raw_retention_the_hourly_bucket_answers_and_says_so(influx_bucket):
+async def test_past_the_raw_retention_the_hourly_bucket_answers_and_the_answer_names_it(influx_bucket):
     clock = FakeClock(NOON + 3 * HOUR)
     store = influx_bucket.store(clock)
     await write(store, 0, 1, 2, 60, 61)

@@ -121,7 +121,7 @@ def test_what_is_no_export_is_refused_with_its_name(tmp_path, name, body, says):
 
 
 @pytest.mark.parametrize("format", FORMATS)
-async def test_what_was_imported_says_so_when_it_is_exported_again(archive, store, clock, tmp_path, format):
+async def test_imported_snapshots_are_marked_as_imported_in_a_later_export(archive, store, clock, tmp_path, format):
     first = await written(archive, tmp_path, format)
     [each async for each in imported([first], store, clock=clock)]
     (tmp_path / "again").mkdir()

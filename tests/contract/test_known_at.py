@@ -59,7 +59,7 @@ async def test_an_answers_own_known_at_gives_it_again_whatever_came_since(store)
         await top(store, first.at, known_at=first.known_at - timedelta(microseconds=1000))
 
 
-async def test_an_hour_is_told_by_the_first_of_its_ticks_that_was_known(store, place):
+async def test_an_hour_is_represented_by_its_first_tick_visible_at_known_at(store, place):
     early = snapshot(PRICE, NOON + MINUTE, ROW, stored_at=NOON + 2 * MINUTE)
     await store.write(early)
     await place.settle()

@@ -27,7 +27,7 @@ async def test_an_empty_store_has_no_markers(store):
     assert await store.first(PRICE.name) is None
 
 
-async def test_a_marker_comes_back_with_everything_it_tells(store):
+async def test_a_marker_is_read_with_every_field_that_was_written(store):
     told = snapshot(
         PRICE,
         rows=ROW,
@@ -48,7 +48,7 @@ async def test_a_marker_comes_back_with_everything_it_tells(store):
     assert await store.first(PRICE.name) == told.marker
 
 
-async def test_a_span_takes_in_both_its_ends_and_nothing_beyond(store):
+async def test_a_span_includes_both_ends_and_nothing_beyond(store):
     for minute in range(5):
         await store.write(snapshot(PRICE, NOON + minute * MINUTE, ROW))
     found = await store.markers(NOON + MINUTE, NOON + 3 * MINUTE)
@@ -95,7 +95,7 @@ async def test_the_first_is_the_oldest_of_its_series(store):
     assert first.tick == NOON - 3 * HOUR
 
 
-async def test_the_hours_are_told_by_their_first_ticks_and_hold_the_same_rows(store, place):
+async def test_hourly_snapshots_are_the_first_ticks_of_the_hours_with_the_same_rows(store, place):
     told = {}
     for minutes in (0, 1, 59, 62, 63):
         for series in (PRICE, VOLUME_RANK):
@@ -129,7 +129,7 @@ async def test_hours_filled_twice_stay_the_same(store, place):
     assert len(await store.rows(PRICE, NOON, resolution="1h")) == 1
 
 
-async def test_who_sees_a_marker_finds_every_row_of_it_while_others_write(store, other):
+async def test_a_reader_that_sees_a_marker_reads_all_its_rows_while_others_write(store, other):
     told = [many(PRICE, 300 + minute, NOON + minute * MINUTE) for minute in range(12)]
 
     async def write() -> None:
@@ -171,7 +171,7 @@ async def test_any_instant_may_be_asked_about(store, limit):
     assert (await store.nearest(PRICE.name, limit) is not None) == (limit == FAR_AHEAD)
 
 
-async def test_stored_ticks_tell_their_interval_and_whether_they_came_late(store):
+async def test_stored_ticks_have_their_interval_and_whether_they_were_backfilled(store):
     for minute, interval, late in ((0, 1, False), (1, 5, False), (3, 60, True)):
         await store.write(snapshot(PRICE, NOON + minute * MINUTE, ROW, interval=interval * MINUTE, backfilled=late))
     await store.write(snapshot(VOLUME_RANK, NOON + 2 * MINUTE, [{}]))

@@ -85,7 +85,7 @@ async def test_odd_names_come_back_to_the_letter(store):
     "number",
     [1e-8, 6.02e23, 1.0, 0.1 + 0.2, 92311.123456789012, 1.7976931348623157e308, 5e-324, 123456789012345678.0, 1 / 3],
 )
-async def test_a_number_comes_back_exactly(store, number):
+async def test_a_number_is_read_exactly_as_written(store, number):
     await store.write(snapshot(PRICE, rows=[{"usd": number}]))
     assert (await store.rows(PRICE, NOON))["usd"].to_list() == [number]
 

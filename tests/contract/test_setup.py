@@ -80,7 +80,7 @@ def test_a_lost_token_is_made_anew_and_the_old_one_is_dead(url, folder, ready):
     assert query(url, token(folder, "grafana"), "market") == 200
 
 
-def test_a_run_that_died_before_the_server_took_the_token_goes_on_with_it(tmp_path, tmp_path_factory):
+def test_a_run_that_died_before_the_server_took_the_token_uses_it_again(tmp_path, tmp_path_factory):
     with fresh_influxd(tmp_path_factory.mktemp("influxd")) as fresh:
         (tmp_path / "operator").mkdir()
         (tmp_path / "operator" / "influx_token").write_text("written-down-before-the-crash")
@@ -162,7 +162,7 @@ def test_another_retention_is_taken_over(url, folder, ready):
         ("grafana", ["market", "market_hourly"], []),
     ],
 )
-def test_a_consumer_s_token_can_do_nothing_more(url, folder, ready, consumer, reads, writes):
+def test_a_token_of_a_consumer_cannot_do_more(url, folder, ready, consumer, reads, writes):
     own = token(folder, consumer)
     for bucket in ("market", "market_hourly", "_monitoring"):
         assert (query(url, own, bucket) == 200) == (bucket in reads)
@@ -197,13 +197,13 @@ def test_a_server_set_up_by_somebody_else_needs_its_operator_s_token(url, ready,
         run(url, tmp_path)
 
 
-def test_an_absent_server_is_told(tmp_path):
+def test_an_absent_server_is_reported(tmp_path):
     with pytest.raises(StoreUnavailable, match="does not answer"):
         run("http://127.0.0.1:9", tmp_path)
     assert not list(tmp_path.iterdir())
 
 
-def test_no_error_holds_a_secret(url, folder, ready, tmp_path):
+def test_no_error_contains_a_secret(url, folder, ready, tmp_path):
     (tmp_path / "operator").mkdir()
     (tmp_path / "operator" / "influx_token").write_text("canary-token")
     with pytest.raises(StoreRejected) as error:

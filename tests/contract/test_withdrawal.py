@@ -47,7 +47,7 @@ async def test_a_second_withdrawal_of_a_tick_changes_nothing(store, clock):
     assert await store.withdraw(PRICE.name, NOON + 2 * MINUTE, NOON + HOUR, why="nothing there") == []
 
 
-async def test_an_undone_withdrawal_answers_again_and_says_from_when(store, clock):
+async def test_a_restored_tick_answers_again_from_the_time_of_its_restoration(store, clock):
     await fill(store, 0, 1)
     await store.withdraw(PRICE.name, NOON, NOON, why=WHY)
     withdrawn_at = clock()

@@ -99,7 +99,7 @@ def test_every_file_and_folder_named_exists(page):
 
 
 @pytest.mark.parametrize("block", COMMANDS, ids=str)
-def test_every_block_of_commands_is_shell_and_says_why_where_it_is_not_run(block):
+def test_every_block_of_commands_is_shell_and_states_why_where_it_is_not_run(block):
     subprocess.run(["bash", "-n"], input=block.text, text=True, check=True)
     privileged = re.search(r"\b(?:docker|sudo|apt|apt-get)\b", block.text)
     match block.words:

@@ -39,7 +39,7 @@ def first(server) -> Bucket:
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-async def test_a_server_killed_at_any_request_of_a_write_has_lost_nothing_and_shows_nothing_half(
+async def test_a_server_killed_at_any_request_of_a_write_loses_nothing_and_shows_no_half_snapshot(
     tmp_path, server, first, starts, moment
 ):
     begins, written = MOMENTS[moment]

@@ -187,7 +187,7 @@ async def test_a_server_that_fails_at_any_request_of_a_write_is_waited_for(tmp_p
 
 @pytest.mark.influx
 @pytest.mark.parametrize(("which", "name", "reply"), REPLIES, ids=lambda value: value if isinstance(value, str) else "")
-async def test_whatever_stands_in_for_the_server_confirms_nothing(tmp_path, bucket, starts, which, name, reply):
+async def test_whatever_answers_in_place_of_the_server_confirms_nothing(tmp_path, bucket, starts, which, name, reply):
     async with behind_a_proxy(tmp_path, bucket, next(starts)) as (world, proxy):
         await store_fails(world, proxy, "price", which, "error", reply)
 

@@ -232,7 +232,7 @@ async def test_frozen_values_are_marked_as_unchanged(tmp_path, target):
     await hold(world, target.series)
 
 
-async def test_a_first_rank_source_that_fails_gives_way_and_comes_back(tmp_path):
+async def test_a_failing_first_rank_source_is_replaced_and_used_again_once_it_answers(tmp_path):
     fault = Fault(path=TOP_LIST, kind="error", preset="coindesk-500", first=PAGES + 1, count=2 * ATTEMPTS)
     world = World(tmp_path, faults=[fault], sources=(COINDESK, CMC_RANK))
     async with world.opened("volume_rank") as ingest:

@@ -36,7 +36,7 @@ def move_back(store: Path, span: timedelta) -> None:
             connection.execute(f"UPDATE {table} SET tick = tick - ?", (int(span.total_seconds()),))
 
 
-def test_once_prints_a_list_and_leaves_nothing(stage):
+def test_once_prints_a_list_and_leaves_no_files(stage):
     run = demo(stage, "--once", STORE_URL="not an address", CMC_API_KEY="real").process
     assert run.ends() == 0
     assert "Top 10 by 24h volume as of" in run.out

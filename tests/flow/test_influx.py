@@ -19,7 +19,7 @@ HOUR = timedelta(hours=1)
 HOURS_AGO = (1, 2, 25, 26)
 
 
-def test_init_then_the_services_answer_and_say_when_the_store_is_gone(stage, tmp_path_factory):
+def test_after_init_the_services_answer_and_report_an_absent_store(stage, tmp_path_factory):
     with fresh_influxd(tmp_path_factory.mktemp("influxd")) as url:
         store = {"STORE_URL": url, "SPOOL_DIR": stage.folder / "spool"}
         for made in (True, False):

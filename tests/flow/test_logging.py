@@ -43,7 +43,7 @@ def read(path: Path) -> str:
     return path.read_text("utf-8") if path.exists() else ""
 
 
-def test_each_service_logs_as_its_own_table_says(stage, config):
+def test_each_service_logs_as_its_own_table_configures(stage, config):
     price, rank, api = (
         stage.start("-m", name, CONFIG=config, SPOOL_DIR=f"data/{name}")
         for name in ("ingest_price", "ingest_rank", "query_api")

@@ -140,7 +140,7 @@ def runs(prices: list[float | None]) -> int:
     return sum(known for known, _ in groupby(prices, lambda price: price is not None))
 
 
-def test_the_demo_s_page_shows_what_the_api_says_and_that_its_market_is_simulated(browser, demo):
+def test_the_page_of_the_demo_shows_the_answers_of_the_api_and_that_its_market_is_simulated(browser, demo):
     browser.open(page(demo))
     assert len(rows(browser)) > 40
     is_what_the_api_says(browser, demo)
@@ -242,7 +242,7 @@ def test_everything_is_reached_by_keyboard(browser, archive, now):
     assert [each.get_attribute("data-id") for each in browser.all("#rows tr") if each.is_displayed()] == ["2"]
 
 
-def test_an_asset_s_chart_tells_what_the_api_says_and_draws_no_line_across_a_gap(browser, archive, now):
+def test_the_chart_of_an_asset_shows_the_values_of_the_api_and_draws_no_line_across_a_gap(browser, archive, now):
     browser.open(page(archive, f"?datetime={isoformat(now)}"))
     browser.tab_to(lambda element: element.tag_name == "a" and "BTC" in element.text)
     browser.press(Keys.ENTER)

@@ -51,7 +51,7 @@ def secrets(tmp_path_factory):
     return folder
 
 
-def test_a_key_that_its_upstream_says_back_appears_nowhere(stage, secrets):
+def test_a_key_that_an_upstream_sends_back_appears_nowhere(stage, secrets):
     simulated = stage.simulator("--assets", "50", "--unlimited", "--faults", str(secrets / "faults.toml"))
     urls = {name: value for name, value in simulated.items() if name.endswith("_URL")}
     told = {**urls, "ASSETS": 50, "INTERVAL": "1s", "LOG_LEVEL": "debug", "INFLUX_TOKEN": INFLUX}

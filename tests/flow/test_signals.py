@@ -131,7 +131,7 @@ def test_a_rank_source_without_its_key_is_named_with_the_setting(stage):
 
 
 @pytest.mark.parametrize("command", [["top"], ["demo", "--history", "long"]])
-def test_what_goes_wrong_in_the_command_is_one_sentence(stage, command):
+def test_a_failure_of_the_command_is_reported_in_one_sentence(stage, command):
     process = stage.topcoins(*command, HTTP_PORT=free_port())
     assert process.ends() == 1
     (sentence,) = process.err.splitlines()
@@ -154,7 +154,7 @@ def test_an_absent_upstream_is_waited_for(stage):
         assert process.runs
 
 
-async def test_an_absent_store_is_told_and_waited_for_and_nothing_is_lost(stage):
+async def test_an_absent_store_is_logged_and_waited_for_and_nothing_is_lost(stage):
     simulated = stage.simulator("--assets", "50", "--unlimited")
     stage.store.mkdir(parents=True)  # a folder where the file should be
     processes = [stage.service(name, INTERVAL="2s", ASSETS=50, **simulated) for name in INGESTORS]

@@ -48,7 +48,7 @@ def mounts(service: dict[str, Any]) -> list[tuple[str, str, str]]:
 
 
 @pytest.mark.parametrize("name", REAL)
-def test_every_service_is_held_to_the_conventions(name):
+def test_every_service_follows_the_conventions(name):
     service = REAL[name]
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
@@ -62,7 +62,7 @@ def test_every_service_is_held_to_the_conventions(name):
     assert "network_mode" not in service
 
 
-def test_the_simulator_is_held_to_them_too():
+def test_the_simulator_follows_the_conventions_too():
     wanted = ("cap_drop", "security_opt", "read_only", "user", "restart", "logging", "stop_grace_period")
     assert {name: SIMULATED["simulator"][name] for name in wanted} == {name: REAL["query_api"][name] for name in wanted}
     assert SIMULATED["simulator"]["mem_limit"]
@@ -136,7 +136,7 @@ def test_the_simulated_ingestors_ask_the_simulator_alone(name):
     assert service["networks"] is None
 
 
-def test_nothing_is_reset_where_compose_would_not_see_it():
+def test_reset_is_used_only_where_compose_reads_it():
     shared, services = (ROOT / "compose.demo.yaml").read_text("utf-8").split("\nservices:\n")
     assert "!reset" not in shared
     assert services.count("networks: !reset null") == len(SERIES)
@@ -146,7 +146,7 @@ def test_the_simulated_stack_keeps_its_volumes_apart():
     assert compose(*DEMO)["name"] != compose()["name"]
 
 
-def test_a_key_goes_to_the_ingestors_that_use_it_and_nowhere_else():
+def test_a_key_is_given_to_the_ingestors_that_use_it_alone():
     keyed = {"TOPCOINS_CMC_API_KEY": "cmc", "TOPCOINS_COINDESK_API_KEY": "coindesk"}
     loaded = {name: settings.load(environment(REAL[name], keyed), name).api_keys for name in SERVICES}
     assert {name: set(keys) for name, keys in loaded.items()} == {

@@ -91,7 +91,7 @@ def test_panels_have_ids_and_titles_of_their_own_and_do_not_overlap(each):
 
 
 @pytest.mark.parametrize(("each", "panel"), PANELS, ids=TITLES)
-def test_a_panel_says_what_it_shows_in_one_line_and_in_which_unit(each, panel):
+def test_a_panel_has_one_line_of_description_and_a_unit(each, panel):
     assert panel["type"] in KINDS
     assert panel["title"]
     assert panel["description"].endswith(".")
@@ -139,7 +139,7 @@ def test_a_variable_of_one_name_is_the_same_on_every_board():
             assert seen.setdefault(variable["name"], plain) == plain
 
 
-def test_an_asset_is_told_from_its_name_by_the_last_bar():
+def test_the_id_of_an_asset_is_the_part_after_the_last_bar_of_its_name():
     for each in ALL:
         (variable,) = [each for each in each["templating"]["list"] if each["name"] == "asset"]
         pattern = variable["regex"].strip("/").replace("(?<", "(?P<")

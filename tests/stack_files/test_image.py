@@ -11,7 +11,7 @@ BUILD, LAST = STAGES
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 
 
-def test_both_stages_stand_on_one_pinned_python_that_the_project_supports():
+def test_both_stages_use_the_same_pinned_python_that_the_project_supports():
     (base,) = re.findall(r"(?m)^ARG PYTHON=python:(3\.\d+\.\d+)-slim-\w+$", TEXT)
     assert [stage.split()[0] for stage in STAGES] == ["${PYTHON}", "${PYTHON}"]
     assert base.rsplit(".", 1)[0] == PROJECT["project"]["requires-python"].removeprefix(">=")

@@ -26,7 +26,7 @@ def test_the_data_source_is_the_store_asked_in_flux_with_grafanas_own_token():
     assert source["secureJsonData"] == {"token": f"$__file{{{SEEN['token_grafana']}/influx_token}}"}
 
 
-def test_the_admins_password_comes_from_the_same_volume():
+def test_the_password_of_the_admin_is_read_from_the_same_volume():
     assert SERVICE["environment"]["GF_SECURITY_ADMIN_PASSWORD__FILE"] == f"{SEEN['token_grafana']}/admin_password"
 
 

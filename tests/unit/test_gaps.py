@@ -81,7 +81,7 @@ def test_a_stretched_interval_expects_its_own_slots():
     assert gaps(stored(0), stored(10, 10), stored(40, 10), stop=40) == [(20, 30, {"not running": 2})]
 
 
-def test_a_start_with_a_longer_interval_after_an_outage_hides_nothing():
+def test_a_start_with_a_longer_interval_after_an_outage_hides_no_gap():
     assert gaps(stored(0), stored(7.5, 10), stored(10, 10), stop=10) == [(1, 6, {"not running": 6})]
 
 

@@ -25,7 +25,7 @@ def test_an_upstream_is_asked_through_the_proxy_of_the_environment(name, value):
     assert not route.is_direct(CMC)
 
 
-def test_the_proxy_of_https_comes_before_that_of_all_schemes():
+def test_the_proxy_of_https_has_priority_over_that_of_all_schemes():
     route = Route({"ALL_PROXY": "http://all.example", "HTTPS_PROXY": PROXY})
     assert route.proxy
     assert route.proxy.url.host == "proxy.example"

@@ -164,7 +164,7 @@ def test_an_event_that_cannot_be_rendered_shows_no_event_on_stderr(logged, capsy
 
 
 @pytest.mark.parametrize("broken", ["closed", "none"])
-def test_a_process_whose_stderr_is_closed_too_goes_on(logged, capsys, broken):
+def test_a_process_with_stdout_and_stderr_closed_goes_on(logged, capsys, broken):
     logged(log_file="/dev/full")
     before = sys.stderr
     sys.stderr = None if broken == "none" else open(os.devnull, "w")  # noqa: SIM115

@@ -59,7 +59,7 @@ def test_what_the_tests_read_is_no_setting():
     assert load({"TOPCOINS_TEST_INFLUX_URL": "http://localhost:8086"}) == Settings()
 
 
-def test_a_setting_comes_from_the_file(file):
+def test_a_setting_is_read_from_the_file(file):
     environ = file('assets = 250\ninterval = "2m"\nrank_source = ["coinmarketcap"]\nmax_age = 90\n')
     found = load(environ)
     assert (found.assets, found.interval, found.rank_source) == (250, timedelta(minutes=2), ("coinmarketcap",))
@@ -72,7 +72,7 @@ def test_the_environment_wins_over_the_file_and_over_a_services_table(file):
     assert load(environ, "ingest_rank").assets == 400
 
 
-def test_a_services_table_holds_for_that_service_alone(file):
+def test_the_table_of_a_service_applies_to_that_service_alone(file):
     environ = file('log_level = "warning"\n[query_api]\nlog_level = "debug"\n')
     assert {name: load(environ, name).log_level for name in (*SERVICES, None)} == {
         "ingest_price": "warning",
@@ -91,7 +91,7 @@ def test_each_service_has_its_own_log_file(file):
     ]
 
 
-def test_a_wrong_name_in_another_services_table_is_told_too(file):
+def test_a_wrong_name_in_the_table_of_another_service_is_reported_too(file):
     assert "asets is not a setting" in refusal(file("[query_api]\nasets = 5\n"), "ingest_price")
 
 
@@ -279,7 +279,7 @@ def test_a_source_file_of_ones_own_brings_its_own_key_and_url(file, tmp_path, na
     assert found.api_keys["acme_api_key"].get_secret_value() == CANARY
 
 
-def test_a_secret_may_stand_in_a_file_of_its_own(tmp_path):
+def test_a_secret_may_be_in_a_file_of_its_own(tmp_path):
     (tmp_path / "key").write_text(f" {CANARY}\n")
     found = load(
         {"TOPCOINS_CMC_API_KEY_FILE": str(tmp_path / "key"), "TOPCOINS_INFLUX_TOKEN_FILE": str(tmp_path / "key")}
@@ -347,7 +347,7 @@ def test_a_password_in_an_address_is_refused_without_being_shown(name, who):
 HASHES = [digest(f"tc_{number}") for number in range(3)]
 
 
-def test_clients_keys_are_told_by_hash_apart_by_commas_or_on_lines_of_their_own(file, tmp_path):
+def test_keys_of_clients_are_hashes_separated_by_commas_or_lines(file, tmp_path):
     meant = dict(zip("abc", HASHES, strict=True))
     lines = [f"{name}:{hashed}" for name, hashed in meant.items()]
     (tmp_path / "keys").write_text("# who may ask\n" + "\n".join(lines) + "  # the last\n")

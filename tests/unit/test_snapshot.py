@@ -21,7 +21,7 @@ def test_packed_ids_come_back_ascending(ids):
 
 @given(st.lists(st.integers(1, 1000)))
 @settings(deadline=None)
-def test_a_set_packs_the_same_in_any_order_and_however_often_an_id_comes(ids):
+def test_a_set_packs_the_same_in_any_order_and_with_repeated_ids(ids):
     ascending = sorted(set(ids))
     assert pack_ids(pl.Series(ids, dtype=pl.Int64)) == pack_ids(pl.Series(ascending, dtype=pl.Int64))
 
@@ -57,7 +57,7 @@ ROWS = pl.DataFrame({"cmc_id": [1, 2], "symbol": ["BTC", None], "usd": [92311.5,
         ("price", "acme", NOON, ROWS.rename({"usd": "eur"})),
     ],
 )
-def test_whatever_a_snapshot_says_is_in_its_hash(said):
+def test_every_value_of_a_snapshot_is_in_its_hash(said):
     assert content_hash(*said) != content_hash("price", "acme", NOON, ROWS)
 
 

@@ -62,7 +62,7 @@ def filled(environ, clock, *, minutes_ago: int, credits: float = 0.0) -> None:
     asyncio.run(fill())
 
 
-def test_without_keys_all_is_well_and_says_who_is_left_out(environ, clock):
+def test_without_keys_all_is_well_and_the_sources_left_out_are_named(environ, clock):
     found = findings(environ, clock)
     assert all(finding.well for finding in found.values())
     assert found["ingest_price: coinmarketcap"].seen == "asked without a key, every 5m"
@@ -78,7 +78,7 @@ def test_a_broken_setting_is_the_only_finding_and_wrong():
     assert "9000" in only.seen
 
 
-def test_a_key_tells_what_is_left_of_it(environ, clock):
+def test_the_credits_left_of_a_key_are_shown(environ, clock):
     found = findings(environ | {"TOPCOINS_CMC_API_KEY": "good"}, clock)
     assert found["TOPCOINS_CMC_API_KEY"].well
     assert "10,000 of 10,000 credits left" in found["TOPCOINS_CMC_API_KEY"].seen
@@ -129,7 +129,7 @@ def test_old_ticks_are_wrong(environ, clock, minutes, well):
     assert f"newest {minutes}m old, 50 assets" in found.seen
 
 
-def test_the_gaps_of_the_last_day_are_told_with_their_causes_and_many_are_wrong(environ, clock, tmp_path):
+def test_the_gaps_of_the_last_day_are_shown_with_their_causes_and_many_are_a_fault(environ, clock, tmp_path):
     environ["TOPCOINS_SPOOL_DIR"] = str(tmp_path / "spool")
     for minutes_ago in (3, 2):
         filled(environ, clock, minutes_ago=minutes_ago)
@@ -176,7 +176,7 @@ async def test_the_forecast_grows_with_the_assets():
     assert 30 < many / 1000 < 300
 
 
-def test_a_year_holds_the_ticks_of_the_retention_and_the_first_of_every_hour():
+def test_a_year_contains_the_ticks_of_the_retention_and_the_first_of_every_hour():
     kept = {"ticks_kept": timedelta(days=90), "hours_kept": timedelta(days=365)}
     assert in_a_year(1.0, 0.0, MINUTE, **kept) == 90 * 1440
     assert in_a_year(0.0, 1.0, MINUTE, **kept) == 365 * 24

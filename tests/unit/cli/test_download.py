@@ -82,7 +82,7 @@ def test_the_pieces_of_a_table_make_one_table(api, tmp_path):
 
 
 @pytest.mark.parametrize("format", ["csv", "ndjson", "parquet"])
-def test_a_piece_that_was_cut_off_is_not_kept_and_the_next_run_goes_on_from_it(api, tmp_path, format):
+def test_a_truncated_piece_is_discarded_and_the_next_run_continues_from_it(api, tmp_path, format):
     asked = ASKED | {"format": format}
     api.cut = 3
     with pytest.raises(TopcoinsError, match="of 144 steps came from 2026-11-16T14:00:00Z on"):
@@ -109,7 +109,7 @@ def test_a_file_that_is_there_is_left(api, tmp_path):
     assert not api.asked
 
 
-def test_what_the_api_refuses_is_said_in_its_words(api, tmp_path):
+def test_a_refusal_of_the_api_is_shown_in_its_own_words(api, tmp_path):
     with pytest.raises(TopcoinsError, match="every=often: 'often' is not a duration"):
         Download(api.client, URL, ASKED | {"format": "csv", "every": "often"}, tmp_path / "top").run(quiet)
 

@@ -25,7 +25,7 @@ def shown(points: list[dict[str, object]]) -> str:
     return out.getvalue()
 
 
-def test_a_history_tells_each_step_to_the_minute_how_old_its_price_is_and_why_it_has_none():
+def test_each_step_of_a_history_has_its_minute_the_age_of_its_price_or_why_it_has_none():
     ticks = {"price_time": "2026-11-17T14:07:00Z"}
     none = dict.fromkeys(("price_usd", "volume_24h_usd", "source_rank"))
     text = shown(

@@ -58,7 +58,7 @@ def test_a_snapshot_is_a_line_and_a_comment_is_none():
         says({}, 429),
     ],
 )
-def test_after_a_cut_it_goes_on_after_the_last_event_and_tells_the_cut_once(cut):
+def test_after_a_cut_it_continues_after_the_last_event_and_reports_the_cut_once(cut):
     watching = Watching(
         streams(BEGIN, event(120), "event: snapshot\ndata: {half"), cut, cut, streams(BEGIN, event(180))
     )
@@ -69,13 +69,13 @@ def test_after_a_cut_it_goes_on_after_the_last_event_and_tells_the_cut_once(cut)
     assert watching.reported[1:] == ["connected again"]
 
 
-def test_a_cut_before_the_first_snapshot_goes_on_from_where_it_began():
+def test_after_a_cut_before_the_first_snapshot_it_continues_from_where_it_began():
     watching = Watching(streams(BEGIN), streams(event(120)))
     assert len(watching.lines(1)) == 1
     assert watching.asked == [None, "price:60"]
 
 
-def test_what_was_missed_is_told():
+def test_missed_snapshots_are_reported():
     data: Any = orjson.dumps({"why": "too old"}).decode()
     assert Watching(streams(f"event: missed\ndata: {data}\n\n")).lines(1) == ["missed: too old"]
 

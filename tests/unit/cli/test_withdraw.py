@@ -78,7 +78,7 @@ def test_a_span_without_ticks_changes_nothing(run, store):
         ),
     ],
 )
-def test_what_is_wrong_is_named_with_an_example_and_nothing_changes(run, store, arguments, message):
+def test_a_wrong_argument_is_named_with_an_example_and_nothing_changes(run, store, arguments, message):
     exc = run(*arguments).exception
     assert isinstance(exc, SettingsRejected)
     assert str(exc).startswith(message)

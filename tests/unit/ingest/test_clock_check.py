@@ -35,7 +35,7 @@ def is_trusted(found: Reading) -> bool:
     return True
 
 
-def test_the_error_says_which_clock_is_off_by_how_much_and_its_gap_has_the_cause_clock():
+def test_the_error_names_the_wrong_clock_and_its_offset_and_the_gap_has_the_cause_clock():
     with pytest.raises(
         ClockDisagrees, match="acme: our clock is 48 s behind the upstream's; check this machine's"
     ) as no:

@@ -97,9 +97,7 @@ class Month:
     ("credits", "series"),
     [(2_000, 2), (500, 1), (400, 2), (900, 3)],  # the first is a free key's 10,000 for 1,000 assets at 5 a tick
 )
-async def test_a_month_of_credits_lasts_the_month_is_used_and_the_series_keep_ticking_together(
-    tmp_path, credits, series
-):
+async def test_a_month_of_credits_lasts_the_month_is_used_and_the_series_tick_together(tmp_path, credits, series):
     month = Month(tmp_path, credits=credits, series=series)
     await month.pass_days(31)
     assert month.refused == 0
@@ -107,14 +105,14 @@ async def test_a_month_of_credits_lasts_the_month_is_used_and_the_series_keep_ti
     assert month.together > 0.97
 
 
-async def test_credits_that_last_anyway_stretch_nothing(tmp_path):
+async def test_enough_credits_leave_the_interval_as_it_is(tmp_path):
     month = Month(tmp_path, credits=10**6)
     await month.pass_days(0.2)
     assert [planner.interval for planner in month.planners] == [MINUTE, MINUTE]
 
 
 @pytest.mark.parametrize("asked", [timedelta(seconds=30), 7 * MINUTE, 5 * MINUTE])
-async def test_whatever_was_asked_is_stretched_to_whole_minutes_of_which_a_day_has_a_whole_number(tmp_path, asked):
+async def test_an_interval_is_stretched_to_whole_minutes_that_divide_a_day(tmp_path, asked):
     month = Month(tmp_path, credits=600, asked=asked)
     await month.pass_days(1)
     (interval,) = {planner.interval for planner in month.planners}
@@ -123,7 +121,7 @@ async def test_whatever_was_asked_is_stretched_to_whole_minutes_of_which_a_day_h
     assert not interval % MINUTE
 
 
-async def test_who_else_spends_the_key_is_reckoned_with(tmp_path):
+async def test_the_plan_includes_what_other_users_of_the_key_spend(tmp_path):
     month = Month(tmp_path, credits=1_000)
     others = 0
     for _ in range(4 * 31):
@@ -135,7 +133,7 @@ async def test_who_else_spends_the_key_is_reckoned_with(tmp_path):
     assert month.together > 0.9
 
 
-async def test_a_key_that_somebody_else_has_used_up_is_waited_for_until_its_reset(tmp_path):
+async def test_a_key_that_others_have_used_up_is_used_again_after_its_reset(tmp_path):
     month = Month(tmp_path, credits=600)
     await month.pass_days(3)
     await month.burn(600 - month.spent)
@@ -147,7 +145,7 @@ async def test_a_key_that_somebody_else_has_used_up_is_waited_for_until_its_rese
     assert month.ticks[0][-1] > refused_at.replace(month=9, day=1)
 
 
-async def test_a_restart_goes_on_with_the_plan_before_its_first_look(tmp_path):
+async def test_after_a_restart_the_old_plan_counts_until_the_first_check(tmp_path):
     month = Month(tmp_path, credits=600)
     await month.pass_days(15)
     before = month.planners[0].interval
@@ -155,7 +153,7 @@ async def test_a_restart_goes_on_with_the_plan_before_its_first_look(tmp_path):
     assert month.planner(0).interval == before
 
 
-async def test_any_number_of_restarts_leave_a_month_of_credits_enough(tmp_path):
+async def test_a_month_of_credits_lasts_through_any_number_of_restarts(tmp_path):
     month = Month(tmp_path, credits=600)
     for _ in range(62):
         await month.pass_days(0.5)
@@ -164,14 +162,14 @@ async def test_any_number_of_restarts_leave_a_month_of_credits_enough(tmp_path):
     assert month.spent <= 600
 
 
-async def test_a_plan_whose_reset_is_over_is_forgotten(tmp_path):
+async def test_a_plan_is_dropped_after_its_reset(tmp_path):
     month = Month(tmp_path, credits=600)
     await month.pass_days(1)
     month.clock.move(days=31)
     assert month.planner(0).interval == MINUTE
 
 
-async def test_the_plan_is_told_in_a_file_which_a_broken_one_beside_it_does_not_spoil(tmp_path):
+async def test_the_plan_is_read_from_its_file_though_a_file_beside_it_is_broken(tmp_path):
     month = Month(tmp_path, credits=10_000)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / FILE).write_text("{")
@@ -184,7 +182,7 @@ async def test_the_plan_is_told_in_a_file_which_a_broken_one_beside_it_does_not_
     assert "key" not in str(told["key"]).replace("api_key", "")
 
 
-async def test_an_upstream_that_does_not_tell_what_is_left_stretches_nothing_and_is_asked_again(tmp_path):
+async def test_the_interval_stays_when_the_upstream_does_not_report_the_credits_left_and_it_is_asked_again(tmp_path):
     fault = Fault(path="/v1/key/info", kind="error", preset="cmc-500", count=3)
     month = Month(tmp_path, credits=10_000, series=1, faults=[fault])
     await month.pass_days(0.01)
@@ -202,7 +200,7 @@ def test_a_planned_interval_lasts_or_is_the_longest(left, per_day, days):
 
 
 @given(asked=st.integers(1, 1440).map(lambda minutes: minutes * MINUTE), stretch=st.floats(0, 2000) | st.just(math.inf))
-def test_a_stretched_interval_is_not_shorter_than_it_must_and_keeps_to_the_day(asked, stretch):
+def test_a_stretched_interval_is_long_enough_and_divides_a_day(asked, stretch):
     interval = stretched(asked, stretch)
     assert interval >= asked
     assert interval == asked or not DAY % interval

@@ -148,7 +148,7 @@ def test_a_price_without_a_volume_is_sound_and_a_tag_or_time_may_be_missing():
         ("wrapped", [0.0, 1.0], [0.5, -1.0, 2.0, math.nan, math.inf, None]),
     ],
 )
-def test_a_cap_or_flag_that_says_nothing_is_null_and_its_price_stays(name, kept, lost):
+def test_an_invalid_cap_or_flag_becomes_null_and_its_price_stays(name, kept, lost):
     rows = [(id_, "A", "A", 1.0, 1.0, value) for id_, value in enumerate([*kept, *lost], 1)]
     snapshot, rejected = GATE.admit(reading(rows, PRICE, lost=None, **{name: pl.Float64}), NOON)
     assert snapshot.rows[name].to_list() == [*kept, *[None] * len(lost)]
@@ -175,13 +175,13 @@ def test_the_rank_is_dense_by_volume_then_by_id():
     assert sorted(admitted(found).rows["rank"]) == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
 
 
-def test_an_id_that_comes_twice_keeps_the_highest_volume():
+def test_of_two_rows_with_one_id_the_one_with_the_higher_volume_stays():
     snapshot = admitted(reading([(1, 5.0), (2, 6.0), (1, 9.0), (1, 7.0)], VOLUME_RANK))
     assert snapshot.marker.duplicates == 2
     assert snapshot.rows.select("cmc_id", "rank", "volume_usd").rows() == [(1, 1.0, 9.0), (2, 2.0, 6.0)]
 
 
-def test_a_price_that_comes_twice_is_the_one_with_the_highest_volume():
+def test_of_two_prices_with_one_id_the_one_with_the_higher_volume_stays():
     snapshot = admitted(reading([(1, "A", "A", 1.0, None), (1, "B", "B", 2.0, 5.0), (1, "C", "C", 3.0, 4.0)]))
     assert snapshot.rows.select("symbol", "usd").rows() == [("B", 2.0)]
     assert snapshot.marker.duplicates == 2
@@ -216,7 +216,7 @@ def test_prices_without_a_volume_come_after_those_with_one():
 # The marker
 
 
-def test_the_marker_tells_where_the_snapshot_is_from_and_which_ids_it_holds():
+def test_the_marker_has_the_source_of_the_snapshot_and_its_ids():
     marker = GATE.admit(priced(3, 1, 2, 2), NOON + MINUTE, backfilled=True)[0].marker
     assert (marker.series, marker.source, marker.tick) == ("price", "acme", NOON + MINUTE)
     assert (marker.assets, marker.rejected, marker.duplicates) == (3, 0, 1)
@@ -243,11 +243,11 @@ def test_the_same_values_in_another_order_are_unchanged():
 
 
 @pytest.mark.parametrize("series", [PRICE, VOLUME_RANK, MARKET_CAP])
-def test_a_snapshot_of_nothing_is_refused(series):
+def test_a_snapshot_without_rows_is_refused(series):
     assert str(refusal(reading([], series))) == f"acme: 0 of 0 {series.name} rows are sound: nothing is left"
 
 
-def test_a_snapshot_whose_rows_are_all_rejected_is_refused_with_the_commonest_reasons():
+def test_a_snapshot_without_a_sound_row_is_refused_with_the_most_frequent_reasons():
     rows = [(None, "A", "A", 1.0, 1.0)] * 5 + [(1, "A", "A", 0.0, 1.0)] * 3 + [(1, "A", "A", None, 1.0)] * 2
     refused = refusal(reading([*rows, (0, "A", "A", 1.0, 1.0)]))
     assert str(refused) == (

@@ -166,7 +166,7 @@ def test_the_bounds_grow_with_the_time_between_two_lists():
             stream.doubt(moved(0.5)(market()), after=after)
 
 
-def test_three_lists_that_agree_set_the_new_level_and_their_marker_says_so(tmp_path):
+def test_three_lists_that_agree_set_the_new_level_and_their_marker_has_new_level(tmp_path):
     stream = Stream(folder=tmp_path)
     stream.send(market())
     for _ in range(AGREEING - 1):
@@ -279,7 +279,7 @@ def test_a_price_that_jumps_a_hundredfold_is_rejected_until_the_next_list_confir
     assert stream.send(jumped).marker.assets == ASSETS
 
 
-def test_a_price_that_comes_back_was_wrong_and_one_that_jumps_on_is_rejected_again():
+def test_a_price_that_returns_is_accepted_and_one_that_jumps_further_is_rejected_again():
     stream = Stream()
     usd = market()[50]["usd"]
     stream.send(market())

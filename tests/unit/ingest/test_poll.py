@@ -156,7 +156,7 @@ async def test_ticks_never_stack_however_long_one_takes(machine):
     assert poll.skipped == {"price": 7}
 
 
-async def test_a_long_tick_of_one_work_holds_up_no_other(machine):
+async def test_a_long_tick_of_one_job_delays_no_other_job(machine):
     long, short = Work(held=True), Work()
     poll = polling(price=long, volume_rank=short)
     async with running(poll):
@@ -227,7 +227,7 @@ async def test_no_tick_begins_once_stopped(machine):
     assert work.began == ["12:00:30"]
 
 
-async def test_a_crashing_tick_is_told_with_its_slot_and_does_not_stop_polling(machine):
+async def test_a_crashing_tick_is_logged_with_its_slot_and_does_not_stop_polling(machine):
     work = Work()
 
     async def crash(slot: datetime) -> None:
@@ -303,7 +303,7 @@ async def test_a_shortened_interval_brings_the_next_slot_forward_and_no_clock_wa
     assert logs == []
 
 
-async def test_an_interval_that_a_tick_stretches_holds_from_that_tick_on(machine):
+async def test_an_interval_stretched_by_a_tick_applies_from_that_tick_on(machine):
     work = Work()
     interval = MINUTE
 
@@ -351,7 +351,7 @@ async def test_a_clock_set_forward_by_years_is_one_step(machine):
     assert slots[-1] == datetime(2056, 8, 1, 11, 59, tzinfo=UTC)
 
 
-async def test_the_slots_that_came_to_nothing_are_told_with_their_cause(machine):
+async def test_missed_slots_are_recorded_with_their_cause(machine):
     work = Work(held=True)
     told: list[tuple[str, str]] = []
     poll = Poll(lambda: datetime.now(UTC))

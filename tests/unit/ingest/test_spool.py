@@ -65,7 +65,7 @@ def same(one: Snapshot, other: Snapshot) -> bool:
 
 @given(minute=st.integers(0, 10**6), assets=st.integers(1, 40))
 @settings(max_examples=40)
-def test_a_snapshot_reads_back_as_it_was_written(minute, assets):
+def test_a_snapshot_is_read_as_it_was_written(minute, assets):
     written = snapshot(minute, assets)
     assert same(decode(encode(written)), written)
 
@@ -87,7 +87,7 @@ def test_a_file_of_the_days_after_a_field_keeps_it():
 
 @given(st.data())
 @settings(max_examples=100)
-def test_no_damage_to_a_file_goes_unseen(data):
+def test_any_damage_to_a_file_is_detected(data):
     body = bytearray(encode(snapshot()))
     at = data.draw(st.integers(0, len(body) - 1))
     if data.draw(st.booleans()):
@@ -183,7 +183,7 @@ def test_a_crash_between_the_file_and_the_count_loses_neither(folder, spool):
     assert (counted(folder).fetched, counted(folder).spooled) == (3, 3)
 
 
-def test_an_unfinished_file_is_no_snapshot_and_goes_at_the_next_start(folder, spool):
+def test_an_unfinished_file_is_no_snapshot_and_is_removed_at_the_next_start(folder, spool):
     (folder / "000000000001-1.snapshot.part").write_bytes(b"half")
     assert spool.counts().spooled == 0
     spool.close()
@@ -336,7 +336,7 @@ def test_a_folder_in_the_place_of_a_file_is_set_aside(folder, spool):
     assert spool.counts().dropped == 1
 
 
-async def test_each_snapshot_lost_is_told_with_its_tick_and_why(folder, store):
+async def test_each_lost_snapshot_is_reported_with_its_tick_and_why(folder, store):
     lost = []
     spool = Spool(folder, limit=int(len(encode(snapshot())) * 1.5), lost=lambda tick, why: lost.append((tick, why)))
     spool.open()
@@ -374,7 +374,7 @@ async def test_a_long_queue_is_handed_over_bit_by_bit(spool, store):
     assert [entry["event"] for entry in logs] == ["store back: the spool is delivered"]
 
 
-async def test_the_newest_that_waits_is_told(spool, store):
+async def test_the_newest_waiting_snapshot_is_returned(spool, store):
     delivery = ViaSpool(spool, store)
     assert await delivery.newest() is None
     for minute in range(2):
@@ -451,7 +451,7 @@ def test_a_second_process_is_refused_also_when_the_lock_file_is_gone(folder, spo
 
 
 @pytest.mark.parametrize("name", [COUNTS, f"{COUNTS}.part", "000000000002-1785585660.snapshot.part"])
-async def test_a_folder_in_the_place_of_any_file_of_ours_stops_nothing(folder, spool, store, name):
+async def test_a_folder_in_the_place_of_a_file_of_the_spool_does_not_stop_it(folder, spool, store, name):
     spool.put(snapshot(0))
     (folder / name).unlink(missing_ok=True)
     (folder / name / "inside").mkdir(parents=True)
@@ -498,7 +498,7 @@ async def test_a_folder_removed_while_in_use_is_made_again_and_what_waited_there
     spool.close()
 
 
-async def test_a_process_whose_folder_another_one_took_after_its_removal_stops_writing(folder, spool, store):
+async def test_a_process_stops_writing_when_another_process_took_its_removed_folder(folder, spool, store):
     shutil.rmtree(folder)
     second = opened(folder)
     with pytest.raises(SpoolUnavailable):

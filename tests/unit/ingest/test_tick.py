@@ -126,7 +126,7 @@ async def test_a_tick_is_one_line_of_the_log_with_its_counts(market):
     ]
 
 
-async def test_a_backfilled_tick_says_so(market):
+async def test_a_backfilled_tick_is_marked_as_backfilled(market):
     snapshot = await market.ingest().tick(NOON, backfilled=True)
     assert snapshot is not None
     assert snapshot.marker.backfilled
@@ -147,7 +147,7 @@ async def test_the_next_source_answers_when_the_first_does_not_and_the_first_aga
     assert changes[1]["why"] == []
 
 
-async def test_a_source_whose_rows_are_refused_gives_way_to_the_next(market):
+async def test_after_a_source_with_refused_rows_the_next_source_is_used(market):
     market.coindesk.answers[:] = [says({"Data": {"LIST": [{}, {}]}})]
     snapshot = await market.tick(market.ingest())
     assert snapshot is not None

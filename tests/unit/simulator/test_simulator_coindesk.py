@@ -28,7 +28,7 @@ async def test_the_list_is_in_the_order_of_volume_over_all_pages(simulate: Open)
     assert [record["TOPLIST_BASE_RANK"][VOLUME] for record in records] == list(range(1, len(records) + 1))
 
 
-async def test_the_announced_total_is_what_the_pages_hold_and_no_entry_comes_twice(simulate: Open):
+async def test_the_announced_total_is_the_sum_of_the_pages_and_no_entry_appears_twice(simulate: Open):
     caller = simulate()
     records = await whole_list(caller)
     assert (await caller.desk()).json()["Data"]["STATS"] == {

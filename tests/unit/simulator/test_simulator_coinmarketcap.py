@@ -54,7 +54,7 @@ async def test_stablecoins_and_wrapped_coins_have_the_vendor_s_tags(simulate: Op
     assert tags[1] == []
 
 
-async def test_another_currency_comes_under_its_own_name(simulate: Open):
+async def test_another_currency_has_its_own_key(simulate: Open):
     caller = simulate()
     dollars, euros = [(await caller.cmc(V1, limit=1, convert=c)).json()["data"][0] for c in ("USD", "EUR")]
     assert set(euros["quote"]) == {"EUR"}
@@ -76,14 +76,14 @@ async def test_a_bad_parameter_is_named_in_a_400(simulate: Open, params: dict[st
 
 @pytest.mark.parametrize("path", [V1, V3, "/v1/key/info"])
 @pytest.mark.parametrize(("key", "code"), [("", 1002), ("bad key", 1001)])
-async def test_a_missing_and_a_bad_key_are_told_apart(simulate: Open, path: str, key: str, code: int):
+async def test_a_missing_key_and_a_wrong_key_give_different_errors(simulate: Open, path: str, key: str, code: int):
     response = await simulate().cmc(path, key=key)
     assert response.status_code == 401
     assert response.json()["status"]["error_code"] == code
 
 
 @pytest.mark.parametrize("path", [V1, V3])
-async def test_the_keyless_base_serves_the_same_list_for_nothing(simulate: Open, path: str):
+async def test_the_keyless_base_serves_the_same_list_without_credits(simulate: Open, path: str):
     caller = simulate()
     keyed, keyless = await caller.cmc(path), await caller.cmc("/public-api" + path, key="")
     assert keyless.json()["data"] == keyed.json()["data"]
@@ -130,7 +130,7 @@ async def test_an_address_without_a_key_has_a_limit_of_its_own(simulate: Open):
     assert (await caller.cmc()).status_code == 200
 
 
-async def test_key_info_tells_what_is_left_and_costs_nothing(simulate: Open):
+async def test_key_info_has_the_credits_left_and_costs_nothing(simulate: Open):
     caller = simulate(plan=Plan(credits_per_month=100))
     await caller.cmc(limit=250)
     body = [(await caller.cmc("/v1/key/info")).json() for _ in range(2)][1]

@@ -45,7 +45,7 @@ async def test_every_documented_error_can_be_had_by_name(simulate: Open, preset:
         ("cmc-500", "cmc-error-http500.json"),
     ],
 )
-async def test_errors_say_what_the_vendor_says(simulate: Open, recorded: Path, preset: str, file: str):
+async def test_errors_are_those_of_the_vendor(simulate: Open, recorded: Path, preset: str, file: str):
     theirs = orjson.loads((recorded / file).read_bytes())["status"]
     response = await simulate(faults=[Fault(kind="error", preset=preset)]).cmc()
     ours = response.json()["status"]
@@ -93,7 +93,7 @@ async def test_a_list_loses_half_or_all_of_its_records_and_keeps_its_total(simul
     assert desk["STATS"]["TOTAL_ASSETS"] > 200
 
 
-async def test_frozen_values_are_those_of_an_earlier_instant_under_a_clock_that_goes_on(simulate: Open, clock: Hands):
+async def test_frozen_values_are_those_of_an_earlier_instant_while_the_clock_goes_on(simulate: Open, clock: Hands):
     caller = simulate(faults=[Fault(kind="frozen", at=NOON - timedelta(hours=1), first=1, count=2)])
     one = (await caller.cmc()).json()
     clock.move(timedelta(minutes=1))
@@ -103,7 +103,7 @@ async def test_frozen_values_are_those_of_an_earlier_instant_under_a_clock_that_
     assert other["status"]["timestamp"] == "2026-03-04T12:01:07.000Z"
 
 
-async def test_frozen_without_an_instant_holds_the_one_it_began_at(simulate: Open, clock: Hands):
+async def test_frozen_without_an_instant_keeps_the_values_of_its_start(simulate: Open, clock: Hands):
     caller = simulate(faults=[Fault(kind="frozen", path="/asset/*", first=2, count=2)])
     lists = []
     for _ in range(4):
@@ -112,13 +112,13 @@ async def test_frozen_without_an_instant_holds_the_one_it_began_at(simulate: Ope
     assert lists[0] != lists[1] == lists[2] != lists[3]
 
 
-async def test_garbage_is_a_page_of_html_that_says_ok(simulate: Open):
+async def test_garbage_is_a_page_of_html_with_status_200(simulate: Open):
     response = await simulate(faults=[Fault(kind="garbage")]).cmc()
     assert response.status_code == 200
     assert response.headers["content-type"].startswith("text/html")
 
 
-async def test_a_huge_answer_has_as_many_bytes_as_told(simulate: Open):
+async def test_a_huge_answer_has_as_many_bytes_as_configured(simulate: Open):
     assert len((await simulate(faults=[Fault(kind="huge", bytes=200_001)]).cmc()).content) == 200_001
 
 
@@ -183,7 +183,9 @@ def test_a_script_reads_from_toml(tmp_path: Path):
         ('kind = "half"\ncuont = 2', "cuont: Extra"),
     ],
 )
-def test_a_broken_entry_is_told_by_file_number_and_what_was_expected(tmp_path: Path, entry: str, expected: str):
+def test_the_error_for_a_broken_entry_has_its_file_its_number_and_what_was_expected(
+    tmp_path: Path, entry: str, expected: str
+):
     script = tmp_path / "faults.toml"
     script.write_text(f'[[fault]]\nkind = "empty"\n\n[[fault]]\n{entry}\n')
     with pytest.raises(SettingsRejected, match=rf"faults\.toml: fault 2: .*{expected}"):
@@ -191,14 +193,14 @@ def test_a_broken_entry_is_told_by_file_number_and_what_was_expected(tmp_path: P
 
 
 @pytest.mark.parametrize("text", ["[[fault]", "[fault]\nkind = 'half'", "faults = []", "", "[[fault]]\n[other]"])
-def test_a_file_that_is_no_script_is_told_by_its_name(tmp_path: Path, text: str):
+def test_the_error_for_a_file_that_is_no_script_has_its_name(tmp_path: Path, text: str):
     script = tmp_path / "faults.toml"
     script.write_text(text)
     with pytest.raises(SettingsRejected, match=r"faults\.toml"):
         load_faults(script)
 
 
-def test_a_script_that_is_not_there_is_told_by_its_name(tmp_path: Path):
+def test_the_error_for_a_missing_script_has_its_name(tmp_path: Path):
     with pytest.raises(SettingsRejected, match=r"gone\.toml"):
         load_faults(tmp_path / "gone.toml")
 

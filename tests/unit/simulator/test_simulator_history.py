@@ -49,7 +49,7 @@ def test_every_worker_gets_a_stretch_of_every_source():
         assert [tick for fills in workers for tick in fills[number].ticks()] == whole.ticks()
 
 
-async def test_a_fill_goes_on_where_it_was_left(tmp_path):
+async def test_a_fill_continues_where_it_was_interrupted(tmp_path):
     now = slot(utc_now(), MINUTE)  # a fill is a recent one: the store thins out what is old
     done: list[None] = []
     for start in (now - 2 * MINUTE, now - 4 * MINUTE):

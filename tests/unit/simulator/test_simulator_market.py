@@ -43,7 +43,7 @@ def test_values_change_every_minute_and_not_within_one():
     assert (first.last_updated[known] == NOON.timestamp() - 60).all()
 
 
-def test_a_value_older_than_a_minute_says_so_and_stands_still():
+def test_a_value_older_than_a_minute_has_its_old_time_and_does_not_change():
     market = Market(assets=2000)
     one, next_ = market.at(NOON), market.at(NOON + timedelta(minutes=1))
     assert one.last_updated.min() < NOON.timestamp() - 600
@@ -99,7 +99,7 @@ def test_an_asset_changes_its_ticker_and_keeps_its_id():
     assert before.names[row(before, RENAMED)] != after.names[row(after, RENAMED)]
 
 
-def test_one_asset_goes_and_one_comes_ten_minutes_after_the_rename():
+def test_one_asset_disappears_and_one_appears_ten_minutes_after_the_rename():
     market = Market(events_at=EVENTS)
     before, after = (set(market.at(EVENTS + timedelta(minutes=m)).ids.tolist()) for m in (9, 10))
     assert before - after == {DELISTED}

@@ -113,7 +113,7 @@ async def test_a_capture_of_the_data_alone_gets_the_time_of_its_newest_value(
     assert body["status"]["error_code"] == 0
 
 
-async def test_a_volume_that_was_null_stays_null_and_comes_last(simulate: Open, recorded: Path, tmp_path: Path):
+async def test_a_null_volume_stays_null_and_is_last(simulate: Open, recorded: Path, tmp_path: Path):
     records = capture(recorded, "100-20240317T1034Z")["data"][:3]
     records[0]["quote"]["USD"]["volume_24h"] = None
     (tmp_path / "cmc-listings-latest-3-20240317.json").write_bytes(orjson.dumps(records))

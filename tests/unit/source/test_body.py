@@ -66,7 +66,7 @@ def test_a_body_may_be_as_large_as_the_bound(most):
         received(gzip.compress(b"x" * 1000), most=999)
 
 
-def test_members_of_nothing_count_by_their_own_size():
+def test_empty_members_count_by_their_own_size():
     with pytest.raises(BodyRefused, match="too large"):
         received(gzip.compress(b"") * 100, most=1000)
 

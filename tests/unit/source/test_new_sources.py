@@ -189,7 +189,7 @@ async def test_a_third_series_has_tiers_by_its_volume_and_is_joined_by_its_ids(f
     assert len(first) == 100
 
 
-async def test_several_third_series_may_stand_beside_one_another(file):
+async def test_several_extra_series_work_together(file):
     supply = MARKET_CAP.replace('series = "market_cap"', 'series = "supply"').replace("market_cap_usd", "cap")
     files = f"{file('cap', MARKET_CAP)},{file('supply', supply)}"
     service = Service(Upstream(says(CAPTURE)), EXTRA_SOURCES=files, CMC_API_KEY=KEY)
@@ -245,7 +245,7 @@ async def test_its_odd_records_are_counted(file):
 
 
 @pytest.mark.parametrize(("kind", "rest"), [("quota", timedelta(hours=12)), ("token", timedelta(hours=1))])
-async def test_its_errors_do_what_its_file_says(file, kind, rest):
+async def test_each_error_of_a_new_source_has_the_effect_that_its_file_states(file, kind, rest):
     upstream = Upstream(says({"fault": {"kind": kind, "details": [{"text": "no more"}]}}))
     service = Service(upstream, PRICE_SOURCE=file("acme", ACME), ACME_API_KEY=KEY)
     ingest = service.ingests["price"]

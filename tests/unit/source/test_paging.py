@@ -129,7 +129,7 @@ async def test_an_asset_that_moves_to_the_next_page_meanwhile_is_no_fault():
 
 
 @pytest.mark.parametrize("records", [0, 1])
-async def test_requests_are_bounded_however_little_comes(records):
+async def test_requests_are_bounded_however_few_records_a_page_has(records):
     calls = iter(range(1, 10**6))
     upstream = Upstream(
         lambda request: httpx.Response(200, json=top_list(*[next(calls) for _ in range(records)], total=5000))
@@ -162,7 +162,7 @@ async def test_the_first_assets_are_those_of_the_largest_volume_whatever_order_t
 
 
 @pytest.mark.parametrize("total", [-5, 0, 1, "250", True, None, 1.5, 1e308, [250]])
-async def test_an_announced_total_that_cannot_be_true_changes_nothing(total):
+async def test_an_impossible_announced_total_is_ignored(total):
     pages = {1: range(1, 101), 2: range(101, 201), 3: range(201, 251), 4: range(0)}
     upstream = Upstream(
         lambda request: httpx.Response(200, json=top_list(*pages[int(request.url.params["page"])], total=total))

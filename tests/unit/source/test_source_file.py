@@ -169,7 +169,7 @@ def test_a_missing_table_is_named(path, table):
     assert f"{table}: Field required" in refusal(path)
 
 
-def test_several_faults_are_told_together(path):
+def test_several_faults_are_reported_together(path):
     path.write_text(SOUND.replace('by = "page"', 'by = "cursor"').replace('code = "error"', ""))
     said = refusal(path)
     assert "paging.by: " in said
@@ -215,7 +215,7 @@ volume_usd = "usd.volume_24h"
 """
 
 
-def test_a_file_takes_over_what_its_vendor_file_holds_and_overrides_it_key_by_key(path):
+def test_a_file_inherits_from_its_vendor_file_and_overrides_it_key_by_key(path):
     path.write_text(SHARING)
     source = read_source(path)
     assert source.request.path == "/v1/cryptocurrency/listings/latest"
@@ -234,7 +234,7 @@ def test_an_unknown_vendor_file_is_refused_with_those_there_are(path, extends):
     assert "is no vendor file; there are coinmarketcap, coinmarketcap_historical, " in refusal(path)
 
 
-def test_a_fault_is_laid_to_the_file_that_holds_its_key(path, tmp_path):
+def test_the_error_for_a_fault_names_the_file_with_its_key(path, tmp_path):
     path.write_text(SHARING.replace('"usd.volume_24h"', '"usd["'))
     assert refusal(path).startswith(f"source file {path}: fields.volume_usd: ")
     vendor = tmp_path / "vendors" / "broken.toml"

@@ -203,7 +203,7 @@ ERRORS = [
 
 
 @pytest.mark.parametrize(("name", "body", "status", "action", "said"), ERRORS)
-async def test_each_error_does_what_its_source_file_says(name, body, status, action, said):
+async def test_each_error_has_the_effect_that_its_source_file_states(name, body, status, action, said):
     clock, upstream = FakeClock(), Upstream(says(body, status))
     source = made(FILES[name], upstream, clock=clock)
     failed = await failure(source)
@@ -368,7 +368,7 @@ async def test_a_part_of_an_answer_is_refused():
 
 
 @pytest.mark.parametrize("code", [0, "0", 0.0, None])
-async def test_a_code_that_says_all_is_well_is_no_error(code):
+async def test_a_code_of_success_is_no_error(code):
     assert await ids(made(CMC, Upstream(says(listing(1, error_code=code)))), 1) == [1]
 
 
@@ -405,7 +405,7 @@ async def test_only_the_page_that_failed_is_asked_again():
     assert upstream.queries("page") == [(1,), (2,), (2,)]
 
 
-async def test_a_timeout_says_which_page_of_which_source_took_too_long():
+async def test_a_timeout_names_the_page_and_the_source():
     failed = await failure(made(COINDESK, Upstream(fails(httpx.ReadTimeout("")))))
     said = "coindesk: GET /asset/v1/top/list page=1&page_size=100: no answer in time (ReadTimeout)"
     assert str(failed) == said

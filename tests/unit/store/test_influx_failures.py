@@ -164,7 +164,7 @@ SAID = {
 @pytest.mark.stack
 @pytest.mark.parametrize("read", READS)
 @pytest.mark.parametrize("said", SAID)
-async def test_a_read_that_fails_says_what_to_do_and_never_returns(said, read):
+async def test_a_failing_read_raises_the_error_that_names_what_to_do(said, read):
     speak, error, words = SAID[said]
     async with double(speak) as (store, _):
         with pytest.raises(error, match=words) as failure:
@@ -175,7 +175,7 @@ async def test_a_read_that_fails_says_what_to_do_and_never_returns(said, read):
 
 @pytest.mark.stack
 @pytest.mark.parametrize("said", SAID)
-async def test_the_api_answers_503_tells_when_to_ask_again_and_shows_no_list(said):
+async def test_the_api_answers_503_with_retry_after_and_no_list(said):
     speak, *_ = SAID[said]
     async with double(speak) as (store, _), calling(store, FakeClock()) as client:
         answers = [await client.get(path) for path in ("/", "/v1/top?format=csv&datetime=now-1m", "/readyz")]
@@ -323,7 +323,7 @@ async def test_an_empty_body_is_an_empty_frame(body):
 
 
 @pytest.mark.parametrize("tables", ["\r\n{}", "\r\n\r\n{}", "{}\r\n", "{}\r\n\r\n\r\n"])
-def test_a_table_with_nothing_in_it_is_an_empty_line_before_or_after_the_others(tables):
+def test_an_empty_table_is_an_empty_line_before_or_after_the_others(tables):
     csv = tables.format(",result,table,_time,_value,_field\r\n,rows,0,2026-11-17T12:00:00Z,1.5,usd\r\n")
     assert told.times(csv) == [datetime(2026, 11, 17, 12, tzinfo=UTC)]
     assert told.numbers(csv) == [1.5]
@@ -381,7 +381,7 @@ async def test_a_write_that_is_not_confirmed_is_not_done(speak):
 
 
 @pytest.mark.stack
-async def test_a_server_that_comes_back_is_used_again_without_a_restart():
+async def test_a_restarted_server_is_used_again_without_a_restart_of_ours():
     async with double(refusal(503, "starting"), answer(200, HEADER + ROW)) as (store, _):
         with pytest.raises(StoreUnavailable):
             await store.rows(PRICE, NOON)

@@ -185,7 +185,7 @@ async def test_the_list_of_any_large_market_is_the_reference_s_at_every_limit(
                 assert top.matched == expected.matched
 
 
-async def test_two_sources_that_agree_on_nothing_still_answer_as_the_reference(tmp_path: Path) -> None:
+async def test_lists_in_opposite_orders_answer_as_the_reference_does(tmp_path: Path) -> None:
     """The rank source's first are the price source's last: every price read by tier misses."""
     prices = Prices(T, [(id_, "S", "N", float(id_), 1e6 / id_) for id_ in range(1, 601)])
     ranks = Ranks(T, [(id_, float(id_)) for id_ in range(1, 601)])
@@ -207,7 +207,7 @@ async def test_two_sources_that_agree_on_nothing_still_answer_as_the_reference(t
         (float("inf"), None),
     ],
 )
-async def test_a_price_tells_when_its_source_updated_it(updated_at, told) -> None:
+async def test_a_price_has_the_time_at_which_its_source_updated_it(updated_at, told) -> None:
     store = MemoryStore(FakeClock(T))
     await fill(store, [Prices(T, [(1, "BTC", "Bitcoin", 9e4, 1.0)], updated_at), Ranks(T, [(1, 1.0)])])
     top = await asked(store, T)
@@ -215,7 +215,7 @@ async def test_a_price_tells_when_its_source_updated_it(updated_at, told) -> Non
     assert top.rows["price_updated_at"].to_list() == [told]
 
 
-async def test_an_answer_whose_first_ranks_have_no_price_reads_on_to_the_tiers_below(tmp_path: Path) -> None:
+async def test_a_list_without_prices_for_its_first_ranks_reads_the_tiers_below(tmp_path: Path) -> None:
     prices = Prices(T, [(id_, "S", "N", float(id_), 1.0) for id_ in range(550, 601)])
     ranks = Ranks(T, [(id_, 1e6 - id_) for id_ in range(1, 601)])
     async with opened(tmp_path) as store:
@@ -239,7 +239,7 @@ class TierStore(MemoryStore):
         return await super().rows(series, tick, tiers=tiers, ids=ids, fields=fields, resolution=resolution)
 
 
-async def test_a_list_reads_only_the_tiers_that_hold_it_and_the_few_prices_that_stand_lower() -> None:
+async def test_a_list_reads_only_its_own_tiers_and_the_few_prices_in_lower_tiers() -> None:
     store = TierStore(FakeClock(T))
     volumes = {id_: 1e6 - id_ for id_ in range(1, 401)}
     ranked = volumes | {400: 2e6}
@@ -335,7 +335,9 @@ def hour_of_minutes(start: datetime) -> list[Prices | Ranks]:
 
 
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
-async def test_past_the_retention_the_first_tick_of_the_hour_answers_and_says_so(kind: str, tmp_path: Path) -> None:
+async def test_past_the_retention_the_first_tick_of_the_hour_answers_with_resolution_1h(
+    kind: str, tmp_path: Path
+) -> None:
     clock = FakeClock(T)
     retention = timedelta(days=2)
     store = (
@@ -373,7 +375,7 @@ def both(tick: datetime) -> list[Prices | Ranks]:
     return [Prices(tick, [(1, "BTC", "Bitcoin", 1.0, 1.0)]), Ranks(tick, [(1, 1.0)])]
 
 
-async def test_the_nearest_pair_before_is_told_however_far_the_sides_have_drifted_apart() -> None:
+async def test_the_nearest_pair_before_is_named_however_far_apart_its_ticks_are() -> None:
     """A pair, then hours of ranks alone, then hours of prices alone."""
     store = MemoryStore(FakeClock(T))
     start = T - 8 * HOUR
@@ -385,7 +387,7 @@ async def test_the_nearest_pair_before_is_told_however_far_the_sides_have_drifte
     assert (refused.before.price.tick, refused.before.rank.tick, refused.first) == (start, start, start)
 
 
-async def test_the_nearest_pair_before_is_told_past_the_retention_too() -> None:
+async def test_the_nearest_pair_before_is_named_past_the_retention_too() -> None:
     clock = FakeClock(T)
     store = MemoryStore(clock, retention=DAY)
     await fill(store, both(T - HOUR))
@@ -395,7 +397,7 @@ async def test_the_nearest_pair_before_is_told_past_the_retention_too() -> None:
     assert refused.before.price.tick == T - HOUR
 
 
-async def test_ticks_that_never_meet_are_the_reason_told() -> None:
+async def test_the_error_names_ticks_that_are_never_within_the_skew() -> None:
     store = MemoryStore(FakeClock(T))
     await fill(store, [Prices(T - 5 * MINUTE, [(1, "BTC", "Bitcoin", 1.0, 1.0)]), Ranks(T - 2 * MINUTE, [(1, 1.0)])])
     refused = await reason(store, T)

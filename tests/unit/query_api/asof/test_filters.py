@@ -121,7 +121,7 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
         ("ids=1,2&exclude=stablecoins", [2], {"stablecoins": 1, "unknown": 0}, []),
     ],
 )
-async def test_a_list_tells_what_its_filters_left_out_and_keeps_the_source_s_rank(
+async def test_a_list_counts_what_its_filters_left_out_and_keeps_the_rank_of_the_source(
     client, query, ids, filtered, missing
 ) -> None:
     answer = (await client.get(f"/?{query}")).json()
@@ -130,14 +130,14 @@ async def test_a_list_tells_what_its_filters_left_out_and_keeps_the_source_s_ran
     assert (answer["filtered"], answer["missing"]) == (filtered, missing)
 
 
-async def test_a_csv_tells_its_filters_in_headers(client) -> None:
+async def test_the_headers_of_a_csv_name_its_filters(client) -> None:
     answer = await client.get("/?format=csv&exclude=stablecoins&symbols=BTC,ÉÉ&columns=rank,cmc_id,source_rank")
     assert answer.text == "rank,cmc_id,source_rank\r\n1,2,2\r\n"
     assert answer.headers["x-filtered"] == "stablecoins=0, unknown=0"
     assert answer.headers["x-missing"] == "%C3%89%C3%89"
 
 
-async def test_without_a_filter_nothing_of_filters_is_told(client) -> None:
+async def test_without_filters_an_answer_does_not_mention_filters(client) -> None:
     answer = await client.get("/")
     assert not {"filtered", "missing"} & answer.json().keys()
     assert not {"x-filtered", "x-missing"} & answer.headers.keys()

@@ -137,7 +137,7 @@ async def test_the_parquet_of_the_api_reads_as_a_table(store, clock):
         ("known_at=2027-01-01", "known_at", "in the future"),
     ],
 )
-async def test_what_is_wrong_is_told_with_its_parameter(store, clock, asked, parameter, says):
+async def test_an_error_names_the_wrong_parameter(store, clock, asked, parameter, says):
     async with calling(store, clock) as client:
         answer = await client.get(f"/v1/export?{asked}")
     assert answer.status_code == 422
@@ -198,7 +198,7 @@ def response(steps: Steps, long_work: LongWork) -> ExportResponse:
         return ExportResponse(to_csv(steps, table_columns(()), long_work), steps, running.pop_all())
 
 
-async def test_a_reader_that_goes_away_ends_the_reading_of_the_store_and_the_export(store):
+async def test_a_reader_that_disconnects_ends_the_export_and_its_reads(store):
     long_work = LongWork(per_client=1)
     steps = read_all(store, Span(FIRST, FIRST + 37 * MINUTE, MINUTE / 60))
     export = response(steps, long_work)

@@ -99,7 +99,7 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
 MINUTES = f"from={isoformat(FIRST)}&to={isoformat(NEWEST)}&every=1m"
 
 
-async def test_a_gap_is_left_out_told_or_filled_and_marked(client) -> None:
+async def test_a_gap_is_left_out_reported_or_filled_and_marked(client) -> None:
     answers = {
         how: (await client.get(f"/v1/assets/1/history?{MINUTES}&fill={how}")).json()
         for how in ("none", "null", "previous")
@@ -147,7 +147,7 @@ async def test_pages_by_link_are_the_whole(client, how, limit) -> None:
     assert paged == whole
 
 
-async def test_a_history_comes_as_csv_with_its_coverage_in_a_header(client) -> None:
+async def test_a_history_as_csv_has_its_coverage_in_a_header(client) -> None:
     answer = await client.get(f"/v1/assets/1/history?{MINUTES}&format=csv&limit=2")
     assert answer.text == (
         "at,price_usd,volume_24h_usd,source_rank,symbol,price_time,rank_time,price_updated_at,resolution,filled\r\n"
@@ -157,7 +157,7 @@ async def test_a_history_comes_as_csv_with_its_coverage_in_a_header(client) -> N
     assert answer.headers["x-coverage"] == "expected=2, present=2, absent=0, missing=0, filled=0"
 
 
-async def test_names_are_told_as_they_were_and_old_hours_by_their_own_resolution() -> None:
+async def test_a_history_has_the_names_of_its_time_and_the_resolution_of_old_hours() -> None:
     clock = FakeClock(NOW)
     store = MemoryStore(clock, retention=3 * HOUR)
     start = NEWEST.replace(minute=0) - 6 * HOUR

@@ -64,7 +64,7 @@ def expected(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> list[
 
 
 @given(SIDE, SIDE)
-def test_each_asset_of_either_list_is_told_once_as_both_lists_have_it(before, after) -> None:
+def test_each_asset_of_either_list_appears_once_with_its_values_in_both(before, after) -> None:
     one, two = listed(before), listed(after)
     found = movers(*(pl.DataFrame(rows, schema=SCHEMA, orient="row") for rows in (one, two)))
     assert found.to_dicts() == [pytest.approx(row) for row in expected(one, two)]
@@ -121,7 +121,7 @@ async def test_an_instant_without_a_pair_has_no_movers(client) -> None:
     assert answer.json()["nearest_before"]["price_time"] == isoformat(FIRST)
 
 
-async def test_an_asset_is_its_row_of_the_list_with_what_else_its_price_tells(client) -> None:
+async def test_an_asset_has_its_row_of_the_list_and_the_further_fields_of_its_price(client) -> None:
     row = (await client.get("/")).json()["data"][3]
     asset = (await client.get("/v1/assets/1")).json()
     assert row["cmc_id"] == 1
@@ -180,7 +180,7 @@ async def test_a_shared_ticker_is_refused_with_its_candidates(client) -> None:
         ("1?datetime=2026-11-17T13:00:00Z", "before the first snapshot"),
     ],
 )
-async def test_an_asset_that_is_not_there_is_told_with_the_reason(client, path, why) -> None:
+async def test_the_error_for_an_absent_asset_has_the_reason(client, path, why) -> None:
     answer = await client.get(f"/v1/assets/{path}")
     assert answer.status_code == 404
     assert why in answer.json()["detail"]

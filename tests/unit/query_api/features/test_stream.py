@@ -128,7 +128,9 @@ async def test_every_listener_gets_each_new_snapshot_and_one_task_reads_for_all(
         assert await hears_nothing(listener)
 
 
-async def test_a_listener_that_comes_back_gets_what_came_meanwhile_and_then_goes_on(stream, store, clock, naps, stack):
+async def test_a_listener_that_reconnects_gets_the_missed_snapshots_and_then_new_ones(
+    stream, store, clock, naps, stack
+):
     async with stream.listening() as before:
         clock.move(minutes=1)
         first = await come(store, 1)
@@ -144,7 +146,7 @@ async def test_a_listener_that_comes_back_gets_what_came_meanwhile_and_then_goes
     assert again.missed is None
 
 
-async def test_a_snapshot_that_comes_while_a_listener_enters_is_sent_once(store, clock, naps, stack):
+async def test_a_snapshot_stored_while_a_listener_connects_is_sent_once(store, clock, naps, stack):
     """It is sent to all listeners before the replay is read, so it is in both."""
 
     class Slow(CountingStore):
@@ -303,7 +305,7 @@ async def test_while_the_store_is_away_nobody_can_listen_and_no_task_is_left(str
     assert stream.listeners == 0
 
 
-async def test_one_more_than_may_listen_is_refused_until_one_goes(stream, stack):
+async def test_a_listener_over_the_limit_is_refused_until_another_disconnects(stream, stack):
     for _ in range(2):
         await stack.enter_async_context(stream.listening())
     async with stream.listening():
@@ -331,7 +333,7 @@ async def test_a_client_with_all_its_streams_gets_503_and_another_one_listens(st
     assert (refused.status_code, "retry-after" in refused.headers) == (503, True)
 
 
-async def test_a_listener_that_takes_nothing_is_closed_alone(stream, store, clock, naps, stack):
+async def test_a_listener_that_reads_nothing_is_closed_and_the_others_go_on(stream, store, clock, naps, stack):
     slow, quick = [await stack.enter_async_context(stream.listening()) for _ in range(2)]
     for minute in range(1, BACKLOG // 2 + 2):
         clock.move(minutes=1)
@@ -378,7 +380,7 @@ async def test_a_stream_begins_with_the_id_to_come_back_with_and_ends_when_the_s
 
 
 @pytest.mark.parametrize("by_header", [True, False])
-async def test_a_listener_that_comes_back_is_sent_each_event_with_its_id(store, clock, naps, by_header):
+async def test_a_listener_that_reconnects_gets_each_event_with_its_id(store, clock, naps, by_header):
     stream = Patient(store, SERIES, clock, sleep=naps, timer=lambda: clock().timestamp())
     id_ = position_text(dict.fromkeys(SERIES, NEWEST - MINUTE))
     asked = {"last_event_id": id_} if by_header else {}
@@ -424,7 +426,7 @@ async def test_a_wrong_id_is_named_with_a_valid_one(store, clock, naps, id_, why
     assert parse_position(told["example"])
 
 
-async def test_an_old_id_is_answered_with_an_event_that_says_so(store, clock, naps):
+async def test_an_old_id_is_answered_with_an_event_missed(store, clock, naps):
     clock.move(hours=7)
     stream = SnapshotStream(store, SERIES, clock, sleep=naps, timer=lambda: clock().timestamp())
     id_ = position_text(dict.fromkeys(SERIES, NEWEST - SECOND))

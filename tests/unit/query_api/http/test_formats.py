@@ -86,7 +86,7 @@ def test_the_json_has_exactly_the_documented_shape() -> None:
     assert list(answer["data"][0]) == names()
 
 
-def test_an_extra_series_tells_its_time_and_its_values_with_null_for_what_is_missing() -> None:
+def test_an_extra_series_has_its_time_and_its_values_and_null_for_missing_ones() -> None:
     marker = market_caps(NEWEST - SECOND, [(1, 1e12, None)]).marker
     extra = Extra(MARKET_CAP, marker)
     answer = orjson.loads(to_json(top(extras=(extra,), market_cap_usd=pl.lit(1e12), supply=pl.lit(None)), 1))

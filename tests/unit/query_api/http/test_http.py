@@ -139,7 +139,7 @@ async def test_now_is_the_newest_pair_by_volume(client) -> None:
     ]  # fmt: skip
 
 
-async def test_an_answer_tells_when_a_source_sent_the_values_of_before(client, store) -> None:
+async def test_an_answer_shows_that_a_source_sent_the_values_of_the_tick_before(client, store) -> None:
     assert (await client.get("/?limit=2")).json()["unchanged"] == {"price": False, "rank": False}
     old = store.snapshots["price", NEWEST]
     store.snapshots["price", NEWEST] = replace(old, marker=replace(old.marker, unchanged=True))
@@ -148,7 +148,7 @@ async def test_an_answer_tells_when_a_source_sent_the_values_of_before(client, s
 
 
 @pytest.mark.parametrize("path", ["/v1/top", "/v1/assets/1"])
-async def test_an_answer_tells_which_of_its_snapshots_were_backfilled(client, store, clock, path) -> None:
+async def test_an_answer_names_its_backfilled_snapshots(client, store, clock, path) -> None:
     for side, told in (("price", [True, False]), ("rank", [True, True])):
         backfilled(store, PAST_TICK, side)
         clock.move(seconds=1)
@@ -157,7 +157,7 @@ async def test_an_answer_tells_which_of_its_snapshots_were_backfilled(client, st
     assert (await client.get(path)).json()["backfilled"] == {"price": False, "rank": False}
 
 
-async def test_a_csv_tells_in_a_header_which_of_its_snapshots_were_backfilled(client, store, clock) -> None:
+async def test_a_header_of_a_csv_names_its_backfilled_snapshots(client, store, clock) -> None:
     assert "x-backfilled" not in (await client.get(f"/?datetime={PAST}&format=csv")).headers
     backfilled(store, PAST_TICK, "rank")
     clock.move(seconds=1)
@@ -333,7 +333,9 @@ async def test_a_max_age_reaches_over_a_gap(client) -> None:
         ("now-7m30.5s", BEFORE_GAP, "a gap"),
     ],
 )
-async def test_an_instant_without_a_snapshot_tells_why_and_what_there_is(client, text, before, words) -> None:
+async def test_the_error_for_an_instant_without_a_snapshot_has_the_reason_and_the_nearest_pair(
+    client, text, before, words
+) -> None:
     told = problem(await client.get("/", params={"datetime": text}), 404)
     assert words in told["detail"]
     assert told["first"] == isoformat(FIRST)
@@ -348,7 +350,7 @@ async def test_now_long_after_the_last_snapshot_is_too_old(client, clock) -> Non
     assert told["nearest_before"]["price_time"] == isoformat(NEWEST)
 
 
-async def test_an_empty_store_says_that_nothing_is_stored_yet(clock) -> None:
+async def test_the_error_of_an_empty_store_states_that_nothing_is_stored_yet(clock) -> None:
     async with calling(CountingStore(clock), clock) as client:
         for path in ("/", f"/?datetime={PAST}", "/?datetime=0001-01-01"):
             told = problem(await client.get(path), 404)
@@ -398,7 +400,7 @@ async def test_an_accept_header_of_two_lines_is_one_list(client) -> None:
 @pytest.mark.parametrize(
     "accept", ["image/png", "application/json;q=0", "image/*, text/csv;q=0", "nonsense", "*/*;q=0"]
 )
-async def test_a_caller_who_takes_neither_format_is_told_which_there_are(client, accept) -> None:
+async def test_the_error_for_an_unknown_format_lists_the_formats(client, accept) -> None:
     told = problem(await client.get("/", headers={"accept": accept}), 406)
     assert "application/json and text/csv" in told["detail"]
 
@@ -520,7 +522,7 @@ async def test_a_slow_answer_about_now_is_kept_for_less(store, clock) -> None:
     assert clock.now + timedelta(seconds=int(kept.removeprefix("public, max-age="))) <= NEWEST + MINUTE
 
 
-async def test_a_past_whose_extra_series_is_late_is_not_kept_for_long(store, clock) -> None:
+async def test_a_past_answer_with_a_late_extra_series_is_cached_for_a_short_time(store, clock) -> None:
     async with calling(store, clock, extras=[MARKET_CAP]) as client:
         kept = []
         for tick in (None, PAST_TICK - MINUTE, PAST_TICK):
@@ -531,7 +533,7 @@ async def test_a_past_whose_extra_series_is_late_is_not_kept_for_long(store, clo
     assert kept == ["public, max-age=30", "public, max-age=30", "public, max-age=86400"]
 
 
-async def test_a_past_whose_rank_is_late_is_not_kept_for_long(client, store, clock) -> None:
+async def test_a_past_answer_with_a_late_rank_is_cached_for_a_short_time(client, store, clock) -> None:
     del store.snapshots["volume_rank", PAST_TICK]
     answer = await client.get(f"/?datetime={PAST}")
     assert answer.json()["rank_time"] == isoformat(PAST_TICK - MINUTE)
@@ -701,9 +703,7 @@ FAILURES = {
 @pytest.mark.parametrize(
     ("trouble", "wait"), [("away", "10"), ("busy", "42"), ("soon back", "1"), ("refusing", "10"), ("damaged", "10")]
 )
-async def test_a_store_in_trouble_is_a_503_that_says_when_to_ask_again_and_nothing_of_the_inside(
-    client, store, trouble, wait
-) -> None:
+async def test_a_failing_store_gives_503_with_retry_after_and_no_internals(client, store, trouble, wait) -> None:
     store.failure = FAILURES[trouble]
     for path in ("/", "/v1/top?format=csv", f"/?datetime={PAST}", "/v1/status", "/readyz"):
         answer = await client.get(path)
@@ -713,7 +713,7 @@ async def test_a_store_in_trouble_is_a_503_that_says_when_to_ask_again_and_nothi
         assert CANARY not in answer.text + repr(answer.headers)
 
 
-async def test_the_process_is_healthy_while_the_store_is_away_and_metrics_say_so(client, store) -> None:
+async def test_the_process_is_healthy_while_the_store_is_away_and_metrics_show_it(client, store) -> None:
     assert (await client.get("/readyz")).json() == {"status": "ready"}
     assert (await metrics(client))["topcoins_store_up", ()] == 1
     store.failure = StoreUnavailable("away")
@@ -791,7 +791,7 @@ async def test_addresses_nobody_has_do_not_make_labels(client) -> None:
     assert not [route for route in routes if re.search("[0-9]", route)]
 
 
-async def test_metrics_tell_the_newest_tick_of_each_series(client) -> None:
+async def test_metrics_show_the_newest_tick_of_each_series(client) -> None:
     told = await metrics(client)
     for series in ("price", "volume_rank"):
         assert told["topcoins_newest_tick_timestamp_seconds", (series,)] == NEWEST.timestamp()
@@ -856,7 +856,7 @@ async def test_the_status_of_an_empty_store_is_no_error(clock) -> None:
     assert told["topcoins_missing_ticks_last_hour", ("price",)] == 0
 
 
-async def test_the_status_tells_of_the_spool_and_the_credit_plan_where_their_folder_is(clock, tmp_path) -> None:
+async def test_the_status_has_the_spool_and_the_credit_plan_when_their_folder_is_readable(clock, tmp_path) -> None:
     spool = Spool(tmp_path / "price", limit=2**20)
     spool.open()
     spool.put(sample_snapshot(PRICE, NEWEST, 3))
@@ -938,7 +938,7 @@ async def test_an_archive_that_ended_is_a_gap_up_to_now(clock) -> None:
     ("query", "parameter"),
     [("from=now-8d", "from"), ("from=now-1h&to=now-2h", "from"), ("to=tomorrow", "to"), ("from=x", "from")],
 )
-async def test_a_range_that_is_none_is_told(client, query, parameter) -> None:
+async def test_an_invalid_range_is_refused(client, query, parameter) -> None:
     assert problem(await client.get(f"/v1/gaps?{query}"), 422)["parameter"] == parameter
 
 
@@ -964,7 +964,7 @@ async def test_a_documentation_page_and_all_it_loads_come_from_us(client, page) 
             assert not re.findall(r"url\(['\"]?https?://|@import", got.text)
 
 
-def test_the_gap_of_the_history_is_where_these_tests_say() -> None:
+def test_the_gap_of_the_history_is_where_these_tests_expect_it() -> None:
     assert BEFORE_GAP < datetime.fromisoformat("2026-11-17T14:25:00Z") < AFTER_GAP < NEWEST < NOW
 
 

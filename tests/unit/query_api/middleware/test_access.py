@@ -80,7 +80,7 @@ async def test_a_key_opens_every_address(client, headers):
         {"cookie": f"key={ALICE.key}"},
     ],
 )
-async def test_without_a_key_the_answer_says_only_how_to_authenticate(client, headers):
+async def test_without_a_key_the_answer_has_only_how_to_authenticate(client, headers):
     for path in (*ADDRESSES, f"/?key={ALICE.key}"):
         answer = await client.get(path, headers=headers)
         if path in PROBES + ABOUT:
@@ -130,7 +130,7 @@ async def test_a_client_over_its_rate_gets_429_and_retry_after(clock):
         assert [(await client.get("/", headers=alice)).status_code for _ in range(2)] == [200, 429]
 
 
-async def test_without_keys_a_client_is_its_address_whatever_its_headers_say(clock):
+async def test_without_keys_a_client_is_its_address_whatever_its_headers_are(clock):
     async with calling(stocked(clock), clock, access=Access(rate=Rate(2, MINUTE)), timer=Seconds()) as client:
         codes = [
             (await client.get("/", headers={"x-forwarded-for": f"10.0.0.{n}", "forwarded": f"for=10.0.0.{n}"}))
@@ -140,7 +140,7 @@ async def test_without_keys_a_client_is_its_address_whatever_its_headers_say(clo
 
 
 @given(st.integers(1, 50), st.integers(1, 3600), st.lists(st.floats(0, 100), max_size=200))
-def test_no_period_holds_more_than_twice_its_requests_and_a_wait_that_was_told_is_enough(requests, period, pauses):
+def test_no_period_has_more_than_twice_its_requests_and_retry_after_is_long_enough(requests, period, pauses):
     timer = Seconds()
     rates = Rates(Rate(requests, timedelta(seconds=period)), timer=timer)
     allowed = []

@@ -112,7 +112,7 @@ async def test_a_clock_that_is_set_neither_freezes_nor_loses_an_answer(timer, st
     assert app.answered == 3
 
 
-async def test_an_answer_whose_time_is_over_leaves_memory(timer):
+async def test_an_expired_answer_is_removed_from_memory(timer):
     cache = AnswerCache(app := App(), timer=timer)
     for number in range(50):
         await ask(cache, str(number).encode())

@@ -40,7 +40,7 @@ async def test_equal_keys_share_the_work_and_others_do_not():
     assert await single_flight.share("a", work) == 3
 
 
-async def test_a_caller_that_leaves_takes_nothing_from_the_others():
+async def test_a_caller_that_disconnects_does_not_cancel_the_others():
     single_flight, work = SingleFlight(), Work()
     first, second = (asyncio.create_task(single_flight.share("a", work)) for _ in range(2))
     await until_idle()
@@ -65,7 +65,7 @@ async def test_the_work_ends_with_the_last_caller_and_the_next_one_begins_anew()
     assert await later == 2
 
 
-async def test_an_error_reaches_all_who_wait_and_is_forgotten():
+async def test_an_error_is_raised_for_all_waiting_callers_and_not_cached():
     single_flight = SingleFlight()
     runs = 0
 

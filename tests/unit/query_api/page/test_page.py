@@ -45,7 +45,7 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
         (None, False),
     ],
 )
-async def test_who_prefers_html_gets_the_page_and_all_others_what_they_got(client, accept, page) -> None:
+async def test_a_caller_that_prefers_html_gets_the_page_and_all_others_get_json(client, accept, page) -> None:
     assert prefers_html(None, accept) == page
     headers = {"accept": accept} if accept else {}
     answer = await client.get("/", headers=headers)
@@ -113,7 +113,7 @@ def test_every_module_that_is_imported_is_there(page) -> None:
     assert {name for names in imports.values() for name in names} <= set(page.files)
 
 
-def test_nothing_of_ours_is_inline_or_elsewhere() -> None:
+def test_no_script_or_style_of_the_page_is_inline_or_from_another_host() -> None:
     for file in FOLDER.glob("*.*"):
         text = file.read_text("utf-8") if file.suffix in (".html", ".js", ".css") else ""
         assert not re.search(r"\son[a-z]+=|style=|javascript:|innerHTML|\beval\(", text), file.name

@@ -68,7 +68,7 @@ async def query_api(store: str, **settings: str) -> AsyncIterator[Server]:
 
 
 async def _listening(port: int) -> None:
-    for _ in range(300):
+    for _ in range(1200):  # a busy machine starts a process slowly
         try:
             _, writer = await asyncio.open_connection("127.0.0.1", port)
         except OSError:

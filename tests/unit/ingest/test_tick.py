@@ -482,3 +482,11 @@ def test_two_sources_of_one_series_that_are_no_alternatives_are_refused(market):
             deliveries=market.direct,
             clock=market.clock,
         )
+
+
+@pytest.mark.parametrize("wait", ["9" * 5000, "Fri, 31 Dec 9999 23:59:59 -2359", "-5", "soon"])
+async def test_an_absurd_wait_of_the_first_source_costs_no_tick_of_the_second(market, wait):
+    market.coindesk.answers[:] = [says(b"", 429, retry_after=wait)]
+    ingest = market.ingest()
+    used = [(await market.tick(ingest)).marker.source for _ in range(5)]
+    assert used == ["coinmarketcap"] * 5

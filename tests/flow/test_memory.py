@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -25,6 +26,7 @@ from tests.influxd import Bucket
 pytestmark = pytest.mark.stack
 
 BOUND = 300 * 2**20
+_WEEK: dict[str, Any] = {"from": "now-7d"}
 MINUTE = timedelta(minutes=1)
 MANY_IDS = pack_ids(pl.Series(range(1, 50_000, 10)))
 """The members of a list of 5,000, as its marker has them."""
@@ -146,7 +148,7 @@ def test_the_gaps_of_a_week_asked_for_by_many_pages_at_once(stage, week):
     before = process.most_memory
     with ThreadPoolExecutor(20) as threads:
         list(threads.map(lambda _: ask_all(api, ["/v1/gaps?from=now-7d"]), range(20)))
-    found = api.get("/v1/gaps?from=now-7d").json()["series"]["price"]
+    found = api.get("/v1/gaps", None, **_WEEK).json()["series"]["price"]
     assert found["stored"] >= 7 * 24 * 60 - 2
     assert process.most_memory < BOUND
     assert process.most_memory - before < 100 * 2**20

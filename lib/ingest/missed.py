@@ -35,11 +35,11 @@ FILE = "misses.jsonl"
 
 
 LARGEST = 2**20
-"""The ledger keeps about the newest ten thousand misses."""
+"""The file has about the newest ten thousand missed ticks."""
 
 
-MOST_HELD = 1440
-"""So many misses wait for a disk that does not take them."""
+MOST_PENDING = 1440
+"""The number of missed ticks that wait in memory when the disk refuses them."""
 
 
 Cause = Literal[
@@ -48,15 +48,15 @@ Cause = Literal[
 ]  # fmt: skip
 """Why a tick has no snapshot.
 
-- credits, source refused us, source away, source malformed: the upstream, by what it answered
-- snapshot refused: its rows did not pass the gate
+- credits, source refused us, source away, source malformed: the upstream, by its answer
+- snapshot refused: no row passed the gate
 - clock: our clock and the upstream's disagree
 - doubtful: the list is complete but not plausible; it is kept apart
-- spool: our own disk did not take it
-- store: fetched, but the store does not have it: it waits in the spool, or could not wait any longer
-- busy: the tick before was not done
-- crash: our own error, told in the log
-- not running: nothing was written down, or the machine slept: we were down
+- spool: our own disk refused it
+- store: fetched, but not in the store: it waits in the spool, or was dropped from it
+- busy: the tick before was not finished
+- crash: an error of our own, which the log has
+- not running: nothing was recorded, or the machine slept
 - withdrawn: stored, and withdrawn by an operator
 """
 
@@ -98,68 +98,67 @@ class MissedTick:
 
 
 def cause_of(error: Exception) -> Cause:
-    """The cause a failed tick is written down with."""
+    """The cause of a tick that failed with this error."""
     return next((cause for kind, cause in CAUSES if isinstance(error, kind)), "crash")
 
 
 class MissedTicks:
-    """One series' failed ticks, in a file beside its spool. Only the newest are kept."""
+    """One series' failed ticks, in a file beside its spool that keeps the newest ones."""
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / FILE
-        self._held: deque[MissedTick] = deque(maxlen=MOST_HELD)
+        self._pending: deque[MissedTick] = deque(maxlen=MOST_PENDING)
 
-    def record(self, *misses: MissedTick) -> None:
-        """Write misses down. Those a disk does not take now are held and written with the next."""
-        held = len(self._held)
-        self._held.extend(misses)
+    def record(self, *missed: MissedTick) -> None:
+        """Append missed ticks to the file. Those that the disk refuses are written with the next ones."""
+        was_pending = bool(self._pending)
+        self._pending.extend(missed)
         try:
             self._write()
         except OSError as exc:
-            if not held:
-                log.warning("a miss can't be written down", file=str(self._file), why=exc.strerror)
+            if not was_pending:
+                log.warning("missed ticks can't be written", file=str(self._file), why=exc.strerror)
 
     def _write(self) -> None:
-        if not self._held:
+        if not self._pending:
             return
         if self._file.exists() and self._file.stat().st_size > LARGEST:
             self._halve()
-        # Each line begins anew, so that half of one, left by a full disk, does not spoil the next.
-        lines = [miss.line() for miss in self._held]
+        # Starts with a line end, so that half a line, left by a full disk, does not spoil the next.
+        body = b"\n" + b"\n".join(missed.line() for missed in self._pending) + b"\n"
         with self._file.open("ab", buffering=0) as file:
-            body = b"\n" + b"\n".join(lines) + b"\n"
             if file.write(body) < len(body):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        self._held.clear()
+        self._pending.clear()
 
     def _halve(self) -> None:
-        kept = self._file.read_bytes()[-LARGEST // 2 :].partition(b"\n")[2]
+        newest = self._file.read_bytes()[-LARGEST // 2 :].partition(b"\n")[2]
         part = self._file.with_suffix(".part")
-        part.write_bytes(kept)
+        part.write_bytes(newest)
         os.replace(part, self._file)
 
 
 def read_missed(folder: Path, start: datetime, stop: datetime) -> list[MissedTick]:
-    """The misses with start <= tick <= stop; a line that can't be read is left out."""
+    """The recorded ticks with start <= tick <= stop. Passes over lines that can't be read."""
     try:
         lines = (folder / FILE).read_bytes().splitlines()
     except OSError:
         return []
-    found = []
+    recorded = []
     for line in lines:
         try:
             values = orjson.loads(line)
             seconds = values.get("interval_s")
             interval = timedelta(seconds=seconds) if seconds else None
-            miss = MissedTick(from_epoch(values["tick"]), values["cause"], str(values["why"]), interval)
+            missed = MissedTick(from_epoch(values["tick"]), values["cause"], str(values["why"]), interval)
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError, OSError):
             continue
-        if start <= miss.tick <= stop and miss.cause in get_args(Cause):
-            found.append(miss)
-    return found
+        if start <= missed.tick <= stop and missed.cause in get_args(Cause):
+            recorded.append(missed)
+    return recorded
 
 
 def find_missed(folder: Path, start: datetime, stop: datetime) -> list[MissedTick]:
-    """What was written down, and what lies in the spool: fetched, and not in the store."""
-    held = [MissedTick(entry.tick, "store", WAITS) for entry in waiting(folder) if start <= entry.tick <= stop]
-    return [*read_missed(folder, start, stop), *held]
+    """The recorded ticks, and those whose snapshots wait in the spool for the store."""
+    spooled = [MissedTick(entry.tick, "store", WAITS) for entry in waiting(folder) if start <= entry.tick <= stop]
+    return [*read_missed(folder, start, stop), *spooled]

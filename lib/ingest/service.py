@@ -1,4 +1,4 @@
-"""What both ingestors do the same: settings in, polls running until told to stop."""
+"""What both ingestors share: read the settings, poll, stop at a signal."""
 
 import asyncio
 import os
@@ -30,7 +30,7 @@ from lib.store import Store
 from lib.store.address import open_store
 
 SourcePlan = Callable[[Settings], Sequence[Sequence[SourceFile]]]
-"""The series a service fills: for each, its sources in the order they are tried."""
+"""Returns the series to fill: for each its sources, in the order they are tried."""
 
 
 def find_source(folder: Path, name: str) -> SourceFile:
@@ -65,7 +65,7 @@ def usable_sources(
 
 
 Deliveries = Callable[[Series], Delivery]
-"""How the snapshots of a series get into the store."""
+"""Returns the delivery of a series."""
 
 
 def ingests(
@@ -80,7 +80,7 @@ def ingests(
 ) -> list[Ingest]:
     """One ingest per series of the plan; SettingsRejected when two would fill the same.
 
-    Each writes its credit plan and its misses into its own part of `folder`, where there is one.
+    Each writes its credit plan, its missed ticks and its doubtful lists into its own part of `folder`, if there is one.
     """
     planned = plan(chosen)
     for name, times in Counter(files[0].series for files in planned).items():
@@ -112,35 +112,37 @@ async def poll(
 ) -> None:
     """Fill the plan's series until `stop` is set; the running tick finishes."""
     store = open_store(chosen, clock)
-    say = structlog.get_logger()
+    events = structlog.get_logger()
     async with client, AsyncExitStack() as spools:
 
-        def spooled(series: Series) -> Delivery:
+        def via_spool(series: Series) -> Delivery:
             folder = chosen.spool_dir / series.name
-            misses = MissedTicks(folder)
+            missed = MissedTicks(folder)
 
             def lost(tick: datetime, why: str) -> None:
-                misses.record(MissedTick(tick, "store", why))
+                missed.record(MissedTick(tick, "store", why))
 
             spool = Spool(folder, limit=chosen.spool_limit, lost=lost)
             spool.open()
             spools.callback(spool.close)
             return ViaSpool(spool, store, time_limit=chosen.interval / 4)
 
-        work = Poll(clock)
-        made = ingests(
-            plan, chosen, client=client, store=store, deliveries=spooled, clock=clock, folder=chosen.spool_dir
+        polling = Poll(clock)
+        series = ingests(
+            plan, chosen, client=client, store=store, deliveries=via_spool, clock=clock, folder=chosen.spool_dir
         )
-        for ingest in made:
-            work.add(ingest.series.name, ingest.tick, partial(getattr, ingest, "interval"), ingest.missed)
-            say.info("polling", service=service, series=ingest.series.name, interval_s=ingest.interval.total_seconds())
-        await work.run(stop)
+        for ingest in series:
+            polling.add(ingest.series.name, ingest.tick, partial(getattr, ingest, "interval"), ingest.missed)
+            events.info(
+                "polling", service=service, series=ingest.series.name, interval_s=ingest.interval.total_seconds()
+            )
+        await polling.run(stop)
     await store.close()
-    say.info("stopped", service=service)
+    events.info("stopped", service=service)
 
 
 def main(service: str, plan: SourcePlan) -> None:
-    """A service's whole life: read the settings, run, end at SIGTERM or Ctrl-C. A wrong setting is one sentence."""
+    """Run a service until SIGTERM or Ctrl-C. A wrong setting ends it with one sentence."""
     try:
         chosen = settings.load(os.environ, service)
         log.configure(chosen)

@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -9,11 +10,12 @@ from pydantic import SecretStr
 
 import ingest_price
 import ingest_rank
-from lib.archive.backfill import Bought, Offer, calls, fill, offers
+from lib.archive.backfill import FOLDER, Bought, Offer, calls, fill, offers
 from lib.cli.forecast import sample_snapshot
 from lib.clock import Clock
-from lib.errors import SnapshotRefused, SourceRejected
+from lib.errors import SnapshotRefused, SourceRejected, StoreUnavailable
 from lib.gaps import Gap, find_gaps
+from lib.ingest.spool_folder import waiting
 from lib.schema import PRICE, VOLUME_RANK
 from lib.simulator import Market, create_app
 from lib.source import Source, read_source
@@ -100,6 +102,42 @@ async def test_a_bought_day_makes_no_minute_less_missing(sold, gapped, tmp_path)
 async def test_buying_again_buys_nothing(sold, gapped, tmp_path):
     await bought(sold, gapped, tmp_path)
     assert await bought(sold, gapped, tmp_path) == []
+
+
+class AwayOncePaid:
+    """A store that is away from the moment a list was paid for."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.away = False
+
+    def __getattr__(self, name: str) -> Any:
+        if self.away:
+            raise StoreUnavailable("away")
+        return getattr(self._store, name)
+
+
+class Selling(httpx.AsyncBaseTransport):
+    """A market that notes in a store when a list was paid for."""
+
+    def __init__(self, market: httpx.AsyncBaseTransport, store: AwayOncePaid) -> None:
+        self._market = market
+        self._store = store
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self._store.away = self._store.away or "historical" in request.url.path
+        return await self._market.handle_async_request(request)
+
+
+async def test_a_list_that_was_paid_for_is_on_disk_before_the_store_is_asked_for_anything(gapped, tmp_path, clock):
+    store = AwayOncePaid(gapped)
+    market = httpx.ASGITransport(create_app(Market(1, ASSETS), clock))
+    async with httpx.AsyncClient(transport=Selling(market, store)) as client:
+        offer, _ = await offered(sources(client, clock), gapped, tmp_path)
+        async for each in fill(offer, cast("Store", store), spools=tmp_path, limit=2**24, assets=ASSETS):
+            assert each.snapshot is not None
+            break
+    assert [entry.tick.date() for entry in waiting(tmp_path / FOLDER / "price")] == [date(2026, 7, 30)]
 
 
 async def test_a_list_of_another_day_is_refused(tmp_path, gapped, clock):

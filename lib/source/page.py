@@ -16,6 +16,9 @@ from lib.source.extract import Extractor
 from lib.source.model import SourceFile
 from lib.source.reading import UpstreamTime
 
+MOST_RECORDS = 20_000
+"""Whole lists have fewer: more would cost seconds of CPU, whatever they hold."""
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -47,6 +50,8 @@ def read_page(
     records = get(file.records.at, body)
     if not isinstance(records, list):
         raise SourceMalformed(f"{request}: no list of records at {file.records.at}")
+    if len(records) > MOST_RECORDS:
+        raise SourceMalformed(f"{request}: more than {MOST_RECORDS:,} records ({len(records):,})")
     total = read_count(file.paging.total if file.paging else None, body)
     rows, rejected = extractor.rows(records[skip:])
     return Page(

@@ -63,7 +63,7 @@ async def main() -> None:
         async with open_client({}, transport=httpx.MockTransport(answer)) as client:
             source = Source(file, client=client, clock=utc_now, key=SecretStr("key"))
             try:
-                reading = await source.read(5000, timedelta(seconds=60))
+                reading = await source.read(5000, timedelta(hours=1))
                 outcome = f"{len(reading.rows)} rows"
             except TopcoinsError as exc:
                 outcome = str(exc)

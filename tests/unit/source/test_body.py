@@ -86,7 +86,7 @@ def test_what_is_no_gzip_is_no_body(body):
 def test_no_answer_fills_the_memory():
     """In a process of its own: its peak includes the interpreter and all libraries."""
     run = subprocess.run(
-        [sys.executable, "-m", "tests.unit.source.swollen"], capture_output=True, text=True, check=True, timeout=300
+        [sys.executable, "-m", "tests.unit.source.swollen"], capture_output=True, text=True, check=True, timeout=1800
     )
     lines = [line.split("\t") for line in run.stdout.splitlines() if "\t" in line]
     outcomes = {name: outcome for _, name, outcome in lines}
@@ -94,7 +94,7 @@ def test_no_answer_fills_the_memory():
     assert "only gzip is accepted" in outcomes["gzip in gzip"]
     assert "the answer is larger than 33554432 bytes" in outcomes["a bomb"]
     assert "more than 1,000,000 values" in outcomes["empty lists"]
-    assert outcomes["as many values, parsed leniently"] == "5000 rows"
+    assert "more than 20,000 records" in outcomes["as many values, parsed leniently"]
     assert outcomes["one wide text"] == outcomes["one wide text, parsed leniently"] == "1 rows"
     assert "the body is not JSON" in outcomes["more text than is parsed leniently"]
     assert "page=3&page_size=100: all pages are larger than 67108864 bytes" in outcomes["large pages"]

@@ -185,3 +185,12 @@ async def test_a_short_page_never_changes_an_exact_size():
     assert exact(COINDESK)
     await ids(made(COINDESK, upstream), 250)
     assert {size for (size,) in upstream.queries("page_size")} == {100}
+
+
+@pytest.mark.parametrize(("count", "refused"), [(20_000, False), (20_001, True)])
+async def test_more_records_than_any_list_has_are_refused(count, refused):
+    source = made(CMC, Upstream(says({"data": [None] * count})))
+    if refused:
+        assert "more than 20,000 records (20,001)" in str(await failure(source))
+    else:
+        assert (await source.read(count, MINUTE)).rejected == {"record is not an object": count}

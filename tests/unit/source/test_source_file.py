@@ -89,7 +89,7 @@ def test_a_sound_file_loads_with_what_it_left_out(path):
         ('cost = "status.cost"', 'prize = "status.cost"', "prize", "Extra inputs are not permitted"),
         ("https://api.acme.example", "api.acme.example", "request.url", "must be an http or https address"),
         ("https://api.acme.example", "http://api.acme.example", "request.url", "must be https"),
-        ("https://api.acme.example", "https://me:pass@acme.example", "request.url", "no user or password"),
+        ("https://api.acme.example", "https://me:pass@acme.example", "request.url", "no user, password or @"),
         ('url_setting = "acme_url"', "", "request.url_setting", "Field required"),
         ('url_setting = "acme_url"', 'url_setting = "acme"', "request.url_setting", "_url"),
         ('path = "/list"', 'path = "list"', "request.path", "^/"),
@@ -177,7 +177,7 @@ def test_several_faults_are_reported_together(path):
 
 
 @pytest.mark.parametrize("content", [b"name = ", b"\xff\xfe", b"[a]\n[a]\n"])
-def test_a_file_that_is_no_toml_is_refused_with_its_path(path, content):
+def test_a_file_that_is_not_toml_is_refused_with_its_path(path, content):
     path.write_bytes(content)
     assert refusal(path).startswith(f"source file {path} can't be read: ")
 

@@ -525,7 +525,7 @@ async def test_the_key_is_in_its_header_and_nowhere_else(file, header, value):
     await made(file, upstream).read(1, MINUTE)
     (request,) = upstream.asked
     assert request.headers[header] == value
-    assert [name for name, held in request.headers.items() if KEY in held] == [header]
+    assert [name for name, value in request.headers.items() if KEY in value] == [header]
     assert KEY not in str(request.url)
     assert not request.content
 

@@ -25,7 +25,7 @@ from lib.source import Source, read_source
 from lib.store import Store
 from lib.store.sqlite import SqliteStore
 from tests.bench.influx import fill
-from tests.bench.servers import MINUTE, Connection, Server, fill_history, query_api, tell, timed
+from tests.bench.servers import MINUTE, Connection, Server, fill_history, query_api, report, timed
 from tests.influxd import Bucket, Influxd, fresh_influxd, set_up
 
 ASSETS = 300
@@ -78,9 +78,9 @@ async def _measured(place: Place, folder: Path) -> None:
         connection = await Connection.to(api.port)
         top = orjson.loads(await connection.get(f"/?limit=200&datetime={isoformat(place.last)}"))
         for name, paths in _questions(place.last, [row["cmc_id"] for row in top["data"]]):
-            tell(f"{place.name}: {name}", await timed(connection, paths))
+            report(f"{place.name}: {name}", await timed(connection, paths))
         export = await _exported(api, place.last, folder)
-        tell(f"{place.name}: stream, from a write to its event", await _streamed(api, place.open("day")))
+        report(f"{place.name}: stream, from a write to its event", await _streamed(api, place.open("day")))
     await _imported(place, export)
     await _bought(place, folder)
 
@@ -142,8 +142,8 @@ async def _streamed(api: Server, store: Store) -> list[float]:
     return took
 
 
-def _is_of(told: str, tick: str) -> bool:
-    event = orjson.loads(told)
+def _is_of(event_text: str, tick: str) -> bool:
+    event = orjson.loads(event_text)
     return bool(event["series"] == PRICE.name and event["tick"] == tick)
 
 
@@ -181,7 +181,7 @@ async def _bought(place: Place, folder: Path) -> None:
             began = time.perf_counter()
             done = [each async for each in buy(offer, store, spools=folder, limit=2**24, assets=ASSETS)]
             took.append((time.perf_counter() - began) / len(done))
-    tell(f"{place.name}: backfill, a day's list of a series", took)
+    report(f"{place.name}: backfill, a day's list of a series", took)
     await store.close()
 
 

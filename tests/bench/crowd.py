@@ -8,7 +8,7 @@ import httpx
 
 from lib.clock import isoformat, slot, utc_now
 from tests.bench.influx import fill
-from tests.bench.servers import MINUTE, Server, fill_history, query_api, tell
+from tests.bench.servers import MINUTE, Server, fill_history, query_api, report
 from tests.flow.crowd import Crowd
 from tests.influxd import Bucket, fresh_influxd, set_up
 
@@ -56,7 +56,7 @@ async def _measure(name: str, api: Server, first: datetime) -> None:
     async with httpx.AsyncClient(base_url=base, timeout=60) as client, Crowd(api.port, span) as crowd:
         for path in PATHS:
             took = [await _seconds(client, path.format(_instant(first, number))) for number in range(ROUNDS)]
-            tell(f"{name}, {path.partition('?')[0]}", took, "within 250 ms")
+            report(f"{name}, {path.partition('?')[0]}", took, "within 250 ms")
         print(f"{name}: {crowd.exports} exports came meanwhile; the API's peak {api.peak_mb()} MB", flush=True)
 
 

@@ -23,7 +23,7 @@ from lib.store.influx import lines
 from lib.store.influx.disk import row_size
 from lib.store.influx.flux import hourly
 from lib.store.influx.server import Server
-from tests.bench.servers import MINUTE, Connection, median_ms, query_api, tell, timed
+from tests.bench.servers import MINUTE, Connection, median_ms, query_api, report, timed
 from tests.influxd import Bucket, Influxd, fresh_influxd, set_up
 
 TICKS = int(os.environ.get("TOPCOINS_TEST_BENCH_TICKS", "1440"))
@@ -65,14 +65,14 @@ async def cold_instants(folder: Path) -> None:
             await fill(Bucket(server, f"assets{assets}"), assets, last)
             print(f"filled {TICKS} ticks of {assets} assets in {time.perf_counter() - began:.0f} s", flush=True)
         await _settled(url)
-        await _tell_size(server)
+        await _report_size(server)
         small = await _answers(server, "assets500", 200, _instants(last, SAMPLES))
         large = await _answers(server, "assets5000", 200, _instants(last, SAMPLES))
-        tell("500 assets, limit=200", small)
-        tell("5,000 assets, limit=200", large, "p50 under 60 ms and p95 under 120 ms")
+        report("500 assets, limit=200", small)
+        report("5,000 assets, limit=200", large, "p50 under 60 ms and p95 under 120 ms")
         print(f"5,000 against 500 assets: {median_ms(large) / median_ms(small):.2f} times (wanted: at most 1.5)")
-        tell("a plain last() of both series and a join, for the same list", _plain(server, _instants(last, FEW)))
-        tell("5,000 assets, limit=5000", await _answers(server, "assets5000", 5000, _instants(last, FEW)), "800 ms")
+        report("a plain last() of both series and a join, for the same list", _plain(server, _instants(last, FEW)))
+        report("5,000 assets, limit=5000", await _answers(server, "assets5000", 5000, _instants(last, FEW)), "800 ms")
 
 
 async def a_month_of_hours(folder: Path) -> None:
@@ -118,7 +118,7 @@ async def fill(bucket: Bucket, assets: int, last: datetime, *, count: int = TICK
 def _snapshots(market: Market, tick: datetime) -> list[Snapshot]:
     """Both sources' lists of a minute: they disagree about volumes, and the rank source does not know all ids."""
     listing = market.at(tick)
-    told = {
+    columns = {
         ID: listing.ids,
         "symbol": listing.symbols,
         "name": listing.names,
@@ -129,7 +129,7 @@ def _snapshots(market: Market, tick: datetime) -> list[Snapshot]:
         "stablecoin": [0.0] * len(listing.ids),
         "wrapped": [0.0] * len(listing.ids),
     }
-    price = pl.DataFrame(told)
+    price = pl.DataFrame(columns)
     rank = pl.DataFrame({ID: listing.ids, "volume_usd": listing.venue_volume})
     known = rank.filter(~pl.col(ID).is_in([*market.oddities.unlinked, *market.oddities.elsewhere]))
     return [_admitted(PRICE, price, tick), _admitted(VOLUME_RANK, known, tick)]
@@ -151,7 +151,7 @@ async def _settled(url: str) -> None:
             quiet = 0 if busy else quiet + 1
 
 
-async def _tell_size(server: Influxd) -> None:
+async def _report_size(server: Influxd) -> None:
     chosen = settings.load(
         {
             "TOPCOINS_STORE_URL": server.url,

@@ -34,8 +34,8 @@ class Server:
 
     def peak_mb(self) -> int:
         """The most memory it has held."""
-        told = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(told.partition("VmHWM:")[2].split()[0]) // 1024
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) // 1024
 
 
 @asynccontextmanager
@@ -114,7 +114,7 @@ def median_ms(took: Sequence[float]) -> float:
     return sorted(took)[len(took) // 2] * 1000
 
 
-def tell(what: str, took: Sequence[float], wanted: str = "") -> None:
+def report(what: str, took: Sequence[float], wanted: str = "") -> None:
     """Print p50 and p95."""
     p95 = sorted(took)[len(took) * 95 // 100] * 1000
     print(

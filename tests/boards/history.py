@@ -80,9 +80,9 @@ async def fill(history: History, raw: Store, hourly: Store) -> None:
 def _year(history: History, series: str) -> Iterator[bytes]:
     """The oldest snapshot once more for each hour of the year before it, some hours to a request."""
     oldest = history.hourly()[0]
-    told = history.written[series, oldest]
-    few = replace(told, rows=told.rows.filter(pl.col(ID).is_in(DRAWN)))
-    text = lines.rows(few) + b"\n" + lines.marker(told.marker)
+    snapshot = history.written[series, oldest]
+    few = replace(snapshot, rows=snapshot.rows.filter(pl.col(ID).is_in(DRAWN)))
+    text = lines.rows(few) + b"\n" + lines.marker(snapshot.marker)
     stamp = b" %d" % oldest.timestamp()
     hours = range(1, (oldest - history.stop + YEAR) // HOUR)
     for some in (hours[at : at + A_REQUEST] for at in range(0, len(hours), A_REQUEST)):

@@ -32,19 +32,19 @@ async def test_the_list_by_tiers_is_that_of_reading_everything_of_the_minutes_an
     place, clock, seed, assets, limits
 ):
     newest = NOON + next(hours) * HOUR + 37 * MINUTE
-    told = large_market(seed, assets, newest)
+    sent = large_market(seed, assets, newest)
     clock.now = newest + MINUTE
     store = place.open()
     lists = TopListFinder(store, max_skew=MINUTE)
-    await fill(store, told)
+    await fill(store, sent)
     for at in (newest, newest - MINUTE):
-        expected = reference.answer(told, at, max_skew=MINUTE, max_age=MAX_AGE, limit=5000)
+        expected = reference.answer(sent, at, max_skew=MINUTE, max_age=MAX_AGE, limit=5000)
         assert expected
         for limit in limits:
             assert await listed(lists, at, limit) == ("1m", expected.rows[:limit], expected.matched)
     await place.settle()
     clock.move(days=100)
-    expected = reference.answer(told[:2], newest, max_skew=MINUTE, max_age=HOUR, limit=5000)
+    expected = reference.answer(sent[:2], newest, max_skew=MINUTE, max_age=HOUR, limit=5000)
     assert expected
     for limit in limits:
         assert await listed(lists, newest, limit) == ("1h", expected.rows[:limit], expected.matched)

@@ -144,8 +144,8 @@ async def test_a_list_of_another_day_is_refused(tmp_path, gapped, clock):
     upstream = Upstream(says(recorded("cmc-listings-historical-3-20240115T2340Z")))
     price, _ = sources(upstream.client, clock)
     (offer, _) = await offered([price, price], gapped, tmp_path)
-    told = "the list of 2026-07-30 is of 2024-01-15T23:40:26Z; it cost 1 credits, and no further list"
-    with pytest.raises(SnapshotRefused, match=told):
+    message = "the list of 2026-07-30 is of 2024-01-15T23:40:26Z; it cost 1 credits, and no further list"
+    with pytest.raises(SnapshotRefused, match=message):
         [each async for each in fill(offer, gapped, spools=tmp_path, limit=2**24, assets=3)]
     assert [request.url.params["date"] for request in upstream.asked] == ["2026-07-30"]
 

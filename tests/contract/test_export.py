@@ -40,10 +40,10 @@ async def body(lists: TopListFinder, format: ExportFormat, span: Span = SPAN) ->
 
 
 async def test_each_step_is_the_answer_of_its_instant_and_a_gap_is_a_step_too(lists):
-    told = [step async for step in read(lists)]
-    assert [step.at for step in told] == [NOON + (2 * n - 1) * MINUTE for n in range(11)]
-    assert [(step.at - NOON) // MINUTE for step in told if isinstance(step, StepGap)] == [-1, 7, 19]
-    for step in told:
+    steps = [step async for step in read(lists)]
+    assert [step.at for step in steps] == [NOON + (2 * n - 1) * MINUTE for n in range(11)]
+    assert [(step.at - NOON) // MINUTE for step in steps if isinstance(step, StepGap)] == [-1, 7, 19]
+    for step in steps:
         if not isinstance(step, StepGap):
             alone = await lists.find(step.at, limit=7, max_age=AGE)
             assert to_json(step, 7) == to_json(alone, 7)
@@ -93,8 +93,8 @@ async def test_full_hours_read_together_are_the_answers_of_their_instants_too(st
     for series in (PRICE, VOLUME_RANK):
         await store.write(sample_snapshot(series, NOON - hour, 30))
     lists = TopListFinder(store, max_skew=MINUTE)
-    told = [step async for step in read(lists, Span(NOON - 20 * hour, NOON, hour))]
-    assert [(step.at - NOON) // hour for step in told if isinstance(step, StepGap)] == [-9, -7]
-    for step in told:
+    steps = [step async for step in read(lists, Span(NOON - 20 * hour, NOON, hour))]
+    assert [(step.at - NOON) // hour for step in steps if isinstance(step, StepGap)] == [-9, -7]
+    for step in steps:
         if not isinstance(step, StepGap):
             assert to_json(step, 7) == to_json(await lists.find(step.at, limit=7, max_age=AGE), 7)

@@ -73,8 +73,8 @@ async def test_an_hour_is_represented_by_its_first_tick_visible_at_known_at(stor
 
 
 async def test_a_snapshots_hash_is_that_of_the_rows_that_come_back(store):
-    told = many(PRICE, 300)
-    await store.write(told)
+    written = many(PRICE, 300)
+    await store.write(written)
     (marker,) = await store.markers(NOON, NOON)
     rows = await store.rows(PRICE, NOON)
     assert marker.hash == content_hash(PRICE.name, marker.source, marker.tick, rows)

@@ -28,7 +28,7 @@ async def test_an_empty_store_has_no_markers(store):
 
 
 async def test_a_marker_is_read_with_every_field_that_was_written(store):
-    told = snapshot(
+    written = snapshot(
         PRICE,
         rows=ROW,
         source="coin, desk=1",
@@ -42,10 +42,10 @@ async def test_a_marker_is_read_with_every_field_that_was_written(store):
         backfilled=True,
         new_level=True,
     )
-    await store.write(told)
-    assert await store.markers(NOON, NOON) == [told.marker]
-    assert await store.nearest(PRICE.name, NOON) == told.marker
-    assert await store.first(PRICE.name) == told.marker
+    await store.write(written)
+    assert await store.markers(NOON, NOON) == [written.marker]
+    assert await store.nearest(PRICE.name, NOON) == written.marker
+    assert await store.first(PRICE.name) == written.marker
 
 
 async def test_a_span_includes_both_ends_and_nothing_beyond(store):
@@ -96,13 +96,13 @@ async def test_the_first_is_the_oldest_of_its_series(store):
 
 
 async def test_hourly_snapshots_are_the_first_ticks_of_the_hours_with_the_same_rows(store, place):
-    told = {}
+    written = {}
     for minutes in (0, 1, 59, 62, 63):
         for series in (PRICE, VOLUME_RANK):
-            told[series, minutes] = many(series, 30, NOON + minutes * MINUTE)
-            await store.write(told[series, minutes])
+            written[series, minutes] = many(series, 30, NOON + minutes * MINUTE)
+            await store.write(written[series, minutes])
     await place.settle()
-    firsts = [told[series, minutes] for minutes in (0, 62) for series in (PRICE, VOLUME_RANK)]
+    firsts = [written[series, minutes] for minutes in (0, 62) for series in (PRICE, VOLUME_RANK)]
     assert await store.markers(NOON, NOON + 2 * HOUR, resolution="1h") == [kept.marker for kept in firsts]
     for kept in firsts:
         assert (await store.rows(kept.series, kept.tick, resolution="1h")).equals(kept.rows)
@@ -130,23 +130,23 @@ async def test_hours_filled_twice_stay_the_same(store, place):
 
 
 async def test_a_reader_that_sees_a_marker_reads_all_its_rows_while_others_write(store, other):
-    told = [many(PRICE, 300 + minute, NOON + minute * MINUTE) for minute in range(12)]
+    written = [many(PRICE, 300 + minute, NOON + minute * MINUTE) for minute in range(12)]
 
     async def write() -> None:
-        for each in told:
+        for each in written:
             await store.write(each)
 
     writing = asyncio.create_task(write())
     seen: dict[datetime, pl.DataFrame] = {}
-    while len(seen) < len(told):
+    while len(seen) < len(written):
         done = writing.done()
         for marker in await other.markers(NOON, NOON + HOUR):
             if marker.tick not in seen:
                 seen[marker.tick] = await other.rows(PRICE, marker.tick)
                 assert seen[marker.tick]["cmc_id"].to_list() == list(unpack_ids(marker.ids))
-        assert not done or len(seen) == len(told)
+        assert not done or len(seen) == len(written)
     await writing
-    assert [seen[each.tick].equals(each.rows) for each in told] == [True] * len(told)
+    assert [seen[each.tick].equals(each.rows) for each in written] == [True] * len(written)
 
 
 async def test_what_lies_behind_the_horizon_is_as_old_as_the_retention(store, clock):

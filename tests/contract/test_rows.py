@@ -39,13 +39,13 @@ def assert_same(found: pl.DataFrame, expected: pl.DataFrame) -> None:
 
 
 async def test_rows_come_back_as_the_columns_of_the_series_sorted_by_id(store):
-    told = [
+    written = [
         snapshot(PRICE, rows=[{"cmc_id": 1027, "symbol": "ETH", "name": "Ethereum"}, {"cmc_id": 1, "symbol": "BTC"}]),
         snapshot(VOLUME_RANK, rows=[{"cmc_id": 825, "rank": 2.0}, {"cmc_id": 74, "rank": 1.0, "tier": 5}]),
     ]
-    for each in told:
+    for each in written:
         await store.write(each)
-    for each in told:
+    for each in written:
         assert_same(await store.rows(each.series, NOON), each.rows)
 
 
@@ -57,7 +57,7 @@ async def test_a_tick_never_written_is_empty_with_the_right_columns(store):
 
 
 async def test_what_is_missing_is_null_never_0(store):
-    told = snapshot(
+    written = snapshot(
         CAP,
         rows=[
             {"note": None, "cap_usd": None, "supply": 0.0},
@@ -65,20 +65,20 @@ async def test_what_is_missing_is_null_never_0(store):
             {"note": None},
         ],
     )
-    await store.write(told)
-    assert_same(await store.rows(CAP, NOON), told.rows)
+    await store.write(written)
+    assert_same(await store.rows(CAP, NOON), written.rows)
 
 
 async def test_a_field_no_row_has_is_null_in_all(store):
-    told = snapshot(PRICE, rows=[{"updated_at": None}, {"updated_at": None}])
-    await store.write(told)
-    assert_same(await store.rows(PRICE, NOON), told.rows)
+    written = snapshot(PRICE, rows=[{"updated_at": None}, {"updated_at": None}])
+    await store.write(written)
+    assert_same(await store.rows(PRICE, NOON), written.rows)
 
 
 async def test_odd_names_come_back_to_the_letter(store):
-    told = snapshot(PRICE, rows=[{"symbol": odd, "name": other} for odd in ODD for other in ("x", *ODD[::5])])
-    await store.write(told)
-    assert_same(await store.rows(PRICE, NOON), told.rows)
+    written = snapshot(PRICE, rows=[{"symbol": odd, "name": other} for odd in ODD for other in ("x", *ODD[::5])])
+    await store.write(written)
+    assert_same(await store.rows(PRICE, NOON), written.rows)
 
 
 @pytest.mark.parametrize(
@@ -91,9 +91,9 @@ async def test_a_number_is_read_exactly_as_written(store, number):
 
 
 async def test_two_assets_may_share_a_ticker_and_a_name(store):
-    told = snapshot(PRICE, rows=[{"symbol": "BTC", "name": "Same", "usd": usd} for usd in (1.0, 2.0)])
-    await store.write(told)
-    assert_same(await store.rows(PRICE, NOON), told.rows)
+    written = snapshot(PRICE, rows=[{"symbol": "BTC", "name": "Same", "usd": usd} for usd in (1.0, 2.0)])
+    await store.write(written)
+    assert_same(await store.rows(PRICE, NOON), written.rows)
 
 
 async def test_each_tick_shows_the_ticker_of_its_day(store):
@@ -109,9 +109,9 @@ async def test_each_tick_shows_the_ticker_of_its_day(store):
     "tiers", [range(1), range(2), range(1, 3), range(5, 6), range(6), range(7), range(0), range(8, 9)]
 )
 async def test_tiers_pick_their_rows_and_no_others(store, tiers):
-    told = many(VOLUME_RANK, 60)
-    await store.write(told)
-    expected = told.rows.filter(pl.col("tier").is_in(list(tiers)))
+    written = many(VOLUME_RANK, 60)
+    await store.write(written)
+    expected = written.rows.filter(pl.col("tier").is_in(list(tiers)))
     assert_same(await store.rows(VOLUME_RANK, NOON, tiers=tiers), expected)
 
 
@@ -119,23 +119,23 @@ async def test_tiers_pick_their_rows_and_no_others(store, tiers):
     "ids", [[7], [14, 7, 7], {7, 70, 8}, [1, 2, 3], [], range(1, 3000), [7777777777777]], ids=lambda ids: str(ids)[:20]
 )
 async def test_ids_pick_their_rows_and_no_others(store, ids):
-    told = many(PRICE, 600)
-    await store.write(told)
-    assert_same(await store.rows(PRICE, NOON, ids=ids), told.rows.filter(pl.col("cmc_id").is_in(list(ids))))
+    written = many(PRICE, 600)
+    await store.write(written)
+    assert_same(await store.rows(PRICE, NOON, ids=ids), written.rows.filter(pl.col("cmc_id").is_in(list(ids))))
 
 
 async def test_tiers_and_ids_together_pick_rows_that_are_in_both(store):
-    told = many(PRICE, 60)
-    await store.write(told)
+    written = many(PRICE, 60)
+    await store.write(written)
     found = await store.rows(PRICE, NOON, tiers=range(2), ids=[7, 14, 35, 42])
     assert found["cmc_id"].to_list() == [7, 42]
 
 
 async def test_only_the_fields_asked_for_are_read(store):
-    told = snapshot(PRICE, rows=[{"symbol": "BTC"}, {"symbol": "ETH", "wrapped": None}, {"updated_at": None}])
-    await store.write(told)
+    written = snapshot(PRICE, rows=[{"symbol": "BTC"}, {"symbol": "ETH", "wrapped": None}, {"updated_at": None}])
+    await store.write(written)
     for fields in (["usd"], ["wrapped", "usd", "usd"], PRICE.fields):
-        shown = told.rows.select(*PRICE.only(fields).columns)
+        shown = written.rows.select(*PRICE.only(fields).columns)
         assert_same(await store.rows(PRICE, NOON, fields=fields), shown)
         assert_same(await store.rows(PRICE, NOON, fields=fields, ids=[2], tiers=range(1)), shown.filter(cmc_id=2))
 
@@ -163,9 +163,9 @@ async def test_a_series_that_gains_fields_reads_null_where_it_had_none_and_keeps
 
 
 async def test_several_ticks_read_together_are_what_each_is_alone_and_those_between_are_left_out(store):
-    told = [many(PRICE, 30 + minute, NOON + minute * MINUTE) for minute in range(4)]
-    told.append(snapshot(PRICE, NOON + 4 * MINUTE, [{"symbol": "NEW", "updated_at": None}, {"usd": None}]))
-    for each in told:
+    written = [many(PRICE, 30 + minute, NOON + minute * MINUTE) for minute in range(4)]
+    written.append(snapshot(PRICE, NOON + 4 * MINUTE, [{"symbol": "NEW", "updated_at": None}, {"usd": None}]))
+    for each in written:
         await store.write(each)
     ticks = [NOON + minute * MINUTE for minute in (4, 0, 2, 7, 2)]
     choices: list[dict[str, Any]] = [{}, {"tiers": range(1, 3)}, {"fields": ["updated_at"]}, {"fields": []}]
@@ -176,28 +176,28 @@ async def test_several_ticks_read_together_are_what_each_is_alone_and_those_betw
             assert_same(found[tick], await store.rows(PRICE, tick, **asked))
     assert await store.rows_between(PRICE, []) == {}
     (alone,) = (await store.rows_between(PRICE, [NOON])).values()
-    assert_same(alone, told[0].rows)
+    assert_same(alone, written[0].rows)
 
 
 async def test_five_thousand_assets_come_back_whole(store):
-    told = many(PRICE, 5000)
-    await store.write(told)
-    assert_same(await store.rows(PRICE, NOON), told.rows)
+    written = many(PRICE, 5000)
+    await store.write(written)
+    assert_same(await store.rows(PRICE, NOON), written.rows)
 
 
 async def test_a_series_of_somebodys_own_is_kept_like_any_other(store):
-    told = many(CAP, 20)
-    await store.write(told)
+    written = many(CAP, 20)
+    await store.write(written)
     await store.write(many(PRICE, 20))
-    assert_same(await store.rows(CAP, NOON), told.rows)
+    assert_same(await store.rows(CAP, NOON), written.rows)
 
 
 async def test_writing_a_snapshot_twice_leaves_one(store):
-    told = many(PRICE, 20)
-    await store.write(told)
-    await store.write(told)
-    assert await store.markers(NOON, NOON) == [told.marker]
-    assert_same(await store.rows(PRICE, NOON), told.rows)
+    written = many(PRICE, 20)
+    await store.write(written)
+    await store.write(written)
+    assert await store.markers(NOON, NOON) == [written.marker]
+    assert_same(await store.rows(PRICE, NOON), written.rows)
 
 
 async def test_a_tick_written_anew_stays_as_it_was_first_completed(store):
@@ -227,6 +227,6 @@ async def test_a_tick_written_anew_stays_as_it_was_first_completed(store):
 
 
 async def test_another_store_on_the_same_place_reads_what_was_written(store, other):
-    told = many(PRICE, 20)
-    await store.write(told)
-    assert_same(await other.rows(PRICE, NOON), told.rows)
+    written = many(PRICE, 20)
+    await store.write(written)
+    assert_same(await other.rows(PRICE, NOON), written.rows)

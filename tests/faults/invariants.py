@@ -65,10 +65,10 @@ async def no_answer_is_false(client: httpx.AsyncClient, ticks: Collection[dateti
         answer = await client.get("/", params={"datetime": isoformat(tick), "limit": 5000})
         assert answer.status_code in (200, 404), answer.text
         if answer.status_code == 200:
-            told = answer.json()
-            assert told["count"] == told["assets"]["matched"] == len(told["data"])
-            assert [row["rank"] for row in told["data"]] == list(range(1, told["count"] + 1))
-            assert datetime.fromisoformat(told["price_time"]) <= tick
+            body = answer.json()
+            assert body["count"] == body["assets"]["matched"] == len(body["data"])
+            assert [row["rank"] for row in body["data"]] == list(range(1, body["count"] + 1))
+            assert datetime.fromisoformat(body["price_time"]) <= tick
             whole += 1
     return whole
 
@@ -80,10 +80,10 @@ async def causes(world: World, series: str) -> dict[str, int]:
         found = await find_gaps(store, series, now - MONTH, now, now=now, folder=world.spool_of(series))
     finally:
         await store.close()
-    told: Counter[str] = Counter()
+    total: Counter[str] = Counter()
     for gap in found.gaps:
-        told.update(gap.causes)
-    return dict(told)
+        total.update(gap.causes)
+    return dict(total)
 
 
 def noted_ticks(file: Path) -> set[datetime]:

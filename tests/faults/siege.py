@@ -176,10 +176,10 @@ class Siege:
         await self._true(what)
 
     async def _well(self, since: Any) -> bool:
-        told = await self._asked("/v1/status")
-        return told is not None and all(
+        body = await self._get("/v1/status")
+        return body is not None and all(
             one["tick"] and one["spool"] and not one["spool"]["spooled"] and one["tick"] > since.isoformat()
-            for name, one in told["series"].items()
+            for name, one in body["series"].items()
             if name in INGESTORS
         )
 
@@ -190,11 +190,11 @@ class Siege:
         for series in INGESTORS:
             one, two, held = before[series], after[series], stored[series]
             assert one["fetched"] == one["stored"] + one["spooled"] + one["dropped"]
-            told = f"after {what}: {series}: {one}, then {held} in the store, then {two}"
-            assert one["stored"] <= held <= two["stored"] + two["spooled"], told
-            assert two["dropped"] == 0, told
+            message = f"after {what}: {series}: {one}, then {held} in the store, then {two}"
+            assert one["stored"] <= held <= two["stored"] + two["spooled"], message
+            assert two["dropped"] == 0, message
         assert whole, f"after {what}: nothing new"
-        top = await self._asked("/v1/top?limit=5000")
+        top = await self._get("/v1/top?limit=5000")
         assert top is not None, what
         assert top["count"] == top["assets"]["matched"] > ASSETS / 2, what
 
@@ -211,19 +211,19 @@ class Siege:
         return Counter(marker.series for marker in markers), bool(newest)
 
     async def _spools(self) -> dict[str, dict[str, int]]:
-        told = await self._asked("/v1/status")
-        assert told is not None
-        return {series: told["series"][series]["spool"] for series in INGESTORS}
+        body = await self._get("/v1/status")
+        assert body is not None
+        return {series: body["series"][series]["spool"] for series in INGESTORS}
 
     async def _gaps_are_named(self, what: str, since: datetime, causes: set[str]) -> None:
-        told = await self._asked(f"/v1/gaps?from={since:%Y-%m-%dT%H:%M:%SZ}")
-        assert told is not None, what
-        for series, found in told["series"].items():
+        body = await self._get(f"/v1/gaps?from={since:%Y-%m-%dT%H:%M:%SZ}")
+        assert body is not None, what
+        for series, found in body["series"].items():
             named = {cause for gap in found["gaps"] for cause in gap["causes"]}
             # The newest seconds may be on their way to the store.
             assert named <= causes | {"store"}, f"after {what}: {series}: {found['gaps']}"
 
-    async def _asked(self, path: str) -> Any:
+    async def _get(self, path: str) -> Any:
         try:
             async with httpx.AsyncClient(trust_env=False, verify=False, timeout=10) as client:
                 answer = await client.get(f"http://127.0.0.1:{self._ports[1]}{path}")

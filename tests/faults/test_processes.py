@@ -52,18 +52,18 @@ async def test_an_answer_of_200_mb_and_an_upstream_that_hangs_cost_a_tick_each_a
     before = ingestor.most_memory
     ingestor.event("tick failed", kind="SourceMalformed")
     hung = ingestor.event("tick failed", kind="SourceUnavailable")
-    ingestor.until(lambda: told(ingestor, "ticks succeed again") == 2)
+    ingestor.until(lambda: times_logged(ingestor, "ticks succeed again") == 2)
     huge = ingestor.event("tick failed", kind="SourceMalformed")
     assert f"larger than {32 * MEGABYTE} bytes" in huge["why"]
     assert "no answer in time (ReadTimeout)" in hung["why"]
     assert ingestor.most_memory - before < MOST
-    assert told(ingestor, "tick failed") == 2
+    assert times_logged(ingestor, "tick failed") == 2
     busy = {"busy"}  # a machine with much else to do misses a tick now and then
     found = await causes(stage)
     assert {cause: found[cause] for cause in found.keys() - busy} == {"source malformed": 1, "source away": 1}
 
 
-def told(process, event: str) -> int:
+def times_logged(process, event: str) -> int:
     return sum(each["event"] == event for each in process.events)
 
 

@@ -212,5 +212,5 @@ async def test_a_bucket_that_is_gone_is_waited_for(tmp_path, influx_bucket):
     influx_bucket.server.make_bucket(influx_bucket.name)
     assert await world.run("price", 1) == [True]
     async with world.api() as client:
-        told = (await client.get("/v1/gaps")).json()["series"]["price"]
-    assert told["stored"] == WAITS + 1  # the first went with its bucket
+        price = (await client.get("/v1/gaps")).json()["series"]["price"]
+    assert price["stored"] == WAITS + 1  # the first went with its bucket

@@ -101,7 +101,7 @@ async def _ticks(task: Task) -> None:
         limit=task.limit,
         write=fate.write,
         wrap_store=lambda store: Watched(store, fate),
-        wrap_delivery=lambda delivery: Told(delivery, fate, task.taken),
+        wrap_delivery=lambda delivery: RecordedDelivery(delivery, fate, task.taken),
         wrap_transport=lambda transport: Pages(transport, fate),
     )
     async with world.opened(task.series) as ingest:
@@ -167,7 +167,7 @@ class Breaking(httpx.AsyncByteStream):
             self._fate.at("in an answer")
 
 
-class Told:
+class RecordedDelivery:
     """A delivery that writes down what it has taken over, as soon as it has."""
 
     def __init__(self, inner: Delivery, fate: Fate, taken: Path) -> None:

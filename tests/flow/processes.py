@@ -80,13 +80,13 @@ class Process:
     def until(self, ask: Callable[[], T]) -> T:
         """The first true answer to `ask`, given before the process ends."""
 
-        def asked() -> T:
+        def attempt() -> T:
             runs = self.runs
             answer = ask()
             assert answer or runs, f"ended too early: {self.out}{self.err}"
             return answer
 
-        return eventually(asked)
+        return eventually(attempt)
 
     @property
     def most_memory(self) -> int:
@@ -138,14 +138,14 @@ class Api:
     def answers(self, path: str = "/", status: int = 200, /, **params: Any) -> httpx.Response:
         """The first answer with this status."""
 
-        def asked() -> httpx.Response | None:
+        def attempt() -> httpx.Response | None:
             try:
                 response = self.get(path, **params)
             except httpx.TransportError:
                 return None
             return response if response.status_code == status else None
 
-        response = self.process.until(asked)
+        response = self.process.until(attempt)
         assert response is not None
         return response
 

@@ -59,8 +59,10 @@ def test_a_list_comes_first_then_the_history_without_a_gap_and_kept_data_stays(s
 
     api = demo(stage, "--history", "10m", "--data", "kept")
     api.process.until(lambda: "Ctrl-C ends it" in api.process.err)
-    said = api.process.err
-    assert 0 <= said.index(SIMULATED) < said.index(f"curl 'http://localhost:{api.port}") < said.index(" filled in ")
+    output = api.process.err
+    assert (
+        0 <= output.index(SIMULATED) < output.index(f"curl 'http://localhost:{api.port}") < output.index(" filled in ")
+    )
     no_minute_is_missing(api)
     both_ports_answer_the_same(api)
     the_ordinary_path_was_taken(store)

@@ -76,8 +76,8 @@ def test_its_fields_are_columns_of_json_and_csv_and_it_has_a_status(stage):
         record = captured[row["cmc_id"]]
         assert row["market_cap_usd"] == record["quote"]["USD"]["market_cap"]
         assert row["supply"] == record["circulating_supply"]
-    told = answer["extras"]["market_cap"]
-    assert (told["source"], told["assets"]) == ("caps", 100)
+    column_info = answer["extras"]["market_cap"]
+    assert (column_info["source"], column_info["assets"]) == ("caps", 100)
 
     sheet = api.get("/", format="csv", columns="rank,cmc_id,market_cap_usd,supply", limit=5000)
     rows = list(csv.DictReader(io.StringIO(sheet.text, newline="")))

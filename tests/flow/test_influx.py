@@ -54,9 +54,9 @@ def test_after_init_the_services_answer_and_report_an_absent_store(stage, tmp_pa
     assert url not in away.text
     assert apis[0].get("/readyz").status_code == 503
     assert apis[0].get("/healthz").status_code == 200
-    said = "".join(process.out + process.err for process in (*ingestors, *(api.process for api in apis)))
+    output = "".join(process.out + process.err for process in (*ingestors, *(api.process for api in apis)))
     for name in ("ingest_price", "ingest_rank", "query_api", "operator"):
-        assert (stage.folder / "tokens" / name / "influx_token").read_text() not in said
+        assert (stage.folder / "tokens" / name / "influx_token").read_text() not in output
 
 
 def test_the_commands_back_an_archive_up_and_restore_it_into_a_fresh_server(stage, tmp_path_factory):
@@ -72,11 +72,11 @@ def test_the_commands_back_an_archive_up_and_restore_it_into_a_fresh_server(stag
     ):
         topcoins(old, "", "init", "--folder", "old")
         asyncio.run(fill(old, SecretStr((stage.folder / "old/ingest_price/influx_token").read_text())))
-        told = topcoins(old, "old/query_api", "backup", "kept")
-        assert sum(int(line.split()[2]) for line in told) == 2 * len(HOURS_AGO)
+        backed_up = topcoins(old, "old/query_api", "backup", "kept")
+        assert sum(int(line.split()[2]) for line in backed_up) == 2 * len(HOURS_AGO)
         topcoins(new, "", "init", "--folder", "new")
-        assert topcoins(new, "new/operator", "restore", "kept") == told
-        assert topcoins(new, "new/query_api", "backup", "again") == told
+        assert topcoins(new, "new/operator", "restore", "kept") == backed_up
+        assert topcoins(new, "new/query_api", "backup", "again") == backed_up
 
 
 async def fill(url: str, token: SecretStr) -> None:

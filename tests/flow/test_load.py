@@ -25,10 +25,10 @@ def connection(api: Api, sends: bytes) -> socket.socket:
 
 def answered(api: Api, asked: str) -> bytes:
     with connection(api, asked.encode()) as opened:
-        return said(opened)
+        return received(opened)
 
 
-def said(opened: socket.socket) -> bytes:
+def received(opened: socket.socket) -> bytes:
     """All that comes until the other side closes."""
     heard = b""
     while chunk := opened.recv(65536):
@@ -53,7 +53,7 @@ def test_a_crowd_that_never_finishes_a_request_keeps_nobody_out_and_is_sent_away
         assert descriptors(api) <= before + MOST
         assert api.process.memory - memory < 50 * 2**20
         last = stack.enter_context(connection(api, b"GET /slow HTTP/1.1\r\nx: "))
-        assert said(last).startswith(b"HTTP/1.1 408 ")
+        assert received(last).startswith(b"HTTP/1.1 408 ")
     eventually(lambda: descriptors(api) <= before + 1)
 
 

@@ -20,14 +20,14 @@ PAGES = ("/", "/?format=csv", "/v1/status", "/v1/gaps", "/metrics", "/readyz", "
 
 def echoing(path: str, key: str) -> str:
     """A fault script: the first request is answered, then the key comes back in every error there is."""
-    said = f"your key is {key}"
-    limited = {"status": {"error_code": 1008, "error_message": said}, "Err": {"type": 99, "message": said}}
-    coded = {"status": {"error_code": key, "error_message": said}, "Err": {"type": key, "message": said}}
-    refused = {"status": {"error_code": 1001, "error_message": said}, "Err": {"type": 2, "message": said}}
+    echo = f"your key is {key}"
+    limited = {"status": {"error_code": 1008, "error_message": echo}, "Err": {"type": 99, "message": echo}}
+    coded = {"status": {"error_code": key, "error_message": echo}, "Err": {"type": key, "message": echo}}
+    refused = {"status": {"error_code": 1001, "error_message": echo}, "Err": {"type": 2, "message": echo}}
     faults = [
-        (500, f"<html>{said}</html>"),
+        (500, f"<html>{echo}</html>"),
         (429, json.dumps(limited)),
-        (200, said),
+        (200, echo),
         (200, json.dumps(coded)),
         (401, json.dumps(refused)),
     ]
@@ -54,15 +54,15 @@ def secrets(tmp_path_factory):
 def test_a_key_that_an_upstream_sends_back_appears_nowhere(stage, secrets):
     simulated = stage.simulator("--assets", "50", "--unlimited", "--faults", str(secrets / "faults.toml"))
     urls = {name: value for name, value in simulated.items() if name.endswith("_URL")}
-    told = {**urls, "ASSETS": 50, "INTERVAL": "1s", "LOG_LEVEL": "debug", "INFLUX_TOKEN": INFLUX}
+    common = {**urls, "ASSETS": 50, "INTERVAL": "1s", "LOG_LEVEL": "debug", "INFLUX_TOKEN": INFLUX}
     in_files = {"CMC_API_KEY_FILE": secrets / "cmc", "COINDESK_API_KEY_FILE": secrets / "coindesk"}
-    price = stage.service("ingest_price", LOG_FORMAT="json", CMC_API_KEY=CMC, COINDESK_API_KEY=COINDESK, **told)
+    price = stage.service("ingest_price", LOG_FORMAT="json", CMC_API_KEY=CMC, COINDESK_API_KEY=COINDESK, **common)
     log = stage.folder / "rank.log"
-    stage.service("ingest_rank", RANK_SOURCE="coindesk", LOG_FILE=log, LOG_FORMAT="json", **in_files, **told)
-    api = stage.api(LOG_FORMAT="console", CMC_API_KEY=CMC, **told)
+    stage.service("ingest_rank", RANK_SOURCE="coindesk", LOG_FILE=log, LOG_FORMAT="json", **in_files, **common)
+    api = stage.api(LOG_FORMAT="console", CMC_API_KEY=CMC, **common)
     assert api.answers("/").json()["count"] > 40
     other = stage.folder / "other" / "topcoins.db"
-    console = stage.service("ingest_price", other, LOG_FORMAT="console", **in_files, **told)
+    console = stage.service("ingest_price", other, LOG_FORMAT="console", **in_files, **common)
 
     def refused_and_hidden(text: str) -> bool:
         return "SourceRejected" in text and "your key is ***" in text

@@ -25,18 +25,18 @@ STILL_S = 0.5
 """How long is looked that something does not happen."""
 
 
-class Held:
+class WaitingUpstream:
     """An upstream that takes a request and answers it, with a recorded list, only when released."""
 
     def __init__(self) -> None:
         self.asked, self.released = threading.Event(), threading.Event()
         body = (RECORDED / "cmc-listings-latest-100-20240317T1034Z.json").read_bytes()
-        held = self
+        waiting = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                held.asked.set()
-                held.released.wait(WITHIN_S)
+                waiting.asked.set()
+                waiting.released.wait(WITHIN_S)
                 self.send_response(200)
                 self.send_header("content-length", str(len(body)))
                 self.end_headers()
@@ -56,8 +56,8 @@ async def all_markers(path: Path) -> list[Marker]:
 
 
 @pytest.fixture
-def held() -> Iterator[Held]:
-    upstream = Held()
+def upstream_that_waits() -> Iterator[WaitingUpstream]:
+    upstream = WaitingUpstream()
     thread = threading.Thread(target=upstream.server.serve_forever)
     thread.start()
     yield upstream
@@ -68,13 +68,13 @@ def held() -> Iterator[Held]:
 
 
 @pytest.mark.parametrize(("service", "number"), [("ingest_price", signal.SIGTERM), ("ingest_rank", signal.SIGINT)])
-async def test_a_tick_that_runs_when_the_end_is_asked_for_is_still_stored(stage, held, service, number):
-    process = stage.service(service, **held.settings)
-    process.until(held.asked.is_set)
+async def test_a_tick_that_runs_when_the_end_is_asked_for_is_still_stored(stage, upstream_that_waits, service, number):
+    process = stage.service(service, **upstream_that_waits.settings)
+    process.until(upstream_that_waits.asked.is_set)
     process.send(number)
     with pytest.raises(subprocess.TimeoutExpired):
         process.ends(within=STILL_S)
-    held.released.set()
+    upstream_that_waits.released.set()
     assert process.ends() == 0
     names = [event["event"] for event in process.events]
     assert (names[0], names.count("tick"), names[-1]) == ("polling", 1, "stopped")
@@ -101,18 +101,18 @@ def test_a_wrong_setting_ends_a_service_with_one_sentence(stage, service):
 
 
 @pytest.mark.parametrize(
-    ("setting", "value", "said"),
+    ("setting", "value", "message"),
     [
         ("ASSET", "5", "asset is not a setting (TOPCOINS_ASSET); did you mean assets?"),
         ("CONFIG", "/none.toml", "TOPCOINS_CONFIG: /none.toml can't be read: "),
         ("SPOOL_DIR", "/dev/null/spool", "spool /dev/null/spool/price can't be written: "),
     ],
 )
-def test_each_kind_of_wrong_setting_is_named(stage, setting, value, said):
+def test_each_kind_of_wrong_setting_is_named(stage, setting, value, message):
     process = stage.start("-m", "ingest_price", **{setting: value})
     assert process.ends() == 1
     (sentence,) = process.err.splitlines()
-    assert sentence.startswith(f"ingest_price: {said}")
+    assert sentence.startswith(f"ingest_price: {message}")
 
 
 def test_a_port_in_use_ends_the_api_with_one_sentence(stage):

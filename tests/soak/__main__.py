@@ -32,7 +32,7 @@ from tests.soak.visitors import PATIENCE_S, Visitors
 EVER = datetime(1971, 1, 1, tzinfo=UTC)
 
 
-def asked() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description="Mixed load with faults.")
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--seed", type=int, default=1)
@@ -41,21 +41,24 @@ def asked() -> argparse.Namespace:
 
 
 async def main() -> int:
-    told = asked()
-    print(f"seed {told.seed}, {told.minutes:g} minutes, {told.store}, from {utc_now():%Y-%m-%d %H:%M:%S}Z", flush=True)
+    arguments = parse_arguments()
+    print(
+        f"seed {arguments.seed}, {arguments.minutes:g} minutes, {arguments.store}, from {utc_now():%Y-%m-%d %H:%M:%S}Z",
+        flush=True,
+    )
     own = {name: value for name, value in os.environ.items() if not name.startswith("TOPCOINS_")}
     seen = Seen()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="topcoins-soak-")))
         chosen: dict[str, object] = {"STORE_URL": f"sqlite:///{folder / 'topcoins.db'}"}
-        if told.store == "influx":
+        if arguments.store == "influx":
             (folder / "influxd").mkdir()
             chosen = {"STORE_URL": stack.enter_context(fresh_influxd(folder / "influxd"))}
         stage = stack.enter_context(Stage(folder, own | {"PYTHONUNBUFFERED": "1", "POLARS_MAX_THREADS": "1"}))
-        if told.store == "influx":
+        if arguments.store == "influx":
             assert stage.topcoins("init", "--folder", str(folder / "tokens"), **chosen).ends() == 0
             chosen["INFLUX_TOKEN_FILE"] = folder / "tokens" / "operator" / "influx_token"
-        accounts = await run(stage, chosen | {"SPOOL_DIR": folder / "spool", "LOG_FORMAT": "json"}, told, seen)
+        accounts = await run(stage, chosen | {"SPOOL_DIR": folder / "spool", "LOG_FORMAT": "json"}, arguments, seen)
         print(table(seen, accounts), flush=True)
         if wrong := verdict(seen, accounts):
             print("\n".join(["", "WRONG:", *wrong, "", *last_words(folder)]))
@@ -64,12 +67,12 @@ async def main() -> int:
     return 0
 
 
-async def run(stage: Stage, chosen: dict[str, object], told: argparse.Namespace, seen: Seen) -> dict[str, Account]:
+async def run(stage: Stage, chosen: dict[str, object], arguments: argparse.Namespace, seen: Seen) -> dict[str, Account]:
     """The whole soak: start, load and trouble, stop, count."""
     faults = stage.folder / "faults.toml"
-    faults.write_text(script(told.seed, told.minutes))
+    faults.write_text(script(arguments.seed, arguments.minutes))
     upstream = stage.simulator("--assets", str(ASSETS), "--unlimited", "--faults", str(faults))
-    chance = random.Random(told.seed)
+    chance = random.Random(arguments.seed)
     fetching = {"ASSETS": ASSETS, "INTERVAL": f"{INTERVAL_S}s", **upstream}
     trouble = Trouble(stage, chosen | fetching, seen, chance)
     for name in INGESTORS:
@@ -79,7 +82,7 @@ async def run(stage: Stage, chosen: dict[str, object], told: argparse.Namespace,
     Api(process, port, safe_port).answers()
     trouble.watch("query_api", process)
     begin = time.monotonic()
-    until = begin + told.minutes * 60
+    until = begin + arguments.minutes * 60
     limits = httpx.Limits(max_connections=None, keepalive_expiry=2)  # the API closes idle ones after 5 s
     async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S, limits=limits) as client:
         visitors = Visitors(port, seen, chance, client)
@@ -87,7 +90,7 @@ async def run(stage: Stage, chosen: dict[str, object], told: argparse.Namespace,
             group.create_task(visitors.keep_coming(until))
             group.create_task(trouble.kill(begin, until))
             group.create_task(trouble.sample(until))
-            if told.store == "sqlite":
+            if arguments.store == "sqlite":
                 group.create_task(trouble.lock(stage.folder / "topcoins.db", until))
     trouble.stop()
     environ = {f"TOPCOINS_{name}": str(value) for name, value in chosen.items()}

@@ -14,7 +14,7 @@ SHORTEST_LIFE_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class Memory:
     """Memory a process held, so many seconds after its start."""
 
     at: float
@@ -43,7 +43,7 @@ class Seen:
     took: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     statuses: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     wrong: list[str] = field(default_factory=list)
-    lives: dict[str, list[list[Held]]] = field(default_factory=lambda: defaultdict(list))
+    lives: dict[str, list[list[Memory]]] = field(default_factory=lambda: defaultdict(list))
 
     def answer(self, kind: str, status: int | str, seconds: float) -> None:
         """An answer came, or what came in its place."""
@@ -58,12 +58,12 @@ class Seen:
         self.wrong.append(f"{kind}: {what}")
 
 
-def at(life: Sequence[Held], part: float) -> int:
+def at(life: Sequence[Memory], part: float) -> int:
     """Memory at this part of a life."""
     return life[min(int(len(life) * part), len(life) - 1)].bytes
 
 
-def slope(life: Sequence[Held]) -> float:
+def slope(life: Sequence[Memory]) -> float:
     """Bytes an hour after the warm-up, by least squares."""
     rest = life[int(len(life) * WARM) :]
     mean_at = sum(one.at for one in rest) / len(rest)
@@ -72,7 +72,7 @@ def slope(life: Sequence[Held]) -> float:
     return 3600 * sum((one.at - mean_at) * (one.bytes - mean) for one in rest) / spread if spread else 0.0
 
 
-def longest(lives: Iterable[Sequence[Held]]) -> Sequence[Held]:
+def longest(lives: Iterable[Sequence[Memory]]) -> Sequence[Memory]:
     """The life with the most samples."""
     return max(lives, key=len)
 
@@ -97,9 +97,9 @@ def table(seen: Seen, accounts: Mapping[str, Account]) -> str:
     lines = [f"{'asked':12} {'answers':>8} {'p50 ms':>8} {'p95 ms':>8}  by status"]
     for kind, statuses in sorted(seen.statuses.items()):
         took = sorted(seen.took[kind]) or [0.0]
-        told = ", ".join(f"{status}: {times}" for status, times in sorted(statuses.items()))
+        cell = ", ".join(f"{status}: {times}" for status, times in sorted(statuses.items()))
         p50, p95 = (took[len(took) * part // 100] * 1e3 for part in (50, 95))
-        lines.append(f"{kind:12} {sum(statuses.values()):8} {p50:8.1f} {p95:8.1f}  {told}")
+        lines.append(f"{kind:12} {sum(statuses.values()):8} {p50:8.1f} {p95:8.1f}  {cell}")
     lines += ["", f"{'process':14} {'lives':>5} {'longest':>8} {'10%':>7} {'50%':>7} {'100%':>7} {'MiB/h':>7}"]
     for name, lives in sorted(seen.lives.items()):
         life = longest(lives)
@@ -107,6 +107,6 @@ def table(seen: Seen, accounts: Mapping[str, Account]) -> str:
         lines.append(f"{name:14} {len(lives):5} {life[-1].at / 60:6.1f} m {held} {slope(life) / MIB:7.2f}")
     lines += ["", f"{'series':14} {'fetched':>8} = {'stored':>8} + {'spooled':>8} + {'dropped':>8}"]
     for name, one in accounts.items():
-        told = f"{one.fetched:8} = {one.stored:8} + {one.spooled:8} + {one.dropped:8}"
-        lines.append(f"{name:14} {told}  {'true' if one.whole else 'FALSE'}")
+        cell = f"{one.fetched:8} = {one.stored:8} + {one.spooled:8} + {one.dropped:8}"
+        lines.append(f"{name:14} {cell}  {'true' if one.whole else 'FALSE'}")
     return "\n".join(lines)

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 from tests.flow.processes import Process, Stage
-from tests.soak.figures import Held, Seen
+from tests.soak.figures import Memory, Seen
 
 INGESTORS = ("ingest_price", "ingest_rank")
 INTERVAL_S = 5
@@ -88,7 +88,7 @@ class Trouble:
         while time.monotonic() < until:
             for name, (process, since) in self._watched.items():
                 if process.runs:
-                    self._seen.lives[name][-1].append(Held(time.monotonic() - since, process.memory))
+                    self._seen.lives[name][-1].append(Memory(time.monotonic() - since, process.memory))
                 elif name not in INGESTORS:
                     self._seen.fault(name, "ended by itself")
             await asyncio.sleep(SAMPLE_S)

@@ -250,9 +250,9 @@ def test_a_log_file_is_appended_to(logged, tmp_path):
 def test_without_a_file_the_log_goes_to_stdout_as_json_where_no_terminal_is(logged, capsys):
     logged(log_file=None)
     structlog.get_logger().info("tick")
-    told = capsys.readouterr()
-    assert json.loads(told.out)["event"] == "tick"
-    assert told.err == ""
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["event"] == "tick"
+    assert printed.err == ""
 
 
 def test_a_log_file_that_cannot_be_written_is_one_sentence(logged, tmp_path):

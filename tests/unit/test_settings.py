@@ -170,10 +170,10 @@ def test_an_empty_config_variable_is_no_file():
     ],
 )
 def test_a_bad_value_is_one_sentence_with_its_name_the_value_and_a_valid_example(name, value, example):
-    said = refusal({f"TOPCOINS_{name}": value})
-    assert said.startswith(f"TOPCOINS_{name} (or {name.lower()} in the file): {value!r}: ")
-    assert f"for example {example}" in said or f"or {example}" in said
-    assert "\n" not in said
+    message = refusal({f"TOPCOINS_{name}": value})
+    assert message.startswith(f"TOPCOINS_{name} (or {name.lower()} in the file): {value!r}: ")
+    assert f"for example {example}" in message or f"or {example}" in message
+    assert "\n" not in message
 
 
 @pytest.mark.parametrize(
@@ -193,10 +193,10 @@ def test_a_bad_value_is_one_sentence_with_its_name_the_value_and_a_valid_example
     ],
 )
 def test_a_value_of_a_wrong_kind_in_the_file_is_one_sentence(file, line, name):
-    said = refusal(file(line + "\n"))
-    assert said.startswith(f"TOPCOINS_{name} ")
-    assert "; for example " in said
-    assert "\n" not in said
+    message = refusal(file(line + "\n"))
+    assert message.startswith(f"TOPCOINS_{name} ")
+    assert "; for example " in message
+    assert "\n" not in message
 
 
 def test_every_example_is_a_valid_value():
@@ -225,9 +225,9 @@ def test_an_interval_is_whole_minutes_or_a_part_of_one(interval):
     ],
 )
 def test_an_unknown_name_is_refused_with_the_one_that_was_meant(name, meant):
-    said = refusal({f"TOPCOINS_{name}": "5"})
-    assert said.startswith(f"{name.lower()} is not a setting (TOPCOINS_{name})")
-    assert said.endswith(f"did you mean {meant}?")
+    message = refusal({f"TOPCOINS_{name}": "5"})
+    assert message.startswith(f"{name.lower()} is not a setting (TOPCOINS_{name})")
+    assert message.endswith(f"did you mean {meant}?")
 
 
 def test_a_name_that_begins_like_the_config_variable_is_not_taken_for_it():
@@ -235,16 +235,16 @@ def test_a_name_that_begins_like_the_config_variable_is_not_taken_for_it():
 
 
 def test_an_unknown_name_like_no_other_is_refused_with_all_there_are():
-    said = refusal({"TOPCOINS_XYZZY": "5"})
-    assert "settings are store_url, " in said
-    assert "assets" in said
+    message = refusal({"TOPCOINS_XYZZY": "5"})
+    assert "settings are store_url, " in message
+    assert "assets" in message
 
 
 @pytest.mark.parametrize("table", ["api_keys", "source_urls"])
 def test_the_tables_of_source_settings_are_not_names_to_set(file, table):
-    said = refusal(file(f"[{table}]\ncmc = 'x'\n"))
-    assert said.startswith(f"{table} is not a setting")
-    assert f"mean {table}" not in said
+    message = refusal(file(f"[{table}]\ncmc = 'x'\n"))
+    assert message.startswith(f"{table} is not a setting")
+    assert f"mean {table}" not in message
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "127.0.0.1", "[::1]"])
@@ -300,9 +300,9 @@ def test_a_secrets_file_that_gives_no_secret_is_refused_without_its_path(tmp_pat
     path = tmp_path / "key"
     if content is not None:
         path.write_bytes(content)
-    said = refusal({"TOPCOINS_CMC_API_KEY_FILE": str(path)})
-    assert said.startswith(f"TOPCOINS_CMC_API_KEY_FILE: the secret's file {why}")
-    assert str(path) not in said
+    message = refusal({"TOPCOINS_CMC_API_KEY_FILE": str(path)})
+    assert message.startswith(f"TOPCOINS_CMC_API_KEY_FILE: the secret's file {why}")
+    assert str(path) not in message
 
 
 @pytest.mark.parametrize("empty", ["", " ", "\n"])
@@ -324,24 +324,24 @@ def test_a_secret_loses_the_space_around_it():
 @pytest.mark.parametrize("odd", ["a\nb", "a b", "ключ", "a\x7fb"])
 def test_a_secret_that_no_header_can_carry_is_refused_without_being_shown(odd):
     for name in ("CMC_API_KEY", "INFLUX_TOKEN"):
-        said = refusal({f"TOPCOINS_{name}": f"{CANARY}{odd}"})
-        assert said.startswith(f"TOPCOINS_{name} ")
-        assert "must be visible ASCII" in said
-        assert CANARY not in said
+        message = refusal({f"TOPCOINS_{name}": f"{CANARY}{odd}"})
+        assert message.startswith(f"TOPCOINS_{name} ")
+        assert "must be visible ASCII" in message
+        assert CANARY not in message
 
 
 def test_a_secret_of_a_wrong_kind_is_not_shown(file):
-    said = refusal(file("cmc_api_key = 730184\n"))
-    assert said.startswith("TOPCOINS_CMC_API_KEY (or cmc_api_key in the file): its value: ")
-    assert "730184" not in said
+    message = refusal(file("cmc_api_key = 730184\n"))
+    assert message.startswith("TOPCOINS_CMC_API_KEY (or cmc_api_key in the file): its value: ")
+    assert "730184" not in message
 
 
 @pytest.mark.parametrize("name", ["CMC_URL", "STORE_URL"])
 @pytest.mark.parametrize("who", ["user:{}", ":{}", "{}", "user:a@{}"])
 def test_a_password_in_an_address_is_refused_without_being_shown(name, who):
-    said = refusal({f"TOPCOINS_{name}": f"https://{who.format(CANARY)}@localhost:9000"})
-    assert said.startswith(f"TOPCOINS_{name} ")
-    assert CANARY not in said
+    message = refusal({f"TOPCOINS_{name}": f"https://{who.format(CANARY)}@localhost:9000"})
+    assert message.startswith(f"TOPCOINS_{name} ")
+    assert CANARY not in message
 
 
 HASHES = [digest(f"tc_{number}") for number in range(3)]
@@ -371,10 +371,10 @@ def test_keys_of_clients_are_hashes_separated_by_commas_or_lines(file, tmp_path)
     ],
 )
 def test_a_clients_key_put_where_its_hash_belongs_is_refused_without_being_shown(value, why):
-    said = refusal({"TOPCOINS_CLIENT_KEYS": value})
-    assert said.startswith("TOPCOINS_CLIENT_KEYS (or client_keys in the file): its value: ")
-    assert why in said
-    assert CANARY not in said
+    message = refusal({"TOPCOINS_CLIENT_KEYS": value})
+    assert message.startswith("TOPCOINS_CLIENT_KEYS (or client_keys in the file): its value: ")
+    assert why in message
+    assert CANARY not in message
 
 
 @pytest.mark.parametrize(
@@ -458,8 +458,8 @@ def test_a_variable_loses_the_space_around_it():
 @pytest.mark.parametrize("name", sorted({*EXAMPLES} - {"client_keys", "source_urls"} | {"spool_dir", "cmc_url"}))
 @pytest.mark.parametrize("character", ["\r", "\n", "\x00", "\x1b", "\x7f"])
 def test_a_control_character_is_refused(name, character):
-    said = refusal({f"TOPCOINS_{name.upper()}": f"a{character}b"})
-    assert said == f"TOPCOINS_{name.upper()} (or {name} in the file): its value has a control character"
+    message = refusal({f"TOPCOINS_{name.upper()}": f"a{character}b"})
+    assert message == f"TOPCOINS_{name.upper()} (or {name} in the file): its value has a control character"
 
 
 def test_a_path_may_begin_in_the_home_folder():
@@ -475,8 +475,8 @@ def test_a_secret_by_value_and_by_file_is_refused_in_either_order(tmp_path, name
     (tmp_path / "key").write_text(CANARY)
     both = {f"TOPCOINS_{name}": "value", f"TOPCOINS_{name}_FILE": str(tmp_path / "key")}
     for environ in (both, dict(reversed(both.items()))):
-        said = refusal(environ)
-        assert said == f"TOPCOINS_{name} and TOPCOINS_{name}_FILE are both set; set one of them"
+        message = refusal(environ)
+        assert message == f"TOPCOINS_{name} and TOPCOINS_{name}_FILE are both set; set one of them"
     empty = {f"TOPCOINS_{name}": "", f"TOPCOINS_{name}_FILE": ""}
     assert load(empty) == Settings()
 
@@ -525,10 +525,10 @@ def test_a_key_as_a_name_or_a_file_is_in_no_error(file, key):
         file(f'["{key}"]\na = 1\n'),
         file(f'[query_api]\n"{key}" = 1\n'),
     ):
-        said = refusal(environ)
-        assert key not in said
-        assert key.upper() not in said
-        assert key.lower() not in said
+        message = refusal(environ)
+        assert key not in message
+        assert key.upper() not in message
+        assert key.lower() not in message
 
 
 def test_a_value_that_cannot_be_a_key_is_shown():

@@ -46,7 +46,7 @@ ROWS = pl.DataFrame({"cmc_id": [1, 2], "symbol": ["BTC", None], "usd": [92311.5,
 
 
 @pytest.mark.parametrize(
-    "said",
+    "values",
     [
         ("volume_rank", "acme", NOON, ROWS),
         ("price", "other", NOON, ROWS),
@@ -57,8 +57,8 @@ ROWS = pl.DataFrame({"cmc_id": [1, 2], "symbol": ["BTC", None], "usd": [92311.5,
         ("price", "acme", NOON, ROWS.rename({"usd": "eur"})),
     ],
 )
-def test_every_value_of_a_snapshot_is_in_its_hash(said):
-    assert content_hash(*said) != content_hash("price", "acme", NOON, ROWS)
+def test_every_value_of_a_snapshot_is_in_its_hash(values):
+    assert content_hash(*values) != content_hash("price", "acme", NOON, ROWS)
 
 
 def test_a_hash_stays_when_a_series_gains_a_field():

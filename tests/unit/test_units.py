@@ -48,12 +48,12 @@ def test_every_whole_second_survives_being_written_and_read(seconds):
 @given(st.text(max_size=12))
 @settings(deadline=None)
 def test_any_text_is_a_duration_not_below_0_or_refused_by_name(text):
-    said = ""
+    message = ""
     try:
         span = parse_duration(text)
     except ValueError as refused:
-        span, said = timedelta(), str(refused)
-    assert "for example" in said or not said
+        span, message = timedelta(), str(refused)
+    assert "for example" in message or not message
     assert span >= timedelta()
 
 

@@ -162,9 +162,9 @@ def test_a_store_that_is_none_is_wrong(environ, clock, tmp_path):
 
 
 def test_the_findings_read_the_same_for_people_and_machines(capsys):
-    told = [Finding("store", True, "answers"), Finding("clock", False, "9 s off")]
-    assert orjson.loads(as_json(told))[1] == {"what": "clock", "well": False, "seen": "9 s off"}
-    show(told, Console(width=100))
+    findings = [Finding("store", True, "answers"), Finding("clock", False, "9 s off")]
+    assert orjson.loads(as_json(findings))[1] == {"what": "clock", "well": False, "seen": "9 s off"}
+    show(findings, Console(width=100))
     text = capsys.readouterr().out
     assert "wrong" in text
     assert "9 s off" in text
@@ -185,8 +185,8 @@ def test_a_year_contains_the_ticks_of_the_retention_and_the_first_of_every_hour(
 
 
 @pytest.mark.influx
-@pytest.mark.parametrize(("enough", "told"), [(1000, True), (1_000_000, False)])
-async def test_what_a_row_takes_in_influxdb_is_counted_where_there_are_rows_enough(influx_bucket, enough, told):
+@pytest.mark.parametrize(("enough", "shown"), [(1000, True), (1_000_000, False)])
+async def test_what_a_row_takes_in_influxdb_is_counted_where_there_are_rows_enough(influx_bucket, enough, shown):
     store = influx_bucket.store(FakeClock())
     for minute in range(20):
         for series in (PRICE, VOLUME_RANK):
@@ -197,11 +197,11 @@ async def test_what_a_row_takes_in_influxdb_is_counted_where_there_are_rows_enou
     async with httpx.AsyncClient() as client:
         size = await row_size(chosen, client, "1m", enough=enough)
         # The server looks at its shards every ten seconds, also while they are half written.
-        while told and size.bytes * size.rows < 5 * 4000 and time.monotonic() < late:
+        while shown and size.bytes * size.rows < 5 * 4000 and time.monotonic() < late:
             await asyncio.sleep(0.2)
             size = await row_size(chosen, client, "1m", enough=enough)
         hours = await row_size(chosen, client, "1h", enough=enough)
-    assert size.rows == (4000 if told else 0)
+    assert size.rows == (4000 if shown else 0)
     assert 5 < size.bytes < 200
     assert (hours.rows, 5 < hours.bytes < 50) == (0, True)
 

@@ -62,10 +62,10 @@ def quiet(done, total):
 @pytest.mark.parametrize("format", ["csv", "ndjson"])
 def test_the_pieces_make_the_file_that_one_request_gives(api, tmp_path, format):
     asked = ASKED | {"format": format}
-    told = []
-    totals = Download(api.client, URL, asked, tmp_path / "top").run(lambda done, total: told.append((done, total)))
+    progress = []
+    totals = Download(api.client, URL, asked, tmp_path / "top").run(lambda done, total: progress.append((done, total)))
     assert totals == {"steps": STEPS, "answered": 4, "gaps": STEPS - 4, "rows": 12}
-    assert told == [(144, STEPS), (288, STEPS), (STEPS, STEPS)]
+    assert progress == [(144, STEPS), (288, STEPS), (STEPS, STEPS)]
     assert [one.partition(" ")[0] for one in api.asked] == ["HEAD", "GET", "GET", "GET"]
     assert (tmp_path / "top").read_bytes() == api.whole(asked)
     assert [path.name for path in tmp_path.iterdir()] == ["top"]

@@ -37,8 +37,8 @@ def test_each_step_of_a_history_has_its_minute_the_age_of_its_price_or_why_it_ha
         ]
     )
     lines = [line for line in text.splitlines() if "2026-11-17T14:" in line and "│" in line]
-    told = [[cell.strip() for cell in line.strip("│").split("│")] for line in lines]
-    assert [line[0] for line in told] == [f"2026-11-17T14:{at}Z" for at in ("07:00", "09:30", "10:00", "11:00")]
-    assert [line[-1] for line in told] == ["0s", "2m30s (filled)", "not listed", "gap"]
-    assert told[0][1:4] == ["92,311.5", "61,234,567,890", "2"]
+    cells = [[cell.strip() for cell in line.strip("│").split("│")] for line in lines]
+    assert [line[0] for line in cells] == [f"2026-11-17T14:{at}Z" for at in ("07:00", "09:30", "10:00", "11:00")]
+    assert [line[-1] for line in cells] == ["0s", "2m30s (filled)", "not listed", "gap"]
+    assert cells[0][1:4] == ["92,311.5", "61,234,567,890", "2"]
     assert "[BTC] (Bitcoin)" in text

@@ -16,8 +16,8 @@ BEGIN = "id: price:60\nretry: 2000\n\n"
 
 
 def event(tick: int) -> str:
-    told = {"series": "price", "tick": f"T{tick}", "source": "acme", "assets": 7, "backfilled": tick == 120}
-    return f"event: snapshot\ndata: {orjson.dumps(told).decode()}\nid: price:{tick}\n\n"
+    fields = {"series": "price", "tick": f"T{tick}", "source": "acme", "assets": 7, "backfilled": tick == 120}
+    return f"event: snapshot\ndata: {orjson.dumps(fields).decode()}\nid: price:{tick}\n\n"
 
 
 def streams(*parts: str) -> Answer:
@@ -81,13 +81,13 @@ def test_missed_snapshots_are_reported():
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("answer", "message"),
     [
         (fails(httpx.ConnectError("refused")), r"http://topcoins does not answer \(refused\); start it"),
         (says({"detail": "no"}, 422), "422 .*no"),
         (says(b"<html>", content_type="text/html"), "200 <html>"),
     ],
 )
-def test_what_is_no_stream_at_first_is_an_error(answer, said):
-    with pytest.raises(TopcoinsError, match=said):
+def test_what_is_no_stream_at_first_is_an_error(answer, message):
+    with pytest.raises(TopcoinsError, match=message):
         Watching(answer).lines(1)

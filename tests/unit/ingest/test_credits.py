@@ -174,12 +174,12 @@ async def test_the_plan_is_read_from_its_file_though_a_file_beside_it_is_broken(
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / FILE).write_text("{")
     await month.pass_days(0.2)
-    told = orjson.loads((tmp_path / "0" / FILE).read_bytes())
-    assert told["limit"] == 10_000
-    assert told["left"] <= 10_000
-    assert told["interval_s"] == month.planners[0].interval.total_seconds()
-    assert told["resets_at"] > told["told_at"]
-    assert "key" not in str(told["key"]).replace("api_key", "")
+    plan = orjson.loads((tmp_path / "0" / FILE).read_bytes())
+    assert plan["limit"] == 10_000
+    assert plan["left"] <= 10_000
+    assert plan["interval_s"] == month.planners[0].interval.total_seconds()
+    assert plan["resets_at"] > plan["told_at"]
+    assert "key" not in str(plan["key"]).replace("api_key", "")
 
 
 async def test_the_interval_stays_when_the_upstream_does_not_report_the_credits_left_and_it_is_asked_again(tmp_path):

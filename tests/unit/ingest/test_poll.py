@@ -240,8 +240,8 @@ async def test_a_crashing_tick_is_logged_with_its_slot_and_does_not_stop_polling
             await move(machine, poll, "12:01:00")
             await move(machine, poll, "12:02:00")
     assert work.began == ["12:00:30", "12:01:00", "12:02:00"]
-    told = [(entry["event"], entry["job"], f"{entry['tick']:%H:%M:%S}", entry["exc_info"]) for entry in logs]
-    assert told == [("tick crashed", "price", slot, True) for slot in work.began]
+    logged = [(entry["event"], entry["job"], f"{entry['tick']:%H:%M:%S}", entry["exc_info"]) for entry in logs]
+    assert logged == [("tick crashed", "price", slot, True) for slot in work.began]
 
 
 async def test_a_crash_names_the_slot_it_worked_on_not_one_skipped_since(machine):
@@ -337,29 +337,29 @@ async def test_a_start_just_before_a_slot_waits_for_it_and_does_not_lose_it(mach
 
 async def test_a_clock_set_forward_by_years_is_one_step(machine):
     work = Work()
-    told: list[tuple[Sequence[datetime], str, str]] = []
+    reported: list[tuple[Sequence[datetime], str, str]] = []
     poll = Poll(lambda: datetime.now(UTC))
-    poll.add("price", work, lambda: MINUTE, lambda *missed: told.append(missed))
+    poll.add("price", work, lambda: MINUTE, lambda *missed: reported.append(missed))
     async with running(poll):
         machine.move_to(datetime(2056, 8, 1, 12, 0, 10, tzinfo=UTC))
         poll.check_clock()
         await settle()
     assert work.began == ["12:00:30", "12:00:00"]
     assert poll.skipped["price"] > 15_000_000
-    ((slots, cause, _),) = told
+    ((slots, cause, _),) = reported
     assert (len(slots), cause) == (1440, "not running")
     assert slots[-1] == datetime(2056, 8, 1, 11, 59, tzinfo=UTC)
 
 
 async def test_missed_slots_are_recorded_with_their_cause(machine):
     work = Work(held=True)
-    told: list[tuple[str, str]] = []
+    missed: list[tuple[str, str]] = []
     poll = Poll(lambda: datetime.now(UTC))
-    poll.add("price", work, lambda: MINUTE, lambda slots, cause, why: told.extend((f"{s:%M}", cause) for s in slots))
+    poll.add("price", work, lambda: MINUTE, lambda slots, cause, why: missed.extend((f"{s:%M}", cause) for s in slots))
     async with running(poll):
         await move(machine, poll, "12:01:00")
         work.free.set()
         await settle()
         await move(machine, poll, "12:04:10")
     assert work.began == ["12:00:30", "12:04:00"]
-    assert told == [("01", "busy"), ("02", "not running"), ("03", "not running")]
+    assert missed == [("01", "busy"), ("02", "not running"), ("03", "not running")]

@@ -87,7 +87,7 @@ def market():
     return Market()
 
 
-def told(logs: Sequence[Mapping[str, Any]], *fields: str) -> list[tuple[Any, ...]]:
+def logged(logs: Sequence[Mapping[str, Any]], *fields: str) -> list[tuple[Any, ...]]:
     return [tuple(entry[field] for field in ("event", "log_level", *fields)) for entry in logs]
 
 
@@ -139,7 +139,7 @@ async def test_the_next_source_answers_when_the_first_does_not_and_the_first_aga
         used = [(await market.tick(ingest)).marker.source for _ in range(4)]
     assert used == ["coinmarketcap", "coinmarketcap", "coindesk", "coindesk"]
     changes = [entry for entry in logs if entry["event"] == "source changed"]
-    assert told(changes, "before", "now") == [
+    assert logged(changes, "before", "now") == [
         ("source changed", "warning", "coindesk", "coinmarketcap"),
         ("source changed", "warning", "coinmarketcap", "coindesk"),
     ]
@@ -169,7 +169,7 @@ async def test_an_outage_is_logged_when_it_starts_and_when_it_ends_with_its_coun
     with capture_logs() as logs:
         for _ in range(5):
             await market.tick(ingest)
-    assert [event for event in told(logs) if event != ("tick failed", "debug")] == [
+    assert [event for event in logged(logs) if event != ("tick failed", "debug")] == [
         ("tick failed", "error"),
         ("tick", "info"),
         ("ticks succeed again", "warning"),
@@ -190,7 +190,7 @@ async def test_a_second_outage_is_logged_like_the_first(market):
         for _ in range(4):
             await market.tick(ingest)
     outages = [entry for entry in logs if entry["event"] != "tick"]
-    assert told(outages) == [("tick failed", "error"), ("ticks succeed again", "warning")] * 2
+    assert logged(outages) == [("tick failed", "error"), ("ticks succeed again", "warning")] * 2
     assert [entry["failed"] for entry in outages if "failed" in entry] == [1, 1]
 
 
@@ -202,7 +202,7 @@ async def test_only_when_every_source_refuses_us_is_the_tick_called_rejected(mar
     market.cmc.answers[:] = [second]
     with capture_logs() as logs:
         await market.tick(market.ingest())
-    assert told(logs, "kind") == [("tick failed", "error", kind)]
+    assert logged(logs, "kind") == [("tick failed", "error", kind)]
 
 
 async def test_a_refused_snapshot_writes_nothing(market):
@@ -224,7 +224,7 @@ async def test_a_snapshot_the_store_did_not_take_is_reported_and_is_not_the_one_
     market.coindesk.answers[:] = [top_list(100, volume=5.0)]
     with capture_logs() as logs:
         assert await market.tick(ingest) is None
-    assert told(logs[-1:], "why", "kind") == [("tick failed", "error", "store: disk full", "StoreUnavailable")]
+    assert logged(logs[-1:], "why", "kind") == [("tick failed", "error", "store: disk full", "StoreUnavailable")]
     market.store.failure = None
     snapshot = await market.tick(ingest)
     assert snapshot is not None
@@ -274,7 +274,7 @@ async def test_a_tick_of_an_earlier_run_is_not_asked_for_again(market):
     restarted = market.ingest()
     with capture_logs() as logs:
         assert await restarted.tick(NOON) is None
-    assert told(logs) == [("tick is there already", "info")]
+    assert logged(logs) == [("tick is there already", "info")]
     assert len(market.coindesk.asked) == 1
     following = await restarted.tick(NOON + MINUTE)
     assert following is not None

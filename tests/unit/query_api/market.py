@@ -63,12 +63,12 @@ class Ranks:
     rows: Sequence[RankRow]
 
 
-def snapshot(told: Prices | Ranks, *, interval: timedelta = MINUTE) -> Snapshot:
+def snapshot(sent: Prices | Ranks, *, interval: timedelta = MINUTE) -> Snapshot:
     """What the gate makes of it."""
-    if isinstance(told, Prices):
-        rows = [(*row[:4], told.updated_at, *told.kinds.get(row[0] or 0, UNTOLD), row[4]) for row in told.rows]
-        return admitted(PRICE, told.tick, rows, "coinmarketcap", interval, symbol=pl.String, name=pl.String)
-    return admitted(VOLUME_RANK, told.tick, told.rows, "coindesk", interval)
+    if isinstance(sent, Prices):
+        rows = [(*row[:4], sent.updated_at, *sent.kinds.get(row[0] or 0, UNTOLD), row[4]) for row in sent.rows]
+        return admitted(PRICE, sent.tick, rows, "coinmarketcap", interval, symbol=pl.String, name=pl.String)
+    return admitted(VOLUME_RANK, sent.tick, sent.rows, "coindesk", interval)
 
 
 def market_caps(tick: datetime, rows: Sequence[tuple[int, float | None, float | None]]) -> Snapshot:
@@ -87,9 +87,9 @@ def admitted(
     return Gate(interval).admit(reading, tick)[0]
 
 
-async def fill(store: Store, told: Iterable[Prices | Ranks]) -> None:
+async def fill(store: Store, sent: Iterable[Prices | Ranks]) -> None:
     """Write it all."""
-    for each in told:
+    for each in sent:
         await store.write(snapshot(each))
 
 
@@ -103,7 +103,7 @@ def marker(series: Series, tick: datetime) -> Marker:
 def history() -> tuple[Snapshot, ...]:
     """Minutes from FIRST to BEFORE_GAP and from AFTER_GAP to NEWEST; each price tells its minute after the point."""
     ticks = [FIRST + minute * MINUTE for minute in (*range(11), *range(30, 38))]
-    return tuple(snapshot(told) for tick in ticks for told in (_prices(tick), _ranks(tick)))
+    return tuple(snapshot(sent) for tick in ticks for sent in (_prices(tick), _ranks(tick)))
 
 
 def _prices(tick: datetime) -> Prices:
@@ -130,7 +130,7 @@ def large_market(seed: int, assets: int, newest: datetime = NEWEST) -> list[Pric
     chance = random.Random(seed)
     ids = chance.sample(range(1, 40_000), assets)
     volumes = {id_: 1e10 / place**1.3 for place, id_ in enumerate(ids, 1)}
-    told: list[Prices | Ranks] = []
+    sent: list[Prices | Ranks] = []
     for minute in range(3):
         noise = chance.choice([0.0, 0.3, 3.0])
         prices: list[PriceRow] = []
@@ -146,8 +146,8 @@ def large_market(seed: int, assets: int, newest: datetime = NEWEST) -> list[Pric
         chance.shuffle(prices)
         chance.shuffle(ranks)
         tick = newest - (3 - minute) * MINUTE
-        told += [Prices(tick, prices), Ranks(tick + chance.choice([-20, 0, 20]) * SECOND, ranks)]
-    return told
+        sent += [Prices(tick, prices), Ranks(tick + chance.choice([-20, 0, 20]) * SECOND, ranks)]
+    return sent
 
 
 class CountingStore(MemoryStore):

@@ -49,11 +49,11 @@ def pair_of(
 
 
 def answer(
-    told: Sequence[Prices | Ranks], at: datetime, *, max_skew: timedelta, max_age: timedelta, limit: int
+    sent: Sequence[Prices | Ranks], at: datetime, *, max_skew: timedelta, max_age: timedelta, limit: int
 ) -> Answer | None:
     """The whole answer from all that was told, or None when nothing answers."""
-    prices = {each.tick: each.rows for each in told if isinstance(each, Prices)}
-    ranks = {each.tick: each.rows for each in told if isinstance(each, Ranks)}
+    prices = {each.tick: each.rows for each in sent if isinstance(each, Prices)}
+    ranks = {each.tick: each.rows for each in sent if isinstance(each, Ranks)}
     pair = pair_of(prices, list(ranks), at, max_skew, max_age)
     if pair is None:
         return None
@@ -63,7 +63,7 @@ def answer(
 
 
 def filtered(
-    told: Prices, ranked: Sequence[dict[str, Any]], filters: Filters, limit: int
+    sent: Prices, ranked: Sequence[dict[str, Any]], filters: Filters, limit: int
 ) -> tuple[list[dict[str, Any]], dict[str, int]]:
     """Of an unfiltered list the first `limit` that pass, renumbered, and how many above the last were left out."""
     kept: list[dict[str, Any]] = []
@@ -79,7 +79,7 @@ def filtered(
             continue
         if len(kept) == limit:
             break
-        why = left_out(told.kinds.get(row["cmc_id"], UNTOLD), row["volume_24h_usd"], filters)
+        why = left_out(sent.kinds.get(row["cmc_id"], UNTOLD), row["volume_24h_usd"], filters)
         if why:
             counts[why] += 1
         else:

@@ -168,11 +168,11 @@ async def test_5000_assets_fit_one_page(simulate: Open):
 @pytest.mark.parametrize("version", ["v1", "v3"])
 async def test_a_past_day_is_the_list_of_its_last_minute_at_a_credit_per_100_assets(simulate: Open, clock, version):
     caller, path = simulate(), f"/{version}/cryptocurrency/listings/historical"
-    told = (await caller.cmc(path, date="2026-03-01", limit=250)).json()
-    assert told["status"]["credit_count"] == 3
-    assert {record["last_updated"][:10] for record in told["data"]} == {"2026-03-01"}
+    body = (await caller.cmc(path, date="2026-03-01", limit=250)).json()
+    assert body["status"]["credit_count"] == 3
+    assert {record["last_updated"][:10] for record in body["data"]} == {"2026-03-01"}
     clock.now += timedelta(hours=5)
-    assert (await caller.cmc(path, date="2026-03-01", limit=250)).json()["data"] == told["data"]
+    assert (await caller.cmc(path, date="2026-03-01", limit=250)).json()["data"] == body["data"]
 
 
 @pytest.mark.parametrize(
@@ -194,6 +194,6 @@ async def test_past_days_are_not_for_the_keyless(simulate: Open):
 async def test_a_recorded_day_is_served_for_its_date_and_no_other(simulate: Open, recorded):
     caller = simulate(Replay(recorded))
     path = "/v1/cryptocurrency/listings/historical"
-    told = (await caller.cmc(path, date="2024-01-15")).json()
-    assert {record["id"] for record in told["data"]} >= {1}
+    body = (await caller.cmc(path, date="2024-01-15")).json()
+    assert {record["id"] for record in body["data"]} >= {1}
     assert (await caller.cmc(path, date="2024-01-16")).status_code == 400

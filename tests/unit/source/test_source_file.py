@@ -152,11 +152,11 @@ def test_a_sound_file_loads_with_what_it_left_out(path):
 def test_a_broken_file_names_itself_the_key_and_what_was_expected(path, line, instead, key, expected):
     assert SOUND.count(line) == 1 or line in ('parameter = "page"', "size = 100", 'name = "acme"')
     path.write_text(SOUND.replace(line, instead, 1))
-    said = refusal(path)
-    assert said.startswith(f"source file {path}: ")
-    assert f"{key}: " in said
-    assert expected in said
-    assert "\n" not in said
+    message = refusal(path)
+    assert message.startswith(f"source file {path}: ")
+    assert f"{key}: " in message
+    assert expected in message
+    assert "\n" not in message
 
 
 @pytest.mark.parametrize("table", ["request", "records", "fields", "errors"])
@@ -171,9 +171,9 @@ def test_a_missing_table_is_named(path, table):
 
 def test_several_faults_are_reported_together(path):
     path.write_text(SOUND.replace('by = "page"', 'by = "cursor"').replace('code = "error"', ""))
-    said = refusal(path)
-    assert "paging.by: " in said
-    assert "errors.code: " in said
+    message = refusal(path)
+    assert "paging.by: " in message
+    assert "errors.code: " in message
 
 
 @pytest.mark.parametrize("content", [b"name = ", b"\xff\xfe", b"[a]\n[a]\n"])

@@ -202,12 +202,12 @@ ERRORS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "body", "status", "action", "said"), ERRORS)
-async def test_each_error_has_the_effect_that_its_source_file_states(name, body, status, action, said):
+@pytest.mark.parametrize(("name", "body", "status", "action", "message"), ERRORS)
+async def test_each_error_has_the_effect_that_its_source_file_states(name, body, status, action, message):
     clock, upstream = FakeClock(), Upstream(says(body, status))
     source = made(FILES[name], upstream, clock=clock)
     failed = await failure(source)
-    assert said in str(failed)
+    assert message in str(failed)
     assert f"HTTP {status}" in str(failed)
     assert isinstance(failed, SourceRejected if action == STOP else SourceUnavailable)
     assert len(upstream.asked) == (3 if action == RETRY else 1)
@@ -407,8 +407,8 @@ async def test_only_the_page_that_failed_is_asked_again():
 
 async def test_a_timeout_names_the_page_and_the_source():
     failed = await failure(made(COINDESK, Upstream(fails(httpx.ReadTimeout("")))))
-    said = "coindesk: GET /asset/v1/top/list page=1&page_size=100: no answer in time (ReadTimeout)"
-    assert str(failed) == said
+    message = "coindesk: GET /asset/v1/top/list page=1&page_size=100: no answer in time (ReadTimeout)"
+    assert str(failed) == message
 
 
 async def test_the_whole_reading_ends_in_time():
@@ -426,7 +426,7 @@ async def test_the_whole_reading_ends_in_time():
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "message"),
     [
         (b"", "the body is not JSON"),
         (b"<html>", "the body is not JSON"),
@@ -445,16 +445,16 @@ async def test_the_whole_reading_ends_in_time():
         (b'{"data": [], "status": {"error_code": 0, "credit_count": "1"}}', None),
     ],
 )
-async def test_an_answer_of_another_shape_is_an_error_and_not_asked_for_again(body, said):
+async def test_an_answer_of_another_shape_is_an_error_and_not_asked_for_again(body, message):
     upstream = Upstream(says(body))
     source = made(CMC, upstream)
-    if said is None:
+    if message is None:
         assert (await source.read(10, MINUTE)).rows.is_empty()
         return
     failed = await failure(source)
     assert isinstance(failed, SourceMalformed)
     assert str(failed).startswith("coinmarketcap: GET /v3/cryptocurrency/listings/latest start=1&limit=10: ")
-    assert said in str(failed)
+    assert message in str(failed)
     assert len(upstream.asked) == 1
 
 

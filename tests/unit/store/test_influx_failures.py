@@ -16,7 +16,7 @@ from lib.clock import utc_now
 from lib.errors import StoreMalformed, StoreRejected, StoreUnavailable
 from lib.schema import PRICE, VOLUME_RANK
 from lib.store.influx import InfluxStore, lines
-from lib.store.influx import answer as told
+from lib.store.influx import answer as csv_answer
 from lib.store.influx.server import MOST_BYTES, Server
 from tests.contract.snapshots import many, snapshot
 from tests.fakes import NOON, FakeClock
@@ -104,24 +104,24 @@ async def double(
     *answers: Speak, patience: timedelta = timedelta(seconds=5)
 ) -> AsyncIterator[tuple[InfluxStore, Double]]:
     """A store on a server that gives these answers in turn, the last for ever."""
-    said = Double(*answers)
-    async with serving(said) as url:
+    server = Double(*answers)
+    async with serving(server) as url:
         store = a_store(url, timeout=patience)
         try:
-            yield store, said
+            yield store, server
         finally:
             await store.close()
 
 
 @asynccontextmanager
-async def serving(said: Double) -> AsyncIterator[str]:
-    server = await asyncio.start_server(said.serve, "127.0.0.1", 0)
+async def serving(double_: Double) -> AsyncIterator[str]:
+    server = await asyncio.start_server(double_.serve, "127.0.0.1", 0)
     try:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
         server.close()
         await server.wait_closed()
-        await said.close()
+        await double_.close()
 
 
 def a_store(url: str, token: str | None = CANARY, timeout: timedelta = timedelta(seconds=5)) -> InfluxStore:
@@ -163,9 +163,9 @@ SAID = {
 
 @pytest.mark.stack
 @pytest.mark.parametrize("read", READS)
-@pytest.mark.parametrize("said", SAID)
-async def test_a_failing_read_raises_the_error_that_names_what_to_do(said, read):
-    speak, error, words = SAID[said]
+@pytest.mark.parametrize("answer", SAID)
+async def test_a_failing_read_raises_the_error_that_names_what_to_do(answer, read):
+    speak, error, words = SAID[answer]
     async with double(speak) as (store, _):
         with pytest.raises(error, match=words) as failure:
             await READS[read](store)
@@ -174,9 +174,9 @@ async def test_a_failing_read_raises_the_error_that_names_what_to_do(said, read)
 
 
 @pytest.mark.stack
-@pytest.mark.parametrize("said", SAID)
-async def test_the_api_answers_503_with_retry_after_and_no_list(said):
-    speak, *_ = SAID[said]
+@pytest.mark.parametrize("answer", SAID)
+async def test_the_api_answers_503_with_retry_after_and_no_list(answer):
+    speak, *_ = SAID[answer]
     async with double(speak) as (store, _), calling(store, FakeClock()) as client:
         answers = [await client.get(path) for path in ("/", "/v1/top?format=csv&datetime=now-1m", "/readyz")]
     for response in answers:
@@ -325,9 +325,9 @@ async def test_an_empty_body_is_an_empty_frame(body):
 @pytest.mark.parametrize("tables", ["\r\n{}", "\r\n\r\n{}", "{}\r\n", "{}\r\n\r\n\r\n"])
 def test_an_empty_table_is_an_empty_line_before_or_after_the_others(tables):
     csv = tables.format(",result,table,_time,_value,_field\r\n,rows,0,2026-11-17T12:00:00Z,1.5,usd\r\n")
-    assert told.times(csv) == [datetime(2026, 11, 17, 12, tzinfo=UTC)]
-    assert told.numbers(csv) == [1.5]
-    assert told.markers(csv) == []
+    assert csv_answer.times(csv) == [datetime(2026, 11, 17, 12, tzinfo=UTC)]
+    assert csv_answer.numbers(csv) == [1.5]
+    assert csv_answer.markers(csv) == []
 
 
 @pytest.mark.stack
@@ -364,20 +364,20 @@ async def test_an_answer_that_is_not_ours_is_malformed(body):
     ],
 )
 async def test_a_write_that_fails_leaves_no_marker(status, message, error, words):
-    async with double(*FREE, refusal(status, message)) as (store, said):
+    async with double(*FREE, refusal(status, message)) as (store, server):
         with pytest.raises(error, match=words):
             await store.write(many(PRICE, 3))
-    assert len(said.asked) == len(FREE) + 1
-    assert b"snapshot,series" not in said.asked[-1]
+    assert len(server.asked) == len(FREE) + 1
+    assert b"snapshot,series" not in server.asked[-1]
 
 
 @pytest.mark.stack
 @pytest.mark.parametrize("speak", [cut_before_a_word, silent])
 async def test_a_write_that_is_not_confirmed_is_not_done(speak):
-    async with double(*FREE, speak, patience=timedelta(milliseconds=200)) as (store, said):
+    async with double(*FREE, speak, patience=timedelta(milliseconds=200)) as (store, server):
         with pytest.raises(StoreUnavailable):
             await store.write(many(PRICE, 3))
-    assert not any(b"snapshot,series" in asked for asked in said.asked[1:])
+    assert not any(b"snapshot,series" in asked for asked in server.asked[1:])
 
 
 @pytest.mark.stack
@@ -477,9 +477,9 @@ async def test_rows_without_a_marker_are_seen_by_no_one_and_leave_no_trace_in_th
     assert await store.markers(NOON, NOON) == []
     assert await store.nearest("price", NOON) is None
     assert await store.first("price") is None
-    told = snapshot(PRICE, NOON, [{"symbol": "B", "usd": 2.0, "tier": 1}])
-    await store.write(told)
-    assert (await store.rows(PRICE, NOON)).equals(told.rows)
+    written = snapshot(PRICE, NOON, [{"symbol": "B", "usd": 2.0, "tier": 1}])
+    await store.write(written)
+    assert (await store.rows(PRICE, NOON)).equals(written.rows)
     await store.close()
     await server.close()
 
@@ -488,14 +488,14 @@ async def test_rows_without_a_marker_are_seen_by_no_one_and_leave_no_trace_in_th
 async def test_a_marker_that_lacks_a_field_is_passed_over(influx_bucket):
     store = influx_bucket.store(FakeClock())
     server = Server(influx_bucket.server.url, org=influx_bucket.server.org, token=influx_bucket.token)
-    told = many(PRICE, 3)
-    await store.write(told)
+    written = many(PRICE, 3)
+    await store.write(written)
     at = int(NOON.timestamp())
     for tick in (at - 60, at + 60):
         await server.write(influx_bucket.name, f"snapshot,series=price,source=x assets=3,observed_at=1 {tick}".encode())
-    assert await store.markers(NOON - timedelta(hours=1), NOON + timedelta(hours=1)) == [told.marker]
-    assert await store.nearest("price", NOON + timedelta(hours=1)) == told.marker
-    assert await store.first("price") == told.marker
+    assert await store.markers(NOON - timedelta(hours=1), NOON + timedelta(hours=1)) == [written.marker]
+    assert await store.nearest("price", NOON + timedelta(hours=1)) == written.marker
+    assert await store.first("price") == written.marker
     await store.close()
     await server.close()
 
@@ -521,10 +521,10 @@ async def test_a_row_lost_in_the_server_is_an_answer_refused_and_not_a_list_one_
 @pytest.mark.stack
 @pytest.mark.parametrize("status", [400, 413, 422])
 async def test_a_claim_that_is_not_taken_is_no_fault_of_the_snapshot_which_waits(status):
-    async with double(refusal(status, "unable to parse 'claim,'")) as (store, said):
+    async with double(refusal(status, "unable to parse 'claim,'")) as (store, server):
         with pytest.raises(StoreUnavailable, match="claim"):
             await store.write(many(PRICE, 3))
-    assert len(said.asked) == 1
+    assert len(server.asked) == 1
 
 
 @pytest.mark.influx

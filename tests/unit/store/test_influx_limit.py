@@ -109,11 +109,11 @@ async def test_a_store_sends_eight_queries_at_a_time_and_answers_all():
         reply(request, writer)
 
     waiting: list[asyncio.Task[None]] = []
-    async with double(when_let) as (store, said):
+    async with double(when_let) as (store, server):
         reads = [asyncio.create_task(store.rows(PRICE, NOON)) for _ in range(20)]
         await eight.wait()
         await until_idle()
-        assert len(said.asked) == 8
+        assert len(server.asked) == 8
         gate.set()
         assert [len(rows) for rows in await asyncio.gather(*reads)] == [1] * 20
 

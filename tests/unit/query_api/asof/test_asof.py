@@ -114,7 +114,7 @@ def test_the_join_is_the_reference_s_join(price_rows, rank_rows, limit) -> None:
     assert found["rank"].to_list() == list(range(1, len(found) + 1))
 
 
-async def asked(
+async def top_list_of(
     store: Store, at: datetime, *, limit: int = 5000, max_age: timedelta = MAX_AGE, max_skew: timedelta = MINUTE
 ) -> TopList | None:
     try:
@@ -141,45 +141,45 @@ async def opened(path: Path) -> AsyncIterator[SqliteStore]:
 
 @st.composite
 def small_markets(draw: st.DrawFn) -> list[Prices | Ranks]:
-    told: list[Prices | Ranks] = []
+    sent: list[Prices | Ranks] = []
     for tick in draw(st.lists(TICKS, max_size=4, unique=True)):
         priced = draw(PRICE_ROWS)
-        told += [Prices(tick, priced)] if reference.priced_of(priced) else []
+        sent += [Prices(tick, priced)] if reference.priced_of(priced) else []
     for tick in draw(st.lists(TICKS, max_size=4, unique=True)):
         ranked = draw(RANK_ROWS)
-        told += [Ranks(tick, ranked)] if reference.ranked_of(ranked) else []
-    return told
+        sent += [Ranks(tick, ranked)] if reference.ranked_of(ranked) else []
+    return sent
 
 
 @settings(max_examples=60, deadline=None)
 @given(small_markets(), st.lists(TICKS, min_size=1, max_size=3), SKEWS, AGES, st.integers(1, 15))
 async def test_the_list_of_any_small_market_is_the_reference_s(
-    tmp_path_factory, told, instants, max_skew, max_age, limit
+    tmp_path_factory, sent, instants, max_skew, max_age, limit
 ) -> None:
     async with opened(tmp_path_factory.mktemp("small")) as store:
-        await fill(store, told)
+        await fill(store, sent)
         for at in instants:
             rule = {"max_skew": max_skew, "max_age": max_age, "limit": limit}
-            assert_same(await asked(store, at, **rule), reference.answer(told, at, **rule))
+            assert_same(await top_list_of(store, at, **rule), reference.answer(sent, at, **rule))
 
 
 @pytest.mark.parametrize(("seed", "assets"), [(1, 90), (2, 260), (3, 700), (4, 1400), (5, 3200)])
 async def test_the_list_of_any_large_market_is_the_reference_s_at_every_limit(
     tmp_path: Path, seed: int, assets: int
 ) -> None:
-    told = large_market(seed, assets)
+    sent = large_market(seed, assets)
     everything = [place for last in TIER_PLACES for place in (last - 1, last, last + 1)]
     async with opened(tmp_path) as store:
-        await fill(store, told)
+        await fill(store, sent)
         for at, limits in (
             (T, [1, 2, 37, *everything, assets, 5000]),
             (T - MINUTE, [200, 777]),
             (T - 2 * MINUTE, [1000]),
         ):
-            expected = reference.answer(told, at, max_skew=MINUTE, max_age=MAX_AGE, limit=5000)
+            expected = reference.answer(sent, at, max_skew=MINUTE, max_age=MAX_AGE, limit=5000)
             assert expected
             for limit in limits:
-                top = await asked(store, at, limit=limit)
+                top = await top_list_of(store, at, limit=limit)
                 assert top
                 assert top.rows.to_dicts() == expected.rows[:limit]
                 assert top.matched == expected.matched
@@ -193,11 +193,11 @@ async def test_lists_in_opposite_orders_answer_as_the_reference_does(tmp_path: P
         await fill(store, [prices, ranks])
         for limit in (1, 100, 101, 300, 599, 600, 601):
             expected = reference.answer([prices, ranks], T, max_skew=MINUTE, max_age=MAX_AGE, limit=limit)
-            assert_same(await asked(store, T, limit=limit), expected)
+            assert_same(await top_list_of(store, T, limit=limit), expected)
 
 
 @pytest.mark.parametrize(
-    ("updated_at", "told"),
+    ("updated_at", "shown"),
     [
         (T.timestamp() - 3600.25, "2026-11-17T13:36:59Z"),
         (0.0, "1970-01-01T00:00:00Z"),
@@ -207,12 +207,12 @@ async def test_lists_in_opposite_orders_answer_as_the_reference_does(tmp_path: P
         (float("inf"), None),
     ],
 )
-async def test_a_price_has_the_time_at_which_its_source_updated_it(updated_at, told) -> None:
+async def test_a_price_has_the_time_at_which_its_source_updated_it(updated_at, shown) -> None:
     store = MemoryStore(FakeClock(T))
     await fill(store, [Prices(T, [(1, "BTC", "Bitcoin", 9e4, 1.0)], updated_at), Ranks(T, [(1, 1.0)])])
-    top = await asked(store, T)
+    top = await top_list_of(store, T)
     assert top
-    assert top.rows["price_updated_at"].to_list() == [told]
+    assert top.rows["price_updated_at"].to_list() == [shown]
 
 
 async def test_a_list_without_prices_for_its_first_ranks_reads_the_tiers_below(tmp_path: Path) -> None:
@@ -220,7 +220,7 @@ async def test_a_list_without_prices_for_its_first_ranks_reads_the_tiers_below(t
     ranks = Ranks(T, [(id_, 1e6 - id_) for id_ in range(1, 601)])
     async with opened(tmp_path) as store:
         await fill(store, [prices, ranks])
-        top = await asked(store, T, limit=3)
+        top = await top_list_of(store, T, limit=3)
     assert top
     assert top.rows.select("rank", "cmc_id", "source_rank").rows() == [(1, 550, 550), (2, 551, 551), (3, 552, 552)]
 
@@ -246,7 +246,7 @@ async def test_a_list_reads_only_its_own_tiers_and_the_few_prices_in_lower_tiers
     await fill(store, [Prices(T, [(i, "S", "N", 1.0, v) for i, v in volumes.items()]), Ranks(T, list(ranked.items()))])
     for limit, tiers in ((50, range(0, 1)), (100, range(0, 1)), (200, range(0, 2))):
         store.read.clear()
-        await asked(store, T, limit=limit)
+        await top_list_of(store, T, limit=limit)
         assert sorted(store.read, key=repr) == [("price", None, 1), ("price", tiers, 0), ("volume_rank", tiers, 0)]
     assert store.fields == {"usd", "updated_at", "volume_usd"}
 
@@ -254,7 +254,7 @@ async def test_a_list_reads_only_its_own_tiers_and_the_few_prices_in_lower_tiers
 async def test_two_sides_without_a_common_asset_answer_with_an_empty_list(tmp_path: Path) -> None:
     async with opened(tmp_path) as store:
         await fill(store, [Prices(T, [(1, "BTC", "Bitcoin", 1.0, 1.0)]), Ranks(T, [(2, 1.0)])])
-        top = await asked(store, T)
+        top = await top_list_of(store, T)
     assert top
     assert (len(top.rows), top.matched) == (0, 0)
 
@@ -273,7 +273,7 @@ async def test_a_coin_that_died_is_there_before_and_gone_after_and_a_renamed_one
                 Ranks(later, [(1, 1.0), (4172, 5.0)]),
             ],
         )
-        then, now = await asked(store, T - MINUTE), await asked(store, T)
+        then, now = await top_list_of(store, T - MINUTE), await top_list_of(store, T)
     assert then
     assert now
     assert then.rows["symbol"].to_list() == ["LUNA", "BTC"]
@@ -282,12 +282,12 @@ async def test_a_coin_that_died_is_there_before_and_gone_after_and_a_renamed_one
 
 
 async def test_a_later_snapshot_changes_no_answer_about_the_time_before_it(tmp_path: Path) -> None:
-    told = large_market(6, 300)
+    sent = large_market(6, 300)
     async with opened(tmp_path) as store:
-        await fill(store, told)
-        before = await asked(store, T)
+        await fill(store, sent)
+        before = await top_list_of(store, T)
         await fill(store, [Prices(T + MINUTE, [(1, "NEW", "New", 1.0, 1.0)]), Ranks(T + MINUTE, [(1, 1.0)])])
-        after = await asked(store, T)
+        after = await top_list_of(store, T)
     assert before
     assert after
     assert after.pair == before.pair
@@ -327,11 +327,11 @@ async def test_an_extra_series_never_shows_a_tick_after_the_instant() -> None:
 
 
 def hour_of_minutes(start: datetime) -> list[Prices | Ranks]:
-    told: list[Prices | Ranks] = []
+    sent: list[Prices | Ranks] = []
     for minute in range(0, 60, 5):
         tick = start + minute * MINUTE
-        told += [Prices(tick, [(1, "BTC", "Bitcoin", 1.0 + minute, 1.0)]), Ranks(tick, [(1, 1.0 + minute)])]
-    return told
+        sent += [Prices(tick, [(1, "BTC", "Bitcoin", 1.0 + minute, 1.0)]), Ranks(tick, [(1, 1.0 + minute)])]
+    return sent
 
 
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
@@ -347,11 +347,11 @@ async def test_past_the_retention_the_first_tick_of_the_hour_answers_with_resolu
     )
     hour = (T - DAY).replace(minute=0)
     await fill(store, hour_of_minutes(hour))
-    fresh = await asked(store, hour + 52 * MINUTE)
+    fresh = await top_list_of(store, hour + 52 * MINUTE)
     clock.move(days=3)
-    not_yet_forgotten = await asked(store, hour + 52 * MINUTE)
+    not_yet_forgotten = await top_list_of(store, hour + 52 * MINUTE)
     await fill(store, [Prices(clock.now, [(1, "BTC", "Bitcoin", 9.0, 1.0)]), Ranks(clock.now, [(1, 1.0)])])
-    old, soon, long_after = [await asked(store, hour + minutes * MINUTE) for minutes in (52, 3, 61)]
+    old, soon, long_after = [await top_list_of(store, hour + minutes * MINUTE) for minutes in (52, 3, 61)]
     await store.close()
     assert fresh
     assert (fresh.resolution, fresh.pair.price.tick) == ("1m", hour + 50 * MINUTE)
@@ -405,12 +405,12 @@ async def test_the_error_names_ticks_that_are_never_within_the_skew() -> None:
     assert refused.before is None
 
 
-@pytest.mark.parametrize(("missing", "told"), [("price", "of price"), ("volume_rank", "of volume_rank")])
-async def test_a_side_that_was_never_stored_is_named(missing: str, told: str) -> None:
+@pytest.mark.parametrize(("missing", "message"), [("price", "of price"), ("volume_rank", "of volume_rank")])
+async def test_a_side_that_was_never_stored_is_named(missing: str, message: str) -> None:
     store = MemoryStore(FakeClock(T))
     await fill(store, [each for each in both(T) if snapshot(each).series.name != missing])
     refused = await reason(store, T)
-    assert str(refused) == f"nothing is stored yet {told}"
+    assert str(refused) == f"nothing is stored yet {message}"
     assert (refused.before, refused.first) == (None, None)
 
 
@@ -420,15 +420,15 @@ async def test_rows_a_marker_names_that_are_not_there_are_an_error_and_not_a_sho
 ) -> None:
     async with opened(tmp_path) as store:
         await fill(store, large_market(7, 300))
-        top = await asked(store, T)
+        top = await top_list_of(store, T)
         assert top
         victim = top.rows["cmc_id"][120]
         with closing(sqlite3.connect(tmp_path / "market.db")) as damaged, damaged:
             assert damaged.execute(f'DELETE FROM "{side}" WHERE cmc_id = ?', (victim,)).rowcount
         with pytest.raises(StoreMalformed, match="rows their markers name"):
-            await asked(store, T)
+            await top_list_of(store, T)
         with pytest.raises(StoreMalformed, match="rows their markers name"):
-            await asked(store, T, limit=121)
+            await top_list_of(store, T, limit=121)
 
 
 @pytest.mark.parametrize("unpaired", [12, 3000])

@@ -32,7 +32,7 @@ ASSETS = st.lists(
 )
 
 
-def told(assets: list[tuple[str | None, float, Kind]]) -> tuple[Prices, Ranks]:
+def lists_of(assets: list[tuple[str | None, float, Kind]]) -> tuple[Prices, Ranks]:
     kinds = {number: kind for number, (_, _, kind) in enumerate(assets, 1)}
     prices: list[PriceRow] = [(number, symbol, "N", 1.0, 1.0) for number, (symbol, _, _) in enumerate(assets, 1)]
     return Prices(T, prices, kinds=kinds), Ranks(
@@ -40,7 +40,7 @@ def told(assets: list[tuple[str | None, float, Kind]]) -> tuple[Prices, Ranks]:
     )
 
 
-async def asked(store: MemoryStore | SqliteStore, limit: int, filters: Filters) -> TopList:
+async def top_list_of(store: MemoryStore | SqliteStore, limit: int, filters: Filters) -> TopList:
     return await TopListFinder(store, max_skew=MINUTE).find(T, limit=limit, max_age=MAX_AGE, filters=filters)
 
 
@@ -48,11 +48,11 @@ async def asked(store: MemoryStore | SqliteStore, limit: int, filters: Filters) 
 @settings(deadline=None)
 async def test_a_filtered_list_is_the_reference_s(assets, filters, limit) -> None:
     store = MemoryStore(FakeClock(T))
-    prices, ranks = told(assets)
+    prices, ranks = lists_of(assets)
     await fill(store, [prices, ranks])
-    whole = await asked(store, 5000, NO_FILTERS)
+    whole = await top_list_of(store, 5000, NO_FILTERS)
     expected, counts = reference.filtered(prices, whole.rows.to_dicts(), filters, limit)
-    top = await asked(store, limit, filters)
+    top = await top_list_of(store, limit, filters)
     assert top.rows.to_dicts() == (whole.rows.head(limit).to_dicts() if filters == NO_FILTERS else expected)
     assert top.filtered is None if filters == NO_FILTERS else top.filtered and dict(top.filtered.counts) == counts
     assert top.matched == whole.matched
@@ -62,8 +62,8 @@ async def test_a_filtered_list_is_the_reference_s(assets, filters, limit) -> Non
 @settings(deadline=None)
 async def test_what_is_named_is_in_the_list_left_out_by_a_filter_or_missing(assets, filters) -> None:
     store = MemoryStore(FakeClock(T))
-    await fill(store, told(assets))
-    top = await asked(store, 5000, filters)
+    await fill(store, lists_of(assets))
+    top = await top_list_of(store, 5000, filters)
     if filters != NO_FILTERS:
         assert top.filtered
         there = {symbol.lower() for symbol, _, _ in assets if symbol}
@@ -81,7 +81,7 @@ async def test_a_filter_reads_on_tier_by_tier_until_enough_are_found(tmp_path: P
     store = SqliteStore(tmp_path / "market.db", clock=FakeClock(T), durable=False)
     await fill(store, [prices, ranks])
     for limit in (1, 300, 301, 500, 5000):
-        top = await asked(store, limit, Filters(exclude=("stablecoins",)))
+        top = await top_list_of(store, limit, Filters(exclude=("stablecoins",)))
         shown = top.rows.select("rank", "cmc_id", "source_rank").rows()
         assert shown == [(n, 700 + n, 700 + n) for n in range(1, min(limit, 500) + 1)]
         assert top.filtered
@@ -95,7 +95,7 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
     store = MemoryStore(clock)
     await fill(
         store,
-        told(
+        lists_of(
             [
                 ("USDT", 50.0, (100.0, 1.0, 0.0)),
                 ("BTC", 40.0, (1000.0, 0.0, 0.0)),

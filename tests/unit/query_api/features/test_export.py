@@ -109,9 +109,9 @@ async def test_a_file_comes_with_its_name_and_its_span(store, clock, format, kin
     assert answer.headers["content-disposition"] == (
         f'attachment; filename="topcoins-20261117T140000Z-6.{format.lower()}"'
     )
-    told = {name: answer.headers[name] for name in ("x-from", "x-to", "x-steps")}
-    assert told == {"x-from": isoformat(FIRST), "x-to": isoformat(FIRST + 30 * MINUTE), "x-steps": "6"}
-    assert {name: head.headers[name] for name in told} == told
+    shown = {name: answer.headers[name] for name in ("x-from", "x-to", "x-steps")}
+    assert shown == {"x-from": isoformat(FIRST), "x-to": isoformat(FIRST + 30 * MINUTE), "x-steps": "6"}
+    assert {name: head.headers[name] for name in shown} == shown
     assert head.content == b""
 
 

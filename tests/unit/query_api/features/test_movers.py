@@ -70,7 +70,7 @@ def test_each_asset_of_either_list_appears_once_with_its_values_in_both(before, 
     assert found.to_dicts() == [pytest.approx(row) for row in expected(one, two)]
 
 
-def told(tick: Any, ids: dict[int, float]) -> list[Prices | Ranks]:
+def lists_of(tick: Any, ids: dict[int, float]) -> list[Prices | Ranks]:
     names = {1: "BTC", 2: "TWIN", 3: "twin", 4: "42", 5: "ÉTH"}
     return [
         Prices(tick, [(id_, names[id_], f"Name {id_}", float(id_ + tick.minute), 1.0) for id_ in ids],
@@ -84,7 +84,8 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
     clock = FakeClock(NOW)
     store = MemoryStore(clock)
     await fill(
-        store, [*told(FIRST, {1: 9.0, 2: 8.0, 3: 7.0}), *told(NEWEST, {5: 10.0, 3: 9.0, 2: 8.0, 1: 7.0, 4: 1.0})]
+        store,
+        [*lists_of(FIRST, {1: 9.0, 2: 8.0, 3: 7.0}), *lists_of(NEWEST, {5: 10.0, 3: 9.0, 2: 8.0, 1: 7.0, 4: 1.0})],
     )
     await fill(store, [Prices(NEWEST - MINUTE, [(9, "LONE", "No rank", 1.0, 1.0)]), Ranks(NEWEST - MINUTE, [(8, 1.0)])])
     async with calling(store, clock) as caller:

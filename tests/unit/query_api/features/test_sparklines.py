@@ -52,18 +52,18 @@ async def client(store: CountingStore, clock: FakeClock) -> AsyncIterator[httpx.
 async def lines(client: httpx.AsyncClient, **asked: Any) -> dict[str, Any]:
     answer = await client.get("/v1/sparklines", params=asked)
     assert answer.status_code == 200, answer.text
-    told: dict[str, Any] = answer.json()
-    return told
+    body: dict[str, Any] = answer.json()
+    return body
 
 
 async def test_each_price_is_that_of_the_newest_snapshot_not_after_its_instant(client) -> None:
-    told = await lines(client, ids="1,32196", to=isoformat(NEWEST), span="37m", points=37)
-    assert (told["from"], told["to"]) == (isoformat(FIRST), isoformat(NEWEST))
-    assert told["at"][0] == told["from"]
-    assert told["at"][-1] == told["to"]
-    bitcoin, tiny = told["data"]
+    body = await lines(client, ids="1,32196", to=isoformat(NEWEST), span="37m", points=37)
+    assert (body["from"], body["to"]) == (isoformat(FIRST), isoformat(NEWEST))
+    assert body["at"][0] == body["from"]
+    assert body["at"][-1] == body["to"]
+    bitcoin, tiny = body["data"]
     assert (bitcoin["cmc_id"], tiny["cmc_id"]) == (1, 32196)
-    for at, tick, usd, small in zip(told["at"], told["ticks"], bitcoin["prices"], tiny["prices"], strict=True):
+    for at, tick, usd, small in zip(body["at"], body["ticks"], bitcoin["prices"], tiny["prices"], strict=True):
         instant = datetime.fromisoformat(at)
         in_gap = BEFORE_GAP + MAX_AGE < instant < AFTER_GAP
         assert (tick is None, usd is None, small is None) == (in_gap,) * 3
@@ -75,10 +75,10 @@ async def test_each_price_is_that_of_the_newest_snapshot_not_after_its_instant(c
 
 
 async def test_an_asset_that_is_in_no_snapshot_is_null_throughout_and_in_its_place(client) -> None:
-    told = await lines(client, ids="4,1", to=isoformat(NEWEST), span="5m", points=5)
-    assert [line["cmc_id"] for line in told["data"]] == [4, 1]
-    assert set(told["data"][0]["prices"]) == {None}
-    assert None not in told["data"][1]["prices"]
+    body = await lines(client, ids="4,1", to=isoformat(NEWEST), span="5m", points=5)
+    assert [line["cmc_id"] for line in body["data"]] == [4, 1]
+    assert set(body["data"][0]["prices"]) == {None}
+    assert None not in body["data"][1]["prices"]
 
 
 async def test_each_price_is_that_of_the_list_of_its_instant(clock) -> None:
@@ -87,12 +87,12 @@ async def test_each_price_is_that_of_the_list_of_its_instant(clock) -> None:
     await fill(store, [Prices(BEFORE_GAP, [(1, "A", "A", 1.0, 1.0), (2, "B", "B", 2.0, 1.0)])])
     await fill(store, [Ranks(BEFORE_GAP, [(1, 1.0)]), Prices(BEFORE_GAP + 2 * MINUTE, [(1, "A", "A", 9.0, 1.0)])])
     async with calling(store, clock) as client:
-        told = await lines(client, ids="1,2", to=isoformat(BEFORE_GAP + 3 * MINUTE), span="1m", points=2)
-        for at, first, second in zip(told["at"], *(line["prices"] for line in told["data"]), strict=True):
+        body = await lines(client, ids="1,2", to=isoformat(BEFORE_GAP + 3 * MINUTE), span="1m", points=2)
+        for at, first, second in zip(body["at"], *(line["prices"] for line in body["data"]), strict=True):
             top = (await client.get(f"/v1/top?datetime={at}")).json()
             assert [(row["cmc_id"], row["price_usd"]) for row in top["data"]] == [(1, first)]
             assert second is None
-        assert set(told["data"][0]["prices"]) == {1.0}
+        assert set(body["data"][0]["prices"]) == {1.0}
 
 
 async def test_the_cache_has_a_bound_and_no_ids_that_nobody_has(store) -> None:
@@ -133,10 +133,10 @@ async def test_behind_a_gap_a_copy_is_kept_for_half_a_minute(clock) -> None:
 async def test_the_source_s_ranks_come_with_the_prices_when_they_are_asked_for(client) -> None:
     asked = {"ids": "1,99", "to": isoformat(NEWEST), "span": "37m", "points": 37}
     assert "ranks" not in (await lines(client, **asked))["data"][0]
-    told = await lines(client, ranks=True, **asked)
-    bitcoin, unranked = told["data"]
+    body = await lines(client, ranks=True, **asked)
+    bitcoin, unranked = body["data"]
     assert set(unranked["ranks"]) == {None}
-    for tick, usd, rank in zip(told["ticks"], bitcoin["prices"], bitcoin["ranks"], strict=True):
+    for tick, usd, rank in zip(body["ticks"], bitcoin["prices"], bitcoin["ranks"], strict=True):
         assert (usd is None, rank) == ((True, None) if tick is None else (False, 2))
 
 
@@ -150,10 +150,10 @@ async def test_past_the_raw_retention_the_hourly_snapshots_answer(clock, store) 
     await fill(store, [Prices(FIRST - HOUR, [(1, "BTC", "Bitcoin", 7.0, 9e10)]), Ranks(FIRST - HOUR, [(1, 9e10)])])
     clock.move(days=30, minutes=-30)  # the horizon lies in the gap's hour
     async with calling(store, clock) as client:
-        told = await lines(client, ids="1", to=isoformat(NEWEST), span="90m", points=3)
-    assert told["ticks"][0] == isoformat(FIRST - HOUR)
-    assert told["data"][0]["prices"][0] == 7.0
-    assert None not in told["ticks"]
+        body = await lines(client, ids="1", to=isoformat(NEWEST), span="90m", points=3)
+    assert body["ticks"][0] == isoformat(FIRST - HOUR)
+    assert body["data"][0]["prices"][0] == 7.0
+    assert None not in body["ticks"]
 
 
 async def test_a_list_that_moves_on_a_minute_reads_few_ticks_again(client, store, clock) -> None:
@@ -199,11 +199,11 @@ async def test_a_copy_that_is_still_right_is_not_sent_again(client, clock) -> No
 )
 async def test_a_wrong_question_is_named_with_a_valid_value(client, asked, name, why) -> None:
     answer = await client.get("/v1/sparklines", params=asked)
-    told = answer.json()
-    assert (answer.status_code, told["parameter"]) == (422, name)
-    assert why in told["detail"]
-    assert told["example"]
-    good = {"ids": "1", "to": "now"} | {name: told["example"]}
+    body = answer.json()
+    assert (answer.status_code, body["parameter"]) == (422, name)
+    assert why in body["detail"]
+    assert body["example"]
+    good = {"ids": "1", "to": "now"} | {name: body["example"]}
     assert (await client.get("/v1/sparklines", params=good)).status_code == 200
 
 

@@ -87,12 +87,12 @@ async def stack() -> AsyncIterator[AsyncExitStack]:
 
 async def come(store: CountingStore, *minutes: int) -> list[tuple[str, datetime]]:
     """Both series' snapshots of some minutes after the newest, the rank first; what a listener should get."""
-    told: list[tuple[str, datetime]] = []
+    sent: list[tuple[str, datetime]] = []
     for tick in (NEWEST + minute * MINUTE for minute in minutes):
         await store.write(snapshot(Ranks(tick, [(1, 9e10)])))
         await store.write(snapshot(Prices(tick, [(1, "BTC", "Bitcoin", 92000.0, 9e10)])))
-        told += [("price", tick), ("volume_rank", tick)]
-    return told
+        sent += [("price", tick), ("volume_rank", tick)]
+    return sent
 
 
 async def heard(listener: Listener, count: int) -> list[tuple[str, datetime]]:
@@ -420,10 +420,10 @@ async def test_a_wrong_id_is_named_with_a_valid_one(store, clock, naps, id_, why
         snapshot_stream=SnapshotStream(store, SERIES, clock, sleep=naps, timer=lambda: clock().timestamp()),
     ) as client:
         answer: httpx.Response = await client.get("/v1/stream", params={"last_event_id": id_})
-    told = answer.json()
-    assert (answer.status_code, told["parameter"], told["value"]) == (422, "last_event_id", id_)
-    assert why in told["detail"]
-    assert parse_position(told["example"])
+    body = answer.json()
+    assert (answer.status_code, body["parameter"], body["value"]) == (422, "last_event_id", id_)
+    assert why in body["detail"]
+    assert parse_position(body["example"])
 
 
 async def test_an_old_id_is_answered_with_an_event_missed(store, clock, naps):

@@ -90,8 +90,8 @@ def test_an_extra_series_has_its_time_and_its_values_and_null_for_missing_ones()
     marker = market_caps(NEWEST - SECOND, [(1, 1e12, None)]).marker
     extra = Extra(MARKET_CAP, marker)
     answer = orjson.loads(to_json(top(extras=(extra,), market_cap_usd=pl.lit(1e12), supply=pl.lit(None)), 1))
-    told = {"time": "2026-11-17T14:36:59Z", "source": "coingecko", "assets": 1, "snapshot": marker.hash}
-    assert answer["extras"] == {"market_cap": told}
+    expected = {"time": "2026-11-17T14:36:59Z", "source": "coingecko", "assets": 1, "snapshot": marker.hash}
+    assert answer["extras"] == {"market_cap": expected}
     assert answer["data"][0]["market_cap_usd"] == 1e12
     assert answer["data"][0]["supply"] is None
     nothing = orjson.loads(to_json(top(extras=(Extra(MARKET_CAP, None),)), 1))
@@ -134,8 +134,8 @@ def test_commas_quotes_and_line_ends_in_a_name_survive() -> None:
 
 @given(PRICES)
 def test_any_price_is_a_plain_decimal_that_reads_back_as_the_same_float(price: float) -> None:
-    told = read(to_csv(top([(1, 1, "A", "A", price, price, 1, None)]), ("price_usd", "volume_24h_usd")))[1]
-    for cell in told:
+    cells = read(to_csv(top([(1, 1, "A", "A", price, price, 1, None)]), ("price_usd", "volume_24h_usd")))[1]
+    for cell in cells:
         assert re.fullmatch(r"[0-9]+(\.[0-9]+)?", cell)
         assert float(cell) == price
 
@@ -145,8 +145,8 @@ def test_no_text_cell_of_any_csv_is_one_a_spreadsheet_runs(rows) -> None:
     header, *cells = read(to_csv(top(rows), tuple(names())))
     assert header == names()
     assert len(cells) == len(rows)
-    for told, row in zip(cells, rows, strict=True):
-        for text, original in zip(told[2:4], row[2:4], strict=True):
+    for shown, row in zip(cells, rows, strict=True):
+        for text, original in zip(shown[2:4], row[2:4], strict=True):
             assert not text.startswith(RUNS)
             assert text.removeprefix("'") == (original or "").removeprefix("'")
 

@@ -95,12 +95,12 @@ def problem(answer: httpx.Response, status: int) -> dict[str, Any]:
     assert answer.status_code == status
     assert answer.headers["content-type"] == PROBLEM
     assert answer.headers["cache-control"] == "no-store"
-    told: dict[str, Any] = answer.json()
-    assert told["status"] == status
-    assert told["type"] == "about:blank"
-    assert told["title"]
-    assert told["detail"]
-    return told
+    body: dict[str, Any] = answer.json()
+    assert body["status"] == status
+    assert body["type"] == "about:blank"
+    assert body["title"]
+    assert body["detail"]
+    return body
 
 
 def backfilled(store: CountingStore, tick: datetime, side: str) -> None:
@@ -149,11 +149,11 @@ async def test_an_answer_shows_that_a_source_sent_the_values_of_the_tick_before(
 
 @pytest.mark.parametrize("path", ["/v1/top", "/v1/assets/1"])
 async def test_an_answer_names_its_backfilled_snapshots(client, store, clock, path) -> None:
-    for side, told in (("price", [True, False]), ("rank", [True, True])):
+    for side, expected in (("price", [True, False]), ("rank", [True, True])):
         backfilled(store, PAST_TICK, side)
         clock.move(seconds=1)
         answer = (await client.get(f"{path}?datetime={PAST}")).json()
-        assert [*answer["backfilled"].values()] == told
+        assert [*answer["backfilled"].values()] == expected
     assert (await client.get(path)).json()["backfilled"] == {"price": False, "rank": False}
 
 
@@ -187,8 +187,8 @@ async def test_the_csv_has_the_three_columns_and_its_times_in_headers(client) ->
     assert answer.headers["content-type"] == "text/csv; charset=utf-8; header=present"
     price, rank = [each.marker for each in history() if isoformat(each.tick) == PAST]
     for_browsers = {"x-content-type-options", "x-frame-options"}
-    told = {name: value for name, value in answer.headers.items() if name.startswith("x-")}
-    assert {name: value for name, value in told.items() if name not in for_browsers} == {
+    headers = {name: value for name, value in answer.headers.items() if name.startswith("x-")}
+    assert {name: value for name, value in headers.items() if name not in for_browsers} == {
         "x-requested-at": PAST,
         "x-price-time": PAST,
         "x-rank-time": PAST,
@@ -213,8 +213,8 @@ async def test_the_fields_of_an_extra_series_are_in_the_list_and_can_be_columns(
         columns = await client.get("/?limit=3&format=csv&columns=symbol,supply")
         status = (await client.get("/v1/status")).json()
         earlier = (await client.get(f"/?limit=1&datetime={PAST}")).json()
-    told = {"time": isoformat(NEWEST), "source": "coingecko", "assets": 2}
-    assert listed["extras"]["market_cap"].items() >= told.items()
+    expected = {"time": isoformat(NEWEST), "source": "coingecko", "assets": 2}
+    assert listed["extras"]["market_cap"].items() >= expected.items()
     assert [row["market_cap_usd"] for row in listed["data"]] == [1.2e11, 1.8e12, None]
     assert table(columns) == [["symbol", "supply"], ["USDT", ""], ["BTC", "19000000.0"], ["ETH", ""]]
     assert status["series"]["market_cap"]["assets"] == 2
@@ -265,11 +265,11 @@ async def test_the_limit_is_a_most(client, limit, count) -> None:
 async def test_a_bad_value_is_answered_with_its_name_its_value_and_a_valid_example(
     client, query, parameter, value
 ) -> None:
-    told = problem(await client.get(f"/?{query}"), 422)
-    assert (told["parameter"], told["value"]) == (parameter, value)
-    assert parameter in told["detail"]
-    assert told["example"] in EXAMPLES.values() or told["example"] == "format=csv&columns=rank,symbol"
-    assert len(told["detail"]) < 600
+    body = problem(await client.get(f"/?{query}"), 422)
+    assert (body["parameter"], body["value"]) == (parameter, value)
+    assert parameter in body["detail"]
+    assert body["example"] in EXAMPLES.values() or body["example"] == "format=csv&columns=rank,symbol"
+    assert len(body["detail"]) < 600
 
 
 ELSEWHERE = {"last_event_id", "span", "points", "ranks", "every", "fill", "top", "id", "by", "names"}
@@ -288,9 +288,9 @@ async def test_every_example_an_error_gives_is_valid(client) -> None:
 
 @pytest.mark.parametrize("path", ["/", "/v1/top", "/v1/status", "/v1/gaps", "/healthz", "/readyz", "/metrics"])
 async def test_an_unknown_parameter_is_an_error_and_not_ignored(client, path) -> None:
-    told = problem(await client.get(f"{path}?limt=5"), 422)
-    assert (told["parameter"], told["value"]) == ("limt", "5")
-    assert ("limit, datetime, format, max_age, known_at, columns" in told["detail"]) == (path in ("/", "/v1/top"))
+    body = problem(await client.get(f"{path}?limt=5"), 422)
+    assert (body["parameter"], body["value"]) == ("limt", "5")
+    assert ("limit, datetime, format, max_age, known_at, columns" in body["detail"]) == (path in ("/", "/v1/top"))
 
 
 @pytest.mark.parametrize(
@@ -309,9 +309,9 @@ async def test_an_unknown_parameter_is_answered_with_the_one_most_like_it(client
 
 
 async def test_a_parameter_that_is_missing_is_called_required(client) -> None:
-    told = problem(await client.get("/v1/sparklines"), 422)
-    assert (told["parameter"], told["value"], told["example"]) == ("ids", "", "1,1027")
-    assert told["detail"] == "ids=: is required"
+    body = problem(await client.get("/v1/sparklines"), 422)
+    assert (body["parameter"], body["value"], body["example"]) == ("ids", "", "1,1027")
+    assert body["detail"] == "ids=: is required"
 
 
 async def test_a_max_age_reaches_over_a_gap(client) -> None:
@@ -336,26 +336,26 @@ async def test_a_max_age_reaches_over_a_gap(client) -> None:
 async def test_the_error_for_an_instant_without_a_snapshot_has_the_reason_and_the_nearest_pair(
     client, text, before, words
 ) -> None:
-    told = problem(await client.get("/", params={"datetime": text}), 404)
-    assert words in told["detail"]
-    assert told["first"] == isoformat(FIRST)
+    body = problem(await client.get("/", params={"datetime": text}), 404)
+    assert words in body["detail"]
+    assert body["first"] == isoformat(FIRST)
     both = before and {"price_time": isoformat(before), "rank_time": isoformat(before)}
-    assert told["nearest_before"] == both
+    assert body["nearest_before"] == both
 
 
 async def test_now_long_after_the_last_snapshot_is_too_old(client, clock) -> None:
     clock.move(hours=3)
-    told = problem(await client.get("/"), 404)
-    assert "is 3h30s old, older than the 10m asked for" in told["detail"]
-    assert told["nearest_before"]["price_time"] == isoformat(NEWEST)
+    body = problem(await client.get("/"), 404)
+    assert "is 3h30s old, older than the 10m asked for" in body["detail"]
+    assert body["nearest_before"]["price_time"] == isoformat(NEWEST)
 
 
 async def test_the_error_of_an_empty_store_states_that_nothing_is_stored_yet(clock) -> None:
     async with calling(CountingStore(clock), clock) as client:
         for path in ("/", f"/?datetime={PAST}", "/?datetime=0001-01-01"):
-            told = problem(await client.get(path), 404)
-            assert "nothing is stored yet" in told["detail"]
-            assert (told["nearest_before"], told["first"]) == (None, None)
+            body = problem(await client.get(path), 404)
+            assert "nothing is stored yet" in body["detail"]
+            assert (body["nearest_before"], body["first"]) == (None, None)
 
 
 # Which format.
@@ -401,8 +401,8 @@ async def test_an_accept_header_of_two_lines_is_one_list(client) -> None:
     "accept", ["image/png", "application/json;q=0", "image/*, text/csv;q=0", "nonsense", "*/*;q=0"]
 )
 async def test_the_error_for_an_unknown_format_lists_the_formats(client, accept) -> None:
-    told = problem(await client.get("/", headers={"accept": accept}), 406)
-    assert "application/json and text/csv" in told["detail"]
+    body = problem(await client.get("/", headers={"accept": accept}), 406)
+    assert "application/json and text/csv" in body["detail"]
 
 
 @pytest.mark.parametrize("name", ["csv", "CSV", "Csv", "json", "JSON", "jSoN"])
@@ -498,8 +498,8 @@ async def test_an_overdue_tick_may_be_asked_for_each_second(client, clock) -> No
 async def test_now_is_never_kept_past_the_next_tick(path) -> None:
     interval, clock = timedelta(seconds=2), FakeClock(NEWEST)
     store = CountingStore(clock)
-    for told in (Prices(NEWEST, [(1, "BTC", "Bitcoin", 5.0, 1.0)]), Ranks(NEWEST, [(1, 1.0)])):
-        await store.write(snapshot(told, interval=interval))
+    for sent in (Prices(NEWEST, [(1, "BTC", "Bitcoin", 5.0, 1.0)]), Ranks(NEWEST, [(1, 1.0)])):
+        await store.write(snapshot(sent, interval=interval))
     for each in history()[8:10]:
         await store.write(each)
     async with calling(store, clock) as client:
@@ -561,16 +561,16 @@ async def test_a_404_with_known_at_stays_the_same_after_a_backfill(client, store
     asked = "/?datetime=2026-11-17T14:25:00Z&max_age=1m"
     first = await client.get(f"{asked}&known_at={isoformat(NOW.replace(microsecond=0))}")
     own = (await client.get(asked)).json()["known_at"]
-    told = problem(first, 404)
-    assert told["nearest_before"]["price_time"] == isoformat(BEFORE_GAP)
-    assert told["known_at"] == isoformat(NOW.replace(microsecond=0))
+    body = problem(first, 404)
+    assert body["nearest_before"]["price_time"] == isoformat(BEFORE_GAP)
+    assert body["known_at"] == isoformat(NOW.replace(microsecond=0))
     again = await client.get(f"{asked}&known_at={own}")
     assert again.json() == (await client.get(asked)).json()
     clock.move(minutes=4)
     for each in history()[:2]:
         for tick in (BEFORE_GAP + 2 * MINUTE, FIRST - 60 * MINUTE):
             await store.write(replace(each, marker=replace(each.marker, tick=tick, backfilled=True, stored_at=None)))
-    assert (await client.get(f"{asked}&known_at={told['known_at']}")).content == first.content
+    assert (await client.get(f"{asked}&known_at={body['known_at']}")).content == first.content
     assert (await client.get(f"{asked}&known_at={own}")).content == again.content
     now = (await client.get(asked)).json()
     assert now["nearest_before"]["price_time"] == isoformat(BEFORE_GAP + 2 * MINUTE)
@@ -663,8 +663,8 @@ async def test_now_never_shows_a_tick_later_than_the_clock(client, store, clock)
         await fill(store, [Prices(tick, [(1, "BTC", "Bitcoin", 1.0 + step, 1.0)]), Ranks(tick, [(1, 1.0)])])
     for _ in range(100):
         answer = (await client.get("/")).json()
-        told = [datetime.fromisoformat(answer[name]) for name in ("price_time", "rank_time", "requested_at")]
-        assert max(told) <= clock.now
+        times = [datetime.fromisoformat(answer[name]) for name in ("price_time", "rank_time", "requested_at")]
+        assert max(times) <= clock.now
         clock.move(milliseconds=600)
 
 
@@ -707,9 +707,9 @@ async def test_a_failing_store_gives_503_with_retry_after_and_no_internals(clien
     store.failure = FAILURES[trouble]
     for path in ("/", "/v1/top?format=csv", f"/?datetime={PAST}", "/v1/status", "/readyz"):
         answer = await client.get(path)
-        told = problem(answer, 503)
+        body = problem(answer, 503)
         assert answer.headers["retry-after"] == wait
-        assert told["detail"] == "the store cannot answer now; the log of query_api says why"
+        assert body["detail"] == "the store cannot answer now; the log of query_api says why"
         assert CANARY not in answer.text + repr(answer.headers)
 
 
@@ -718,17 +718,17 @@ async def test_the_process_is_healthy_while_the_store_is_away_and_metrics_show_i
     assert (await metrics(client))["topcoins_store_up", ()] == 1
     store.failure = StoreUnavailable("away")
     assert (await client.get("/healthz")).json() == {"status": "ok"}
-    told = await metrics(client)
-    assert told["topcoins_store_up", ()] == 0
-    assert not [name for name, _ in told if "newest_tick" in name or "snapshot" in name or "missing" in name]
+    samples = await metrics(client)
+    assert samples["topcoins_store_up", ()] == 0
+    assert not [name for name, _ in samples if "newest_tick" in name or "snapshot" in name or "missing" in name]
 
 
 async def test_a_bug_is_a_problem_without_its_inside(clock) -> None:
     async with calling(BrokenStore(clock), clock) as client:
         for path in ("/", "/v1/status", "/readyz", "/metrics"):
             answer = await client.get(path)
-            told = problem(answer, 500)
-            assert told["detail"] == "something went wrong; the log of query_api has the traceback"
+            body = problem(answer, 500)
+            assert body["detail"] == "something went wrong; the log of query_api has the traceback"
             assert CANARY not in answer.text + repr(answer.headers)
         assert (await client.get("/healthz")).status_code == 200
 
@@ -765,13 +765,13 @@ async def test_requests_are_counted_by_route_and_status(client) -> None:
         await client.get(path)
     await client.head("/")
     await client.post("/")
-    told = await metrics(client)
-    counted = {labels: value for (name, labels), value in told.items() if name == "topcoins_http_requests_total"}
+    samples = await metrics(client)
+    counted = {labels: value for (name, labels), value in samples.items() if name == "topcoins_http_requests_total"}
     assert counted == {
         ("/", "200"): 3, ("/", "422"): 1, ("/", "404"): 1, ("/", "405"): 1, ("/v1/top", "200"): 1,
         ("/healthz", "200"): 1,
     }  # fmt: skip
-    assert told["topcoins_http_duration_seconds_count", ("/",)] == 6
+    assert samples["topcoins_http_duration_seconds_count", ("/",)] == 6
 
 
 async def test_a_bug_is_counted_as_500(clock) -> None:
@@ -792,14 +792,14 @@ async def test_addresses_nobody_has_do_not_make_labels(client) -> None:
 
 
 async def test_metrics_show_the_newest_tick_of_each_series(client) -> None:
-    told = await metrics(client)
+    samples = await metrics(client)
     for series in ("price", "volume_rank"):
-        assert told["topcoins_newest_tick_timestamp_seconds", (series,)] == NEWEST.timestamp()
-        assert told["topcoins_newest_tick_age_seconds", (series,)] == 30.25
-        assert told["topcoins_snapshot_assets", (series,)] == 6
-        assert told["topcoins_snapshot_rejected", (series,)] == 0
+        assert samples["topcoins_newest_tick_timestamp_seconds", (series,)] == NEWEST.timestamp()
+        assert samples["topcoins_newest_tick_age_seconds", (series,)] == 30.25
+        assert samples["topcoins_snapshot_assets", (series,)] == 6
+        assert samples["topcoins_snapshot_rejected", (series,)] == 0
         # From 14:00 to 14:36, the last one that had a whole interval: 14:11 to 14:29 are not there.
-        assert told["topcoins_missing_ticks_last_hour", (series,)] == 19
+        assert samples["topcoins_missing_ticks_last_hour", (series,)] == 19
 
 
 async def test_the_status_counts_the_gaps_of_the_last_hour(client) -> None:
@@ -841,19 +841,19 @@ async def test_a_whole_hour_without_a_gap_counts_none(clock) -> None:
     await fill(store, [Prices(NEWEST - n * MINUTE, [(1, "BTC", "Bitcoin", 1.0, 1.0)]) for n in range(70)])
     async with calling(store, clock) as client:
         for _ in range(4):
-            told = (await client.get("/v1/status")).json()["series"]["price"]
-            assert told["expected_last_hour"] == told["stored_last_hour"]
-            assert told["expected_last_hour"] in (59, 60)
+            price = (await client.get("/v1/status")).json()["series"]["price"]
+            assert price["expected_last_hour"] == price["stored_last_hour"]
+            assert price["expected_last_hour"] in (59, 60)
             clock.move(seconds=9)
 
 
 async def test_the_status_of_an_empty_store_is_no_error(clock) -> None:
     async with calling(CountingStore(clock), clock) as client:
         answer = await client.get("/v1/status")
-        told = await metrics(client)
+        samples = await metrics(client)
     assert answer.json()["series"]["price"]["tick"] is None
-    assert ("topcoins_newest_tick_age_seconds", ("price",)) not in told
-    assert told["topcoins_missing_ticks_last_hour", ("price",)] == 0
+    assert ("topcoins_newest_tick_age_seconds", ("price",)) not in samples
+    assert samples["topcoins_missing_ticks_last_hour", ("price",)] == 0
 
 
 async def test_the_status_has_the_spool_and_the_credit_plan_when_their_folder_is_readable(clock, tmp_path) -> None:
@@ -865,13 +865,14 @@ async def test_the_status_has_the_spool_and_the_credit_plan_when_their_folder_is
     times = {"resets_at": "2026-12-01T00:00:00Z", "told_at": "2026-11-17T14:00:00Z", "lasts_until": None}
     (tmp_path / "price" / "credits.json").write_bytes(orjson.dumps(plan | times))
     async with calling(CountingStore(clock), clock, spools=tmp_path) as client:
-        told = (await client.get("/v1/status")).json()["series"]
+        series = (await client.get("/v1/status")).json()["series"]
         gauges = await metrics(client)
-    assert told["price"]["plan"] == plan | times
-    assert told["price"]["spool"] == {
-        "fetched": 1, "stored": 0, "spooled": 1, "dropped": 0, "spooled_bytes": told["price"]["spool"]["spooled_bytes"]
+    assert series["price"]["plan"] == plan | times
+    assert series["price"]["spool"] == {
+        "fetched": 1, "stored": 0, "spooled": 1, "dropped": 0,
+        "spooled_bytes": series["price"]["spool"]["spooled_bytes"],
     }  # fmt: skip
-    assert told["volume_rank"]["spool"] is None
+    assert series["volume_rank"]["spool"] is None
     assert gauges["topcoins_spooled_snapshots", ("price",)] == 1
     assert gauges["topcoins_credits_left", ("price",)] == 90
 
@@ -888,14 +889,14 @@ async def test_the_gaps_are_named_with_their_causes(clock, tmp_path) -> None:
         answer = (await client.get("/v1/gaps?from=now-1h")).json()
         gauges = await metrics(client)
     assert (answer["from"], answer["to"]) == ("2026-11-17T13:37:30Z", "2026-11-17T14:37:30Z")
-    told = answer["series"]["price"]
-    assert (told["expected"], told["stored"], told["missing"]) == (10, 4, 6)
-    assert [(gap["first"][11:16], gap["last"][11:16], gap["ticks"], gap["cause"]) for gap in told["gaps"]] == [
+    price = answer["series"]["price"]
+    assert (price["expected"], price["stored"], price["missing"]) == (10, 4, 6)
+    assert [(gap["first"][11:16], gap["last"][11:16], gap["ticks"], gap["cause"]) for gap in price["gaps"]] == [
         ("14:29", "14:31", 3, "not running"),
         ("14:33", "14:35", 3, "source away"),
     ]
-    assert told["gaps"][1]["why"] == "why 2"
-    assert told["gaps"][1]["causes"] == {"source away": 2, "credits": 1}
+    assert price["gaps"][1]["why"] == "why 2"
+    assert price["gaps"][1]["causes"] == {"source away": 2, "credits": 1}
     assert gauges["topcoins_gap_ticks_last_hour", ("credits", "price")] == 2
     assert gauges["topcoins_gap_ticks_last_hour", ("not running", "price")] == 2
     assert gauges["topcoins_gap_ticks_last_hour", ("store", "price")] == 0
@@ -911,8 +912,8 @@ async def test_a_snapshot_that_waits_for_the_store_is_a_gap_of_the_store(clock, 
     spool.put(sample_snapshot(PRICE, NEWEST - 2 * MINUTE, 3))
     spool.close()
     async with calling(store, clock, spools=tmp_path) as client:
-        told = (await client.get("/v1/gaps")).json()["series"]["price"]
-    (gap,) = told["gaps"]
+        price = (await client.get("/v1/gaps")).json()["series"]["price"]
+    (gap,) = price["gaps"]
     assert gap["causes"] == {"store": 1, "not running": 1}
 
 
@@ -921,17 +922,17 @@ async def test_failures_before_the_first_snapshot_are_gaps_too(clock, tmp_path) 
     misses = MissedTicks(tmp_path / "price")
     misses.record(*(MissedTick(NEWEST - n * MINUTE, "source refused us", "bad key") for n in (2, 1)))
     async with calling(CountingStore(clock), clock, spools=tmp_path) as client:
-        told = (await client.get("/v1/gaps")).json()["series"]["price"]
-    assert (told["expected"], told["missing"]) == (2, 2)
-    assert (told["gaps"][0]["cause"], told["gaps"][0]["why"]) == ("source refused us", "bad key")
+        price = (await client.get("/v1/gaps")).json()["series"]["price"]
+    assert (price["expected"], price["missing"]) == (2, 2)
+    assert (price["gaps"][0]["cause"], price["gaps"][0]["why"]) == ("source refused us", "bad key")
 
 
 async def test_an_archive_that_ended_is_a_gap_up_to_now(clock) -> None:
     store = CountingStore(clock)
     await fill(store, [Prices(NEWEST - 3 * MINUTE, [(1, "BTC", "Bitcoin", 1.0, 1.0)])])
     async with calling(store, clock) as client:
-        told = (await client.get("/v1/gaps")).json()["series"]["price"]
-    assert (told["missing"], told["gaps"][0]["last"]) == (2, "2026-11-17T14:36:00Z")
+        price = (await client.get("/v1/gaps")).json()["series"]["price"]
+    assert (price["missing"], price["gaps"][0]["last"]) == (2, "2026-11-17T14:36:00Z")
 
 
 @pytest.mark.parametrize(
@@ -971,15 +972,15 @@ def test_the_gap_of_the_history_is_where_these_tests_expect_it() -> None:
 async def test_an_answers_known_at_gives_it_again_after_a_backfill(client, store, clock) -> None:
     in_the_gap = "2026-11-17T14:20:00Z"
     first = await client.get(f"/?datetime={in_the_gap}&max_age=1h")
-    told = first.json()
-    assert told["price_time"] == isoformat(BEFORE_GAP)
+    body = first.json()
+    assert body["price_time"] == isoformat(BEFORE_GAP)
     clock.move(hours=1)
     for each in history()[:2]:
         tick = BEFORE_GAP + 5 * MINUTE
         marker = replace(each.marker, tick=tick, backfilled=True, stored_at=None)
         await store.write(replace(each, marker=marker))
     assert (await client.get(f"/?datetime={in_the_gap}&max_age=1h")).json()["price_time"] == isoformat(tick)
-    again = await client.get(f"/?datetime={in_the_gap}&max_age=1h&known_at={told['known_at']}")
+    again = await client.get(f"/?datetime={in_the_gap}&max_age=1h&known_at={body['known_at']}")
     assert again.content == first.content
     gone = await client.get(f"/?datetime={in_the_gap}&max_age=1h&known_at=2026-11-17T13:00:00Z")
     assert gone.status_code == 404
@@ -989,15 +990,15 @@ async def test_an_answers_known_at_gives_it_again_after_a_backfill(client, store
 @pytest.mark.parametrize("path", ["/v1/assets/1?datetime={at}", f"/v1/movers?from={isoformat(FIRST)}&to={{at}}"])
 async def test_an_asset_and_moves_are_given_again_by_their_known_at_too(client, store, clock, path) -> None:
     asked = path.format(at="2026-11-17T14:20:00Z") + "&max_age=1h"
-    told = (await client.get(asked)).json()
-    known_at = told.get("known_at") or max(told["from"]["known_at"], told["to"]["known_at"])
+    body = (await client.get(asked)).json()
+    known_at = body.get("known_at") or max(body["from"]["known_at"], body["to"]["known_at"])
     clock.move(hours=1)
     first = (await client.get(f"{asked}&known_at={known_at}")).json()
-    assert first["data"] == told["data"] if "data" in told else first == told
+    assert first["data"] == body["data"] if "data" in body else first == body
     for each in history()[:2]:
         marker = replace(each.marker, tick=BEFORE_GAP + 5 * MINUTE, backfilled=True, stored_at=None)
         await store.write(replace(each, marker=marker))
-    assert (await client.get(asked)).json() != told
+    assert (await client.get(asked)).json() != body
     assert (await client.get(f"{asked}&known_at={known_at}")).json() == first
 
 

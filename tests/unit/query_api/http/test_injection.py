@@ -111,9 +111,9 @@ async def usual() -> set[str]:
     """The words of harmless questions."""
     known = _usual()
     if not known:
-        said = await heard(*HARMLESS)
-        assert len(said) > 20
-        known.update(*map(words, said))
+        usual_queries = await heard(*HARMLESS)
+        assert len(usual_queries) > 20
+        known.update(*map(words, usual_queries))
         assert {'"price"', '"market"', '"market_hourly"', "|", "0"} <= known
     return known
 

@@ -71,8 +71,8 @@ def test_what_its_document_allows_the_api_answers_as_promised(path):
 def ask(path: str, modes: list[GenerationMode], ways: list[HypothesisTestMode]) -> None:
     document = served()
     document.config.generation.update(modes=modes)
-    told = HypothesisTestConfig(document.config, ways, explicit_settings=REPEATABLE)
-    create_test(operation=document[path]["GET"], test_func=keep_promises, config=told)()
+    config = HypothesisTestConfig(document.config, ways, explicit_settings=REPEATABLE)
+    create_test(operation=document[path]["GET"], test_func=keep_promises, config=config)()
 
 
 def keep_promises(case: Case[Any]) -> None:

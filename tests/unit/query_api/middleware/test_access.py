@@ -86,9 +86,9 @@ async def test_without_a_key_the_answer_has_only_how_to_authenticate(client, hea
         if path in PROBES + ABOUT:
             assert answer.status_code == 200
             continue
-        told = problem(answer, 401)
+        body = problem(answer, 401)
         assert answer.headers["www-authenticate"] == 'Bearer realm="topcoins", Basic realm="topcoins"'
-        assert "X-Api-Key" in told["detail"]
+        assert "X-Api-Key" in body["detail"]
         assert ALICE.key not in answer.text
 
 

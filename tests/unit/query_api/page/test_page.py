@@ -122,7 +122,7 @@ def test_no_script_or_style_of_the_page_is_inline_or_from_another_host() -> None
 
 
 def test_what_is_not_ours_is_kept_with_its_version_and_licence() -> None:
-    said = (FOLDER / "vendor" / "README.md").read_text("utf-8")
-    (version,) = re.findall(r"uPlot ([0-9.]+), MIT", said)
+    readme = (FOLDER / "vendor" / "README.md").read_text("utf-8")
+    (version,) = re.findall(r"uPlot ([0-9.]+), MIT", readme)
     assert f"(v{version})" in (FOLDER / "vendor" / "uPlot.js").read_text("utf-8")[:100]
     assert "MIT License" in (FOLDER / "vendor" / "LICENSE").read_text("utf-8")

@@ -53,10 +53,10 @@ async def test_it_is_the_part_of_the_first_places_that_only_one_has(
     overlap = [*ranked, 300] if 300 not in ranked else ranked
     await fill(store, [prices(range(1, 301)), ranks(overlap)])
     top = await TopListFinder(store, max_skew=MINUTE).find(NEWEST, limit=1, max_age=MAX_AGE)
-    told = await Disagreements(store).of(top)
-    assert told is not None
-    assert (told.price_source, told.rank_source) == ("coinmarketcap", "coindesk")
-    assert told.unshared == unshared
+    disagreement = await Disagreements(store).of(top)
+    assert disagreement is not None
+    assert (disagreement.price_source, disagreement.rank_source) == ("coinmarketcap", "coindesk")
+    assert disagreement.unshared == unshared
 
 
 async def test_a_pair_is_computed_once(store: CountingStore) -> None:
@@ -71,22 +71,22 @@ async def test_a_pair_is_computed_once(store: CountingStore) -> None:
 
 async def test_one_source_does_not_disagree_with_itself(store: CountingStore) -> None:
     await fill(store, [prices(range(1, 301))])
-    told = snapshot(ranks(range(1, 301)))
-    store.snapshots["volume_rank", NEWEST] = of_source(told, "coinmarketcap")
+    written = snapshot(ranks(range(1, 301)))
+    store.snapshots["volume_rank", NEWEST] = of_source(written, "coinmarketcap")
     async with calling(store, FakeClock(NOW)) as client:
         assert (await client.get("/v1/status")).json()["rank_disagreement"] is None
         assert "topcoins_rank_disagreement{" not in (await client.get("/metrics")).text
 
 
-def of_source(told: Snapshot, source: str) -> Snapshot:
-    return replace(told, marker=replace(told.marker, source=source))
+def of_source(snapshot: Snapshot, source: str) -> Snapshot:
+    return replace(snapshot, marker=replace(snapshot.marker, source=source))
 
 
 async def test_status_and_metrics_report_it(store: CountingStore) -> None:
     await fill(store, [prices(range(1, 301)), ranks([*range(11, 301), *range(1, 11)])])
     async with calling(store, FakeClock(NOW)) as client:
-        told = (await client.get("/v1/status")).json()["rank_disagreement"]
-        assert told["unshared"] == {"100": 0.1, "250": 0.04}
+        shown = (await client.get("/v1/status")).json()["rank_disagreement"]
+        assert shown["unshared"] == {"100": 0.1, "250": 0.04}
         assert 'topcoins_rank_disagreement{places="100"} 0.1' in (await client.get("/metrics")).text
 
 

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import orjson
@@ -87,6 +87,9 @@ class StoredTick(NamedTuple):
     withdrawn: bool = False
 
 
+T = TypeVar("T", Marker, StoredTick)
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """All accepted rows of one series at one tick: a frame with the series' columns, sorted by `cmc_id`."""
@@ -110,19 +113,12 @@ def _reached(at: datetime | None, known_at: datetime | None) -> bool:
     return at is not None and (known_at is None or at <= known_at)
 
 
-def first_ticks_of_hours(ticks: Iterable[StoredTick]) -> list[StoredTick]:
-    """The first tick of each hour, of one series' ticks, oldest first."""
-    firsts: dict[datetime, StoredTick] = {}
-    for tick in ticks:
-        firsts.setdefault(slot(tick.tick, HOUR), tick)
-    return list(firsts.values())
-
-
-def first_of_hours(markers: Iterable[Marker]) -> list[Marker]:
-    """The first marker of each series and hour. `markers` come oldest first."""
-    firsts: dict[tuple[str, datetime], Marker] = {}
-    for marker in markers:
-        firsts.setdefault((marker.series, slot(marker.tick, HOUR)), marker)
+def first_of_hours(stored: Iterable[T]) -> list[T]:
+    """The first of each hour; of markers, of each series and hour. They come oldest first."""
+    firsts: dict[tuple[str, datetime], T] = {}
+    for each in stored:
+        series = each.series if isinstance(each, Marker) else ""
+        firsts.setdefault((series, slot(each.tick, HOUR)), each)
     return list(firsts.values())
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import httpx
 import polars as pl
@@ -14,8 +14,8 @@ from lib.clock import slot
 from lib.errors import TopcoinsError
 from lib.http_client import open_client
 from lib.schema import ID, TIER, Series
-from lib.snapshot import Marker, Snapshot, StoredTick, visible_at
-from lib.store import Resolution
+from lib.snapshot import Marker, Snapshot, StoredTick, first_of_hours, visible_at
+from lib.store import Resolution, Selection, View
 
 RECORDED = Path(__file__).parent / "recorded"
 NOON = datetime(2026, 8, 1, 12, tzinfo=UTC)
@@ -86,24 +86,13 @@ class MemoryStore:
         return [marker.tick for marker in changed]
 
     async def markers(
-        self,
-        start: datetime,
-        stop: datetime,
-        *,
-        series: str | None = None,
-        resolution: Resolution = "1m",
-        known_at: datetime | None = None,
+        self, start: datetime, stop: datetime, *, series: str | None = None, **view: Unpack[View]
     ) -> list[Marker]:
         """See `Store.markers`."""
         await self.ready()
-        found = [m for m in visible_at(self._markers(series), known_at) if start <= m.tick <= stop]
+        found = [m for m in visible_at(self._markers(series), view.get("known_at")) if start <= m.tick <= stop]
         found.sort(key=lambda m: (m.tick, m.series))
-        if resolution == "1m":
-            return found
-        firsts: dict[tuple[str, datetime], Marker] = {}
-        for marker in found:
-            firsts.setdefault((marker.series, slot(marker.tick, HOUR)), marker)
-        return list(firsts.values())
+        return first_of_hours(found) if view.get("resolution") == "1h" else found
 
     async def nearest(self, series: str, at: datetime) -> Marker | None:
         """See `Store.nearest`."""
@@ -115,28 +104,10 @@ class MemoryStore:
         await self.ready()
         return min(self._markers(series), key=lambda m: m.tick, default=None)
 
-    async def rows(
-        self,
-        series: Series,
-        tick: datetime,
-        *,
-        tiers: range | None = None,
-        ids: Collection[int] | None = None,
-        fields: Collection[str] | None = None,
-        resolution: Resolution = "1m",
-    ) -> pl.DataFrame:
+    async def rows(self, series: Series, tick: datetime, **selection: Unpack[Selection]) -> pl.DataFrame:
         """See `Store.rows`."""
         await self.ready()
-        return self._rows(series, tick, tiers, ids, fields)
-
-    def _rows(
-        self,
-        series: Series,
-        tick: datetime,
-        tiers: range | None,
-        ids: Collection[int] | None,
-        fields: Collection[str] | None,
-    ) -> pl.DataFrame:
+        fields, tiers, ids = selection.get("fields"), selection.get("tiers"), selection.get("ids")
         found = self.snapshots.get((series.name, tick))
         shown = series if fields is None else series.only(fields)
         rows = (found.rows if found else series.empty()).select(*shown.columns)
@@ -145,18 +116,10 @@ class MemoryStore:
             rows = rows.filter(pl.col(TIER) >= tiers.start, pl.col(TIER) < tiers.stop)
         return rows if ids is None else rows.filter(pl.col(ID).is_in(list(ids)))
 
-    async def ticks(
-        self,
-        series: str,
-        start: datetime,
-        stop: datetime,
-        *,
-        resolution: Resolution = "1m",
-        known_at: datetime | None = None,
-    ) -> list[datetime]:
+    async def ticks(self, series: str, start: datetime, stop: datetime, **view: Unpack[View]) -> list[datetime]:
         """See `Store.ticks`."""
-        markers = await self.markers(start, stop, series=series, resolution=resolution, known_at=known_at)
-        return [marker.tick for marker in markers if not marker.is_withdrawn(known_at)]
+        markers = await self.markers(start, stop, series=series, **view)
+        return [marker.tick for marker in markers if not marker.is_withdrawn(view.get("known_at"))]
 
     async def stored_ticks(
         self, series: str, start: datetime, stop: datetime, *, resolution: Resolution = "1m"
@@ -184,17 +147,11 @@ class MemoryStore:
         return pl.concat(found)
 
     async def rows_between(
-        self,
-        series: Series,
-        ticks: Collection[datetime],
-        *,
-        tiers: range | None = None,
-        fields: Collection[str] | None = None,
-        resolution: Resolution = "1m",
+        self, series: Series, ticks: Collection[datetime], **selection: Unpack[Selection]
     ) -> dict[datetime, pl.DataFrame]:
         """See `Store.rows_between`."""
         await self.ready()
-        return {tick: self._rows(series, tick, tiers, None, fields) for tick in ticks}
+        return {tick: await MemoryStore.rows(self, series, tick, **selection) for tick in ticks}
 
     def horizon(self) -> datetime:
         """See `Store.horizon`."""

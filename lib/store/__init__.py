@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypedDict, Unpack
 
 import polars as pl
 import structlog
@@ -14,6 +14,22 @@ log = structlog.get_logger()
 
 Resolution = Literal["1m", "1h"]
 """Raw ticks, or the first tick of each hour, which outlives them."""
+
+
+class View(TypedDict, total=False):
+    """Which ticks a query returns: of a resolution, by default `1m`; only those visible at `known_at`."""
+
+    resolution: Resolution
+    known_at: datetime | None
+
+
+class Selection(TypedDict, total=False):
+    """Which rows of a tick: all, those of some tiers, or those of some ids. With `fields` the frame has only these."""
+
+    tiers: range | None
+    ids: Collection[int] | None
+    fields: Collection[str] | None
+    resolution: Resolution
 
 
 class Store(Protocol):
@@ -41,15 +57,9 @@ class Store(Protocol):
         """Let the withdrawn ticks with start <= tick <= stop answer again from now on. Returns the ticks it changed."""
 
     async def markers(
-        self,
-        start: datetime,
-        stop: datetime,
-        *,
-        series: str | None = None,
-        resolution: Resolution = "1m",
-        known_at: datetime | None = None,
+        self, start: datetime, stop: datetime, *, series: str | None = None, **view: Unpack[View]
     ) -> list[Marker]:
-        """The markers with start <= tick <= stop, oldest first, of one series or all; `known_at`: visible by then."""
+        """The markers with start <= tick <= stop, oldest first, of one series or all; withdrawn ones too."""
 
     async def nearest(self, series: str, at: datetime) -> Marker | None:
         """The newest marker of a series not after `at`, however old."""
@@ -57,31 +67,13 @@ class Store(Protocol):
     async def first(self, series: str) -> Marker | None:
         """The oldest marker of a series."""
 
-    async def rows(
-        self,
-        series: Series,
-        tick: datetime,
-        *,
-        tiers: range | None = None,
-        ids: Collection[int] | None = None,
-        fields: Collection[str] | None = None,
-        resolution: Resolution = "1m",
-    ) -> pl.DataFrame:
-        """The rows of one exact tick: all, those of some tiers, or those of some ids.
+    async def rows(self, series: Series, tick: datetime, **selection: Unpack[Selection]) -> pl.DataFrame:
+        """The rows of one exact tick that have a value in one of the frame's fields.
 
-        With `fields` the frame has only these, and only rows with a value in one of them. A field that its series
-        gained later is null.
+        A field that its series gained later is null.
         """
 
-    async def ticks(
-        self,
-        series: str,
-        start: datetime,
-        stop: datetime,
-        *,
-        resolution: Resolution = "1m",
-        known_at: datetime | None = None,
-    ) -> list[datetime]:
+    async def ticks(self, series: str, start: datetime, stop: datetime, **view: Unpack[View]) -> list[datetime]:
         """A series' ticks with start <= tick <= stop, oldest first, without withdrawn ones. Cheap.
 
         With `known_at`: those that were visible, and not withdrawn, by then.
@@ -104,13 +96,7 @@ class Store(Protocol):
         """
 
     async def rows_between(
-        self,
-        series: Series,
-        ticks: Collection[datetime],
-        *,
-        tiers: range | None = None,
-        fields: Collection[str] | None = None,
-        resolution: Resolution = "1m",
+        self, series: Series, ticks: Collection[datetime], **selection: Unpack[Selection]
     ) -> dict[datetime, pl.DataFrame]:
         """The result of `rows` for each of these ticks. For neighbouring ticks: a store may read all in between."""
 

@@ -1,16 +1,15 @@
 """Prefetches the rows of full hours, a day at a time, for callers that read one hour after the other."""
 
 import asyncio
-from collections.abc import Collection
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Protocol, Unpack
 
 import polars as pl
 
 from lib.clock import slot
 from lib.errors import StoreRejected
 from lib.schema import Series
-from lib.store import Resolution, Store
+from lib.store import Selection, Store
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
@@ -26,16 +25,7 @@ _Rows = dict[datetime, pl.DataFrame]
 class RowSource(Protocol):
     """Gives the rows of a tick: a store, or `HourlyRows` in front of it."""
 
-    async def rows(
-        self,
-        series: Series,
-        tick: datetime,
-        *,
-        tiers: range | None = None,
-        ids: Collection[int] | None = None,
-        fields: Collection[str] | None = None,
-        resolution: Resolution = "1m",
-    ) -> pl.DataFrame:
+    async def rows(self, series: Series, tick: datetime, **selection: Unpack[Selection]) -> pl.DataFrame:
         """See `Store.rows`."""
 
 
@@ -47,22 +37,14 @@ class HourlyRows:
         self._stop = stop
         self._days: dict[_Key, asyncio.Task[_Rows]] = {}
 
-    async def rows(
-        self,
-        series: Series,
-        tick: datetime,
-        *,
-        tiers: range | None = None,
-        ids: Collection[int] | None = None,
-        fields: Collection[str] | None = None,
-        resolution: Resolution = "1m",
-    ) -> pl.DataFrame:
+    async def rows(self, series: Series, tick: datetime, **selection: Unpack[Selection]) -> pl.DataFrame:
         """See `Store.rows`."""
-        if tiers and tiers.stop <= TIERS and ids is None and tick == slot(tick, HOUR):
+        tiers, fields = selection.get("tiers"), selection.get("fields")
+        if tiers and tiers.stop <= TIERS and selection.get("ids") is None and tick == slot(tick, HOUR):
             day = await self._of_day((series.name, slot(tick, DAY), tiers, tuple(fields) if fields else None), series)
             if tick in day:
                 return day[tick]
-        return await self._store.rows(series, tick, tiers=tiers, ids=ids, fields=fields, resolution=resolution)
+        return await self._store.rows(series, tick, **selection)
 
     async def _of_day(self, key: _Key, series: Series) -> _Rows:
         if key not in self._days:

@@ -6,6 +6,7 @@ Text that cannot be read raises StoreMalformed, or ValueError and its like, whic
 import csv as comma
 import io
 import math
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -36,13 +37,10 @@ _NUMBERS = (
 )
 
 
-def rows(csv: str, series: Series) -> pl.DataFrame:
-    """The series' rows, sorted by id, one for each id."""
-    return _one_each(_wide(csv, series, []), [ID]).drop("tick")
-
-
 def rows_by_tick(csv: str, series: Series, ticks: Sequence[datetime]) -> dict[datetime, pl.DataFrame]:
-    """The rows of each of these ticks, as `rows` gives them."""
+    """The rows of each of these ticks, sorted by id, one for each id. Of one tick the answer has no `_time`."""
+    if len(ticks) == 1:
+        return {ticks[0]: _one_each(_wide(csv, series, []), [ID]).drop("tick")}
     all_rows = _one_each(_wide(csv, series, ["_time"]), ["tick", ID])
     parts = all_rows.partition_by("tick", include_key=False, as_dict=True)
     return {tick: parts.get((tick,), series.empty()) for tick in ticks}
@@ -121,7 +119,7 @@ def times(csv: str) -> list[datetime]:
 
 def stored_ticks(csv: str) -> list[StoredTick]:
     """The ticks, oldest first."""
-    values: dict[str, dict[str, str]] = {"interval_s": {}, "backfilled": {}, "withdrawn_at": {}, "restored_at": {}}
+    values: defaultdict[str, dict[str, str]] = defaultdict(dict)
     for time, field, value in _lines(csv, "_time", "_field", "_value"):
         values[field].setdefault(time, value)
     withdrawn = {time for time in values["withdrawn_at"] if not float(values["restored_at"].get(time, 0))}

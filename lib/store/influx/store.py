@@ -1,8 +1,9 @@
 """A `Store` on an InfluxDB server: minutes in one bucket, the first tick of each hour in one that is kept longer."""
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
+from typing import TypeVar, Unpack
 
 import polars as pl
 from pydantic import SecretStr
@@ -11,13 +12,15 @@ from lib import schema
 from lib.clock import Clock, slot
 from lib.errors import StoreMalformed, StoreUnavailable
 from lib.schema import TIER_PLACES, Series
-from lib.snapshot import HOUR, Marker, Snapshot, StoredTick, first_of_hours, first_ticks_of_hours, visible_at
-from lib.store import Resolution, log_withdrawal, warn_if_different
+from lib.snapshot import HOUR, Marker, Snapshot, StoredTick, first_of_hours, visible_at
+from lib.store import Resolution, Selection, View, log_withdrawal, warn_if_different
 from lib.store.influx import answer, flux, lines
 from lib.store.influx.claims import Claim, writer
 from lib.store.influx.failures import StoreMissing
 from lib.store.influx.flux import EVER, FOREVER
 from lib.store.influx.server import TIMEOUT, Server
+
+T = TypeVar("T")
 
 RETENTION = timedelta(days=90)
 SECOND = timedelta(seconds=1)
@@ -60,7 +63,7 @@ class InfluxStore:
         bucket = self._bucket if snapshot.tick >= self.horizon() else flux.hourly(self._bucket)
         made = await self._writer.in_thread(lambda: lines.rows(snapshot))
         tick = snapshot.tick.replace(microsecond=0)
-        claim = Claim(self._writer, self._name, bucket, snapshot.series.name, tick)
+        claim = Claim(self._writer, self._name, bucket, snapshot.series, tick)
         if not await self._cleared(bucket, snapshot, claim):
             return
         claim.check()
@@ -81,17 +84,12 @@ class InfluxStore:
         return log_withdrawal("withdrawal undone", series, ticks)
 
     async def markers(
-        self,
-        start: datetime,
-        stop: datetime,
-        *,
-        series: str | None = None,
-        resolution: Resolution = "1m",
-        known_at: datetime | None = None,
+        self, start: datetime, stop: datetime, *, series: str | None = None, **view: Unpack[View]
     ) -> list[Marker]:
         """See `Store.markers`."""
-        found = visible_at(await self._markers(self._of(resolution), start, stop, series), known_at)
-        return first_of_hours(found) if resolution == "1h" else found
+        resolution = view.get("resolution")
+        markers = visible_at(await self._markers(self._of(resolution), start, stop, series), view.get("known_at"))
+        return first_of_hours(markers) if resolution == "1h" else markers
 
     async def nearest(self, series: str, at: datetime) -> Marker | None:
         """See `Store.nearest`. Reads the hourly bucket when the raw one has nothing so old."""
@@ -106,36 +104,15 @@ class InfluxStore:
         )
         return min((marker for marker in (old, raw) if marker), key=lambda marker: marker.tick, default=None)
 
-    async def rows(
-        self,
-        series: Series,
-        tick: datetime,
-        *,
-        tiers: range | None = None,
-        ids: Collection[int] | None = None,
-        fields: Collection[str] | None = None,
-        resolution: Resolution = "1m",
-    ) -> pl.DataFrame:
+    async def rows(self, series: Series, tick: datetime, **selection: Unpack[Selection]) -> pl.DataFrame:
         """See `Store.rows`."""
-        shown = series if fields is None else series.only(fields)
-        numbers = None if ids is None else sorted({int(id_) for id_ in ids})
-        query = self._rows(series, shown, tick, tick, tiers, numbers, resolution)
-        return await self._reader.query(query, lambda csv: answer.rows(csv, shown)) if query else shown.empty()
+        return (await self.rows_between(series, [tick], **selection))[tick]
 
-    async def ticks(
-        self,
-        series: str,
-        start: datetime,
-        stop: datetime,
-        *,
-        resolution: Resolution = "1m",
-        known_at: datetime | None = None,
-    ) -> list[datetime]:
+    async def ticks(self, series: str, start: datetime, stop: datetime, **view: Unpack[View]) -> list[datetime]:
         """See `Store.ticks`."""
-        if not flux.spans(start, stop):
-            return []
+        resolution, known_at = view.get("resolution"), view.get("known_at")
         query = flux.ticks(self._of(resolution), series, start, stop, stored_at=known_at is not None)
-        answers = await self._reader.query(query, lambda csv: answer.ticks(csv, known_at))
+        answers = await self._ask(query, lambda csv: answer.ticks(csv, known_at))
         ticks = list(answers)
         if resolution == "1h":
             ticks = sorted({slot(tick, HOUR): tick for tick in reversed(ticks)}.values())
@@ -145,8 +122,8 @@ class InfluxStore:
         self, series: str, start: datetime, stop: datetime, *, resolution: Resolution = "1m"
     ) -> list[StoredTick]:
         """See `Store.stored_ticks`."""
-        found = await self._stored_ticks(self._of(resolution), series, start, stop)
-        return first_ticks_of_hours(found) if resolution == "1h" else found
+        ticks = await self._stored_ticks(self._of(resolution), series, start, stop)
+        return first_of_hours(ticks) if resolution == "1h" else ticks
 
     async def newest_tick(self, series: str, at: datetime) -> StoredTick | None:
         """See `Store.newest_tick`."""
@@ -164,47 +141,26 @@ class InfluxStore:
     ) -> pl.DataFrame:
         """See `Store.history`. One query reads the whole span, however many of its ticks are wanted."""
         wanted = sorted(ticks)
-        if not wanted or not series.fields:
-            return answer.history("", series, wanted)
-        query = flux.history(self._of(resolution), series, int(cmc_id), wanted[0], wanted[-1])
-        return await self._reader.query(query, lambda csv: answer.history(csv, series, wanted))
+        query = ""
+        if wanted and series.fields:
+            query = flux.history(self._of(resolution), series, int(cmc_id), wanted[0], wanted[-1])
+        return await self._ask(query, lambda csv: answer.history(csv, series, wanted))
 
     async def rows_between(
-        self,
-        series: Series,
-        ticks: Collection[datetime],
-        *,
-        tiers: range | None = None,
-        fields: Collection[str] | None = None,
-        resolution: Resolution = "1m",
+        self, series: Series, ticks: Collection[datetime], **selection: Unpack[Selection]
     ) -> dict[datetime, pl.DataFrame]:
         """See `Store.rows_between`. One query reads all ticks between: to find a series costs more than more points."""
         wanted = sorted({*ticks})
-        if len(wanted) == 1:
-            return {wanted[0]: await self.rows(series, wanted[0], tiers=tiers, fields=fields, resolution=resolution)}
+        fields, tiers, ids = selection.get("fields"), selection.get("tiers"), selection.get("ids")
         shown = series if fields is None else series.only(fields)
-        query = self._rows(series, shown, wanted[0], wanted[-1], tiers, None, resolution) if wanted else ""
-        if not query:
-            return {tick: shown.empty() for tick in wanted}
-        return await self._reader.query(query, lambda csv: answer.rows_by_tick(csv, shown, wanted))
-
-    def _rows(
-        self,
-        series: Series,
-        shown: Series,
-        start: datetime,
-        stop: datetime,
-        tiers: range | None,
-        ids: Sequence[int] | None,
-        resolution: Resolution,
-    ) -> str:
-        """The query; empty where it would match nothing."""
         if tiers is not None and tiers.start <= ALL_TIERS.start and ALL_TIERS.stop <= tiers.stop:
             tiers = None
-        if not flux.spans(start, stop) or (tiers is not None and not tiers) or ids == [] or not shown.fields:
-            return ""
-        bucket = self._of(resolution)
-        return flux.rows(bucket, series, shown.fields, start, stop, tiers, ids)
+        numbers = None if ids is None else sorted({int(id_) for id_ in ids})
+        query = ""
+        if wanted and shown.fields and numbers != [] and (tiers is None or tiers):
+            bucket = self._of(selection.get("resolution"))
+            query = flux.rows(bucket, series, shown.fields, wanted[0], wanted[-1], tiers, numbers)
+        return await self._ask(query, lambda csv: answer.rows_by_tick(csv, shown, wanted))
 
     def horizon(self) -> datetime:
         """See `Store.horizon`."""
@@ -220,8 +176,12 @@ class InfluxStore:
         await self._writer.close()
         await self._reader.close()
 
-    def _of(self, resolution: Resolution) -> str:
+    def _of(self, resolution: Resolution | None) -> str:
         return flux.bucket_of(self._bucket, resolution)
+
+    async def _ask(self, query: str, parse: Callable[[str], T]) -> T:
+        """The answer. An empty query matches nothing, without asking."""
+        return await self._reader.query(query, parse) if query else parse("")
 
     async def _change(
         self, series: str, start: datetime, stop: datetime, change: Callable[[Marker], Marker]
@@ -237,19 +197,15 @@ class InfluxStore:
         return sorted(ticks)
 
     async def _markers(self, bucket: str, start: datetime, stop: datetime, series: str | None) -> list[Marker]:
-        if not flux.spans(start, stop):
-            return []
-        return await self._reader.query(flux.markers(bucket, start, stop, series), answer.markers)
+        return await self._ask(flux.markers(bucket, start, stop, series), answer.markers)
 
     async def _stored_ticks(self, bucket: str, series: str, start: datetime, stop: datetime) -> list[StoredTick]:
-        if not flux.spans(start, stop):
-            return []
-        return await self._reader.query(flux.stored_ticks(bucket, series, start, stop), answer.stored_ticks)
+        return await self._ask(flux.stored_ticks(bucket, series, start, stop), answer.stored_ticks)
 
     async def _times(self, question: str) -> list[datetime]:
         """The times a query gives; none from the hourly bucket before `topcoins init` has made it."""
         try:
-            return await self._reader.query(question, answer.times)
+            return await self._ask(question, answer.times)
         except StoreMissing:
             return []
 
@@ -264,13 +220,10 @@ class InfluxStore:
         self, bucket: str, series: str, start: datetime, stop: datetime, pick: flux.Pick
     ) -> Marker | None:
         """The first or last complete marker of a span."""
-        while flux.spans(start, stop):
-            ticks = await self._reader.query(flux.outermost(bucket, series, start, stop, pick), answer.times)
-            if not ticks:
-                break
+        while ticks := await self._ask(flux.outermost(bucket, series, start, stop, pick), answer.times):
             tick = min(ticks) if pick == "first" else max(ticks)
-            if found := await self._markers(bucket, tick, tick, series):
-                return found[0]
+            if markers := await self._markers(bucket, tick, tick, series):
+                return markers[0]
             # A point that lacks fields is no marker: continue beyond it.
             start, stop = (tick + SECOND, stop) if pick == "first" else (start, tick - SECOND)
         return None
@@ -279,7 +232,7 @@ class InfluxStore:
         """Whether the tick is free. Deletes the rows of an unfinished write: those with other tags would stay."""
         series, tick = snapshot.series, snapshot.tick.replace(microsecond=0)
         try:
-            has_rows, markers = await self._leftovers(bucket, series, tick, claim)
+            has_rows, markers = await claim.leftovers()
         except StoreMalformed as exc:  # the snapshot is not at fault: it must wait
             raise StoreUnavailable(str(exc)) from exc
         if markers:
@@ -291,14 +244,3 @@ class InfluxStore:
         await self._writer.delete(bucket, tick, flux.is_marker(series))
         await self._writer.delete(bucket, tick, flux.is_row(series))
         return True
-
-    async def _leftovers(self, bucket: str, series: Series, tick: datetime, claim: Claim) -> tuple[bool, list[Marker]]:
-        """Whether an earlier write left rows, and its markers; once it is complete or no other writer is at work."""
-        await claim.make()
-        while True:
-            others = await claim.others()
-            has_rows, markers = await self._writer.query(flux.leftovers(bucket, series, tick), answer.leftovers)
-            if markers or not others:
-                return has_rows, markers
-            await claim.give_way(others)
-            claim.check()

@@ -6,15 +6,15 @@ from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, Unpack
 
 import polars as pl
 import structlog
 
 from lib.clock import Clock, from_epoch
 from lib.schema import Series
-from lib.snapshot import Marker, Snapshot, StoredTick, first_of_hours, first_ticks_of_hours, visible_at
-from lib.store import Resolution, log_withdrawal, warn_if_different
+from lib.snapshot import Marker, Snapshot, StoredTick, first_of_hours, visible_at
+from lib.store import Resolution, Selection, View, log_withdrawal, warn_if_different
 from lib.store.sqlite.database import BUSY, Connect, Database, connect, translate
 from lib.store.sqlite.markers import Markers
 from lib.store.sqlite.retention import CONFIRMED_BY, HOUR, RETENTION, Retention
@@ -69,17 +69,12 @@ class SqliteStore:
         return log_withdrawal("withdrawal undone", series, ticks)
 
     async def markers(
-        self,
-        start: datetime,
-        stop: datetime,
-        *,
-        series: str | None = None,
-        resolution: Resolution = "1m",
-        known_at: datetime | None = None,
+        self, start: datetime, stop: datetime, *, series: str | None = None, **view: Unpack[View]
     ) -> list[Marker]:
         """See `Store.markers`."""
-        markers = visible_at(await self._do(lambda file: file.markers.between(start, stop, series)), known_at)
-        return first_of_hours(markers) if resolution == "1h" else markers
+        markers = await self._do(lambda file: file.markers.between(start, stop, series))
+        visible = visible_at(markers, view.get("known_at"))
+        return first_of_hours(visible) if view.get("resolution") == "1h" else visible
 
     async def nearest(self, series: str, at: datetime) -> Marker | None:
         """See `Store.nearest`."""
@@ -89,33 +84,15 @@ class SqliteStore:
         """See `Store.first`."""
         return await self._do(lambda file: file.markers.first(series))
 
-    async def rows(
-        self,
-        series: Series,
-        tick: datetime,
-        *,
-        tiers: range | None = None,
-        ids: Collection[int] | None = None,
-        fields: Collection[str] | None = None,
-        resolution: Resolution = "1m",
-    ) -> pl.DataFrame:
+    async def rows(self, series: Series, tick: datetime, **selection: Unpack[Selection]) -> pl.DataFrame:
         """See `Store.rows`. Hourly ticks stay in the same table, so `resolution` changes nothing."""
-        selected = series if fields is None else series.only(fields)
-        return await self._do(lambda file: file.rows.at(selected, as_second(tick), tiers, ids))
+        return (await self.rows_between(series, [tick], **selection))[tick]
 
-    async def ticks(
-        self,
-        series: str,
-        start: datetime,
-        stop: datetime,
-        *,
-        resolution: Resolution = "1m",
-        known_at: datetime | None = None,
-    ) -> list[datetime]:
+    async def ticks(self, series: str, start: datetime, stop: datetime, **view: Unpack[View]) -> list[datetime]:
         """See `Store.ticks`."""
-        answers = await self._do(lambda file: file.markers.ticks(series, start, stop, known_at))
+        answers = await self._do(lambda file: file.markers.ticks(series, start, stop, view.get("known_at")))
         ticks = list(answers)
-        if resolution == "1h":
+        if view.get("resolution") == "1h":
             ticks = sorted({tick // HOUR: tick for tick in reversed(ticks)}.values())
         return [from_epoch(tick) for tick in ticks if answers[tick]]
 
@@ -124,7 +101,7 @@ class SqliteStore:
     ) -> list[StoredTick]:
         """See `Store.stored_ticks`."""
         ticks = await self._do(lambda file: file.markers.stored_ticks(series, start, stop))
-        return first_ticks_of_hours(ticks) if resolution == "1h" else ticks
+        return first_of_hours(ticks) if resolution == "1h" else ticks
 
     async def newest_tick(self, series: str, at: datetime) -> StoredTick | None:
         """See `Store.newest_tick`."""
@@ -138,19 +115,12 @@ class SqliteStore:
         return await self._do(lambda file: file.rows.of_asset(series, cmc_id, seconds))
 
     async def rows_between(
-        self,
-        series: Series,
-        ticks: Collection[datetime],
-        *,
-        tiers: range | None = None,
-        fields: Collection[str] | None = None,
-        resolution: Resolution = "1m",
+        self, series: Series, ticks: Collection[datetime], **selection: Unpack[Selection]
     ) -> dict[datetime, pl.DataFrame]:
         """See `Store.rows_between`. Ticks in between are not read."""
-        selected = series if fields is None else series.only(fields)
-        return await self._do(
-            lambda file: {tick: file.rows.at(selected, as_second(tick), tiers, None) for tick in ticks}
-        )
+        fields, tiers, ids = selection.get("fields"), selection.get("tiers"), selection.get("ids")
+        shown = series if fields is None else series.only(fields)
+        return await self._do(lambda file: {tick: file.rows.at(shown, as_second(tick), tiers, ids) for tick in ticks})
 
     def horizon(self) -> datetime:
         """See `Store.horizon`."""

@@ -1,6 +1,7 @@
 """No text of a caller's gets into the store's language: whatever is asked, Flux is made of the words it always is."""
 
 import re
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 from urllib.parse import quote
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from lib.store.influx import InfluxStore
+from lib.store.influx.flux import READY
 from query_api.app import create_app
 from query_api.http.problems import EXAMPLES
 from tests.fakes import FakeClock
@@ -38,14 +40,14 @@ TEXTS = st.one_of(
 
 
 class Ear:
-    """Stands for the server: notes each query and answers nothing."""
+    """A server that records each query, is ready and has no data."""
 
     def __init__(self) -> None:
         self.heard: list[str] = []
 
-    async def query(self, flux: str) -> str:
+    async def query(self, flux: str, parse: Callable[[str], Any]) -> Any:
         self.heard.append(flux)
-        return ""
+        return parse(f",result,table,{READY}\r\n,{READY},0,yes\r\n" if READY in flux else "")
 
 
 class Overheard(CountingStore):
@@ -74,6 +76,14 @@ class Overheard(CountingStore):
     async def rows(self, *args: Any, **named: Any) -> Any:
         await self._influx.rows(*args, **named)
         return await super().rows(*args, **named)
+
+    async def ticks(self, *args: Any, **named: Any) -> Any:
+        await self._influx.ticks(*args, **named)
+        return await super().ticks(*args, **named)
+
+    async def stored_ticks(self, *args: Any, **named: Any) -> Any:
+        await self._influx.stored_ticks(*args, **named)
+        return await super().stored_ticks(*args, **named)
 
     async def ready(self) -> None:
         await self._influx.ready()

@@ -13,14 +13,20 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from lib.errors import SettingsRejected
 from lib.simulator import refusals
 
-Kind = Literal["error", "delay", "cut", "half", "empty", "frozen", "garbage", "huge", "redirect", "wrong_types"]
+Kind = Literal[
+    "error", "delay", "cut", "half", "empty", "frozen", "garbage", "huge", "redirect", "wrong_types",
+    "poisoned", "bomb", "cookie",
+]  # fmt: skip
+Poison = Literal["prices", "no_bitcoin", "no_volumes"]
+"""All prices times 16.5 million, as CoinMarketCap sent them on 2021-12-14; a list without Bitcoin; volumes all 0."""
 
 # Per kind: what it must have, and what it may have.
-_MUST: Final = {"delay": {"seconds"}, "huge": {"bytes"}}
+_MUST: Final = {"delay": {"seconds"}, "huge": {"bytes"}, "poisoned": {"poison"}, "bomb": {"bytes"}}
 _MAY: Final = {
     "error": {"preset", "status", "body", "retry_after"},
     "frozen": {"at"},
     "redirect": {"to"},
+    "bomb": {"codings"},
 }
 _COMMON: Final = {"path", "first", "count", "kind"}
 
@@ -48,6 +54,8 @@ class Fault(BaseModel):
     bytes: int = Field(default=0, ge=0)
     at: AwareDatetime | None = None
     to: str = "https://elsewhere.invalid"
+    poison: Poison | None = None
+    codings: int = Field(default=1, ge=1, le=3)
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> "Fault":

@@ -1,3 +1,4 @@
+import gzip
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from pydantic import ValidationError
 from lib.errors import SettingsRejected
 from lib.simulator import Fault, Plan, load_faults
 from lib.simulator.refusals import NAMES
+from lib.simulator.sabotage import COOKIE, WRONG_PRICES
 from tests.unit.simulator.upstreams import NOON, Hands, Open
 
 V3 = "/v3/cryptocurrency/listings/latest"
@@ -134,6 +136,53 @@ async def test_wrong_types_keep_the_keys_and_no_type(simulate: Open):
     for name in ("id", "symbol", "last_updated", "tags"):
         assert type(wrong[name]) is not type(right[name])
     assert isinstance(wrong["quote"]["USD"]["price"], str)
+
+
+async def test_poisoned_prices_are_too_high_by_one_factor_and_nothing_else_changes(simulate: Open):
+    caller = simulate(faults=[Fault(kind="poisoned", poison="prices")])
+    wrong, right = [(await caller.cmc()).json()["data"] for _ in range(2)]
+    assert {row["quote"]["USD"].pop("price") for row in wrong} == {
+        row["quote"]["USD"].pop("price") * WRONG_PRICES for row in right
+    }
+    assert wrong == right
+
+
+async def test_poisoned_lists_have_no_volume_or_no_bitcoin(simulate: Open):
+    faults = [Fault(kind="poisoned", poison="no_volumes"), Fault(kind="poisoned", poison="no_bitcoin", first=2)]
+    caller = simulate(faults=faults)
+    still, short, whole = [(await caller.cmc()).json()["data"] for _ in range(3)]
+    assert {row["quote"]["USD"]["volume_24h"] for row in still} == {0}
+    assert [row for row in whole if row["id"] != 1] == short != whole
+
+
+async def test_poison_reaches_the_second_vendor_too(simulate: Open):
+    caller = simulate(faults=[Fault(kind="poisoned", poison="no_volumes"), Fault(kind="poisoned", poison="no_bitcoin")])
+    wrong, right = [(await caller.desk()).json()["Data"]["LIST"] for _ in range(2)]
+    volume = "SPOT_MOVING_24_HOUR_QUOTE_VOLUME_USD"
+    assert {row[volume] for row in wrong} == {0}
+    assert [row["TOPLIST_BASE_RANK"][volume] for row in wrong] == [
+        row["TOPLIST_BASE_RANK"][volume] for row in right if row["SYMBOL"] != "BTC"
+    ]
+
+
+@pytest.mark.parametrize("codings", [1, 2])
+async def test_a_bomb_is_small_and_unpacks_to_its_bytes(simulate: Open, codings: int):
+    size = 40_000_001
+    caller = simulate(faults=[Fault(kind="bomb", bytes=size, codings=codings)])
+    async with caller.client.stream("GET", V3) as response:
+        body = b"".join([chunk async for chunk in response.aiter_raw()])
+    assert response.headers["content-encoding"] == ", ".join(["gzip"] * codings)
+    assert len(body) < size / 900
+    for _ in range(codings):
+        body = gzip.decompress(body)
+    assert body == b" " * size
+
+
+async def test_a_cookie_comes_with_the_ordinary_answer(simulate: Open):
+    caller = simulate(faults=[Fault(kind="cookie")])
+    first, second = [await caller.cmc() for _ in range(2)]
+    assert (first.headers["set-cookie"], second.headers.get("set-cookie")) == (COOKIE, None)
+    assert first.json()["data"] == second.json()["data"]
 
 
 async def test_two_faults_can_meet_one_request(simulate: Open, clock: Hands):

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from lib.cli.app import Exclude, Ids, Shown, Symbols, Url, VolumeToCap, _settings, app, console
+from lib.cli.app import Asset, Exclude, Ids, Instant, Json, Shown, Symbols, Url, VolumeToCap, _settings, app, console
 from lib.errors import SettingsRejected, TopcoinsError
 from lib.http_client import open_sync_client
 
@@ -20,7 +20,7 @@ from lib.http_client import open_sync_client
 @app.command()
 def top(
     limit: Annotated[int, typer.Option(min=1, max=5000)] = 20,
-    datetime: Annotated[str | None, typer.Option(help="The instant, for example 2026-11-17T14:37Z or now-90m.")] = None,
+    datetime: Instant = None,
     format: Shown = "table",
     exclude: Exclude = None,
     max_volume_to_cap: VolumeToCap = None,
@@ -29,25 +29,15 @@ def top(
     url: Url = None,
 ) -> None:
     """Ask a running API for the top list."""
-    body = _ask(
-        url,
-        "/v1/top",
-        format,
-        limit=limit,
-        datetime=datetime,
-        exclude=exclude,
-        max_volume_to_cap=max_volume_to_cap,
-        symbols=symbols,
-        ids=ids,
-    )
-    _print_list(body, format)
+    filters = {"exclude": exclude, "max_volume_to_cap": max_volume_to_cap, "symbols": symbols, "ids": ids}
+    _print_list(_ask(url, "/v1/top", format, limit=limit, datetime=datetime, **filters), format)
 
 
 @app.command()
 def asset(
-    id: Annotated[str, typer.Argument(help="A CoinMarketCap id, or a ticker that only one asset has.")],
-    datetime: Annotated[str | None, typer.Option(help="The instant, for example 2026-11-17T14:37Z or now-90m.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+    id: Asset,
+    datetime: Instant = None,
+    json: Json = False,
     url: Url = None,
 ) -> None:
     """Ask a running API for one asset: price, volume, rank, market cap, kind."""
@@ -59,7 +49,7 @@ def asset(
 
 @app.command()
 def history(
-    id: Annotated[str, typer.Argument(help="A CoinMarketCap id, or a ticker that only one asset has.")],
+    id: Asset,
     start: Annotated[str, typer.Option("--from", help="The first step, for example 2026-11-17 or now-7d.")] = "now-1d",
     stop: Annotated[str, typer.Option("--to", help="The end; the last step is before it.")] = "now",
     every: Annotated[str, typer.Option(help="The distance between steps.")] = "1h",
@@ -73,7 +63,7 @@ def history(
     """Ask a running API for one asset over time, gaps visible."""
     from lib.cli.table import history_table
 
-    parameters: dict[str, str | int | float | None] = {"from": start, "to": stop, "every": every, "fill": fill}
+    parameters = {"from": start, "to": stop, "every": every, "fill": fill}
     body = _ask(url, f"/v1/assets/{quote(id, safe='')}/history", format, **parameters, limit=limit)
     Console().print(history_table(body)) if format == "table" else _print_list(body, format)
 
@@ -95,15 +85,14 @@ def movers(
     """Ask a running API what rose, fell, entered or left the list between two instants."""
     from lib.cli.table import movers_table
 
-    parameters: dict[str, str | int | float | None] = {"from": start, "to": stop, "top": top}
-    parameters |= {"exclude": exclude, "max_volume_to_cap": max_volume_to_cap, "symbols": symbols, "ids": ids}
-    body = _ask(url, "/v1/movers", format, **parameters)
+    filters = {"exclude": exclude, "max_volume_to_cap": max_volume_to_cap, "symbols": symbols, "ids": ids}
+    body = _ask(url, "/v1/movers", format, **{"from": start, "to": stop}, top=top, **filters)
     Console().print(movers_table(body)) if format == "table" else _print_list(body, format)
 
 
 @app.command()
 def watch(
-    url: Annotated[str | None, typer.Option(help="The API to ask; else the one of the settings.")] = None,
+    url: Url = None,
     json: Annotated[bool, typer.Option("--json", help="Each event's data, for machines.")] = False,
 ) -> None:
     """Print a line for each new snapshot of a running API, until Ctrl-C. A lost connection loses no event."""
@@ -125,7 +114,7 @@ def export(
     every: Annotated[str, typer.Option(help="The distance between steps.")] = "1h",
     top: Annotated[int, typer.Option(min=1, max=5000)] = 200,
     format: Annotated[str | None, typer.Option(help="csv, ndjson or parquet; else as the file's ending.")] = None,
-    url: Annotated[str | None, typer.Option(help="The API to ask; else the one of the settings.")] = None,
+    url: Url = None,
 ) -> None:
     """Write the list at each step to a file. Run the same command again to resume after an interruption."""
     from lib.cli.download import TIMEOUT_S, Download

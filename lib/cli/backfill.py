@@ -1,6 +1,5 @@
 """`topcoins backfill`: lists the gaps, asks, and buys."""
 
-import asyncio
 import os
 import sys
 from importlib.resources import files
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lib.archive.backfill import Offer, fill, offers
+from lib.cli.app import with_store
 from lib.cli.option import duration
 from lib.clock import isoformat, utc_now
 from lib.http_client import open_client
@@ -19,7 +19,6 @@ from lib.ingest.service import usable_sources
 from lib.settings import Settings
 from lib.source import Source, read_source
 from lib.store import Store
-from lib.store.address import open_store
 
 SOURCES = (("ingest_price", "coinmarketcap_historical.toml"), ("ingest_rank", "coinmarketcap_historical.toml"))
 
@@ -28,22 +27,16 @@ def run(chosen: Settings, since: str, *, yes: bool, console: Console) -> None:
     """List, ask, buy."""
     start = utc_now().replace(microsecond=0) - duration("--since", since)
 
-    async def work() -> None:
-        store = open_store(chosen, utc_now)
-        try:
-            async with open_client(os.environ) as client:
-                sources = [_source(chosen, package, name, client) for package, name in SOURCES]
-                found = await offers(
-                    sources, store, start, now=utc_now(), spools=chosen.spool_dir, assets=chosen.assets
-                )
-                _show(found)
-                await _print_left(found, console)
-                if _wanted(found, yes):
-                    await _buy(found, store, chosen)
-        finally:
-            await store.close()
+    async def work(store: Store) -> None:
+        async with open_client(os.environ) as client:
+            sources = [_source(chosen, package, name, client) for package, name in SOURCES]
+            found = await offers(sources, store, start, now=utc_now(), spools=chosen.spool_dir, assets=chosen.assets)
+            _show(found)
+            await _print_left(found, console)
+            if _wanted(found, yes):
+                await _buy(found, store, chosen)
 
-    asyncio.run(work())
+    with_store(chosen, work)
 
 
 def _source(chosen: Settings, package: str, name: str, client: httpx.AsyncClient) -> Source:

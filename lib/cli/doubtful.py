@@ -10,14 +10,13 @@ from typing import Annotated
 import orjson
 import typer
 
-from lib.cli.app import _settings, app, console
-from lib.clock import isoformat, utc_now
+from lib.cli.app import Json, _settings, app, console, with_store
+from lib.clock import isoformat
 from lib.errors import SettingsRejected
 from lib.ingest.doubtful import FOLDER, drop, reasons_of, stored_lists, tick_of
 from lib.snapshot import Snapshot
 from lib.snapshot_file import decode
 from lib.store import Store
-from lib.store.address import open_store
 
 doubtful = typer.Typer(help="The lists that are kept apart because they are not plausible.")
 app.add_typer(doubtful, name="doubtful")
@@ -26,7 +25,7 @@ Names = Annotated[list[str], typer.Argument(help="As `topcoins doubtful` shows t
 
 
 @doubtful.callback(invoke_without_command=True)
-def show(context: typer.Context, json: Annotated[bool, typer.Option("--json", help="For machines.")] = False) -> None:
+def show(context: typer.Context, json: Json = False) -> None:
     """List them, oldest first, with the reasons."""
     if context.invoked_subcommand:
         return
@@ -46,15 +45,11 @@ def admit(names: Names) -> None:
     """Store lists. The next list of the series is compared with what was stored last."""
     files = [_find(name) for name in names]
 
-    async def run() -> None:
-        store = open_store(_settings(), utc_now)
-        try:
-            for file in files:
-                print(f"{_name(file)}: {await admit_file(file, store)}", flush=True)
-        finally:
-            await store.close()
+    async def run(store: Store) -> None:
+        for file in files:
+            print(f"{_name(file)}: {await admit_file(file, store)}", flush=True)
 
-    asyncio.run(run())
+    with_store(_settings(), run)
 
 
 @doubtful.command(name="drop")

@@ -1,8 +1,8 @@
 """The commands for operators."""
 
-import asyncio
 import os
 import sys
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,14 +11,14 @@ import orjson
 import typer
 from rich.console import Console
 
+from lib.cli.app import Assets, Json, Seed, _settings, all_series, app, console, with_store
 from lib.clock import utc_now
 from lib.errors import SettingsRejected
 from lib.http_client import open_sync_client
-from lib.store.address import open_store
+from lib.store import Store
 
 if TYPE_CHECKING:
     from lib.archive.backup import Day
-from lib.cli.app import Assets, Seed, _settings, all_series, app, console
 
 
 @app.command(name="import")
@@ -28,21 +28,15 @@ def import_(
     """Import earlier exports: snapshots at their own ticks, where the store has none."""
     from lib.archive.imports import imported
 
-    chosen = _settings()
+    async def run(store: Store) -> None:
+        async for done in imported(files, store, clock=utc_now):
+            print(f"{done.file}: {done.written} snapshots written, {done.kept} ticks had one", flush=True)
 
-    async def run() -> None:
-        store = open_store(chosen, utc_now)
-        try:
-            async for done in imported(files, store, clock=utc_now):
-                print(f"{done.file}: {done.written} snapshots written, {done.kept} ticks had one", flush=True)
-        finally:
-            await store.close()
-
-    asyncio.run(run())
+    with_store(_settings(), run)
 
 
 @app.command()
-def doctor(json: Annotated[bool, typer.Option("--json", help="For machines.")] = False) -> None:
+def doctor(json: Json = False) -> None:
     """Check settings, keys, credits, clock, store and disk; exit code 1 when something is wrong."""
     from lib.cli.doctor import as_json, examine, show
 
@@ -58,7 +52,7 @@ def doctor(json: Annotated[bool, typer.Option("--json", help="For machines.")] =
 @app.command()
 def key(
     name: Annotated[str, typer.Argument(help="The client's name, for example grafana.")],
-    json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+    json: Json = False,
 ) -> None:
     """Make a client's key for the API. It is shown only once, because the API stores its hash."""
     from lib.access import new_key
@@ -75,7 +69,7 @@ def key(
 @app.command()
 def init(
     folder: Annotated[Path, typer.Option(help="The folder for each consumer's token.")] = Path("data/tokens"),
-    json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+    json: Json = False,
 ) -> None:
     """Set up InfluxDB: buckets, downsampling, one scoped token per consumer. Can be run again."""
     from lib.store.influx.setup import set_up
@@ -114,15 +108,9 @@ def backup(
     chosen = _settings()
     start = since.replace(tzinfo=since.tzinfo or UTC) if since else None
 
-    async def run() -> None:
-        store = open_store(chosen, utc_now)
-        try:
-            async for day in back_up(store, all_series(chosen), folder, clock=utc_now, start=start):
-                _print_day(day)
-        finally:
-            await store.close()
-
-    asyncio.run(run())
+    with_store(
+        chosen, lambda store: _print_days(back_up(store, all_series(chosen), folder, clock=utc_now, start=start))
+    )
 
 
 @app.command()
@@ -130,17 +118,7 @@ def restore(folder: Annotated[Path, typer.Argument(help="A folder `topcoins back
     """Write a backup into the store, reading each day back: counts and checksums must be the same."""
     from lib.archive.backup import restore as run_restore
 
-    chosen = _settings()
-
-    async def run() -> None:
-        store = open_store(chosen, utc_now)
-        try:
-            async for day in run_restore(folder, store, clock=utc_now):
-                _print_day(day)
-        finally:
-            await store.close()
-
-    asyncio.run(run())
+    with_store(_settings(), lambda store: _print_days(run_restore(folder, store, clock=utc_now)))
 
 
 @app.command()
@@ -165,6 +143,7 @@ def simulate(
     )  # fmt: skip
 
 
-def _print_day(day: "Day") -> None:
-    passed = f", {day.passed} past the retention left out" if day.passed else ""
-    print(f"{day.day} {day.series}: {day.snapshots} snapshots, {day.rows} rows, {day.checksum}{passed}", flush=True)
+async def _print_days(days: "AsyncIterator[Day]") -> None:
+    async for day in days:
+        passed = f", {day.passed} past the retention left out" if day.passed else ""
+        print(f"{day.day} {day.series}: {day.snapshots} snapshots, {day.rows} rows, {day.checksum}{passed}", flush=True)

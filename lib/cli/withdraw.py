@@ -1,18 +1,15 @@
 """`topcoins withdraw`: stored ticks stop answering, or answer again. Nothing is deleted."""
 
-import asyncio
 from datetime import datetime
 from typing import Annotated
 
 import orjson
 import typer
 
-from lib.cli.app import _settings, all_series, app
+from lib.cli.app import Json, _settings, all_series, app, with_store
 from lib.clock import isoformat, utc_now
 from lib.errors import SettingsRejected
 from lib.instants import parse_instant
-from lib.settings import Settings
-from lib.store.address import open_store
 
 
 @app.command()
@@ -22,7 +19,7 @@ def withdraw(
     stop: Annotated[str, typer.Option("--to", help="The last tick; it is withdrawn too.")],
     why: Annotated[str, typer.Option("--why", help="The reason; readers of /v1/gaps see it.")] = "",
     undo: Annotated[bool, typer.Option("--undo", help="Let withdrawn ticks answer again.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+    json: Json = False,
 ) -> None:
     """Withdraw stored ticks: from now on they answer no more. With --undo they answer again."""
     chosen = _settings()
@@ -33,7 +30,12 @@ def withdraw(
     first, last = _instant("--from", start), _instant("--to", stop)
     if last < first:
         raise SettingsRejected(f"--to {stop} is before --from {start}; for example --from {stop} --to {start}")
-    ticks = asyncio.run(_change(chosen, series, first, last, None if undo else why))
+    ticks = with_store(
+        chosen,
+        lambda store: (
+            store.undo_withdrawal(series, first, last) if undo else store.withdraw(series, first, last, why=why)
+        ),
+    )
     if json:
         print(orjson.dumps({"series": series, "undo": undo, "ticks": [isoformat(tick) for tick in ticks]}).decode())
         return
@@ -46,13 +48,3 @@ def _instant(option: str, text: str) -> datetime:
         return parse_instant(text, utc_now())
     except ValueError as exc:
         raise SettingsRejected(f"{option} {exc}") from exc
-
-
-async def _change(chosen: Settings, series: str, first: datetime, last: datetime, why: str | None) -> list[datetime]:
-    store = open_store(chosen, utc_now)
-    try:
-        if why is None:
-            return await store.undo_withdrawal(series, first, last)
-        return await store.withdraw(series, first, last, why=why)
-    finally:
-        await store.close()

@@ -14,6 +14,7 @@ import numpy as np
 import orjson
 
 from lib.errors import SettingsRejected
+from lib.simulator.answer import stamp
 from lib.simulator.feed import Page, Record
 from lib.simulator.listings import Ask, BadParameter
 from lib.simulator.market import Listing, Oddities
@@ -66,7 +67,7 @@ class Replay:
         if not ask.descending:
             records = records[::-1]
         chosen = records[ask.start - 1 : ask.start - 1 + ask.limit]
-        status = {**capture.status, "timestamp": _text(at), "total_count": len(records)}
+        status = {**capture.status, "timestamp": stamp(at), "total_count": len(records)}
         return Page([_moved(record, at - capture.answered_at) for record in chosen], len(records), status)
 
     def listings_of(self, day: date, ask: Ask) -> Page:
@@ -108,12 +109,8 @@ def _moved(record: Record, by: timedelta) -> Record:
     moved = deepcopy(record)
     for part in (moved, *moved["quote"].values()):
         if part.get("last_updated"):
-            part["last_updated"] = _text(datetime.fromisoformat(part["last_updated"]) + by)
+            part["last_updated"] = stamp(datetime.fromisoformat(part["last_updated"]) + by)
     return moved
-
-
-def _text(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _captured_at(path: Path) -> datetime:

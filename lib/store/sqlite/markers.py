@@ -1,9 +1,8 @@
 """The table of markers."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import fields
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from lib import schema
 from lib.clock import from_epoch
@@ -11,25 +10,16 @@ from lib.snapshot import Marker, StoredTick
 from lib.store.sqlite.database import Database
 
 TABLE = schema.MARKER
-_NAMES = tuple(field.name for field in fields(Marker))
-_COLUMNS = ", ".join(_NAMES)
-_CREATE = f"""CREATE TABLE IF NOT EXISTS "{TABLE}" (
-  series TEXT, source TEXT, tick INTEGER, assets INTEGER, rejected INTEGER, duplicates INTEGER, duration REAL,
-  observed_at REAL, credits REAL, interval REAL, unchanged INTEGER, backfilled INTEGER, ids TEXT, hash TEXT,
-  stored_at REAL, withdrawn_at REAL, restored_at REAL, withdrawn_why TEXT, new_level INTEGER,
+_KINDS = {name: (get_args(hint) or (hint,))[0] for name, hint in get_type_hints(Marker).items()}
+"""The type of each field of a marker, without None."""
+_SQL = {str: "TEXT", int: "INTEGER", bool: "INTEGER", float: "REAL", datetime: "REAL", timedelta: "REAL"}
+_TYPES = {name: _SQL[kind] for name, kind in _KINDS.items()} | {"tick": "INTEGER"}
+_COLUMNS = ", ".join(_TYPES)
+_CREATE = f"""CREATE TABLE IF NOT EXISTS "{TABLE}" ({", ".join(f"{name} {kind}" for name, kind in _TYPES.items())},
   PRIMARY KEY (series, tick)) WITHOUT ROWID"""
-_ADDED = {
-    "hash": "TEXT",
-    "stored_at": "REAL",
-    "withdrawn_at": "REAL",
-    "restored_at": "REAL",
-    "withdrawn_why": "TEXT",
-    "new_level": "INTEGER",
-}
-"""Columns that files of earlier versions lack."""
 _INDEX = f'CREATE INDEX IF NOT EXISTS "{TABLE}_tick" ON "{TABLE}" (tick, series)'
 """The key begins with the series: without this index a query for all series reads every marker ever stored."""
-_INSERT = f'INSERT INTO "{TABLE}" ({_COLUMNS}) VALUES ({", ".join("?" * len(_NAMES))})'
+_INSERT = f'INSERT INTO "{TABLE}" ({_COLUMNS}) VALUES ({", ".join("?" * len(_TYPES))})'
 _WITHDRAWAL = ("withdrawn_at", "restored_at", "withdrawn_why")
 _UPDATE = f'UPDATE "{TABLE}" SET {", ".join(f"{name} = ?" for name in _WITHDRAWAL)} WHERE series = ? AND tick = ?'
 _FOREVER = 253_402_300_799
@@ -46,7 +36,7 @@ class Markers:
     def __init__(self, database: Database) -> None:
         self._database = database
         database.execute(_CREATE)
-        database.add_columns(TABLE, _ADDED)
+        database.add_columns(TABLE, _TYPES)
         database.execute(_INDEX)
 
     def between(self, start: datetime, stop: datetime, series: str | None) -> list[Marker]:
@@ -62,9 +52,8 @@ class Markers:
 
     def last(self, series: str, at: datetime) -> Marker | None:
         """The newest marker with tick <= at."""
-        return next(
-            iter(self._select("series = ? AND tick <= ? ORDER BY tick DESC LIMIT 1", series, at.timestamp())), None
-        )
+        newest = self._select("series = ? AND tick <= ? ORDER BY tick DESC LIMIT 1", series, at.timestamp())
+        return next(iter(newest), None)
 
     def first(self, series: str) -> Marker | None:
         """The oldest marker."""
@@ -88,7 +77,7 @@ class Markers:
 
     def insert(self, marker: Marker) -> None:
         """Add a marker, in the caller's transaction."""
-        self._database.execute(_INSERT, [_as_number(getattr(marker, name)) for name in _NAMES])
+        self._database.execute(_INSERT, [_as_number(getattr(marker, name)) for name in _TYPES])
 
     def change(self, markers: Iterable[Marker], change: Callable[[Marker], Marker]) -> list[datetime]:
         """Store what a withdrawal or its undoing changes of these markers; the ticks of those that it changes."""
@@ -107,7 +96,7 @@ class Markers:
 
     def _select(self, where: str, *values: object) -> list[Marker]:
         return [
-            _marker(*row) for row in self._database.execute(f'SELECT {_COLUMNS} FROM "{TABLE}" WHERE {where}', values)
+            _marker(row) for row in self._database.execute(f'SELECT {_COLUMNS} FROM "{TABLE}" WHERE {where}', values)
         ]
 
 
@@ -117,20 +106,16 @@ def _as_number(value: Any) -> Any:
     return value.total_seconds() if isinstance(value, timedelta) else value
 
 
-def _marker(
-    series: str, source: str, tick: int, assets: int, rejected: int, duplicates: int, duration: float,
-    observed_at: float, credits: float, interval: float, unchanged: int, backfilled: int, ids: str, hash: str | None,
-    stored_at: float | None, withdrawn_at: float | None, restored_at: float | None, withdrawn_why: str | None,
-    new_level: int | None,
-) -> Marker:  # fmt: skip
-    """A row as a marker. Rows of earlier versions have no `stored_at`: those were visible at the end of their fetch."""
-    return Marker(
-        series, source, from_epoch(tick), assets, rejected, duplicates, timedelta(seconds=duration),
-        from_epoch(observed_at), credits, timedelta(seconds=interval), bool(unchanged), bool(backfilled), ids,
-        hash or "", from_epoch(observed_at + duration if stored_at is None else stored_at),
-        _optional(withdrawn_at), _optional(restored_at), withdrawn_why, bool(new_level),
-    )  # fmt: skip
+def _as_span(seconds: float) -> timedelta:
+    return timedelta(seconds=seconds)
 
 
-def _optional(seconds: float | None) -> datetime | None:
-    return None if seconds is None else from_epoch(seconds)
+_FROM_NUMBER: dict[Any, Callable[[Any], Any]] = {datetime: from_epoch, timedelta: _as_span, bool: bool}
+_READERS = [(name, _FROM_NUMBER.get(kind, kind)) for name, kind in _KINDS.items()]
+
+
+def _marker(row: Sequence[Any]) -> Marker:
+    """A row as a marker. Null is the field's default; old rows without `stored_at` were visible after their fetch."""
+    values = zip(_READERS, row, strict=True)
+    marker = Marker(**{name: read(value) for (name, read), value in values if value is not None})
+    return marker.with_stored_at(marker.visible_since)

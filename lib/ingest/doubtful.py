@@ -40,8 +40,8 @@ class DoubtfulLists:
     ) -> str:
         """Why a list in doubt sets the new level; otherwise keeps it apart and raises SnapshotDoubtful."""
         recent = self._lists_since(before)
-        self._since = min(self._since or snapshot.tick, snapshot.tick)
-        since = before.tick if before else self._since
+        self._since = min([self._since or snapshot.tick, snapshot.tick, *(each.tick for each in recent)])
+        since = before.tick if before and not faults else self._since  # a faulty list is no better after an outage
         if snapshot.tick - since >= GIVE_UP_AFTER:
             return f"no plausible list came for {snapshot.tick - since}"
         same = [each for each in recent if each.marker.source == snapshot.marker.source]

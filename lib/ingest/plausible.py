@@ -31,11 +31,14 @@ FEWEST_FOR_ONE_VALUE = 5
 """Fewer assets may share a value, as stablecoins do."""
 PLACES = 10
 PLACES_GONE = 2
-"""Of the first ten places so many may leave or come at once; a real list keeps them for hours."""
+FRONT = 3
+"""Of the first ten places so many may leave the first thirty, or come from behind them; a real list keeps them so."""
 JUMP = math.log(100)
 """A row that moves this much is wrong, or its coin was redenominated: the next list shows which."""
 MOST_JUMPS = 0.1
-"""More rows than this part of a list do not go wrong one by one."""
+"""More rows than this part of a list do not go wrong, or move so far, one by one."""
+MOST_DUPLICATES = 0.25
+"""A list that changes between two of its pages repeats a few records; more are a page that came twice."""
 HALF_OF_ALL = 0.5
 """No asset has this part of the whole volume in a list of `LONG_LIST` assets: the largest had 45 %, in a list of 20."""
 LONG_LIST = 50
@@ -45,6 +48,8 @@ CONFIRMED = math.log(2)
 
 _VALUES = {PRICE.name: "usd", VOLUME_RANK.name: VOLUME}
 _STEPS = {PRICE.name: (PRICE_STEP, PRICE_STEP_MOST), VOLUME_RANK.name: (VOLUME_STEP, VOLUME_STEP_MOST)}
+_FAR = {PRICE.name: PRICE_STEP_MOST, VOLUME_RANK.name: JUMP}
+"""How far a few assets of a list may move: the volumes of small assets move much further than their prices."""
 
 
 def faults(now: Snapshot, before: Snapshot | None) -> list[str]:
@@ -61,9 +66,6 @@ def differences(now: Snapshot, before: Snapshot | None, *, asked: int = 0) -> li
     usual = min(before.marker.assets, asked or before.marker.assets)
     if now.marker.assets * 2 < usual:
         found.append(f"short: {now.marker.assets} assets are under half of the {usual} expected")
-    jumped = len(jumps(now, before, {}))
-    if jumped > max(1, len(now.rows) * MOST_JUMPS):
-        found.append(f"jumps: {jumped} of {len(now.rows)} assets moved a hundredfold")
     return found
 
 
@@ -93,8 +95,11 @@ def jumps(now: Snapshot, before: Snapshot | None, suspects: Mapping[int, Jump]) 
 
 
 _PRICE_JUMP = ((pl.col("new") / pl.col("old")).log().abs() >= JUMP, "usd moved a hundredfold")
+_GREW = pl.col("new") > VOLUME_JUMP * pl.col("old").fill_null(0)
+_OTHERS = pl.when(_GREW.mean() <= MOST_JUMPS).then(pl.col("new").filter(~_GREW).sum())
+"""The volume of the rows that did not grow so: several wrong rows must not hide each other."""
 _VOLUME_JUMP = (
-    (pl.col("new") > HALF_OF_ALL * pl.col("new").sum()) & (pl.col("new") > VOLUME_JUMP * pl.col("old").fill_null(0)),
+    _GREW & ((pl.col("new") > HALF_OF_ALL * pl.col("new").sum()) | (pl.col("new") > _OTHERS).fill_null(False)),
     "volume_usd is more than half of the list's and ten times the value before",
 )
 
@@ -105,8 +110,12 @@ def _confirms(jump: Jump, suspect: Jump) -> bool:
 
 def _faults(now: Snapshot, *, is_first: bool) -> Iterator[str]:
     value = _VALUES.get(now.series.name)
-    if value is None or (is_first and len(now.rows) < LONG_LIST):
+    marker = now.marker
+    sound = marker.assets + marker.duplicates
+    if value is None or (is_first and sound < LONG_LIST):
         return
+    if sound >= LONG_LIST and marker.duplicates > sound * MOST_DUPLICATES:
+        yield f"duplicates: {marker.duplicates} of {sound} rows repeat an id"
     values = now.rows[value].drop_nulls()
     positive = values.filter(values > 0)
     if value == VOLUME and len(values) >= FEWEST_COMPARED and not len(positive):
@@ -129,16 +138,17 @@ def _compared(now: Snapshot, before: Snapshot) -> Iterator[str]:
     if same_source:
         yield from _places(now, before)
     if same_source or now.series == PRICE:  # sources count volumes over different exchanges
-        yield from _median_step(both, now, before)
+        yield from _steps(both, now, before)
 
 
 def _places(now: Snapshot, before: Snapshot) -> Iterator[str]:
-    """First places that vanished or appeared."""
+    """First places that vanished from the front of the list, or are new there."""
     for here, there, verb in ((before, now, "vanished from"), (now, before, "are new in")):
         places = min(PLACES, len(here.rows) // 2)
-        gone = set(_first(here, places)) - set(there.rows[ID])
+        front = _first(there, FRONT * places) or there.rows[ID]
+        gone = set(_first(here, places)) - set(front)
         if len(gone) > min(PLACES_GONE, places // 2):
-            yield f"first places: {len(gone)} of the first {places} {verb} the list"
+            yield f"first places: {len(gone)} of the first {places} {verb} the first {FRONT * places}"
 
 
 def _first(snapshot: Snapshot, places: int) -> list[int]:
@@ -148,19 +158,25 @@ def _first(snapshot: Snapshot, places: int) -> list[int]:
     return snapshot.rows.sort(by, ID, descending=[True, False], nulls_last=True)[ID].head(places).to_list()
 
 
-def _median_step(both: pl.DataFrame, now: Snapshot, before: Snapshot) -> Iterator[str]:
+def _steps(both: pl.DataFrame, now: Snapshot, before: Snapshot) -> Iterator[str]:
+    """Values that moved too far: the median asset, or too many assets."""
     value = _VALUES.get(now.series.name)
-    if value is None or len(both) < FEWEST_COMPARED:
+    if value is None:
         return
     floor = 1.0 if value == VOLUME else 0.0  # a volume of 0 is compared as one dollar
-    logs = [pl.col(name).clip(lower_bound=floor).log() for name in (f"{value}_now", value)]
-    step = both.select((logs[0] - logs[1]).abs().median()).item()
+    logs = [both[name].clip(lower_bound=floor).log() for name in (f"{value}_now", value)]
+    steps = (logs[0] - logs[1]).abs().drop_nulls()
+    step = steps.median()
     bound = allowed_step(now.series.name, now.tick - before.tick)
-    if step is not None and not step <= bound:
+    if len(both) >= FEWEST_COMPARED and isinstance(step, float) and not step <= bound:
         yield (
             f"median of {value}: moved by a factor of {math.exp(min(step, 700)):.4g} over {len(both)} assets,"
             f" {math.exp(bound):.3g} is the most"
         )
+    far = _FAR[now.series.name]
+    jumped = (steps > far).sum()
+    if jumped > max(1, len(both) * MOST_JUMPS):
+        yield f"jumps: {jumped} of {len(both)} assets moved more than {math.exp(far):.0f}-fold in {value}"
 
 
 def allowed_step(series: str, span: timedelta) -> float:

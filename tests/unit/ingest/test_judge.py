@@ -103,7 +103,7 @@ POISON: dict[str, tuple[Series, Change, str]] = {
     "unknown coins in first places": (
         VOLUME_RANK,
         lambda rows: [*rows, *({"cmc_id": 9000 + n, "volume_usd": 2e10} for n in range(5))],
-        "are new in the list",
+        "are new in the first 30",
     ),
     "other coins": (PRICE, lambda rows: [row | {"cmc_id": row["cmc_id"] + 9000} for row in rows], "other assets"),
     "all volumes 0": (VOLUME_RANK, lambda rows: [row | {"volume_usd": 0.0} for row in rows], "no volume"),
@@ -116,6 +116,26 @@ POISON: dict[str, tuple[Series, Change, str]] = {
         lambda rows: [row | ({"usd": row["usd"] * 1e3} if n % 3 == 0 else {}) for n, row in enumerate(rows)],
         "jumps: 100 of 300",
     ),
+    "a part of the prices times fifty": (
+        PRICE,
+        lambda rows: [row | ({"usd": row["usd"] * 50} if n % 5 < 2 else {}) for n, row in enumerate(rows)],
+        "jumps: 120 of 300",
+    ),
+    "a part of the volumes times a thousand": (
+        VOLUME_RANK,
+        lambda rows: [
+            row | ({"volume_usd": row["volume_usd"] * 1e3} if n % 5 < 2 else {}) for n, row in enumerate(rows)
+        ],
+        "jumps: 120 of 300",
+    ),
+    "volumes of other coins": (
+        VOLUME_RANK,
+        lambda rows: [
+            row | {"volume_usd": other["volume_usd"]} for row, other in zip(rows, reversed(rows), strict=True)
+        ],
+        "first places: 10 of the first 10 vanished from the first 30",
+    ),
+    "a page that came twice": (PRICE, lambda rows: rows[:150] + rows[:150], "duplicates: 150 of 300 rows repeat an id"),
 }
 
 
@@ -134,7 +154,7 @@ def test_a_poisoned_list_is_kept_apart_with_its_figures_and_the_next_sound_one_g
     assert [entry["event"] for entry in logs] == ["list is doubtful: it is kept apart, not stored"]
     (file,) = stored_lists(tmp_path / FOLDER)
     assert (tick_of(file), reasons_of(file)) == (stream.now, logs[0]["reasons"])
-    assert len(decode(file.read_bytes()).rows) == len(change(market()))
+    assert len(decode(file.read_bytes()).rows) == len({row["cmc_id"] for row in change(market())})
     after = stream.send(market())
     assert (after.marker.assets, after.marker.new_level) == (good.marker.assets, False)
 
@@ -204,6 +224,16 @@ def test_a_list_with_a_fault_of_its_own_confirms_nothing_for_a_day(change):
         stream.doubt(change(market()))
     assert stream.send(change(market()), after=DAY).marker.new_level
     assert not stream.send(change(market())).marker.new_level
+
+
+def test_a_list_with_a_fault_of_its_own_is_no_new_level_when_it_is_the_first_after_an_outage(tmp_path):
+    stream = Stream(folder=tmp_path)
+    stream.send(market())
+    poisoned = POISON["all prices 1"][1](market())
+    stream.doubt(poisoned, after=2 * DAY)
+    stream.restart()
+    stream.doubt(poisoned)
+    assert stream.send(poisoned, after=DAY).marker.new_level
 
 
 def test_a_list_that_is_shorter_for_good_is_the_new_level_after_three(tmp_path):
@@ -303,6 +333,20 @@ def test_a_volume_above_all_others_is_rejected_until_the_next_list_confirms_it(n
     assert first.rows.filter(pl.col("rank") == 1)["cmc_id"].to_list() == [BITCOIN]
     assert sum(stream.rejected.values()) == 1
     assert stream.send(rows).rows["volume_usd"].max() == 8e12
+
+
+def test_two_volumes_above_all_others_do_not_hide_each_other():
+    stream = Stream(VOLUME_RANK)
+    stream.send(market())
+    rows = [row | ({"volume_usd": 8e12} if row["cmc_id"] in (50, 60) else {}) for row in market()]
+    assert stream.send(rows).marker.assets == ASSETS - 2
+    assert stream.send(rows).marker.assets == ASSETS
+
+
+def test_a_general_rise_of_volumes_rejects_no_row():
+    stream = Stream(VOLUME_RANK)
+    stream.send(market())
+    assert stream.send(moved(1, 15)(market()), after=timedelta(hours=20)).marker.rejected == 0
 
 
 @pytest.mark.parametrize(("assets", "rejected"), [(49, 0), (50, 1)])

@@ -114,6 +114,8 @@ class MemoryStore:
         rows = rows.filter(pl.any_horizontal(pl.lit(False), *(pl.col(name).is_not_null() for name in shown.fields)))
         if tiers is not None:
             rows = rows.filter(pl.col(TIER) >= tiers.start, pl.col(TIER) < tiers.stop)
+        if (digits := selection.get("digits")) is not None:
+            rows = rows.filter(pl.col("symbol") == digits)
         return rows if ids is None else rows.filter(pl.col(ID).is_in(list(ids)))
 
     async def ticks(self, series: str, start: datetime, stop: datetime, **view: Unpack[View]) -> list[datetime]:

@@ -24,10 +24,14 @@ class View(TypedDict, total=False):
 
 
 class Selection(TypedDict, total=False):
-    """Which rows of a tick: all, those of some tiers, or those of some ids. With `fields` the frame has only these."""
+    """Which rows of a tick: all, those of some tiers or ids, or those whose ticker is these digits.
+
+    With `fields` the frame has only these.
+    """
 
     tiers: range | None
     ids: Collection[int] | None
+    digits: str | None
     fields: Collection[str] | None
     resolution: Resolution
 

@@ -98,6 +98,11 @@ class AssetFinder:
     async def _with_ticker(self, ticker: str, basis: PairFound) -> list[Named]:
         """The assets of the price snapshot with this ticker, in any case."""
         price = basis.pair.price
+        if is_id(ticker):  # the store finds these few by itself; all tickers of a tick are a large read
+            rows = await self._store.rows(
+                PRICE, price.tick, fields=("usd",), digits=ticker, resolution=basis.resolution
+            )
+            return list(rows.select(ID, "symbol", "name").iter_rows(named=True))
         key = (price.tick, price.hash)
         if (tickers := self._tickers.get(key)) is None:
             rows = await self._store.rows(PRICE, price.tick, fields=("usd",), resolution=basis.resolution)

@@ -131,6 +131,22 @@ async def test_tiers_and_ids_together_pick_rows_that_are_in_both(store):
     assert found["cmc_id"].to_list() == [7, 42]
 
 
+async def test_digits_pick_the_rows_that_have_them_as_ticker_and_no_others(store):
+    written = snapshot(PRICE, rows=[{"symbol": symbol} for symbol in ("42", "042", "42", "A42", "+42", None)])
+    await store.write(written)
+    found = await store.rows(PRICE, NOON, digits="42", fields=("usd",))
+    assert found["cmc_id"].to_list() == [1, 3]
+    assert found["symbol"].to_list() == ["42", "42"]
+    assert (await store.rows(PRICE, NOON, digits="7")).is_empty()
+
+
+@pytest.mark.parametrize("text", ["", "4 2", "4'2", '4"2', "\u0664\u0662", "BTC"])
+async def test_no_other_text_than_digits_enters_a_query(store, text):
+    await store.write(snapshot(PRICE, rows=[{"symbol": "42"}]))
+    with pytest.raises(ValueError, match="is not ASCII digits"):
+        await store.rows(PRICE, NOON, digits=text)
+
+
 async def test_only_the_fields_asked_for_are_read(store):
     written = snapshot(PRICE, rows=[{"symbol": "BTC"}, {"symbol": "ETH", "wrapped": None}, {"updated_at": None}])
     await store.write(written)

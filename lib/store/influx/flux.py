@@ -50,6 +50,7 @@ def rows(
     stop: datetime,
     tiers: range | None,
     ids: Sequence[int] | None,
+    digits: str | None,
 ) -> str:
     """The values with start <= tick <= stop in one table, a line for each row and field; `_time` only of a span."""
     wanted = [f"r._measurement == {text(series.name)}"]
@@ -60,6 +61,10 @@ def rows(
     if ids is not None:
         parts = [ids[at : at + IDS_TO_A_REGEX] for at in range(0, len(ids), IDS_TO_A_REGEX)]
         wanted.append("(" + " or ".join(f"r.{ID} =~ /^({'|'.join(map(str, part))})$/" for part in parts) + ")")
+    if digits is not None:
+        if not (digits.isascii() and digits.isdigit()):
+            raise ValueError(f"{digits!r} is not ASCII digits")  # no other text enters a query
+        wanted.append(f"r.symbol == {text(digits)}")
     times = ["_time"] if start < stop else []
     return _query(bucket, start, stop, wanted, ONE_TABLE, _keep(*times, ID, *series.tags, TIER, "_field", "_value"))
 

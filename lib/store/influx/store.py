@@ -159,7 +159,9 @@ class InfluxStore:
         query = ""
         if wanted and shown.fields and numbers != [] and (tiers is None or tiers):
             bucket = self._of(selection.get("resolution"))
-            query = flux.rows(bucket, series, shown.fields, wanted[0], wanted[-1], tiers, numbers)
+            query = flux.rows(
+                bucket, series, shown.fields, wanted[0], wanted[-1], tiers, numbers, selection.get("digits")
+            )
         return await self._ask(query, lambda csv: answer.rows_by_tick(csv, shown, wanted))
 
     def horizon(self) -> datetime:

@@ -120,7 +120,10 @@ class SqliteStore:
         """See `Store.rows_between`. Ticks in between are not read."""
         fields, tiers, ids = selection.get("fields"), selection.get("tiers"), selection.get("ids")
         shown = series if fields is None else series.only(fields)
-        return await self._do(lambda file: {tick: file.rows.at(shown, as_second(tick), tiers, ids) for tick in ticks})
+        digits = selection.get("digits")
+        return await self._do(
+            lambda file: {tick: file.rows.at(shown, as_second(tick), tiers, ids, digits) for tick in ticks}
+        )
 
     def horizon(self) -> datetime:
         """See `Store.horizon`."""

@@ -233,10 +233,11 @@ class TierStore(MemoryStore):
         self.read: list[tuple[str, range | None, int]] = []
         self.fields: set[str] = set()
 
-    async def rows(self, series, tick, *, tiers=None, ids=None, fields=None, resolution="1m"):
-        self.read.append((series.name, tiers, len(ids or ())))
+    async def rows(self, series, tick, **selection):
+        self.read.append((series.name, selection.get("tiers"), len(selection.get("ids") or ())))
+        fields = selection.get("fields")
         self.fields |= set(series.fields if fields is None else fields)
-        return await super().rows(series, tick, tiers=tiers, ids=ids, fields=fields, resolution=resolution)
+        return await super().rows(series, tick, **selection)
 
 
 async def test_a_list_reads_only_its_own_tiers_and_the_few_prices_in_lower_tiers() -> None:

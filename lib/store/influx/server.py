@@ -136,5 +136,5 @@ def _check_confirmed(confirmed: bool, asked: str) -> None:
 def _parsed(answer: str, parse: Callable[[str], T], asked: str) -> T:
     try:
         return parse(answer)
-    except (ValueError, OverflowError, OSError, csv.Error) as exc:  # numbers and times that are none
+    except (ValueError, LookupError, OverflowError, OSError, csv.Error) as exc:  # numbers and times that are none
         raise StoreMalformed(f"{asked}: the answer cannot be read: {exc}") from exc

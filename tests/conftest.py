@@ -1,4 +1,4 @@
-"""What every test stands on: no sockets but for marked tests, no waiting between retries."""
+"""Common to all tests: no sockets but for marked tests, no waiting between retries."""
 
 import os
 from collections.abc import Iterator

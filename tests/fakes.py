@@ -30,7 +30,7 @@ def recorded(name: str) -> Any:
 
 
 class FakeClock:
-    """A clock that stands still until it is moved."""
+    """A clock that changes only when it is moved."""
 
     def __init__(self, at: datetime = NOON) -> None:
         self.now = at

@@ -54,7 +54,7 @@ class Influxd:
         return found
 
     def make_bucket(self, name: str, retention: timedelta = timedelta()) -> None:
-        """A bucket that keeps for ever, or as long as told."""
+        """A bucket that keeps its data for ever, or for the retention."""
         rules = [{"type": "expire", "everySeconds": int(retention.total_seconds())}] if retention else []
         self.api("POST", "buckets", json={"orgID": self.org_id, "name": name, "retentionRules": rules})
 
@@ -108,7 +108,7 @@ def influx_bucket(influxd: Influxd) -> Iterator[Bucket]:
 
 @contextmanager
 def fresh_influxd(folder: Path) -> Iterator[str]:
-    """The address of a private server that nobody has set up yet, with its files in the folder."""
+    """The address of a private server that is not set up yet, with its files in the folder."""
     with PrivateServer(folder) as server:
         yield server.url
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the pinned InfluxDB server from its published Go module, once per version.
-# Prints the folder that holds `influxd`. Takes eight minutes on two cores when the caches are cold.
+# Prints the folder of `influxd`. Takes eight minutes on two cores when the caches are cold.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 version=$(sed -n 's|.*influxdata/influxdb/v2 v\([0-9.]*\).*|\1|p' "$here/go.mod" | head -n 1)

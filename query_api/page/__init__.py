@@ -19,7 +19,7 @@ VENDOR = "vendor"
 
 @dataclass(frozen=True, slots=True)
 class PageFile:
-    """One file as it goes out."""
+    """One file as it is sent."""
 
     body: bytes
     media_type: str

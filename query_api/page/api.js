@@ -1,4 +1,4 @@
-// The API this page stands on; it is where the page came from.
+// The API that this page reads: the server that sent the page.
 
 /** An answer that is no success: the API's problem document. */
 export class Problem extends Error {

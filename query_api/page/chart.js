@@ -5,15 +5,15 @@ import { change, moment, price, rfc3339, volume } from "./format.js";
 
 const dialog = document.getElementById("asset");
 const box = document.getElementById("chart");
-const told = document.getElementById("chart-told");
+const statusLine = document.getElementById("chart-status");
 const name = document.getElementById("asset-name");
-const about = document.getElementById("asset-told");
+const about = document.getElementById("asset-note");
 const buttons = [...dialog.querySelectorAll("[data-span]")];
 const POINTS = { 3600: 60, 21600: 72, 86400: 96, 604800: 96 };
 const HEIGHTS = [230, 120];
 const EACH_RANK = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000];
 
-const shown = { id: null, span: 86400, plots: [], data: null, gaps: [], asking: new AbortController() };
+const shown = { id: null, span: 86400, plots: [], data: null, gaps: [], request: new AbortController() };
 
 /** Open and close with the address's fragment; `known` tells what the list has of an asset, `instant` its time. */
 export function onAddress(known, instant) {
@@ -48,12 +48,12 @@ export function onAddress(known, instant) {
 function clear() {
   for (const plot of shown.plots) plot.destroy();
   shown.plots = [];
-  name.textContent = about.textContent = told.textContent = "";
+  name.textContent = about.textContent = statusLine.textContent = "";
 }
 
 async function load(known, to) {
-  shown.asking.abort();
-  const { signal } = (shown.asking = new AbortController());
+  shown.request.abort();
+  const { signal } = (shown.request = new AbortController());
   delete dialog.dataset.shown;
   for (const button of buttons) button.ariaPressed = String(Number(button.dataset.span) === shown.span);
   const { id, span } = shown;
@@ -71,7 +71,7 @@ async function load(known, to) {
     dialog.dataset.shown = `${id}/${span}`;
   } catch (error) {
     if (error.name === "AbortError") return;
-    told.textContent = error instanceof Problem ? error.message : String(error);
+    statusLine.textContent = error instanceof Problem ? error.message : String(error);
   }
 }
 
@@ -166,7 +166,7 @@ function shade(u, colour) {
 function read(n) {
   if (n === null || n === undefined) return summary();
   const [at, prices, ranks] = shown.data.map((column) => column[n]);
-  told.textContent = `${moment(new Date(at * 1000))} UTC: ` + (prices === null && ranks === null ? "no snapshot" : `${price(prices)} USD, rank ${ranks ?? "unknown"}`);
+  statusLine.textContent = `${moment(new Date(at * 1000))} UTC: ` + (prices === null && ranks === null ? "no snapshot" : `${price(prices)} USD, rank ${ranks ?? "unknown"}`);
 }
 
 function summary() {
@@ -179,7 +179,7 @@ function summary() {
     ? `${span}: ${price(Math.min(...known))} to ${price(Math.max(...known))} USD, ${change(known.at(-1) / known[0] - 1)}` +
       (places.length ? `; rank ${[...new Set([Math.min(...places), Math.max(...places)])].join(" to ")}` : "") + `.${missing}`
     : `${span}: no price.${missing}`;
-  told.textContent = text;
+  statusLine.textContent = text;
   box.ariaLabel = `Price and rank, ${text}`;
 }
 

@@ -144,6 +144,6 @@ function value(element, exact, shown) {
 function mark(element, moved) {
   element.classList.remove("rose", "fell");
   if (!moved) return;
-  void element.offsetWidth; // begins the animation anew
+  void element.offsetWidth; // restarts the animation
   element.classList.add(moved > 0 ? "rose" : "fell");
 }

@@ -1,4 +1,4 @@
-// The page: what the address asks for is asked of the API, and shown.
+// The page: it requests what its address names from the API, and shows it.
 
 import { ask, follow } from "./api.js";
 import * as chart from "./chart.js";
@@ -9,36 +9,36 @@ import * as time from "./time.js";
 const DAY = "24h";
 const MOST_IDS = 500;
 const STATUS_EVERY_MS = 60_000;
-const told = document.getElementById("told");
+const statusLine = document.getElementById("status");
 const problem = document.getElementById("problem");
 const notice = document.getElementById("notice");
 const find = document.getElementById("find");
 const limit = document.getElementById("limit");
 
-const state = { ahead: 0, interval: 60, first: null, answer: null, connected: false, asking: new AbortController() };
+const state = { ahead: 0, interval: 60, first: null, answer: null, connected: false, request: new AbortController() };
 
 /** The present by the API's clock. */
 const now = () => Date.now() + state.ahead;
-/** The instant the ages are told at. */
+/** The instant at which ages are measured. */
 const shownAt = () => (time.chosen() === null ? now() : Date.parse(state.answer.requested_at));
 
 /** Ask for the list of the address and show it; a later call wins over one that still waits. */
 async function load() {
-  state.asking.abort();
-  const { signal } = (state.asking = new AbortController());
+  state.request.abort();
+  const { signal } = (state.request = new AbortController());
   try {
     await settle(signal);
     const at = time.chosen();
     time.show(at, state.first, now());
     document.body.classList.toggle("past", at !== null);
-    const answer = await ask("v1/top", { ...asked(), limit: limit.value, datetime: at && rfc3339(at) }, signal);
+    const answer = await ask("v1/top", { ...listParameters(), limit: limit.value, datetime: at && rfc3339(at) }, signal);
     if (at === null) state.ahead = Date.parse(answer.requested_at) - Date.now();
     const follows = state.answer !== null && at === null;
     state.answer = answer;
     problem.hidden = true;
     list.show(answer, follows);
     list.filter(find.value);
-    tell();
+    showStatus();
     await lines(answer, signal);
   } catch (error) {
     if (error.name === "AbortError") return;
@@ -47,7 +47,7 @@ async function load() {
 }
 
 /** What the address asks for beside instant and length, such as a filter: the API's own parameters. */
-function asked() {
+function listParameters() {
   return { ...Object.fromEntries(new URLSearchParams(location.search)), format: null };
 }
 
@@ -55,7 +55,7 @@ function asked() {
 async function settle(signal) {
   const text = time.unread();
   if (text === null) return;
-  const { requested_at: at } = await ask("v1/top", { ...asked(), limit: 1, datetime: text }, signal);
+  const { requested_at: at } = await ask("v1/top", { ...listParameters(), limit: 1, datetime: text }, signal);
   time.choose(new Date(at), { instead: true });
 }
 
@@ -69,16 +69,16 @@ async function lines(answer, signal) {
   document.body.dataset.shown = answer.requested_at;
 }
 
-/** Say why there is no list, and where the nearest are. */
+/** Shows why there is no list, and buttons to the nearest ones. */
 function refuse(error) {
-  const said = error.document ?? { title: "This page failed", detail: String(error) };
+  const details = error.document ?? { title: "This page failed", detail: String(error) };
   state.answer = null;
   list.clear();
-  told.textContent = "no list";
+  statusLine.textContent = "no list";
   const reason = document.createElement("p");
-  reason.textContent = `${said.title}: ${said.detail}`;
-  const before = said.nearest_before && [said.nearest_before.price_time, said.nearest_before.rank_time].sort().at(-1);
-  const ways = [["the nearest list before", before], ["the first list", said.first], ["live", ""]];
+  reason.textContent = `${details.title}: ${details.detail}`;
+  const before = details.nearest_before && [details.nearest_before.price_time, details.nearest_before.rank_time].sort().at(-1);
+  const ways = [["the nearest list before", before], ["the first list", details.first], ["live", ""]];
   problem.replaceChildren(reason, ...ways.filter(([, to]) => to !== null && to !== undefined).map(([name, to]) => {
     const button = document.createElement("button");
     button.type = "button";
@@ -90,15 +90,15 @@ function refuse(error) {
   document.body.dataset.shown = "problem";
 }
 
-/** What the list stands on, and how old it is. */
-function tell() {
+/** Shows which snapshots the list uses, and how old they are. */
+function showStatus() {
   const { answer } = state;
   if (!answer) return;
   const at = shownAt();
   list.showAges(at, state.interval);
   const since = (instant) => age((at - Date.parse(instant)) / 1000);
   const hourly = answer.resolution === "1h" ? "; hourly" : "";
-  told.textContent =
+  statusLine.textContent =
     `${answer.count} of ${answer.assets.matched} assets, prices of ${moment(new Date(answer.price_time))} (${since(answer.price_time)} old)` +
     `, volumes of ${moment(new Date(answer.rank_time))} (${since(answer.rank_time)} old) UTC${hourly}`;
   document.getElementById("sources").textContent = `Prices: ${answer.sources.price}. Volumes: ${answer.sources.rank}.`;
@@ -119,7 +119,7 @@ async function status() {
     const [from, to] = time.span();
     if (from < to) time.showGaps(await ask("v1/gaps", { from, to }));
   } catch {
-    // The list's own question tells what is wrong.
+    // The request of the list shows what is wrong.
   }
 }
 
@@ -138,7 +138,7 @@ function links() {
   }
 }
 
-const length = asked().limit;
+const length = listParameters().limit;
 if (length && ![...limit.options].some((option) => option.value === length)) limit.add(new Option(length, length));
 limit.value = length ?? "200";
 limit.addEventListener("change", () => {
@@ -164,11 +164,11 @@ follow(
   (connected) => {
     const back = connected && state.answer && !state.connected;
     state.connected = connected;
-    tell();
+    showStatus();
     if (back && time.chosen() === null) load();
   },
 );
-setInterval(tell, 1000);
+setInterval(showStatus, 1000);
 setInterval(status, STATUS_EVERY_MS);
 await status();
 await load();

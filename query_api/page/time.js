@@ -1,4 +1,4 @@
-// Which instant is shown: live, or any minute of the archive. It stands in the page's own address.
+// Which instant is shown: live, or any minute of the archive. The page's address has it.
 
 import { moment, rfc3339 } from "./format.js";
 

@@ -80,7 +80,7 @@ def load(port: int, path: str, requests: int) -> None:
 
 
 async def cold_instants(folder: Path) -> None:
-    """200 of 1,000 assets as of instants nobody asked for before, embedded store, one connection."""
+    """200 of 1,000 assets as of instants not requested before, embedded store, one connection."""
     store, ticks = folder / "store.db", 360
     last = await fill_history(store, assets=1000, ticks=ticks)
     instants = [last - second * timedelta(seconds=1) for second in range(int(ticks * MINUTE.total_seconds()) - 700)]

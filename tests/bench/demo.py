@@ -10,7 +10,7 @@ from lib.cli.ports import free_port
 
 
 async def a_day_of_history(folder: Path) -> None:
-    """`topcoins demo` as it is: the times at which it says what."""
+    """`topcoins demo`: when it prints what."""
     began = time.perf_counter()
     process = await asyncio.create_subprocess_exec(
         sys.executable,

@@ -54,7 +54,7 @@ join.inner(
 
 
 async def cold_instants(folder: Path) -> None:
-    """limit=200 and limit=5000 of 5,000 assets, and limit=200 of 500, as of instants nobody asked for before."""
+    """limit=200 and limit=5000 of 5,000 assets, and limit=200 of 500, as of instants not requested before."""
     with fresh_influxd(folder) as url:
         server = set_up(url)
         last = slot(utc_now(), MINUTE)

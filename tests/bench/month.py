@@ -23,7 +23,7 @@ _COPY = """INSERT INTO snapshot ({columns})
 
 
 async def cold_lists_of_a_full_store(folder: Path) -> None:
-    """Answers a second for 200 of 1,000 assets as of instants nobody asked for, and CPU for each."""
+    """Answers a second for 200 of 1,000 assets as of instants not requested before, and the CPU time of each."""
     few, full = folder / "few.db", folder / "full.db"
     last = await fill_history(few, assets=1000, ticks=TICKS)
     shutil.copy(few, full)

@@ -33,7 +33,7 @@ class Server:
         return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
 
     def peak_mb(self) -> int:
-        """The most memory it has held."""
+        """The peak of its memory, in MB."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(status.partition("VmHWM:")[2].split()[0]) // 1024
 

@@ -14,7 +14,7 @@ from tests.influxd import Bucket, Influxd
 
 @pytest.fixture(scope="session")
 def history(influxd: Influxd) -> Iterator[History]:
-    """The history, in a bucket of its own; it ends twenty minutes before the newest full hour."""
+    """The history in its own bucket. It ends twenty minutes before the newest full hour."""
     bucket = Bucket(influxd, f"boards_{uuid.uuid4().hex}")
     names = (bucket.name, f"{bucket.name}_hourly")
     for name in names:

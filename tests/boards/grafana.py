@@ -31,7 +31,7 @@ class Span:
 
     @property
     def window(self) -> timedelta:
-        """The window Grafana picks: the range over the points, at least a minute, rounded to what reads well."""
+        """The window Grafana picks: the range over the points, at least a minute, rounded to a readable step."""
         exact = max((self.stop - self.start) / self.points, LEAST) / LEAST
         return next(minutes for below, minutes in STEPS if exact < below) * LEAST
 
@@ -45,7 +45,7 @@ class Table:
 
     @property
     def numbers(self) -> list[str]:
-        """The columns that hold numbers."""
+        """The columns with numbers."""
         return [name for name, kind in self.columns.items() if kind in ("double", "long")]
 
 

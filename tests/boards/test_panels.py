@@ -73,7 +73,7 @@ def fits(panel: dict[str, Any], ref: str, table: Table) -> None:
 def test_a_year_of_hours_is_drawn_from_its_first_day_in_some_thousand_points(panel, history):
     span = to_now(history, SPANS["a year"], PANELS[panel])
     for table in answer(history, panel, span=SPANS["a year"]):
-        # A window tells its end, and the first one begins with the first full hour.
+        # A window is labelled with its end, and the first one begins with the first full hour.
         assert at(table.rows[0]["_time"]) - span.start <= span.window + timedelta(hours=1)
         # Of 8,760 hours; the ten days that have but every sixth are whole windows too.
         assert 1000 < len(table.rows) < 1500

@@ -12,13 +12,13 @@ from tests.fakes import NOON
 
 MINUTE = timedelta(minutes=1)
 CAP = Series("market_cap", tags=("note",), fields=("cap_usd", "supply"))
-"""A series of somebody's own configuration."""
+"""A series that a user has configured."""
 
 
 def snapshot(
     series: Series, tick: datetime = NOON, rows: Iterable[Mapping[str, object]] = (), *, written: int = 1, **marked: Any
 ) -> Snapshot:
-    """A snapshot of rows that name some of the columns; `written` tells one writing of a tick from another."""
+    """A snapshot of rows that name some of the columns; `written` distinguishes writes of one tick."""
     filled = [{ID: number, TIER: 0, **dict.fromkeys(series.fields, 1.0), **row} for number, row in enumerate(rows, 1)]
     frame = pl.DataFrame(filled, schema=series.columns, orient="row").sort(ID)
     values: dict[str, Any] = {

@@ -14,7 +14,7 @@ from tests.unit.query_api.market import MAX_AGE, MINUTE, fill, large_market
 
 EDGES = [place for last in TIER_PLACES[:3] for place in (last - 1, last, last + 1)]
 hours = itertools.count(2)
-"""Each market has an hour of its own on the one place."""
+"""Each market has its own hour in the shared store."""
 
 
 async def listed(lists: TopListFinder, at: datetime, limit: int) -> tuple[str, list[dict[str, object]], int]:

@@ -47,7 +47,7 @@ async def sold(clock):
 
 @pytest.fixture
 async def gapped(store):
-    """An archive that stands still for two days less half an hour."""
+    """An archive without ticks for two days less half an hour."""
     for series in (PRICE, VOLUME_RANK):
         for tick in (BEFORE, AFTER):
             await store.write(sample_snapshot(series, tick, ASSETS))

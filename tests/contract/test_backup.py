@@ -1,4 +1,4 @@
-"""The drill: a backup of one store, restored into a fresh one, holds the same counts and checksums of every day."""
+"""The drill: a backup of one store, restored into a new one, has the same counts and checksums of every day."""
 
 from datetime import timedelta
 from pathlib import Path

@@ -94,7 +94,7 @@ class TicksOnly(SqliteStore):
 
 
 async def test_no_marker_is_read(tmp_path):
-    """SV-9: a marker holds the ids of its members, a kilobyte or more each."""
+    """SV-9: a marker has the ids of its members, a kilobyte or more each."""
     store = TicksOnly(tmp_path / "topcoins.db", clock=FakeClock())
     await fill(store, NOON - 2 * MINUTE)
     assert (await gaps(store, NOON - DAY, NOON, now=NOON)).missing == 1

@@ -89,7 +89,7 @@ def test_a_run_that_died_before_the_server_took_the_token_uses_it_again(tmp_path
 
 
 class Dies(httpx.HTTPTransport):
-    """The run dies at this request: before it is sent, or once the server has done it and before we are told."""
+    """The run dies at this request: before it is sent, or after the server ran it and before we read the answer."""
 
     def __init__(self, at: int, *, done: bool) -> None:
         super().__init__()
@@ -129,7 +129,7 @@ def test_runs_that_die_one_request_further_each_time_are_completed_by_the_next(d
 
 
 def test_a_token_of_other_rights_is_replaced(url, folder, ready):
-    """As after an upgrade that needs more, or after somebody has widened it by hand."""
+    """As after an upgrade that needs more rights, or after a change by hand."""
     operator = token(folder, "operator")
     headers = {"Authorization": f"Token {operator}"}
     bucket = httpx.get(f"{url}/api/v2/buckets", params={"name": "market"}, headers=headers).json()["buckets"][0]

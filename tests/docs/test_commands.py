@@ -64,7 +64,7 @@ class Demo:
         assert done.returncode == 0, done.stdout + done.stderr
 
     def run_python(self, block: Block, folder: Path) -> None:
-        """Run a block of Python in a process of its own."""
+        """Run a block of Python in its own process."""
         text = block.text.replace("localhost:6667", f"127.0.0.1:{self.api.port}")
         python = [sys.executable, "-W", "error", "-c", text]
         done = subprocess.run(python, cwd=folder, env=self.environ, capture_output=True, text=True, timeout=WITHIN_S)

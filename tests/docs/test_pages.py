@@ -138,7 +138,7 @@ def resolve_option(name: str) -> None:
 
 
 def documented_settings() -> dict[str, str]:
-    """Each setting of the table and its default; a row may hold several."""
+    """Each setting of the table and its default; a row may have several."""
     found: dict[str, str] = {}
     for names, defaults in re.findall(r"(?m)^\| (`[A-Z].*?) \| (.*?) \|", sections(OPERATING)["Settings"]):
         keys = re.findall(r"`(\w+)`", names)

@@ -1,4 +1,4 @@
-"""The fault harness: what goes wrong, on purpose, and what must be true afterwards.
+"""The fault harness: faults that are caused on purpose, and what must be true afterwards.
 
     world       both series' ingests as the services wire them, over a simulated upstream and any store
     invariants  what must be true at any moment, whatever went wrong

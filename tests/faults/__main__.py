@@ -20,7 +20,7 @@ from tests.flow.processes import Stage
 
 
 def main() -> None:
-    """One run; an AssertionError says what was not true."""
+    """One run; an AssertionError names what was not true."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6))

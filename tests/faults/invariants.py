@@ -19,7 +19,7 @@ LATER = timedelta(minutes=30)
 
 
 async def hold(world: World, series: str, *, taken: Collection[datetime] = (), clock_steps: bool = False) -> None:
-    """All of them, for a series; `taken` are the ticks whose snapshot was taken over for delivery."""
+    """All of them, for a series; `taken` are the ticks with a snapshot accepted for delivery."""
     store = world.open_reader()
     try:
         markers = await store.markers(world.clock.now - MONTH, world.clock.now + LATER, series=series)
@@ -74,7 +74,7 @@ async def no_answer_is_false(client: httpx.AsyncClient, ticks: Collection[dateti
 
 
 async def causes(world: World, series: str) -> dict[str, int]:
-    """The missing ticks of the last month by cause: the ledger that /v1/gaps tells."""
+    """The missing ticks of the last month by cause, as /v1/gaps returns them."""
     now, store = world.clock.now, world.open_reader()
     try:
         found = await find_gaps(store, series, now - MONTH, now, now=now, folder=world.spool_of(series))

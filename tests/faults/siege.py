@@ -35,7 +35,7 @@ BROKEN_S = (0.5, 4.0)
 DOWN = {"not running", "busy"}
 """Ticks of a second, on a busy machine, miss one now and then by themselves."""
 STOPPED = DOWN | {"source away"}
-"""A fetch that was on its way when its process was stopped has run out of time when that goes on."""
+"""A process is stopped this long, so that a fetch that had begun times out."""
 AWAY = {"source away", "source malformed"}
 MODES: list[Mode] = ["refuse", "hang", "reset", "cut", "delay", "error"]
 

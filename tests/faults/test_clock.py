@@ -57,12 +57,12 @@ async def test_two_ingestors_with_one_spool_are_one_too_many(tmp_path, series):
 @pytest.mark.parametrize("store", ["sqlite", pytest.param("influx", marks=pytest.mark.influx)])
 @pytest.mark.parametrize("ahead", [0, 1])
 async def test_two_ingestors_with_one_store_leave_one_whole_snapshot_for_each_tick(tmp_path, request, store, ahead):
-    """Each with a spool of its own; a reader looks all the while."""
+    """Each has its own spool; a reader reads throughout."""
     make = request.getfixturevalue("influx_bucket").store if store == "influx" else None
     worlds = [World(tmp_path, FakeClock(START + n * ahead * MINUTE), make_store=make) for n in range(2)]
     other = World(tmp_path / "other", worlds[1].clock, make_store=lambda clock: worlds[0].open_store())
     done = asyncio.Event()
-    if store == "influx":  # which has no transactions: a half-deleted tick may show for a moment, and is told as such
+    if store == "influx":  # which has no transactions: a half-deleted tick may be visible for a moment, and is refused
         done.set()
     reading = asyncio.create_task(look(worlds[0], done))
     brought = await asyncio.gather(worlds[0].run("price", 8), other.run("price", 8))
@@ -81,7 +81,7 @@ async def test_two_ingestors_with_one_store_leave_one_whole_snapshot_for_each_ti
 
 
 async def look(world: World, done: asyncio.Event) -> None:
-    """Each list that is told is whole; one that is not is refused."""
+    """Each list that is answered is complete; an incomplete one is refused."""
     store = world.open_store()
     while not done.is_set():
         for marker in await store.markers(START, START + 20 * MINUTE, series="price"):

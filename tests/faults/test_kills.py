@@ -1,4 +1,4 @@
-"""kill -9 at each step of a tick: the next process goes on, nothing fetched is lost, nothing half is visible."""
+"""kill -9 at each step of a tick: the next process continues, nothing fetched is lost, no half snapshot is visible."""
 
 import asyncio
 import signal
@@ -62,7 +62,7 @@ async def test_killed_at_any_step_with_a_queue_of_an_outage(tmp_path, series, st
 
 @pytest.mark.parametrize("step", STEPS[FETCHED - 3 : FETCHED + 5])
 async def test_killed_at_any_step_of_a_full_spool(tmp_path, step):
-    """The spool holds two snapshots: the third tick's drops the first, which is counted and named."""
+    """The spool has room for two snapshots: the third drops the first, which is counted and named."""
     size = await size_of_a_snapshot(tmp_path / "measured")
     task = Task(tmp_path, "price", step, START, ticks=3, away=2, limit=int(size * 2.7))
     await asyncio.to_thread(killed, task)

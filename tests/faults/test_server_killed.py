@@ -1,4 +1,4 @@
-"""kill -9 of a real InfluxDB at each request of a write: started again on its files, it and all of ours go on."""
+"""kill -9 of a real InfluxDB at each request of a write: restarted on its files, it and all services go on."""
 
 from functools import partial
 from urllib.parse import urlsplit

@@ -1,4 +1,4 @@
-"""The longer run, short: a few rounds on the real services, with a seed that is told."""
+"""The longer run, short: a few rounds on the real services, with a seed that is printed."""
 
 import random
 import secrets

@@ -120,7 +120,7 @@ REPLIES = [
 
 @pytest.fixture(scope="module")
 def bucket(influxd: Influxd) -> Iterator[Bucket]:
-    """One for all: a world of its own is a time of its own."""
+    """One world for all tests, because each world has its own time."""
     made = Bucket(influxd, f"faults_{uuid.uuid4().hex}")
     for name in (made.name, f"{made.name}_hourly"):
         influxd.make_bucket(name)
@@ -168,7 +168,7 @@ async def store_fails(world: World, proxy: Proxy, series: str, which: str, mode:
         assert proxy.met or mode == "refuse"
         await proxy.fail("through")
         await hold(world, series)
-        # What was written but not confirmed is there and waits as well.
+        # What was written but not confirmed is stored and also waits in the spool.
         assert (await causes(world, series)).get("store", 0) <= WAITS
         assert await world.ticks(ingest, 1) == [True]
     await hold(world, series)

@@ -26,7 +26,7 @@ SOON = timedelta(seconds=20)
 
 
 def seen_by(one: int, tick: datetime) -> Snapshot:
-    """Each has prices of its own, and puts half of the assets into other tiers."""
+    """Each has its own prices, and puts half of the assets into other tiers."""
     snapshot = many(PRICE, ASSETS, tick, written=one)
     tier = (pl.col(TIER) + one * (pl.col(ID) % 2).cast(pl.Int64)) % 6
     return replace(snapshot, rows=snapshot.rows.with_columns(usd=pl.lit(float(one)), tier=tier.cast(pl.Int64)))

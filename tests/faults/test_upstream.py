@@ -1,4 +1,4 @@
-"""Each way an upstream can fail: the tick after is well again, and the gap has its cause."""
+"""Each way an upstream can fail: the tick after succeeds, and the gap has its cause."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ LISTINGS = "/v3/cryptocurrency/listings/latest"
 TOP_LIST = "/asset/v1/top/list"
 EVER = 10**9
 ATTEMPTS = 3
-"""So often is asked within a tick where the error says that this may help."""
+"""The number of requests of a tick when the error may pass."""
 PAGES = 3
 
 REFUSED = "source refused us"
@@ -82,7 +82,7 @@ def attempts(what: int | str) -> int:
 
 
 async def one_tick_fails(world: World, series: str, cause: str) -> None:
-    """A tick is well, the next fails, the one after that is well; the hole has its cause."""
+    """A tick succeeds, the next fails, the one after succeeds; the gap has its cause."""
     assert await world.run(series, 3) == [True, False, True]
     await hold(world, series)
     assert await causes(world, series) == {cause: 1}
@@ -158,7 +158,7 @@ async def test_a_body_that_is_no_listing_is_no_snapshot(tmp_path, target, body):
     [("cut", AWAY), ("garbage", MALFORMED), ("redirect", AWAY), ("empty", None), ("half", None), ("wrong_types", None)],
 )
 async def test_a_page_that_fails_is_no_half_snapshot(tmp_path, target, page, kind, cause):
-    """Under half a listing is refused; a source that tells no total may fall short by less, as its list may."""
+    """A list of under half its usual size is refused; without an announced total a smaller shortfall is accepted."""
     target = TARGETS[target]
     world = world_of(tmp_path, target, on(target, kind=kind, first=PAGES + page, count=attempts(kind)))
     brought = await world.run(target.series, 3)

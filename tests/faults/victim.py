@@ -1,4 +1,4 @@
-"""A process of its own that fills a series and ends itself with SIGKILL at a named step of a tick.
+"""A process that fills a series and ends itself with SIGKILL at a named step of a tick.
 
 It is forked from a server that has all modules loaded, so that each costs a twentieth of a second.
 """
@@ -71,7 +71,7 @@ class Task:
 
     @property
     def taken(self) -> Path:
-        """Where it writes down each tick whose snapshot was taken over for delivery."""
+        """The file with each tick that was accepted for delivery."""
         return self.folder / f"taken.{self.series}"
 
 
@@ -194,7 +194,7 @@ class RecordedDelivery:
 
 
 class Watched:
-    """A store that ends the process around and inside a write; away while fate says so."""
+    """A store that ends the process around and inside a write; away while `fate` makes it so."""
 
     def __init__(self, inner: Store, fate: Fate) -> None:
         self._inner = inner

@@ -69,7 +69,7 @@ class World:
     sleep: Callable[[float], Awaitable[None]] = never
     make_store: Callable[[Clock], Store] | None = None
     make_reader: Callable[[Clock], Store] | None = None
-    """How those who only look open the store, where that is another way than the ingests'."""
+    """How readers open the store, where it differs from how ingestors do."""
     wrap_store: Callable[[Store], Store] = lambda store: store
     wrap_delivery: Callable[[Delivery], Delivery] = lambda delivery: delivery
     wrap_transport: Callable[[httpx.AsyncBaseTransport], httpx.AsyncBaseTransport] = lambda transport: transport
@@ -86,7 +86,7 @@ class World:
         return self.folder / "spool" / series
 
     def open_store(self) -> Store:
-        """A store as a process of its own opens it."""
+        """A store as another process opens it."""
         return self.make_store(self.clock) if self.make_store else SqliteStore(self.database, clock=self.clock)
 
     def open_reader(self) -> Store:
@@ -131,7 +131,7 @@ class World:
         return brought
 
     async def run(self, series: str, count: int) -> list[bool]:
-        """So many ticks of a process of its own."""
+        """This many ticks of another process."""
         async with self.opened(series) as ingest:
             return await self.ticks(ingest, count)
 

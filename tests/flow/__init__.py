@@ -1,1 +1,1 @@
-"""What only real processes can show: they start, talk, are told to stop, and end."""
+"""What only real processes can show: they start, talk, get a signal to stop, and end."""

@@ -38,7 +38,7 @@ LOCAL = ("127.0.0.1", "localhost")
 
 
 class Browser:
-    """Chromium, what it shows, and what it has said and asked for."""
+    """Chromium: what it shows, its console messages and its requests."""
 
     def __init__(self, driver: webdriver.Chrome) -> None:
         self.driver = driver
@@ -113,7 +113,7 @@ class Browser:
 
 @contextmanager
 def chromium(profile: Path) -> Iterator[Browser]:
-    """A browser of its own."""
+    """A new browser."""
     options = webdriver.ChromeOptions()
     options.binary_location = _program("chromium")
     for argument in (*QUIET, f"--user-data-dir={profile}"):

@@ -8,7 +8,7 @@ from tests.flow.processes import Stage
 
 @pytest.fixture(scope="session")
 def environ() -> Mapping[str, str]:
-    """Ours without settings of topcoins."""
+    """The environment of the tests without settings of topcoins."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("TOPCOINS_")}
     return own | {"PYTHONUNBUFFERED": "1", "POLARS_MAX_THREADS": "1"}
 

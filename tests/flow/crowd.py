@@ -15,7 +15,7 @@ ENDS = {"csv": b"#end", "ndjson": b'{"end":true', "parquet": b"PAR1"}
 
 
 class Crowd:
-    """All of them at once, until the end of the block. `exports` counts those that came complete."""
+    """All of them at once, until the end of the block. `exports` counts those that were received completely."""
 
     def __init__(self, port: int, span: str) -> None:
         self._port = port

@@ -45,7 +45,7 @@ def listens(port: int) -> bool:
 
 
 class Process:
-    """A started process, and what it has said so far."""
+    """A started process and its output so far."""
 
     def __init__(self, arguments: list[str], environ: Mapping[str, str], folder: Path, name: str) -> None:
         self._out, self._err = folder / f"{name}.out", folder / f"{name}.err"
@@ -90,7 +90,7 @@ class Process:
 
     @property
     def most_memory(self) -> int:
-        """The bytes of memory it has held at most."""
+        """The peak of its memory in bytes."""
         status = Path(f"/proc/{self._process.pid}/status").read_text("utf-8")
         (line,) = (line for line in status.splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) * 1024
@@ -105,7 +105,7 @@ class Process:
 
     @property
     def memory(self) -> int:
-        """Bytes of memory it holds."""
+        """Its memory in bytes."""
         return int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
     @property
@@ -233,7 +233,7 @@ def _processes() -> list[tuple[bytes, str]]:
         if folder.name.isdigit() and int(folder.name) != os.getpid():
             try:
                 environ, command = (folder / "environ").read_bytes(), (folder / "cmdline").read_bytes()
-            except OSError:  # ended meanwhile, or another user's
+            except OSError:  # it has ended, or is another user's
                 continue
             found.append((environ, command.replace(b"\0", b" ").decode("utf-8", "replace")))
     return found

@@ -41,7 +41,7 @@ def test_after_init_the_services_answer_and_report_an_absent_store(stage, tmp_pa
         assert top["count"] == 250
         assert [row["rank"] for row in top["data"]] == list(range(1, 251))
         assert top["assets"]["matched"] <= min(top["assets"]["price"], top["assets"]["rank"])
-        # Two processes on one store say the same of the same instant.
+        # Two processes on one store give the same answer for the same instant.
         asked = {"limit": 250, "datetime": top["requested_at"]}
         first, second = (api.answers("/v1/top", 200, **asked) for api in apis)
         assert first.content == second.content

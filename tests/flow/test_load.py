@@ -1,4 +1,4 @@
-"""The API as a process under callers who mean it ill: it goes on answering the others, and tells nobody's key."""
+"""The API as a process under hostile callers: it goes on answering the others, and shows no key."""
 
 import os
 import socket

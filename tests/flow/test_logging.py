@@ -1,4 +1,4 @@
-"""Each service's log as one file of settings says: its level, its form and where it goes."""
+"""One file of settings configures the log of each service: its level, its format and its file."""
 
 import json
 from pathlib import Path

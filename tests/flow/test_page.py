@@ -1,4 +1,4 @@
-"""The page in a real Chromium: what it shows is what the API says, at now and at a past minute."""
+"""The page in a real Chromium: what it shows is what the API answers, for now and for a past minute."""
 
 import asyncio
 import re
@@ -250,11 +250,11 @@ def test_the_chart_of_an_asset_shows_the_values_of_the_api_and_draws_no_line_acr
     assert browser.one("#asset-name").text == "BTC Bitcoin"
     browser.one("[data-span='21600']").click()
     eventually(lambda: browser.one("#asset").get_attribute("data-shown") == "1/21600")
-    assert "1 gap is shaded" in browser.one("#chart-told").text
+    assert "1 gap is shaded" in browser.one("#chart-status").text
     line = archive.get("/v1/sparklines", ids=1, to=isoformat(now), span="6h", points=72, ranks=True).json()["data"][0]
     browser.tab_to(lambda element: element.get_attribute("id") == "chart")
     browser.press(Keys.END)
-    assert browser.one("#chart-told").text == f"{now:%Y-%m-%d %H:%M} UTC: {line['prices'][-1]:,.2f} USD, rank 1"
+    assert browser.one("#chart-status").text == f"{now:%Y-%m-%d %H:%M} UTC: {line['prices'][-1]:,.2f} USD, rank 1"
     assert line["ranks"][-1] == 1
     inside = now - timedelta(minutes=sum(GAP) / 2)
     for moment, drawn in ((inside, 0), (now - 20 * MINUTE, 1), (now - 140 * MINUTE, 1)):

@@ -14,7 +14,7 @@ RANK_SOURCES = ("coindesk", "coinmarketcap")
 
 
 def test_the_list_is_the_capture_by_whichever_rank_source(stage):
-    """Its prices, its volumes and their order; and no record goes unaccounted for."""
+    """Its prices, its volumes and their order; and each record is accounted for."""
     replayed = stage.simulator("--replay", str(RECORDED), "--match", f"{CAPTURE}*")
     apis = {}
     for source in RANK_SOURCES:

@@ -1,4 +1,4 @@
-"""A key goes to its upstream and nowhere else, even when the upstream refuses it and says it back."""
+"""A key is sent to its upstream alone, even when the upstream refuses it and repeats it."""
 
 import json
 
@@ -19,7 +19,7 @@ PAGES = ("/", "/?format=csv", "/v1/status", "/v1/gaps", "/metrics", "/readyz", "
 
 
 def echoing(path: str, key: str) -> str:
-    """A fault script: the first request is answered, then the key comes back in every error there is."""
+    """A fault script: the first request is answered, then every kind of error repeats the key."""
     echo = f"your key is {key}"
     limited = {"status": {"error_code": 1008, "error_message": echo}, "Err": {"type": 99, "message": echo}}
     coded = {"status": {"error_code": key, "error_message": echo}, "Err": {"type": key, "message": echo}}

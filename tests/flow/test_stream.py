@@ -20,7 +20,7 @@ SECOND = timedelta(seconds=1)
 
 
 async def write(stage: Stage) -> str:
-    """A snapshot of this second, the next due a second later; its tick as the stream tells it."""
+    """A snapshot of this second, the next due a second later; its tick as the stream writes it."""
     store = SqliteStore(stage.store, clock=utc_now)
     whole = snapshot(PRICE, utc_now().replace(microsecond=0), 0)
     await store.write(replace(whole, marker=replace(whole.marker, interval=SECOND)))
@@ -63,7 +63,7 @@ async def test_the_api_ends_at_once_with_a_listener_and_watch_misses_nothing(sta
 
 
 async def tick_seen(stage: Stage, watch: Process) -> str:
-    """Write until the listener, which enters some time, is told one."""
+    """Write snapshots until the listener, which connects at some time, gets one."""
     while not ticks(watch):
         next_second(await write(stage))
     return ticks(watch)[0]

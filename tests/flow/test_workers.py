@@ -36,7 +36,7 @@ def test_two_workers_answer_on_both_ports_are_replaced_count_together_and_end_to
     api.answers("/healthz")
     eventually(lambda: len(workers(api)) == 2)
     asked = 1
-    for _ in range(60):  # each over a connection of its own, so that both workers answer some
+    for _ in range(60):  # each over its own connection, so that both workers answer some
         for port in (api.port, api.safe_port):
             assert api.get("/healthz", port=port).status_code == 200
             asked += 1

@@ -35,7 +35,7 @@ def snapshot(series: Series, first: datetime, number: int) -> Snapshot:
 
 
 class Halting:
-    """Rows that come to a halt in the middle: it says so on stdout and goes on after a line on stdin."""
+    """Rows that stop in the middle: it prints a line on stdout and goes on after a line on stdin."""
 
     def __init__(self, rows: pl.DataFrame) -> None:
         self._rows = rows

@@ -109,7 +109,7 @@ async def account(store: Store, series: str, spool: Path) -> Account:
 
 
 def last_words(folder: Path) -> list[str]:
-    """The end of what each process said on stderr."""
+    """The last lines of each process on stderr."""
     return [f"{path.name}: {path.read_text('utf-8', 'replace')[-1000:]}" for path in folder.glob("*.err")]
 
 

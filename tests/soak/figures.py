@@ -8,14 +8,14 @@ MIB = 2**20
 WARM = 0.1
 """This part of a process's life is its warm-up."""
 GROWTH = 32 * MIB
-"""A process may hold this much more at the end than after its warm-up."""
+"""A process may use this much more memory at the end than after its warm-up."""
 SHORTEST_LIFE_S = 120.0
-"""Of a process that lived shorter nothing is said."""
+"""The memory of a process that lived shorter is not judged."""
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Memory a process held, so many seconds after its start."""
+    """The memory of a process, some seconds after its start."""
 
     at: float
     bytes: int
@@ -46,14 +46,14 @@ class Seen:
     lives: dict[str, list[list[Memory]]] = field(default_factory=lambda: defaultdict(list))
 
     def answer(self, kind: str, status: int | str, seconds: float) -> None:
-        """An answer came, or what came in its place."""
+        """Record an answer, or the failure in its place."""
         self.statuses[kind][str(status)] += 1
         self.took[kind].append(seconds)
         if isinstance(status, int) and status >= 500 and status != 503:
             self.wrong.append(f"{kind}: HTTP {status}")
 
     def fault(self, kind: str, what: str) -> None:
-        """Something came that must not."""
+        """Record what must not happen."""
         self.statuses[kind]["wrong"] += 1
         self.wrong.append(f"{kind}: {what}")
 
@@ -78,7 +78,7 @@ def longest(lives: Iterable[Sequence[Memory]]) -> Sequence[Memory]:
 
 
 def verdict(seen: Seen, accounts: Mapping[str, Account]) -> list[str]:
-    """What is wrong; nothing when all is well."""
+    """What is wrong; empty when all is well."""
     found = [f"{times} times {what}" for what, times in Counter(seen.wrong).most_common(20)]
     for name, account in accounts.items():
         if not account.whole:

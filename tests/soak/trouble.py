@@ -1,4 +1,4 @@
-"""What goes wrong meanwhile: faults of the upstream by a script, ingestors killed, the store locked."""
+"""The faults during the run: faults of the upstream by a script, ingestors killed, the store locked."""
 
 import asyncio
 import random
@@ -25,7 +25,7 @@ FAULTY = 25
 """One in so many requests meets a fault."""
 KILL_EVERY_S = 50.0
 KILLS_END = 0.4
-"""After this part of the run nobody is killed, so that memory can be watched."""
+"""After this part of the run no process is killed, so that memory can be measured."""
 LOCK_EVERY_S = 180.0
 LOCKED_S = 13.0
 """Longer than a writer waits for another's transaction."""
@@ -76,7 +76,7 @@ class Trouble:
             self.start(name)
 
     async def lock(self, file: Path, until: float) -> None:
-        """Hold the embedded store's write lock now and then, longer than writers wait."""
+        """Hold the embedded store's write lock from time to time, longer than writers wait."""
         while await self._pause(LOCK_EVERY_S, until - 4 * LOCKED_S):
             with closing(sqlite3.connect(file, isolation_level=None, timeout=LOCKED_S)) as connection:
                 connection.execute("BEGIN IMMEDIATE")

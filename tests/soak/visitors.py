@@ -1,4 +1,4 @@
-"""Those who ask: well, badly, slowly, all at once, and some who leave before they are answered."""
+"""Clients with valid, invalid, slow and simultaneous requests, and some that disconnect before the answer."""
 
 import asyncio
 import random
@@ -72,7 +72,7 @@ class Visitors:
         await self._ask("sparklines", "/v1/sparklines", ids="1,1027,825", span="1h", points=24)
 
     async def export(self) -> None:
-        """Who was in the list at each step of a span."""
+        """The assets in the list at each step of a span."""
         form = self._chance.choice(["ndjson", "csv"])
         await self._ask("export", "/v1/export", **{"from": "now-20m", "every": "1m", "top": 50, "format": form})
 
@@ -118,7 +118,7 @@ class Visitors:
         self._seen.answer("hang up", "left", time.monotonic() - began)
 
     async def slow(self) -> None:
-        """Many that never finish a request; each must be sent away, and others answered meanwhile."""
+        """Many clients that never finish a request: each must be disconnected, and others answered during that time."""
         began = time.monotonic()
         opened = await asyncio.gather(
             *(asyncio.open_connection("127.0.0.1", self._port) for _ in range(SLOW)), return_exceptions=True
@@ -157,7 +157,7 @@ class Visitors:
             self._judge(kind, response.json())
 
     def _judge(self, kind: str, answer: dict[str, Any]) -> None:
-        """What no answer may be, whatever else goes on."""
+        """What no answer may be, whatever the faults."""
         asked = datetime.fromisoformat(answer["requested_at"])
         if any(datetime.fromisoformat(answer[name]) > asked for name in ("price_time", "rank_time")):
             self._seen.fault(kind, "an answer looked ahead")

@@ -22,7 +22,7 @@ _Compose.add_constructor("!reset", lambda loader, node: None)
 
 
 def compose(*names: str) -> dict[str, Any]:
-    """The compose files merged as compose merges what ours use: maps into maps, anything else replaced."""
+    """The compose files merged as compose does: maps are merged, anything else is replaced."""
     merged: dict[str, Any] = {}
     for name in names or ("compose.yaml",):
         merged = _merged(merged, yaml.load((ROOT / name).read_text("utf-8"), _Compose))

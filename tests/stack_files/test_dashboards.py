@@ -1,4 +1,4 @@
-"""The boards' JSON: what Grafana would not tell before somebody looks."""
+"""The JSON of the boards: faults that Grafana shows only when a board is opened."""
 
 import json
 import re
@@ -193,7 +193,7 @@ def test_every_long_range_is_asked_of_the_hourly_bucket_or_counted_in_windows(ea
     for query in queries(each):
         windows = re.findall(r"aggregateWindow\(every: ([\w.]+)", query)
         if 'long then v.defaultBucket + "_hourly"' not in query:
-            # The raw markers, counted: no point of theirs is drawn.
+            # The raw markers, counted: their points are not drawn.
             assert '"snapshot"' in query
             assert windows in (["every"], [])
             assert windows or "|> last()" in query or "|> sum()" in query

@@ -1,4 +1,4 @@
-"""Settings: what may be told, by whom, and what is said about a wrong one."""
+"""Settings: their sources, their values, and the error for a wrong one."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -350,7 +350,7 @@ HASHES = [digest(f"tc_{number}") for number in range(3)]
 def test_keys_of_clients_are_hashes_separated_by_commas_or_lines(file, tmp_path):
     meant = dict(zip("abc", HASHES, strict=True))
     lines = [f"{name}:{hashed}" for name, hashed in meant.items()]
-    (tmp_path / "keys").write_text("# who may ask\n" + "\n".join(lines) + "  # the last\n")
+    (tmp_path / "keys").write_text("# keys of clients\n" + "\n".join(lines) + "  # the last\n")
     for environ in (
         {"TOPCOINS_CLIENT_KEYS": ", ".join(lines)},
         {"TOPCOINS_CLIENT_KEYS_FILE": str(tmp_path / "keys")},
@@ -499,7 +499,7 @@ NAMES = sorted({*(name for name in Settings.model_fields if name not in ("api_ke
 
 
 def message(environ: Mapping[str, str]) -> str:
-    """What is said of a setting; nothing where it takes any text."""
+    """The error for a setting; empty where it takes any text."""
     with suppress(SettingsRejected):
         load(environ)
         return ""

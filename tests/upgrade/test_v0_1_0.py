@@ -1,4 +1,4 @@
-"""What version 0.1.0 wrote (v0.1.0/README.md) opens in this version and says the same."""
+"""What version 0.1.0 wrote (v0.1.0/README.md) opens in this version and gives the same answers."""
 
 import shutil
 from collections.abc import Iterable, Mapping

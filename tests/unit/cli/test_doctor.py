@@ -1,4 +1,4 @@
-"""`topcoins doctor`: each finding is well or wrong for a reason that can be read."""
+"""`topcoins doctor`: each finding is ok or a fault, with its reason."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""`topcoins watch`: it goes on after the last event across every kind of cut."""
+"""`topcoins watch`: it continues after the last event across every kind of cut."""
 
 from itertools import islice
 from typing import Any
@@ -25,7 +25,7 @@ def streams(*parts: str) -> Answer:
 
 
 class Watching:
-    """What `watch` yields of these answers, what it says, and how it asks and waits."""
+    """What `watch` yields for these answers, its messages, its requests and its waits."""
 
     def __init__(self, *answers: Answer) -> None:
         self.answers = list(answers)

@@ -59,7 +59,7 @@ def test_the_error_names_the_wrong_clock_and_its_offset_and_the_gap_has_the_caus
         (-3600, 0, False),
         (40 * 86400, 0, False),
         (-40 * 86400, 0, False),
-        (300, 300, True),  # a CDN's copy: its Date is as old as its Age says
+        (300, 300, True),  # a CDN's copy: its Date is as old as its Age
         (308, 300, True),
         (309, 300, False),
         (-9, 300, False),

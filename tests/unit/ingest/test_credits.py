@@ -28,7 +28,7 @@ SKEW = MINUTE
 
 
 class Month:
-    """Planners of series on one key of the simulator, whose credits are counted by the simulator itself."""
+    """Planners of series on one key of the simulator, which counts the credits."""
 
     def __init__(
         self, folder: Path, *, credits: int, assets: int = 1, series: int = 2, asked: timedelta = MINUTE, faults=()
@@ -81,7 +81,7 @@ class Month:
         await self.planners[number].spent(reading.credits)
 
     async def burn(self, credits: int) -> None:
-        """Somebody else uses the key."""
+        """Another user of the key spends credits."""
         for _ in range(credits):
             await self.source().read(1, timedelta(seconds=30))
 
@@ -211,7 +211,7 @@ def test_a_stretched_interval_is_long_enough_and_divides_a_day(asked, stretch):
 
 
 class Quota:
-    """A source whose key has these credits left until the reset."""
+    """A source with a key that has these credits left until the reset."""
 
     name = "quota"
     key_setting = "quota_api_key"

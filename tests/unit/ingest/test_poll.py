@@ -26,7 +26,7 @@ def machine():
 
 
 class Work:
-    """Keeps the slots it is called with; does not end while it is held."""
+    """Records the slots it is called with; does not end while `held` is set."""
 
     def __init__(self, *, held: bool = False) -> None:
         self.began: list[str] = []

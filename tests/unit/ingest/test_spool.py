@@ -235,7 +235,7 @@ class Dying:
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("last", range(1, 4))
 def test_a_crash_at_any_write_of_a_full_spool_is_seen_through(folder, last, after):
-    """The writes: the count with what leaves, the file, the count with what came."""
+    """The writes: the count with the dropped one, the file, the count with the new one."""
     size = len(encode(snapshot()))
     spool = opened(folder, limit=int(size * 2.5))
     for minute in range(2):

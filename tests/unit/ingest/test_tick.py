@@ -1,4 +1,4 @@
-"""One tick: sources in order, the gate, the store, and what the log tells."""
+"""One tick: sources in order, the gate, the store, and the log."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -292,7 +292,7 @@ async def test_snapshots_of_another_series_are_not_the_one_before(market):
 
 
 class Keyed:
-    """The price source with a key whose credits run out, on a spool."""
+    """The price source with a key that runs out of credits, on a spool."""
 
     def __init__(
         self, folder: Path, *, left: int = 13_527, date: str | None = None, ahead=timedelta(), clock_check=True

@@ -1,4 +1,4 @@
-"""Markets to ask about: what the two sources told at some ticks, through the real gate, and the API over them."""
+"""Markets: what the two sources sent at some ticks, through the real gate, and the API that answers from them."""
 
 import random
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -47,7 +47,7 @@ UNTOLD: Kind = (None, None, None)
 
 @dataclass(frozen=True)
 class Prices:
-    """What the price source told at a tick; `updated_at` is its own time of every value."""
+    """What the price source sent at a tick; `updated_at` is the source's time of every value."""
 
     tick: datetime
     rows: Sequence[PriceRow]
@@ -57,7 +57,7 @@ class Prices:
 
 @dataclass(frozen=True)
 class Ranks:
-    """What the rank source told at a tick."""
+    """What the rank source sent at a tick."""
 
     tick: datetime
     rows: Sequence[RankRow]
@@ -94,14 +94,14 @@ async def fill(store: Store, sent: Iterable[Prices | Ranks]) -> None:
 
 
 def marker(series: Series, tick: datetime) -> Marker:
-    """A marker that says nothing but its series and tick."""
+    """A marker with its series and tick alone."""
     none = timedelta()
     return Marker(series.name, "acme", tick, 0, 0, 0, none, tick, 0.0, MINUTE, False, False, "")
 
 
 @cache
 def history() -> tuple[Snapshot, ...]:
-    """Minutes from FIRST to BEFORE_GAP and from AFTER_GAP to NEWEST; each price tells its minute after the point."""
+    """Minutes from FIRST to BEFORE_GAP and from AFTER_GAP to NEWEST; the decimals of each price are its minute."""
     ticks = [FIRST + minute * MINUTE for minute in (*range(11), *range(30, 38))]
     return tuple(snapshot(sent) for tick in ticks for sent in (_prices(tick), _ranks(tick)))
 

@@ -1,4 +1,4 @@
-"""The as-of rule once more: slow, obvious, from everything ever told, without a frame, a marker or a tier.
+"""The as-of rule once more: slow, obvious, from everything that was sent, without a frame, a marker or a tier.
 
 For the instant T: P is the newest price tick not after T; R is the rank tick not after T nearest to P within the
 skew, of two equally near the earlier; without one, the next older P. Neither lies further before T than the max
@@ -17,7 +17,7 @@ from tests.unit.query_api.market import UNTOLD, Kind, PriceRow, Prices, RankRow,
 
 @dataclass(frozen=True)
 class Answer:
-    """What must come out."""
+    """The expected list."""
 
     price_time: datetime
     rank_time: datetime
@@ -51,7 +51,7 @@ def pair_of(
 def answer(
     sent: Sequence[Prices | Ranks], at: datetime, *, max_skew: timedelta, max_age: timedelta, limit: int
 ) -> Answer | None:
-    """The whole answer from all that was told, or None when nothing answers."""
+    """The whole answer from all that was sent, or None without a pair."""
     prices = {each.tick: each.rows for each in sent if isinstance(each, Prices)}
     ranks = {each.tick: each.rows for each in sent if isinstance(each, Ranks)}
     pair = pair_of(prices, list(ranks), at, max_skew, max_age)

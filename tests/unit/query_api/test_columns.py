@@ -25,7 +25,7 @@ STORED: dict[tuple[str, str], Any] = {
     ("market_cap", "market_cap_usd"): 1.8e12,
     ("market_cap", "supply"): 19.9e6,
 }
-"""What the store holds of the one asset, as an answer shows it."""
+"""The stored values of the one asset, as an answer shows them."""
 EXTRA = columns.extra_columns([MARKET_CAP])
 
 
@@ -47,7 +47,7 @@ def test_every_column_names_a_field_or_tag_that_its_series_stores() -> None:
     for column in COLUMNS:
         assert column.series is None or column.field in column.series.columns
     assert len({*columns.names()}) == len(COLUMNS)
-    assert not {*PRICE.fields, *PRICE.tags} & {*VOLUME_RANK.fields}  # a joined row holds both
+    assert not {*PRICE.fields, *PRICE.tags} & {*VOLUME_RANK.fields}  # a joined row has both
 
 
 @pytest.mark.parametrize("column", [*COLUMNS, *EXTRA], ids=lambda column: column.name)

@@ -1,4 +1,4 @@
-"""A fill: its stretches are together the whole, in even parts; its history has no gaps, or it says so."""
+"""A fill: its parts are even and together the whole; its history has no gaps, or it reports them."""
 
 import json
 from datetime import UTC, datetime, timedelta

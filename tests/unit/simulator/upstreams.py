@@ -10,7 +10,7 @@ NOON = datetime(2026, 3, 4, 12, 0, 7, tzinfo=UTC)
 
 
 class Hands:
-    """A clock whose hands are moved."""
+    """A clock that is set by hand."""
 
     def __init__(self) -> None:
         self.now = NOON

@@ -29,7 +29,7 @@ def repeated(head: bytes, part: bytes, size: int, tail: bytes) -> bytes:
 
 
 def zipped(body: bytes, coding: str = "gzip") -> Callable[[httpx.Request], httpx.Response]:
-    """An answer with this body as it goes over the wire."""
+    """An answer with this body as it is sent."""
     return lambda request: httpx.Response(200, headers={"content-encoding": coding}, stream=httpx.ByteStream(body))
 
 

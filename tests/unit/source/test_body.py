@@ -84,7 +84,7 @@ def test_what_is_no_gzip_is_no_body(body):
 
 
 def test_no_answer_fills_the_memory():
-    """In a process of its own: its peak includes the interpreter and all libraries."""
+    """In its own process: its peak includes the interpreter and all libraries."""
     run = subprocess.run(
         [sys.executable, "-m", "tests.unit.source.swollen"], capture_output=True, text=True, check=True, timeout=1800
     )

@@ -32,7 +32,7 @@ def record(n: int) -> dict[str, Any]:
 
 
 def body(field: str, value: bytes) -> bytes:
-    """A list whose record 7 has this raw value."""
+    """A list with this raw value in record 7."""
     text = json.dumps({"data": [record(n) for n in range(1, COUNT + 1)], "status": {"error_code": 0}})
     old = {"name": '"Coin 7"', "max_supply": "null", "price": "1.5", "volume_24h": "293.0", "id": "7"}[field]
     at = text.index(f'"{field}": ', text.index('"id": 7,')) + len(f'"{field}": ')

@@ -147,7 +147,7 @@ async def test_a_file_without_paging_asks_once_for_the_whole_list():
 
 
 def unsorted(count: int) -> dict[str, Any]:
-    """A list in an order of its own: the volume grows down the list."""
+    """A list in ascending order of volume."""
     body = listing(*range(1, count + 1))
     for record in body["data"]:
         record["quote"]["USD"]["volume_24h"] = float(record["id"])

@@ -1,4 +1,4 @@
-"""Source files: what they may say, and what is said about a broken one."""
+"""Source files: what they may contain, and the error for a broken one."""
 
 import re
 from pathlib import Path

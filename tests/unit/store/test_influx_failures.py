@@ -1,4 +1,4 @@
-"""Every way a question to InfluxDB can fail: what the caller is told to do, and that no list comes back short."""
+"""Every way a query to InfluxDB can fail: which error the caller gets, and that no list is incomplete."""
 
 import asyncio
 import gzip
@@ -28,7 +28,7 @@ ROW = ",_result,0,1.5,usd,1,Bitcoin,BTC,0\r\n"
 ERROR_TABLE = "\r\n\r\n,error,reference\r\n,runtime error @1:1-1:9: block is damaged,\r\n"
 
 Speak = Callable[[bytes, asyncio.StreamWriter], None]
-"""What is said to a request, given its head and body."""
+"""The answer to a request, given its head and body."""
 
 
 def answer(status: int, body: str = "", **headers: str) -> Speak:
@@ -65,7 +65,7 @@ def dripping(request: bytes, writer: asyncio.StreamWriter) -> None:
 
 
 FREE = answer(204), answer(200), answer(200)
-"""What a write is told before its rows: the claim is taken, there is no other, and nothing of the tick."""
+"""The answers to a write before its rows: the claim is accepted, there is no other, and no row of the tick."""
 
 
 class Double:
@@ -529,7 +529,7 @@ async def test_a_claim_that_is_not_taken_is_no_fault_of_the_snapshot_which_waits
 
 @pytest.mark.influx
 async def test_a_tick_that_another_writer_claims_is_left_for_later(influx_bucket):
-    """Whichever of two goes first by name, one writer is at it; a claim of a writer that died ends by itself."""
+    """Whichever of two names is smaller, one writer writes; the claim of a dead writer expires."""
     store, tick = influx_bucket.store(FakeClock()), many(PRICE, 3)
     server = Server(influx_bucket.server.url, org=influx_bucket.server.org, token=influx_bucket.token)
     await server.write(influx_bucket.name, lines.claim("price", "0", NOON))

@@ -1,4 +1,4 @@
-"""Filters: against a reference that looks at every asset, on a real store, and as the HTTP interface tells them."""
+"""Filters: against a reference that looks at every asset, on a real store, and in the answers of the HTTP interface."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

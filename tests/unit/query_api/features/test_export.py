@@ -59,7 +59,7 @@ def store(clock):
 
 
 class Failing(CountingStore):
-    """Goes away after so many questions."""
+    """Is away after this many queries."""
 
     left = 40
 
@@ -163,7 +163,7 @@ async def test_a_file_that_breaks_off_is_raised_and_has_no_end(failing, format):
 
 
 class Seconds:
-    """A timer that stands still until it is moved."""
+    """A timer that changes only when it is moved."""
 
     now = 1000.0
 
@@ -172,7 +172,7 @@ class Seconds:
 
 
 class Reader:
-    """An ASGI server whose reader goes away after so many chunks; `sent` is what the response sent."""
+    """An ASGI server with a reader that disconnects after this many chunks; `sent` is what the response sent."""
 
     def __init__(self, chunks: int = 1_000_000) -> None:
         self.left = chunks
@@ -269,7 +269,7 @@ async def test_steps_of_twelve_exports_send_few_queries_at_a_time_and_a_slow_rea
     assert store.waiting == 3
     store.gate.set()
     await asyncio.gather(*first)
-    await until_idle()  # nobody reads on: what was read ahead waits outside the lane
+    await until_idle()  # the reader stops: what was read ahead waits outside the lane
     async with long_work.step(), long_work.step(), long_work.step():
         pass
     for each in exports:

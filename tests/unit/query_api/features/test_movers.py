@@ -1,4 +1,4 @@
-"""Movers and single assets: against the two lists they stand on, looked at one asset at a time."""
+"""Movers and single assets, compared with their two lists, one asset at a time."""
 
 from collections.abc import AsyncIterator
 from typing import Any

@@ -150,7 +150,7 @@ async def test_a_snapshot_stored_while_a_listener_connects_is_sent_once(store, c
     """It is sent to all listeners before the replay is read, so it is in both."""
 
     class Slow(CountingStore):
-        """Reads the replay only after a snapshot came and was sent."""
+        """Reads the replay only after a snapshot was stored and sent."""
 
         late: tuple[tuple[str, datetime], ...] = ()
 
@@ -393,7 +393,7 @@ async def test_a_listener_that_reconnects_gets_each_event_with_its_id(store, clo
 
 
 class Patient(SnapshotStream):
-    """Ends only after what is to be told again has been taken."""
+    """Ends only after the replay has been read."""
 
     def end(self) -> None:
         for listener in self._listeners:

@@ -1,4 +1,4 @@
-"""The HTTP interface, in process: what each address answers, refuses and tells of itself."""
+"""The HTTP interface, in process: what each address answers and refuses, and its metrics."""
 
 import csv
 import io
@@ -66,7 +66,7 @@ ADDRESSES = [
 
 
 class BrokenStore(CountingStore):
-    """Fails in a way nobody thought of."""
+    """Fails with an unexpected error."""
 
     broken = True
 
@@ -104,7 +104,7 @@ def problem(answer: httpx.Response, status: int) -> dict[str, Any]:
 
 
 def backfilled(store: CountingStore, tick: datetime, side: str) -> None:
-    """The snapshot of a tick as one that came by a backfill."""
+    """Mark the snapshot of a tick as backfilled."""
     key = ({"price": "price", "rank": "volume_rank"}[side], tick)
     held = store.snapshots[key]
     store.snapshots[key] = replace(held, marker=replace(held.marker, backfilled=True))
@@ -273,7 +273,7 @@ async def test_a_bad_value_is_answered_with_its_name_its_value_and_a_valid_examp
 
 
 ELSEWHERE = {"last_event_id", "span", "points", "ranks", "every", "fill", "top", "id", "by", "names"}
-"""Parameters of other addresses, whose own tests ask with theirs."""
+"""Parameters of other addresses; their tests are elsewhere."""
 
 
 async def test_every_example_an_error_gives_is_valid(client) -> None:

@@ -1,4 +1,4 @@
-"""The OpenAPI document: the committed one is the served one, and says what the parser says."""
+"""The OpenAPI document: the committed one is the served one, and agrees with the parser."""
 
 import re
 import runpy
@@ -98,7 +98,7 @@ def test_every_instant_that_is_understood_has_the_documented_shape(text: str) ->
 @given(st.one_of(st.text("0123456789.smhdw", max_size=20), st.from_regex(rf"\A{DURATION}\Z")))
 def test_a_duration_has_the_documented_shape_and_what_has_it_is_one(text: str) -> None:
     if re.fullmatch(DURATION, text):
-        with suppress(ValueError):  # longer than a timedelta holds
+        with suppress(ValueError):  # longer than the largest timedelta
             assert parse_duration(text) >= timedelta()
     else:
         with pytest.raises(ValueError, match="is not a duration"):

@@ -33,7 +33,7 @@ BEYOND_A_SCHEMA = (
     "names an id twice",
     "must be from 1s to 7d",
 )
-"""Why a value of the right shape is refused all the same; the JSON schema of one parameter can't say any of these."""
+"""Why a value of the right shape is refused; the JSON schema of one parameter can't express any of these."""
 
 
 REPEATABLE = settings(
@@ -44,7 +44,7 @@ ROOT = Path(__file__).parents[4]
 load_all_checks()
 
 
-@cache  # read anew it takes as long as to ask an address twenty times
+@cache  # to read it takes as long as twenty requests
 def served() -> BaseSchema:
     clock = FakeClock(NOW)
     app = create_app(stocked(clock), clock=clock, max_skew=MINUTE, max_age=MAX_AGE, spools=NO_SPOOLS)

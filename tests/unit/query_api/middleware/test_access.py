@@ -1,4 +1,4 @@
-"""Who gets in: keys, limits, origins, and the headers every answer has."""
+"""Access: keys, limits, origins, and the headers every answer has."""
 
 import base64
 import re
@@ -25,7 +25,7 @@ ABOUT = ("/docs", "/redoc", "/openapi.json")
 
 
 class Seconds:
-    """A timer that stands still until it is moved."""
+    """A timer that changes only when it is moved."""
 
     def __init__(self) -> None:
         self.now = 1000.0

@@ -69,7 +69,7 @@ class Wire(asyncio.Transport):
 
 
 class App:
-    """Answers when it is let; knows who was cut off."""
+    """Answers when it is released; records the requests that were cut off."""
 
     def __init__(self) -> None:
         self.let = asyncio.Event()
@@ -88,7 +88,7 @@ class App:
 
 
 class Server:
-    """Connections to one app, with a timer of its own."""
+    """Connections to one app, with its own timer."""
 
     def __init__(self, most: int = 100, proxies: str = "") -> None:
         self.now = 0.0

@@ -8,7 +8,7 @@ from query_api.middleware.single_flight import SingleFlight
 
 
 class Work:
-    """Counts its runs; each goes on until `go_on` is set."""
+    """Counts its runs; each lasts until `go_on` is set."""
 
     def __init__(self) -> None:
         self.begun = self.ended = self.cut = 0

@@ -1,4 +1,4 @@
-"""The page for people: who gets it, how long it may be kept, and that it asks nothing of others."""
+"""The page: which callers get it, how long it may be cached, and that it requests nothing from other hosts."""
 
 import re
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""The status when a spool can't be read, and what /metrics says of a store that is busy."""
+"""The status when a spool can't be read, and /metrics of a busy store."""
 
 import os
 from collections.abc import Iterator

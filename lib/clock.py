@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Clock = Callable[[], datetime]
 """Returns the present as an aware UTC datetime."""
 
@@ -14,8 +15,7 @@ def utc_now() -> datetime:
 
 def slot(at: datetime, interval: timedelta) -> datetime:
     """The tick that `at` belongs to: the newest multiple of `interval` since the epoch that is not after `at`."""
-    seconds = interval.total_seconds()
-    return from_epoch(at.timestamp() // seconds * seconds)
+    return EPOCH + (at - EPOCH) // interval * interval
 
 
 def from_epoch(seconds: float) -> datetime:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -138,7 +139,7 @@ def gaps_between(evidence: Evidence, start: datetime, stop: datetime, now: datet
     """The gaps with start <= tick <= stop, each a run of missing slots with no stored tick between them."""
     slots = _Slots(start, now, evidence.before)
     events: list[StoredTick | MissedTick] = [*evidence.stored, *evidence.missed]
-    for event in sorted(events, key=lambda event: event.tick):
+    for event in sorted(events, key=attrgetter("tick")):
         if isinstance(event, MissedTick):
             slots.add_missed(event)
         else:
@@ -157,11 +158,17 @@ class _Slots:
     start: datetime
     now: datetime
     last: Attempt | None
+    due: datetime | None = None
+    """The slot after that of the last attempt."""
     missing: dict[datetime, MissedTick | None] = field(default_factory=dict)
     taken: set[datetime] = field(default_factory=set)
 
     def add_stored(self, tick: StoredTick) -> None:
         """A stored tick takes its slot. After a live one, what was bought or imported does not change the interval."""
+        if self._is_due(tick):
+            self.taken.add(tick.tick)
+            self.last, self.due = Attempt(tick.tick, tick.interval, not tick.backfilled), tick.tick + tick.interval
+            return
         if tick.withdrawn:
             if not tick.backfilled:
                 self.add_missed(MissedTick(tick.tick, "withdrawn", WITHDRAWN, tick.interval))
@@ -186,11 +193,21 @@ class _Slots:
         if self.last:
             self._skip(self.last, min(stop, self.now - self.last.interval) + timedelta.resolution)
 
+    def _is_due(self, tick: StoredTick) -> bool:
+        """Whether a tick like the last one is exactly in the next slot. Almost all are: they need no arithmetic."""
+        return (
+            tick.tick == self.due
+            and self.last is not None
+            and tick.interval == self.last.interval
+            and tick.backfilled != self.last.live
+            and not tick.withdrawn
+        )
+
     def _follow(self, attempt: Attempt) -> None:
         """The slots since the last attempt were due, unless this attempt is the next one at its own interval."""
         if self.last and attempt.tick != slot(self.last.tick, attempt.interval) + attempt.interval:
             self._skip(self.last, attempt.tick)
-        self.last = attempt
+        self.last, self.due = attempt, slot(attempt.tick, attempt.interval) + attempt.interval
 
     def _skip(self, last: Attempt, until: datetime) -> None:
         for at in _slots_between(last.interval, max(last.tick, self.start - timedelta.resolution), until):

@@ -6,7 +6,6 @@ Text that cannot be read raises StoreMalformed, or ValueError and its like, whic
 import csv as comma
 import io
 import math
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -117,16 +116,24 @@ def times(csv: str) -> list[datetime]:
     return [_time(text) for (text,) in _lines(csv, "_time")]
 
 
-def stored_ticks(csv: str) -> list[StoredTick]:
-    """The ticks, oldest first."""
-    values: defaultdict[str, dict[str, str]] = defaultdict(dict)
-    for time, field, value in _lines(csv, "_time", "_field", "_value"):
-        values[field].setdefault(time, value)
-    withdrawn = {time for time in values["withdrawn_at"] if not float(values["restored_at"].get(time, 0))}
-    return [
-        StoredTick(_time(at), _interval(value), at in values["backfilled"], at in withdrawn)
-        for at, value in sorted(values["interval_s"].items())
-    ]
+def stored_ticks(csv: str) -> tuple[list[StoredTick], bool]:
+    """The ticks, oldest first, and whether any was backfilled: which ones, only `flux.backfilled` answers."""
+    points = table(csv)
+    if points.is_empty():
+        return [], False
+    try:
+        points = points.select("_time", "_field", "_value").unique(["_time", "_field"], keep="first")
+        ticks = points.filter(pl.col("_field") == "interval_s").sort("_time")
+        rest = points.filter(pl.col("_field") != "interval_s")
+        flags = {(time, field) for time, field, value in rest.iter_rows() if float(value)}
+        withdrawn = {time for time, field in flags if field == "withdrawn_at" and (time, "restored_at") not in flags}
+        stored = [
+            StoredTick(_time(time), _interval(interval), False, time in withdrawn)
+            for time, interval in zip(ticks["_time"], ticks["_value"], strict=True)
+        ]
+    except (PolarsError, TypeError) as exc:
+        raise StoreMalformed(f"the markers in InfluxDB are not topcoins' own: {exc}") from exc
+    return stored, any(field == "backfilled" for _, field in flags)
 
 
 def ticks(csv: str, known_at: datetime | None) -> dict[datetime, bool]:

@@ -82,13 +82,22 @@ def ticks(bucket: str, series: str, start: datetime, stop: datetime, *, stored_a
 
 
 def stored_ticks(bucket: str, series: str, start: datetime, stop: datetime) -> str:
-    """The markers' times and intervals; further lines of those that were backfilled or withdrawn.
+    """The markers' times and intervals, the lines of those withdrawn, and one that was backfilled if any was.
 
-    The value of `backfilled` is compared after the group: InfluxDB 2.9 loses later shards where storage compares it.
+    The storage engine evaluates all of it. It may not compare values: InfluxDB 2.9 then loses later shards.
     """
-    wanted = [*_of_markers(series), _any_field(["interval_s", "backfilled", "withdrawn_at", "restored_at"])]
-    late = 'filter(fn: (r) => r._field != "backfilled" or r._value == 1.0)'
-    return _query(bucket, start, stop, wanted, ONE_TABLE, late, _keep("_time", "_field", "_value"))
+    shown = _keep("_time", "_field", "_value")
+    wanted = [*_of_markers(series), _any_field(["interval_s", "withdrawn_at", "restored_at"])]
+    ticks = _query(bucket, start, stop, wanted, ONE_TABLE, shown, 'yield(name: "ticks")')
+    wanted = [*_of_markers(series), _any_field(["backfilled"])]
+    backfilled = _query(bucket, start, stop, wanted, "max()", shown, 'yield(name: "backfilled")')
+    return f"{ticks}\n{backfilled}".strip()
+
+
+def backfilled(bucket: str, series: str, start: datetime, stop: datetime) -> str:
+    """The times of the markers that were backfilled. The value is compared after the group, outside storage."""
+    wanted = [*_of_markers(series), _any_field(["backfilled"])]
+    return _query(bucket, start, stop, wanted, ONE_TABLE, "filter(fn: (r) => r._value == 1.0)", _keep("_time"))
 
 
 def history(bucket: str, series: Series, cmc_id: int, start: datetime, stop: datetime) -> str:

@@ -202,7 +202,11 @@ class InfluxStore:
         return await self._ask(flux.markers(bucket, start, stop, series), answer.markers)
 
     async def _stored_ticks(self, bucket: str, series: str, start: datetime, stop: datetime) -> list[StoredTick]:
-        return await self._ask(flux.stored_ticks(bucket, series, start, stop), answer.stored_ticks)
+        ticks, some_late = await self._ask(flux.stored_ticks(bucket, series, start, stop), answer.stored_ticks)
+        if not some_late:
+            return ticks
+        late = {*await self._ask(flux.backfilled(bucket, series, start, stop), answer.times)}
+        return [tick._replace(backfilled=tick.tick in late) for tick in ticks]
 
     async def _times(self, question: str) -> list[datetime]:
         """The times a query gives; none from the hourly bucket before `topcoins init` has made it."""

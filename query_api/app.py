@@ -37,7 +37,7 @@ from query_api.middleware.security_headers import SecurityHeaders
 from query_api.page import load
 from query_api.page import route as page
 from query_api.services import Services
-from query_api.status.reports import StatusReports
+from query_api.status.report import StatusReports
 
 
 def create_app(

@@ -8,17 +8,20 @@ from datetime import UTC, datetime, timedelta
 from lib.clock import isoformat, slot
 from lib.errors import TopcoinsError
 from lib.schema import PRICE, VOLUME_RANK
-from lib.snapshot import Marker
+from lib.snapshot import HOUR, Marker
 from lib.store import Resolution, Store
 from lib.units import format_duration
-from query_api.asof.first_marker import first_marker
 from query_api.asof.pair import Pair, newest_pair
-from query_api.asof.pair_before import pair_before
+from query_api.asof.tick_pairs import read_pairs
 
-HOURLY_AGE = timedelta(hours=1)
+HOURLY_AGE = HOUR
+DAY = timedelta(days=1)
 MINUTE = timedelta(minutes=1)
 OLDEST = datetime(1972, 1, 1, tzinfo=UTC)
 """No snapshot is older. Nearer to the calendar's first days, subtraction fails."""
+FOREVER = datetime(2262, 1, 1, tzinfo=UTC)
+WIDENING = 4
+"""Each window of the search for an older pair is so many times as long as the one before: few reads at any distance."""
 
 
 class NoSnapshot(TopcoinsError):
@@ -129,3 +132,74 @@ def _changes(markers: Iterable[Marker], known_at: datetime | None) -> list[datet
     """When markers were withdrawn or restored, up to `known_at`."""
     times = [time for marker in markers for time in (marker.withdrawn_at, marker.restored_at) if time]
     return [time for time in times if known_at is None or time <= known_at]
+
+
+async def first_marker(store: Store, series: str, known_at: datetime | None) -> Marker | None:
+    """The oldest marker of a series that was visible, and not withdrawn, at `known_at`.
+
+    The search reads only ticks, in windows that double: a few queries, however many ticks came later.
+    """
+    marker = await store.first(series)
+    if marker is None or (_is_visible(marker, known_at) and not marker.is_withdrawn(known_at)):
+        return marker
+    newest = await store.nearest(series, FOREVER)
+    window, start = HOUR, marker.tick
+    while newest and start <= newest.tick:
+        resolution: Resolution = "1m" if start >= store.horizon() else "1h"
+        if ticks := await store.ticks(series, start, start + window, resolution=resolution, known_at=known_at):
+            return (await store.markers(ticks[0], ticks[0], series=series, resolution=resolution))[0]
+        start, window = start + window, window * 2
+    return None
+
+
+def _is_visible(marker: Marker, known_at: datetime | None) -> bool:
+    return known_at is None or marker.visible_since <= known_at
+
+
+async def pair_before(
+    store: Store, at: datetime, *, max_skew: timedelta, known_at: datetime | None = None
+) -> Pair | None:
+    """The newest pair up to `at`; with `known_at` of the snapshots the store had then.
+
+    It looks at windows that end with the newest ticks of both series, so a hole between them costs nothing.
+    """
+    at = min(at, known_at) if known_at else at
+    last, span = at, HOUR
+    while True:
+        price, rank = await asyncio.gather(
+            store.nearest(PRICE.name, last), store.nearest(VOLUME_RANK.name, min(last + max_skew, at))
+        )
+        if price is None or rank is None:
+            return None
+        last = min(price.tick, rank.tick + max_skew)
+        start = last - span
+        if last >= (horizon := store.horizon()) > start:
+            start = horizon
+        if pair := await _pair_in(store, start, last, at, max_skew, known_at):
+            return pair
+        last = start - timedelta.resolution
+        span = min(span * WIDENING, DAY) if known_at else span * WIDENING
+
+
+async def _pair_in(
+    store: Store, start: datetime, last: datetime, at: datetime, max_skew: timedelta, known_at: datetime | None
+) -> Pair | None:
+    """The newest pair whose price tick lies in a window."""
+    if known_at is None:
+        pair = (await read_pairs(store, start, last, max_skew)).at(at, since=start - max_skew)
+        if pair is None:
+            return None
+        price = await _marker(store, PRICE.name, pair.price.tick)
+        rank = await _marker(store, VOLUME_RANK.name, pair.rank.tick)
+        return Pair(price, rank) if price and rank else None
+    resolution: Resolution = "1m" if last >= store.horizon() else "1h"
+    stop = min(last + max_skew, at)
+    markers = await store.markers(start - max_skew, stop, resolution=resolution, known_at=known_at)
+    answering = [marker for marker in markers if not marker.is_withdrawn(known_at)]
+    fit = [marker for marker in answering if marker.series != PRICE.name or start <= marker.tick <= last]
+    return newest_pair(fit, stop, max_skew=max_skew, max_age=stop - start + max_skew)
+
+
+async def _marker(store: Store, series: str, tick: datetime) -> Marker | None:
+    marker = await store.nearest(series, tick)
+    return marker if marker and marker.tick == tick else None

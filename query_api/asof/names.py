@@ -1,6 +1,6 @@
 """What an asset was called, from when to when, to the hour."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
@@ -28,12 +28,17 @@ async def names_until(
     ticks = await store.ticks(PRICE.name, EVER, until, resolution="1h", known_at=known_at)
     names = await _names_at(store, cmc_id, {*ticks[:: len(ticks) // SAMPLES + 1], *ticks[-1:]})
     names |= await _changes(store, cmc_id, ticks, names)
+    return name_runs((isoformat(tick), name) for tick, name in [*sorted(names.items()), (until, newest)])
+
+
+def name_runs(names: Iterable[tuple[str, Name]]) -> list[dict[str, Any]]:
+    """Each ticker and name with the first and the last instant that shows it, from one name for each instant."""
     runs: list[dict[str, Any]] = []
-    for tick, (symbol, name) in [*sorted(names.items()), (until, newest)]:
+    for instant, (symbol, name) in names:
         named = {"symbol": symbol, "name": name}
         if not runs or named.items() - runs[-1].items():
-            runs.append(named | {"first": isoformat(tick)})
-        runs[-1]["last"] = isoformat(tick)
+            runs.append(named | {"first": instant})
+        runs[-1]["last"] = instant
     return runs
 
 

@@ -3,8 +3,7 @@
 import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import polars as pl
@@ -93,9 +92,9 @@ class _PairRows:
     """The rows read of a pair so far: rank rows of assets on both sides, by place, and price rows."""
 
     def __init__(self, store: RowSource, pair: Pair, resolution: Resolution, fields: tuple[str, ...]) -> None:
-        self._store = store
+        self._read_prices = partial(store.rows, PRICE, pair.price.tick, resolution=resolution)
+        self._read_ranks = partial(store.rows, VOLUME_RANK, pair.rank.tick, resolution=resolution)
         self._pair = pair
-        self._resolution: Resolution = resolution
         self._fields = fields
         self._ranked: Ids = unpack_ids(pair.rank.ids)
         self.matching: Ids = np.intersect1d(unpack_ids(pair.price.ids), self._ranked, assume_unique=True)
@@ -118,12 +117,8 @@ class _PairRows:
         """Read on to this tier, ranks and prices at the same time."""
         tiers = range(self.stop, last + 1)
         rank, price = await asyncio.gather(
-            self._store.rows(
-                VOLUME_RANK, self._pair.rank.tick, tiers=tiers, fields=self._rank_fields, resolution=self._resolution
-            ),
-            self._store.rows(
-                PRICE, self._pair.price.tick, tiers=tiers, fields=self._fields, resolution=self._resolution
-            ),
+            self._read_ranks(tiers=tiers, fields=self._rank_fields),
+            self._read_prices(tiers=tiers, fields=self._fields),
         )
         self.stop = last + 1
         rank = self._placed(by_volume(_some(rank, _among(rank, self._ranked))))
@@ -146,14 +141,12 @@ class _PairRows:
 
     async def names(self) -> pl.DataFrame:
         """All ids and symbols of the price side: assets of any tier may share a ticker."""
-        return await self._store.rows(PRICE, self._pair.price.tick, fields=("usd",), resolution=self._resolution)
+        return await self._read_prices(fields=("usd",))
 
     async def only(self, ids: Collection[int]) -> None:
         """Read these assets and no others."""
         wanted = np.intersect1d(self.matching, list(ids)).astype(np.int64)
-        rank = await self._store.rows(
-            VOLUME_RANK, self._pair.rank.tick, ids=wanted.tolist(), resolution=self._resolution
-        )
+        rank = await self._read_ranks(ids=wanted.tolist())
         self.stop = LAST_TIER + 1
         self._ranks_read, self._ranks_due = len(rank), len(wanted)
         self._add(rank, self.price)
@@ -162,22 +155,15 @@ class _PairRows:
         """Read the prices that are still missing: those in a lower tier of the price source."""
         missing = rank[ID].to_numpy()[~_among(rank, self._priced)].tolist()
         if missing:
-            prices = await self._store.rows(
-                PRICE,
-                self._pair.price.tick,
-                ids=missing,
-                fields=self._fields,
-                resolution=self._resolution,
-            )
-            self.price = pl.concat([self.price, prices])
+            self.price = pl.concat([self.price, await self._read_prices(ids=missing, fields=self._fields)])
 
     def check(self, rows: int, wanted: int) -> None:
         """Raise StoreMalformed if a row is missing that the markers name."""
         if self._ranks_read < self._ranks_due or rows != wanted:
-            ticks: tuple[datetime, datetime] = (self._pair.price.tick, self._pair.rank.tick)
+            price, rank = isoformat(self._pair.price.tick), isoformat(self._pair.rank.tick)
             raise StoreMalformed(
-                f"the snapshots of {isoformat(ticks[0])} and {isoformat(ticks[1])} hold {self._ranks_read} of"
-                f" {self._ranks_due} ranks and {rows} of the {wanted} rows their markers name"
+                f"the snapshots of {price} and {rank} hold {self._ranks_read} of {self._ranks_due} ranks and {rows} of"
+                f" the {wanted} rows their markers name"
             )
 
     def _add(self, rank: pl.DataFrame, price: pl.DataFrame) -> None:

@@ -12,6 +12,7 @@ from lib.store import Resolution
 from query_api.asof.find_pair import HOURLY_AGE
 from query_api.asof.pair import AsOf, Pair
 from query_api.asof.tick_pairs import TickPair
+from query_api.http.parameters import AsOfParameters
 
 DAY_S = 86400
 SOON_S = 30
@@ -29,21 +30,14 @@ def cache_control(final: bool) -> str:
     return f"public, max-age={DAY_S if final else SOON_S}"
 
 
-def cache_control_of(
-    answers: Sequence[AsOf],
-    *,
-    depends_on_now: bool,
-    known_at: datetime | None,
-    max_age: timedelta,
-    now: datetime,
-    sent: datetime,
-) -> str:
-    """How long a copy of a response may be kept that was asked for at `now`, sent at `sent` and has these answers."""
-    if depends_on_now:
+def cache_control_of(answers: Sequence[AsOf], as_of: AsOfParameters, *, sent: datetime) -> str:
+    """How long a copy of a response may be kept that was sent at `sent` and has these answers."""
+    now, known_at = as_of.now, as_of.known_at
+    if as_of.depends_on_now:
         return until_next_tick(answers, sent - now.replace(microsecond=0))
     if known_at and known_at < now - READABLE_AFTER:
         return f"{cache_control(True)}, immutable"
-    return cache_control(all(answer_is_final(answer, max_age=max_age, now=now) for answer in answers))
+    return cache_control(all(answer_is_final(answer, max_age=as_of.max_age, now=now) for answer in answers))
 
 
 def until_next_tick(answers: Iterable[AsOf], age: timedelta) -> str:
@@ -88,7 +82,8 @@ def _interval(side: Marker | StoredTick, resolution: Resolution) -> timedelta:
 
 
 def conditional_response(request: Request, body: bytes, headers: Mapping[str, str], media_type: str) -> Response:
-    """A response with an ETag among its headers; without a body for HEAD and where the caller's copy is still right."""
+    """A response with an ETag, by default a strong one. No body for HEAD and where the caller's copy is right."""
+    headers = headers if "etag" in headers else {**headers, "etag": strong_etag(body)}
     if _matches(header_list(request, "if-none-match"), headers["etag"]):
         return Response(status_code=304, headers=headers)
     shown = b"" if request.method == "HEAD" else body

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from query_api.http.problems import EXAMPLES, BadRequest, NotAcceptable
+from query_api.http.problems import BadRequest, NotAcceptable
 
 Format = Literal["json", "csv"]
 RANGES = 32
@@ -18,7 +18,7 @@ def choose_format(name: str | None, accept: str | None) -> Format:
         for format in MEDIA_TYPES:
             if name.lower() == format:
                 return format
-        raise BadRequest("format", name, "is not a format; use json or csv", EXAMPLES["format"])
+        raise BadRequest("format", name, "is not a format; use json or csv")
     weights = {format: _weight(kind.split(";")[0], accept or "*/*") for format, kind in MEDIA_TYPES.items()}
     best = max(weights, key=lambda format: weights[format])  # JSON if both are equal
     if weights[best] <= 0:

@@ -4,14 +4,13 @@ Columns have one spelling, snake_case, in JSON and in every CSV. Only the list's
 `Rank,Symbol,Price USD`.
 """
 
-import csv
-import io
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+import re
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
 import orjson
+import polars as pl
 
 from lib.clock import isoformat
 from query_api.asof.pair import AsOf
@@ -19,11 +18,12 @@ from query_api.asof.top_list import Extra, TopList
 
 CSV_DEFAULT = {"rank": "Rank", "symbol": "Symbol", "price_usd": "Price USD"}
 """The columns of the list's CSV without `columns=`, and its header."""
-_FORMULA_STARTS = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
+FORMULA_STARTS = "=+-@\t\r\n\uff1d\uff0b\uff0d\uff20"
 """A spreadsheet runs a text cell that begins so. The last four are the full-width =+-@ of East Asian keyboards.
 
 https://owasp.org/www-community/attacks/CSV_Injection
 """
+_FORMULA = f"^([{re.escape(FORMULA_STARTS)}])"
 
 
 def to_json(top: TopList, limit: int) -> bytes:
@@ -74,31 +74,28 @@ def pair_info(answer: AsOf) -> dict[str, Any]:
 
 def to_csv(top: TopList, columns: Sequence[str] | None) -> bytes:
     """The list as CSV: these columns under their own names, or the default three."""
-    header = list(CSV_DEFAULT.values()) if columns is None else columns
-    return table_csv(header, top.rows.select(list(CSV_DEFAULT) if columns is None else columns).iter_rows())
+    return frame_to_csv(
+        top.rows.select(list(CSV_DEFAULT)).rename(CSV_DEFAULT) if columns is None else top.rows.select(columns)
+    )
 
 
-def table_csv(header: Iterable[str], rows: Iterable[Sequence[Any]]) -> bytes:
-    """A table as RFC 4180 with CRLF."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(header)
-    writer.writerows([cell(value) for value in row] for row in rows)
-    return out.getvalue().encode("utf-8")
+def frame_to_csv(frame: pl.DataFrame, *, header: bool = True) -> bytes:
+    """The frame as RFC 4180 with CRLF; null is an empty cell, a float reads back equal, no spreadsheet runs a text."""
+    columns = [_plain(column) if column.dtype == pl.Float64 else column for column in frame]
+    texts = pl.DataFrame(columns).with_columns(pl.col(pl.String).exclude(_floats(frame)).str.replace(_FORMULA, "'$1"))
+    csv = texts.write_csv(include_header=header, line_terminator="\r\n", datetime_format="%Y-%m-%dT%H:%M:%S%.fZ")
+    return csv.encode()
 
 
-def cell(value: Any) -> str:
-    """A value as a CSV shows it: null is empty, a number reads back the same, no spreadsheet runs a text."""
-    match value:
-        case None:
-            return ""
-        case bool():
-            return "true" if value else "false"
-        case float():
-            return format(Decimal(repr(value)), "f")
-        case str():
-            return f"'{value}" if value.startswith(_FORMULA_STARTS) else value
-        case datetime():
-            return isoformat(value)
-        case _:
-            return str(value)
+def _floats(frame: pl.DataFrame) -> list[str]:
+    return [name for name, kind in frame.schema.items() if kind == pl.Float64]
+
+
+def _plain(values: pl.Series) -> pl.Series:
+    """Floats as text. Few need an exponent, so that only these are written anew, without it."""
+    texts = values.cast(pl.String)
+    exponents = texts.str.contains("e", literal=True).fill_null(False)
+    if not exponents.any():
+        return texts
+    places = exponents.arg_true()
+    return texts.scatter(places, [format(Decimal(text), "f") for text in texts.gather(places)])

@@ -1,9 +1,10 @@
 """The parameters of requests: how the OpenAPI document shows them, and how each is parsed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Path, Query, Request
 from pydantic.json_schema import SkipJsonSchema
@@ -11,54 +12,52 @@ from pydantic.json_schema import SkipJsonSchema
 from lib.instants import DURATION, FORMS, SHAPE, parse_instant
 from lib.units import format_duration, parse_duration
 from query_api.asof.asset import By
-from query_api.http.content_type import Format
+from query_api.http.content_type import MEDIA_TYPES, Format
 from query_api.http.problems import EXAMPLES, BadRequest
 
 DAY = timedelta(days=1)
-LONGEST_AGE = DAY
 LONGEST_RANGE = timedelta(days=100 * 366)
 CSV_COLUMNS = "format=csv&columns=rank,symbol"
 EPOCH = datetime(1970, 1, 2, tzinfo=UTC)
 
+Choice = TypeVar("Choice", bound=str)
+
+OptionalText = str | SkipJsonSchema[None]
+
+
+def text_query(name: str, description: str, pattern: str, max_length: int, example: str | None = None) -> Any:
+    """A query parameter that is text, as the OpenAPI document shows it."""
+    examples, schema = [example or EXAMPLES[name]], {"pattern": pattern}
+    return Query(description=description, examples=examples, max_length=max_length, json_schema_extra=schema)
+
+
+def duration_query(name: str, description: str) -> Any:
+    """A query parameter that is a duration."""
+    return text_query(name, description, f"^{DURATION}$", 32)
+
+
+def any_case(names: Iterable[str]) -> str:
+    """A pattern of these names in upper and lower case."""
+    return f"^(?:{'|'.join(''.join(f'[{letter}{letter.upper()}]' for letter in name) for name in names)})$"
+
+
 Limit = Annotated[int, Query(ge=1, le=5000, description="How many assets, at most", examples=[200])]
-Instant = Annotated[
-    str | SkipJsonSchema[None],
-    Query(
-        description=f"The instant asked for, default now: {FORMS}",
-        examples=[EXAMPLES["datetime"]],
-        max_length=64,
-        json_schema_extra={"pattern": SHAPE},
-    ),
-]
+Instant = Annotated[OptionalText, text_query("datetime", f"The instant asked for, default now: {FORMS}", SHAPE, 64)]
+Start = Annotated[Instant, Query(alias="from")]
+Stop = Annotated[Instant, Query(alias="to")]
 KnownAt = Annotated[
-    str | SkipJsonSchema[None],
-    Query(
-        description="Only what the store had at this instant counts, default now; the forms of datetime",
-        examples=[EXAMPLES["known_at"]],
-        max_length=64,
-        json_schema_extra={"pattern": SHAPE},
+    OptionalText,
+    text_query(
+        "known_at", "Only what the store had at this instant counts, default now; the forms of datetime", SHAPE, 64
     ),
 ]
 FormatName = Annotated[
-    str | SkipJsonSchema[None],
-    Query(
-        description="json or csv, in any case; else the Accept header decides",
-        examples=[EXAMPLES["format"]],
-        max_length=16,
-        json_schema_extra={"pattern": "^(?:[jJ][sS][oO][nN]|[cC][sS][vV])$"},
-    ),
+    OptionalText,
+    text_query("format", "json or csv, in any case; else the Accept header decides", any_case(MEDIA_TYPES), 16),
 ]
 MaxAge = Annotated[
-    str | SkipJsonSchema[None],
-    Query(
-        description="How far before the instant a snapshot may lie, at most 24h",
-        examples=[EXAMPLES["max_age"]],
-        max_length=32,
-        json_schema_extra={"pattern": f"^{DURATION}$"},
-    ),
+    OptionalText, duration_query("max_age", "How far before the instant a snapshot may lie, at most 24h")
 ]
-
-
 AssetName = Annotated[
     str,
     Path(
@@ -69,13 +68,8 @@ AssetName = Annotated[
     ),
 ]
 ByName = Annotated[
-    str | SkipJsonSchema[None],
-    Query(
-        description="`symbol`: the name is a ticker, also where it is digits",
-        examples=[EXAMPLES["by"]],
-        max_length=16,
-        json_schema_extra={"pattern": "^[sS][yY][mM][bB][oO][lL]$"},
-    ),
+    OptionalText,
+    text_query("by", "`symbol`: the name is a ticker, also where it is digits", "^[sS][yY][mM][bB][oO][lL]$", 16),
 ]
 
 
@@ -92,7 +86,7 @@ async def known_parameters(request: Request) -> None:
                 name, value, f"is no parameter here; {takes}", _suggestion(name, known) or request.url.path
             )
         if name in seen:
-            raise BadRequest(name, value, "is given twice; once is enough", EXAMPLES.get(name, ""))
+            raise BadRequest(name, value, "is given twice; once is enough")
         seen.add(name)
 
 
@@ -108,12 +102,32 @@ def parse_datetime(text: str | None, now: datetime, parameter: str = "datetime")
     try:
         return parse_instant("now" if text is None else text, now.replace(microsecond=0))
     except ValueError as exc:
-        raise BadRequest(parameter, text, str(exc), EXAMPLES[parameter]) from exc
+        raise BadRequest(parameter, text, str(exc)) from exc
 
 
 def parse_known_at(text: str | None, now: datetime) -> datetime | None:
     """The `known_at` parameter; None without one."""
     return None if text is None else parse_datetime(text, now, "known_at")
+
+
+@dataclass(frozen=True, slots=True)
+class AsOfParameters:
+    """What a request asks of its answers. `now` is when it came; with `depends_on_now` an instant moves with it."""
+
+    now: datetime
+    max_age: timedelta
+    known_at: datetime | None
+    depends_on_now: bool
+
+
+def parse_as_of(
+    *instants: str | None, max_age: str | None, known_at: str | None, now: datetime, default_age: timedelta
+) -> AsOfParameters:
+    """The parameters of answers as of these instants."""
+    age = default_age
+    if max_age is not None:
+        age = parse_span("max_age", max_age, "must be above 0 and at most 24h", longest=DAY)
+    return AsOfParameters(now, age, parse_known_at(known_at, now), depends_on_now(*instants, known_at=known_at))
 
 
 def depends_on_now(*instants: str | None, known_at: str | None = None) -> bool:
@@ -125,7 +139,7 @@ def parse_bound(text: str | None, now: datetime, name: str) -> datetime:
     """The begin or end of a range. Refuses instants so early that subtraction would fail."""
     at = parse_datetime(text, now, name)
     if at < EPOCH:
-        raise BadRequest(name, text, f"lies before {EPOCH:%Y-%m-%d}, the first day we accept", EXAMPLES[name])
+        raise BadRequest(name, text, f"lies before {EPOCH:%Y-%m-%d}, the first day we accept")
     return at
 
 
@@ -136,34 +150,35 @@ def parse_range(
     last = parse_bound(stop, now, "to")
     first = parse_bound(start, now, "from") if start is not None else max(last - DAY, EPOCH)
     if first > last:
-        raise BadRequest("from", start, "lies after `to`", EXAMPLES["from"])
+        raise BadRequest("from", start, "lies after `to`")
     if last - first > longest:
-        raise BadRequest("from", start, f"lies more than {format_duration(longest)} before `to`", EXAMPLES["from"])
+        raise BadRequest("from", start, f"lies more than {format_duration(longest)} before `to`")
     return first, last
 
 
-def parse_max_age(text: str) -> timedelta:
-    """The `max_age` parameter."""
-    age = parse_span("max_age", text)
-    if not timedelta() < age <= LONGEST_AGE:
-        raise BadRequest("max_age", text, "must be above 0 and at most 24h", EXAMPLES["max_age"])
-    return age
-
-
-def parse_every(text: str) -> timedelta:
-    """The `every` parameter."""
-    every = parse_span("every", text)
-    if not every:
-        raise BadRequest("every", text, "must be above 0", EXAMPLES["every"])
-    return every
-
-
-def parse_span(parameter: str, text: str) -> timedelta:
-    """A parameter that is a duration."""
+def parse_span(
+    parameter: str,
+    text: str,
+    limits: str,
+    shortest: timedelta = timedelta.resolution,
+    longest: timedelta = timedelta.max,
+) -> timedelta:
+    """A parameter that is a duration between two others, which `limits` names."""
     try:
-        return parse_duration(text)
+        span = parse_duration(text)
     except ValueError as exc:
-        raise BadRequest(parameter, text, str(exc), EXAMPLES[parameter]) from exc
+        raise BadRequest(parameter, text, str(exc)) from exc
+    if not shortest <= span <= longest:
+        raise BadRequest(parameter, text, limits)
+    return span
+
+
+def parse_choice(parameter: str, text: str, choices: Iterable[Choice], why: str, example: str | None = None) -> Choice:
+    """A parameter that is one of a few names, in lower case; `why` says what else it may not be."""
+    for name in choices:
+        if text == name:
+            return name
+    raise BadRequest(parameter, text, why, example)
 
 
 def parse_columns(text: str | None, chosen: Format, known: Sequence[str]) -> tuple[str, ...] | None:
@@ -175,11 +190,9 @@ def parse_columns(text: str | None, chosen: Format, known: Sequence[str]) -> tup
     names = tuple(name.strip(" ") for name in text.split(","))
     for name in names:
         if name not in known:
-            raise BadRequest(
-                "columns", text, f"{name!r} is no column; they are {', '.join(known)}", EXAMPLES["columns"]
-            )
+            raise BadRequest("columns", text, f"{name!r} is no column; they are {', '.join(known)}")
     if len(set(names)) < len(names):
-        raise BadRequest("columns", text, "names a column twice", EXAMPLES["columns"])
+        raise BadRequest("columns", text, "names a column twice")
     return names
 
 
@@ -187,4 +200,4 @@ def parse_by(text: str | None) -> By | None:
     """The `by` parameter."""
     if text is None or text.lower() == "symbol":
         return None if text is None else "symbol"
-    raise BadRequest("by", text, "is no way to name an asset; leave it out, or ask by symbol", EXAMPLES["by"])
+    raise BadRequest("by", text, "is no way to name an asset; leave it out, or ask by symbol")

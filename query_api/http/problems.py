@@ -27,8 +27,9 @@ log = structlog.get_logger()
 class BadRequest(TopcoinsError):
     """A parameter is wrong. Names it, its value and a valid example."""
 
-    def __init__(self, parameter: str, value: object, why: str, example: str) -> None:
+    def __init__(self, parameter: str, value: object, why: str, example: str | None = None) -> None:
         shown = str(value)[:200]
+        example = EXAMPLES.get(parameter, "") if example is None else example
         super().__init__(f"{parameter}={shown}: {why}")
         self.fields = {"parameter": parameter, "value": shown, "example": example}
 
@@ -148,7 +149,7 @@ async def _invalid(request: Request, exc: Exception) -> Response:
     error = exc.errors()[0]
     name = str(error["loc"][1])  # more parts follow where a value may have several types
     value, why = ("", "is required") if error["type"] == "missing" else (error["input"], error["msg"])
-    return await _known_error(request, BadRequest(name, value, why, EXAMPLES.get(name, "")))
+    return await _known_error(request, BadRequest(name, value, why))
 
 
 async def _http(request: Request, exc: Exception) -> Response:

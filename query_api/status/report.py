@@ -4,10 +4,12 @@ import asyncio
 import os
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
+from lib.errors import TopcoinsError
 from lib.gaps import find_gaps
 from lib.ingest.credits import FILE as PLAN_FILE
 from lib.ingest.doubtful import count_doubtful
@@ -17,7 +19,8 @@ from lib.ingest.spool_folder import counted
 from lib.snapshot import next_tick
 from lib.store import Store
 from lib.version import VERSION
-from query_api.status.disagreement import RankDisagreement
+from query_api.services import Services
+from query_api.status.disagreement import Disagreements, RankDisagreement
 
 HOUR = timedelta(hours=1)
 INTERVALS = 3
@@ -142,13 +145,7 @@ def _read_spool(folder: Path) -> SpoolStatus | None:
         counts = counted(folder)
     except OSError:
         return None
-    return SpoolStatus(
-        fetched=counts.fetched,
-        stored=counts.stored,
-        spooled=counts.spooled,
-        dropped=counts.dropped,
-        spooled_bytes=counts.spooled_bytes,
-    )
+    return SpoolStatus.model_validate(counts, from_attributes=True)
 
 
 def _read_plan(folder: Path) -> CreditStatus | None:
@@ -156,3 +153,27 @@ def _read_plan(folder: Path) -> CreditStatus | None:
         return CreditStatus.model_validate_json((folder / PLAN_FILE).read_bytes())
     except (OSError, ValidationError):
         return None
+
+
+class StatusReports:
+    """Reads the status of all series. Requests of the same second that overlap share the work."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._disagreements = Disagreements(services.store)
+
+    async def current(self) -> Status:
+        """The status as of now."""
+        now = self._services.clock()
+        second = now.replace(microsecond=0)
+        return await self._services.single_flight.share(("status", second), partial(self._read, now))
+
+    async def _read(self, now: datetime) -> Status:
+        services = self._services
+        report = await read_status(services.store, services.series, now, spools=services.spools, notice=services.notice)
+        try:
+            newest = await services.top(now.replace(microsecond=0), limit=1, max_age=services.max_age)
+            disagreement = await self._disagreements.of(newest)
+        except TopcoinsError:  # there is no newest list; its own address says why
+            return report
+        return report.model_copy(update={"rank_disagreement": disagreement})

@@ -10,22 +10,11 @@ from lib.schema import ID
 from query_api.asof.asset import AssetFinder, AssetFound
 from query_api.asof.names import names_until
 from query_api.features.asset.response import ASSET_RESPONSES
-from query_api.http.caching import cache_control_of, conditional_response, strong_etag
+from query_api.http import parameters
+from query_api.http.caching import cache_control_of, conditional_response
 from query_api.http.client import client_of
 from query_api.http.content_type import MEDIA_TYPES
 from query_api.http.formats import pair_info
-from query_api.http.parameters import (
-    AssetName,
-    ByName,
-    Instant,
-    KnownAt,
-    MaxAge,
-    depends_on_now,
-    parse_by,
-    parse_datetime,
-    parse_known_at,
-    parse_max_age,
-)
 from query_api.http.routing import get_and_head
 from query_api.services import Services
 
@@ -38,35 +27,29 @@ def install(app: FastAPI, services: Services) -> None:
 
     async def asset(
         request: Request,
-        id: AssetName,
-        datetime: Instant = None,
-        max_age: MaxAge = None,
-        known_at: KnownAt = None,
-        by: ByName = None,
+        id: parameters.AssetName,
+        datetime: parameters.Instant = None,
+        max_age: parameters.MaxAge = None,
+        known_at: parameters.KnownAt = None,
+        by: parameters.ByName = None,
         names: Annotated[bool, Query(description=NAMES)] = False,
     ) -> Response:
         """The asset as the list of `datetime` has it, with its market cap and kind. A shared ticker is refused."""
         now = services.clock()
-        age = services.max_age if max_age is None else parse_max_age(max_age)
-        known = parse_known_at(known_at, now)
-        at = parse_datetime(datetime, now)
-        asset_found = await assets.find(id, at, max_age=age, known_at=known, by=parse_by(by))
+        as_of = parameters.parse_as_of(
+            datetime, max_age=max_age, known_at=known_at, now=now, default_age=services.max_age
+        )
+        at = parameters.parse_datetime(datetime, now)
+        asset_found = await assets.find(
+            id, at, max_age=as_of.max_age, known_at=as_of.known_at, by=parameters.parse_by(by)
+        )
         answer = {**pair_info(asset_found), **asset_found.row, "also_ticker_of": asset_found.also_ticker_of}
         if names:
             async with services.long_work.single_step(client_of(request.scope)):
                 answer["names"] = await _names(asset_found)
         body = orjson.dumps(answer)
-        cache_control = cache_control_of(
-            [asset_found],
-            depends_on_now=depends_on_now(datetime, known_at=known_at),
-            known_at=known,
-            max_age=age,
-            now=now,
-            sent=services.clock(),
-        )
-        return conditional_response(
-            request, body, {"etag": strong_etag(body), "cache-control": cache_control}, MEDIA_TYPES["json"]
-        )
+        headers = {"cache-control": cache_control_of([asset_found], as_of, sent=services.clock())}
+        return conditional_response(request, body, headers, MEDIA_TYPES["json"])
 
     async def _names(asset_found: AssetFound) -> list[dict[str, Any]]:
         row, until = asset_found.row, asset_found.pair.price.tick

@@ -20,6 +20,7 @@ from typing import Any
 
 import orjson
 import polars as pl
+from cachetools import TTLCache
 from starlette.responses import FileResponse
 
 from lib.archive.panel import METADATA
@@ -33,8 +34,6 @@ FRESH_S = 60.0
 """So long after it was made a file answers the same request again. Reads of ranges find it longer, see `KEEP_S`."""
 KEEP_S = 600.0
 KEEP_BYTES = 64 * 2**20
-
-
 FILE = "export.parquet"
 
 
@@ -75,23 +74,18 @@ class ParquetFiles:
         self._long_work = long_work
         self._folder = folder
         self._timer = timer
-        self._keep_bytes = keep_bytes
-        self._files: dict[str, ParquetFile] = {}
+        self._files: TTLCache[str, ParquetFile] = TTLCache(
+            keep_bytes, KEEP_S, timer, getsizeof=lambda file: min(file.stat.st_size, keep_bytes)
+        )
 
     def find(self, request: str, *, ranged: bool) -> ParquetFile | None:
         """The file made for this very request; a read of a range may come long after the file was made."""
-        self._forget_old()
+        self._files.expire()
         file = self._files.get(request)
         fresh = file and (ranged or self._timer() - file.made_at < FRESH_S)
         return file if fresh else None
 
-    async def make(
-        self,
-        request: str,
-        steps: Steps,
-        columns: Columns,
-        about: Mapping[str, object],
-    ) -> ParquetFile:
+    async def make(self, request: str, steps: Steps, columns: Columns, about: Mapping[str, object]) -> ParquetFile:
         """Write all steps to a new file. Busy when the disk is full."""
         try:
             with ExitStack() as on_failure:
@@ -103,27 +97,17 @@ class ParquetFiles:
         except OSError as exc:
             raise Busy(f"there is no room for another Parquet file: {exc}") from exc
         file = ParquetFile(folder, self._timer(), etag)
-        self._files.pop(request, None)
         self._files[request] = file
-        self._forget_old()
-        asyncio.get_running_loop().call_later(KEEP_S + 1, self._forget_old)
+        asyncio.get_running_loop().call_later(KEEP_S + 1, self._files.expire)
         return file
 
-    async def _write(
-        self,
-        folder: Path,
-        steps: Steps,
-        columns: Columns,
-        about: Mapping[str, object],
-    ) -> None:
+    async def _write(self, folder: Path, steps: Steps, columns: Columns, about: Mapping[str, object]) -> None:
         """A file for each group of rows, then one of all: no thread waits for the store, and memory stays flat."""
         totals = Totals()
         parts = [folder / "0"]
         pl.DataFrame(schema=columns).write_parquet(parts[0])
         async with aclosing(steps):
-            async for group in in_groups(steps, ROW_GROUP):
-                for step in group:
-                    totals.add(step)
+            async for group in in_groups(steps, ROW_GROUP, totals):
                 parts.append(folder / str(len(parts)))
                 await self._long_work.in_thread(partial(_write_part, group, columns, parts[-1]))
         metadata = {METADATA: orjson.dumps({**about, **asdict(totals)}).decode()}
@@ -135,16 +119,6 @@ class ParquetFiles:
         )
         for part in parts:
             part.unlink()
-
-    def _forget_old(self) -> None:
-        """Forget files by their age, then the oldest while there are too many bytes."""
-        now = self._timer()
-        size = sum(file.stat.st_size for file in self._files.values())
-        for request, file in list(self._files.items()):  # the oldest first
-            too_many = size > self._keep_bytes and len(self._files) > 1
-            if now - file.made_at >= KEEP_S or too_many:
-                size -= file.stat.st_size
-                del self._files[request]
 
 
 def _write_part(group: Sequence[Step], columns: Columns, file: Path) -> None:

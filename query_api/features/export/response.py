@@ -24,8 +24,7 @@ from lib.errors import TopcoinsError
 from lib.schema import Series
 from query_api.asof.top_list import TopList
 from query_api.features.export.work import Step, StepGap, Steps, Totals, in_groups
-from query_api.http.csv_frame import frame_to_csv
-from query_api.http.formats import to_json
+from query_api.http.formats import frame_to_csv, to_json
 from query_api.long_work import LongWork
 
 log = structlog.get_logger()
@@ -86,9 +85,7 @@ class ExportResponse(StreamingResponse):
 async def to_ndjson(steps: Steps, limit: int, long_work: LongWork) -> AsyncGenerator[bytes, None]:
     """The export as NDJSON."""
     totals = Totals()
-    async for group in in_groups(steps, CHUNK_ROWS):
-        for step in group:
-            totals.add(step)
+    async for group in in_groups(steps, CHUNK_ROWS, totals):
         yield await long_work.in_thread(partial(_lines, group, limit))
     yield orjson.dumps({"end": True, **asdict(totals)}) + b"\n"
 
@@ -97,9 +94,7 @@ async def to_csv(steps: Steps, columns: Columns, long_work: LongWork) -> AsyncGe
     """The export as CSV."""
     totals = Totals()
     yield f"{','.join(columns)}\r\n".encode()
-    async for group in in_groups(steps, CHUNK_ROWS):
-        for step in group:
-            totals.add(step)
+    async for group in in_groups(steps, CHUNK_ROWS, totals):
         yield await long_work.in_thread(partial(_csv_rows, group, columns))
     counts = " ".join(f"{name}={count}" for name, count in asdict(totals).items())
     yield f"{END}{',' * (len(columns) - 1)}{counts}\r\n".encode()

@@ -3,24 +3,23 @@
 from contextlib import ExitStack
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Query, Request
+from fastapi import FastAPI, Request
 from starlette.responses import Response, StreamingResponse
 
 from lib.clock import isoformat
-from lib.instants import DURATION, first_step
+from lib.instants import first_step
 from query_api.features.export.parquet import ParquetFiles, ParquetResponse
 from query_api.features.export.response import (
     EXPORT_TYPES,
-    ExportFormat,
     ExportResponse,
     table_columns,
     to_csv,
     to_ndjson,
 )
 from query_api.features.export.work import MOST_STEPS, Span, after_first, read_steps
+from query_api.http import parameters
 from query_api.http.client import client_of
-from query_api.http.parameters import Instant, KnownAt, Limit, parse_every, parse_known_at, parse_range
-from query_api.http.problems import EXAMPLES, BadRequest
+from query_api.http.problems import BadRequest
 from query_api.http.responses import STORE_RESPONSES
 from query_api.http.routing import get_and_head
 from query_api.services import Services
@@ -44,21 +43,12 @@ _SHOWN = {
 }
 
 Every = Annotated[
-    str,
-    Query(
-        description=f"The distance between steps; at most {MOST_STEPS} steps a request",
-        examples=[EXAMPLES["every"]],
-        max_length=32,
-        json_schema_extra={"pattern": f"^{DURATION}$"},
-    ),
+    str, parameters.duration_query("every", f"The distance between steps; at most {MOST_STEPS} steps a request")
 ]
 FileFormat = Annotated[
     str,
-    Query(
-        description="csv, ndjson or parquet, in any case",
-        examples=["ndjson"],
-        max_length=16,
-        json_schema_extra={"pattern": "^(?:[cC][sS][vV]|[nN][dD][jJ][sS][oO][nN]|[pP][aA][rR][qQ][uU][eE][tT])$"},
+    parameters.text_query(
+        "format", "csv, ndjson or parquet, in any case", parameters.any_case(EXPORT_TYPES), 16, example="ndjson"
     ),
 ]
 
@@ -70,21 +60,25 @@ def install(app: FastAPI, services: Services) -> None:
 
     async def export(
         request: Request,
-        start: Annotated[Instant, Query(alias="from")] = None,
-        stop: Annotated[Instant, Query(alias="to")] = None,
+        start: parameters.Start = None,
+        stop: parameters.Stop = None,
         every: Every = "1h",
-        top: Limit = 200,
+        top: parameters.Limit = 200,
         format: FileFormat = "csv",
-        known_at: KnownAt = None,
+        known_at: parameters.KnownAt = None,
     ) -> Response:
         """The top `top` as of each step: from `from` on (default: a day before `to`), before `to` (default: now)."""
         now = services.clock()
-        first, last = parse_range(start, stop, now)
-        distance = parse_every(every)
+        first, last = parameters.parse_range(start, stop, now)
+        distance = parameters.parse_span("every", every, "must be above 0")
         first = first_step(first, start, distance)
-        span = parse_span(Span(first, last, distance), every)
-        chosen = parse_format(format)
-        known = parse_known_at(known_at, now)
+        span = Span(first, last, distance)
+        if span.steps > MOST_STEPS:
+            why = f"makes {span.steps} steps; a request may have {MOST_STEPS}: take a longer one, or a shorter span"
+            raise BadRequest("every", every, why)
+        why = f"is no format of an export; they are {', '.join(EXPORT_TYPES)}"
+        chosen = parameters.parse_choice("format", format.lower(), EXPORT_TYPES, why, example="ndjson")
+        known = parameters.parse_known_at(known_at, now)
         headers = {
             "cache-control": "no-store",
             "content-disposition": f'attachment; filename="topcoins-{first:%Y%m%dT%H%M%SZ}-{span.steps}.{chosen}"',
@@ -116,22 +110,6 @@ def install(app: FastAPI, services: Services) -> None:
 
     shown = {"summary": "Who was in the list, step by step", "responses": _SHOWN, "response_class": StreamingResponse}
     get_and_head(app, "/v1/export", export, **shown)
-
-
-def parse_span(span: Span, every: str) -> Span:
-    """A span of no more steps than a request may have."""
-    if span.steps > MOST_STEPS:
-        why = f"makes {span.steps} steps; a request may have {MOST_STEPS}: take a longer one, or a shorter span"
-        raise BadRequest("every", every, why, EXAMPLES["every"])
-    return span
-
-
-def parse_format(text: str) -> ExportFormat:
-    """The `format` parameter of an export."""
-    for name in EXPORT_TYPES:
-        if text.lower() == name:
-            return name
-    raise BadRequest("format", text, f"is no format of an export; they are {', '.join(EXPORT_TYPES)}", "ndjson")
 
 
 def _without_length(response: Response) -> Response:

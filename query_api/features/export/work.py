@@ -58,14 +58,15 @@ class Totals:
     gaps: int = 0
     rows: int = 0
 
-    def add(self, step: Step) -> None:
-        """Count a step."""
+    def add(self, step: Step) -> int:
+        """Count a step, and return the number of rows a table shows of it: a gap is a row."""
         self.steps += 1
-        if isinstance(step, TopList):
-            self.answered += 1
-            self.rows += len(step.rows)
-        else:
+        if isinstance(step, StepGap):
             self.gaps += 1
+            return 1
+        self.answered += 1
+        self.rows += len(step.rows)
+        return len(step.rows)
 
 
 async def read_steps(
@@ -115,13 +116,13 @@ async def after_first(steps: Steps) -> Steps:
     return all_steps()
 
 
-async def in_groups(steps: AsyncIterator[Step], most_rows: int) -> AsyncGenerator[list[Step], None]:
-    """The steps in groups, each of about `most_rows` rows and at most `GROUP_STEPS` steps; a gap is a row."""
+async def in_groups(steps: AsyncIterator[Step], most_rows: int, totals: Totals) -> AsyncGenerator[list[Step], None]:
+    """The steps in groups, each of about `most_rows` rows and at most `GROUP_STEPS` steps. Counts them in `totals`."""
     group: list[Step] = []
     rows = 0
     async for step in steps:
         group.append(step)
-        rows += len(step.rows) if isinstance(step, TopList) else 1
+        rows += totals.add(step)
         if rows >= most_rows or len(group) == GROUP_STEPS:
             yield group
             group, rows = [], 0

@@ -1,23 +1,44 @@
 """`/v1/gaps`: where the archive has holes, and why."""
 
 import asyncio
-from datetime import timedelta
-from typing import Annotated, Any
+from datetime import datetime, timedelta
+from typing import Any
 
-from fastapi import FastAPI, Query, Request
+from fastapi import FastAPI, Request
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse, Response
 
-from lib.gaps import SeriesGaps, find_gaps
-from query_api.features.gaps.response import GapsAnswer, SeriesGapsAnswer
-from query_api.http.caching import cache_control, conditional_response, strong_etag
+from lib.gaps import Gap, SeriesGaps, find_gaps
+from query_api.http.caching import cache_control, conditional_response
 from query_api.http.client import client_of
-from query_api.http.parameters import Instant, parse_range
+from query_api.http.parameters import Start, Stop, parse_range
 from query_api.http.responses import CACHEABLE_RESPONSES
 from query_api.http.routing import get_and_head
 from query_api.middleware.answer_cache import keep_this_second
 from query_api.services import Services
 
 LONGEST = timedelta(days=7)
+
+
+class SeriesGapsAnswer(BaseModel):
+    """One series: stored + missing = expected, from its first snapshot on."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    expected: int
+    stored: int
+    missing: int
+    gaps: list[Gap]
+
+
+class GapsAnswer(BaseModel):
+    """The gaps of every series between two instants."""
+
+    start: datetime = Field(serialization_alias="from")
+    stop: datetime = Field(serialization_alias="to")
+    series: dict[str, SeriesGapsAnswer]
+
+
 RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"model": GapsAnswer, "description": "The gaps of each series"},
     **CACHEABLE_RESPONSES,
@@ -29,8 +50,8 @@ def install(app: FastAPI, services: Services) -> None:
 
     async def missing(
         request: Request,
-        start: Annotated[Instant, Query(alias="from")] = None,
-        stop: Annotated[Instant, Query(alias="to")] = None,
+        start: Start = None,
+        stop: Stop = None,
     ) -> Response:
         """Expected ticks that have no snapshot between two instants, by default the last day, at most a week."""
         now = services.clock()
@@ -51,7 +72,7 @@ def install(app: FastAPI, services: Services) -> None:
 
         body = await services.single_flight.share(("gaps", first, last), work)
         keep_this_second(request.scope, now)
-        headers = {"etag": strong_etag(body), "cache-control": cache_control(False)}
+        headers = {"cache-control": cache_control(False)}
         return conditional_response(request, body, headers, "application/json")
 
     get_and_head(

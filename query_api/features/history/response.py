@@ -1,7 +1,7 @@
 """A history's answer."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, Field
 
@@ -13,6 +13,9 @@ from query_api.http.responses import (
     csv_content,
     documented_problem,
 )
+
+Fill = Literal["none", "null", "previous"]
+FILLS: tuple[Fill, ...] = get_args(Fill)
 
 
 class Covered(BaseModel):
@@ -51,7 +54,7 @@ class HistoryAnswer(BaseModel):
     start: datetime = Field(alias="from")
     stop: datetime = Field(alias="to")
     every: str
-    fill: Literal["none", "null", "previous"]
+    fill: Fill
     coverage: Covered
     names: list[Named]
     next: str | None

@@ -2,38 +2,28 @@
 
 import asyncio
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import asdict
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Annotated
 from urllib.parse import urlencode
 
 import orjson
+import polars as pl
 from fastapi import FastAPI, Query, Request
 from starlette.responses import JSONResponse, Response
 
 from lib.clock import isoformat
-from lib.instants import DURATION, first_step
+from lib.instants import first_step
 from lib.units import format_duration
 from query_api.asof.asset import is_id
 from query_api.asof.asset_over_span import AssetOverSpan
-from query_api.features.history.response import HISTORY_RESPONSES
-from query_api.features.history.work import COLUMNS, FILLS, Fill, Histories, History, Steps
-from query_api.http.caching import cache_control, conditional_response, header_list, is_final, strong_etag
+from query_api.features.history.response import FILLS, HISTORY_RESPONSES, Fill
+from query_api.features.history.work import COLUMNS, Histories, History, Steps
+from query_api.http import parameters
+from query_api.http.caching import cache_control, conditional_response, header_list, is_final
 from query_api.http.client import client_of
 from query_api.http.content_type import MEDIA_TYPES, choose_format
-from query_api.http.formats import table_csv
-from query_api.http.parameters import (
-    AssetName,
-    ByName,
-    FormatName,
-    Instant,
-    depends_on_now,
-    parse_by,
-    parse_every,
-    parse_range,
-)
-from query_api.http.problems import EXAMPLES, BadRequest
+from query_api.http.formats import frame_to_csv
 from query_api.http.routing import get_and_head
 from query_api.services import Services
 
@@ -41,25 +31,15 @@ SHORT = 100
 """Steps of a history that is answered at once, like a list."""
 SHORTEST, LONGEST = timedelta(minutes=1), timedelta(days=366)
 
-Every = Annotated[
-    str,
-    Query(
-        description="The distance between steps, from 1m to 366d",
-        examples=[EXAMPLES["every"]],
-        max_length=32,
-        json_schema_extra={"pattern": f"^{DURATION}$"},
-    ),
-]
+Every = Annotated[str, parameters.duration_query("every", "The distance between steps, from 1m to 366d")]
 FillName = Annotated[
     str,
-    Query(
-        description=(
-            "Steps without a snapshot: left out (none), shown as nulls (null), or filled with the point before and"
-            " marked so (previous)"
-        ),
-        examples=[EXAMPLES["fill"]],
-        max_length=8,
-        json_schema_extra={"pattern": f"^(?:{'|'.join(FILLS)})$"},
+    parameters.text_query(
+        "fill",
+        "Steps without a snapshot: left out (none), shown as nulls (null), or filled with the point before and marked"
+        " so (previous)",
+        f"^(?:{'|'.join(FILLS)})$",
+        8,
     ),
 ]
 Most = Annotated[int, Query(ge=1, le=5000, description="How many steps to a page, at most", examples=[1000])]
@@ -72,14 +52,14 @@ def install(app: FastAPI, services: Services) -> None:
 
     async def history(
         request: Request,
-        id: AssetName,
-        start: Annotated[Instant, Query(alias="from")] = None,
-        stop: Annotated[Instant, Query(alias="to")] = None,
+        id: parameters.AssetName,
+        start: parameters.Start = None,
+        stop: parameters.Stop = None,
         every: Every = "1h",
         fill: FillName = "none",
         limit: Most = 1000,
-        format: FormatName = None,
-        by: ByName = None,
+        format: parameters.FormatName = None,
+        by: parameters.ByName = None,
     ) -> Response:
         """An asset as of each step from `from` on, by default a day before `to`, and before `to`, by default now.
 
@@ -88,11 +68,12 @@ def install(app: FastAPI, services: Services) -> None:
         """
         now = services.clock()
         chosen = choose_format(format, header_list(request, "accept"))
-        distance, how = _parse_every(every), _parse_fill(fill)
-        first, last = parse_range(start, stop, now)
+        distance = parameters.parse_span("every", every, "must be at least 1m and at most 366d", SHORTEST, LONGEST)
+        how = parameters.parse_choice("fill", fill, FILLS, f"is no way to fill gaps; they are {', '.join(FILLS)}")
+        first, last = parameters.parse_range(start, stop, now)
         steps = Steps(first_step(first, start, distance), last, distance, limit)
         async with nullcontext() if is_id(id) else services.long_work.step():  # a ticker takes several whole lists
-            cmc_id = await assets.find(id, steps.start, last, now=now, by=parse_by(by))
+            cmc_id = await assets.find(id, steps.start, last, now=now, by=parameters.parse_by(by))
         async with _lane(services, request, steps):
             found = await histories.of(cmc_id, steps.all, distance, how)
         following = _next(
@@ -101,9 +82,11 @@ def install(app: FastAPI, services: Services) -> None:
         body = await asyncio.to_thread(
             _to_csv if chosen == "csv" else partial(_to_json, cmc_id, steps, how, following), found
         )
-        final = not depends_on_now(start, stop) and await asyncio.to_thread(_all_final, found, services.max_age, now)
-        headers = {"etag": strong_etag(body), "cache-control": cache_control(final), "vary": "Accept"}
-        headers["x-coverage"] = ", ".join(f"{name}={count}" for name, count in asdict(found.coverage).items())
+        final = not parameters.depends_on_now(start, stop) and await asyncio.to_thread(
+            _all_final, found, services.max_age, now
+        )
+        headers = {"cache-control": cache_control(final), "vary": "Accept"}
+        headers["x-coverage"] = ", ".join(f"{name}={count}" for name, count in found.coverage)
         if following:
             headers["link"] = f'<{following}>; rel="next"'
         return conditional_response(request, body, headers, MEDIA_TYPES[chosen])
@@ -115,20 +98,6 @@ def install(app: FastAPI, services: Services) -> None:
 def _lane(services: Services, request: Request, steps: Steps) -> AbstractAsyncContextManager[None]:
     """A long history waits for its turn among long requests; a short one does not."""
     return services.long_work.single_step(client_of(request.scope)) if len(steps.all) > SHORT else nullcontext()
-
-
-def _parse_every(text: str) -> timedelta:
-    every = parse_every(text)
-    if not SHORTEST <= every <= LONGEST:
-        raise BadRequest("every", text, "must be at least 1m and at most 366d", EXAMPLES["every"])
-    return every
-
-
-def _parse_fill(text: str) -> Fill:
-    for name in FILLS:
-        if text == name:
-            return name
-    raise BadRequest("fill", text, f"is no way to fill gaps; they are {', '.join(FILLS)}", EXAMPLES["fill"])
 
 
 def _next(cmc_id: int, steps: Steps, **parameters: str) -> str | None:
@@ -148,7 +117,7 @@ def _all_final(history: History, max_age: timedelta, now: datetime) -> bool:
 
 
 def _to_csv(history: History) -> bytes:
-    return table_csv(COLUMNS, (tuple(point.values()) for point in history.points))
+    return frame_to_csv(pl.DataFrame(history.points, list(COLUMNS), infer_schema_length=None))
 
 
 def _to_json(cmc_id: int, steps: Steps, fill: Fill, following: str | None, history: History) -> bytes:
@@ -159,7 +128,7 @@ def _to_json(cmc_id: int, steps: Steps, fill: Fill, following: str | None, histo
             "to": isoformat(steps.stop),
             "every": format_duration(steps.every),
             "fill": fill,
-            "coverage": asdict(history.coverage),
+            "coverage": history.coverage.model_dump(),
             "names": history.names,
             "next": following,
             "data": history.points,

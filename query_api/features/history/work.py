@@ -1,10 +1,10 @@
 """One asset over time: at each step the values that the as-of rule gives there. Gaps show; nothing looks ahead."""
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import polars as pl
 
@@ -12,25 +12,13 @@ from lib.clock import isoformat
 from lib.schema import PRICE, VOLUME_RANK, Series
 from lib.store import Resolution, Store
 from query_api.asof.find_pair import OLDEST, PairFinder
+from query_api.asof.names import name_runs
 from query_api.asof.pair import rfc3339
 from query_api.asof.rows import PRICE_FIELDS
 from query_api.asof.tick_pairs import TickPair, read_pairs
+from query_api.features.history.response import Covered, Fill, Point
 
-Fill = Literal["none", "null", "previous"]
-FILLS: tuple[Fill, ...] = ("none", "null", "previous")
-COLUMNS = (
-    "at",
-    "price_usd",
-    "volume_24h_usd",
-    "source_rank",
-    "symbol",
-    "price_time",
-    "rank_time",
-    "price_updated_at",
-    "resolution",
-    "filled",
-)
-"""A point's columns."""
+COLUMNS = tuple(Point.model_fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +44,6 @@ class Steps:
 
 
 @dataclass(frozen=True, slots=True)
-class Coverage:
-    """Counts of steps: expected, with the asset, with a list without it, without a snapshot, and filled gaps."""
-
-    expected: int
-    present: int
-    absent: int
-    missing: int
-    filled: int
-
-
-@dataclass(frozen=True, slots=True)
 class History:
     """The points, each a dict of `COLUMNS`, the asset's names, the coverage, and the pair of each step.
 
@@ -75,7 +52,7 @@ class History:
 
     points: list[dict[str, Any]]
     names: list[dict[str, Any]]
-    coverage: Coverage
+    coverage: Covered
     steps: Sequence[datetime]
     pairs: Sequence[TickPair | None]
     horizon: datetime
@@ -100,7 +77,7 @@ class Histories:
         """
         horizon = self._store.horizon()
         if not steps:
-            return History([], [], Coverage(0, 0, 0, 0, 0), [], [], horizon)
+            return History([], [], Covered(expected=0, present=0, absent=0, missing=0, filled=0), [], [], horizon)
         newest = await self._newest_pairs(steps, every, ever=fill == "previous")
         pairs = [
             pair if pair and pair.price.tick > step - every else None for step, pair in zip(steps, newest, strict=True)
@@ -167,10 +144,19 @@ def _history(
     there = [point["price_usd"] is not None for point in points]
     present = sum(known and pair is not None for pair, known in zip(pairs, there, strict=True))
     fresh = len(pairs) - pairs.count(None)
-    coverage = Coverage(len(steps), present, fresh - present, len(steps) - fresh, sum(there) - present)
+    coverage = Covered(
+        expected=len(steps),
+        present=present,
+        absent=fresh - present,
+        missing=len(steps) - fresh,
+        filled=sum(there) - present,
+    )
     shown = [point for point, known in zip(points, there, strict=True) if known or fill == "null"]
     columns = [{name: point[name] for name in COLUMNS} for point in shown]
-    return History(columns, _names(shown), coverage, steps, pairs, rows.horizon)
+    names = name_runs(
+        (point["at"], (point["symbol"], point["name"])) for point in shown if point["price_usd"] is not None
+    )
+    return History(columns, names, coverage, steps, pairs, rows.horizon)
 
 
 def _point(step: datetime, pair: TickPair | None, rows: _Rows, *, filled: bool) -> dict[str, Any]:
@@ -188,16 +174,3 @@ def _point(step: datetime, pair: TickPair | None, rows: _Rows, *, filled: bool) 
         point |= {"symbol": price["symbol"], "name": price["name"]}
         point |= {"volume_24h_usd": rank["volume_usd"], "source_rank": int(rank["rank"])}
     return point
-
-
-def _names(points: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The asset's tickers and names, each from its first step to its last."""
-    runs: list[dict[str, Any]] = []
-    for point in points:
-        if point["price_usd"] is None:
-            continue
-        named = {"symbol": point["symbol"], "name": point["name"]}
-        if not runs or named != {"symbol": runs[-1]["symbol"], "name": runs[-1]["name"]}:
-            runs.append(named | {"first": point["at"]})
-        runs[-1]["last"] = point["at"]
-    return runs

@@ -8,7 +8,7 @@ from query_api.features.metrics.response import status_exposition
 from query_api.http.responses import ACCESS_RESPONSES
 from query_api.http.routing import get_and_head, plain_text
 from query_api.middleware.request_metrics import RequestMetrics
-from query_api.status.reports import StatusReports
+from query_api.status.report import StatusReports
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

@@ -6,6 +6,8 @@ from pydantic import BaseModel, Field
 
 from query_api.http.responses import CACHEABLE_RESPONSES, NO_SNAPSHOT, NOT_ACCEPTABLE, PairInfo, csv_content
 
+Move = Literal["stayed", "entered", "left"]
+
 
 class ListInfo(PairInfo):
     """One of the two lists: what it stands on, how many assets match, and what filters left out."""
@@ -21,7 +23,7 @@ class Mover(BaseModel):
     cmc_id: int
     symbol: str | None
     name: str | None
-    move: Literal["stayed", "entered", "left"]
+    move: Move
     rank_from: int | None
     rank_to: int | None
     rank_change: int | None

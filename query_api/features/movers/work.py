@@ -1,28 +1,14 @@
 """Who moved between two instants: two top lists, each as of its own, side by side. Pure frames in, frames out."""
 
+from typing import get_args
+
 import polars as pl
 
 from lib.schema import ID
+from query_api.features.movers.response import Move, Mover
 
-COLUMNS = (
-    "cmc_id",
-    "symbol",
-    "name",
-    "move",
-    "rank_from",
-    "rank_to",
-    "rank_change",
-    "source_rank_from",
-    "source_rank_to",
-    "price_from_usd",
-    "price_to_usd",
-    "price_change_pct",
-    "volume_24h_from_usd",
-    "volume_24h_to_usd",
-    "volume_24h_change_pct",
-)
-"""A mover's columns."""
-MOVES = ("stayed", "entered", "left")
+COLUMNS = tuple(Mover.model_fields)
+MOVES = get_args(Move)
 _VALUES = {
     "rank_{}": "rank",
     "source_rank_{}": "source_rank",

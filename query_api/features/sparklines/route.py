@@ -4,18 +4,14 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request
-from pydantic.json_schema import SkipJsonSchema
 from starlette.responses import JSONResponse, Response
 
-from lib.instants import DURATION
 from lib.schema import LARGEST_ID
-from lib.units import format_duration, parse_duration
-from query_api.features.sparklines.response import SparklinesAnswer
-from query_api.features.sparklines.work import Sparklines, SparklinesFound
-from query_api.http.caching import cache_control, conditional_response, is_final, strong_etag
+from query_api.features.sparklines.work import Sparklines, SparklinesAnswer, SparklinesFound
+from query_api.http import parameters
+from query_api.http.caching import cache_control, conditional_response, is_final
 from query_api.http.client import client_of
-from query_api.http.parameters import EPOCH, Instant, depends_on_now, parse_bound
-from query_api.http.problems import EXAMPLES, BadRequest
+from query_api.http.problems import BadRequest
 from query_api.http.responses import CACHEABLE_RESPONSES
 from query_api.http.routing import get_and_head
 from query_api.middleware.answer_cache import keep_this_second
@@ -27,22 +23,14 @@ SECOND = timedelta(seconds=1)
 
 Ids = Annotated[
     str,
-    Query(
-        description=f"CoinMarketCap ids, at most {MOST}",
-        examples=[EXAMPLES["ids"]],
-        max_length=8 * MOST,
-        json_schema_extra={"pattern": f"^[1-9][0-9]{{0,6}}(?:,[1-9][0-9]{{0,6}}){{0,{MOST - 1}}}$"},
+    parameters.text_query(
+        "ids",
+        f"CoinMarketCap ids, at most {MOST}",
+        f"^[1-9][0-9]{{0,6}}(?:,[1-9][0-9]{{0,6}}){{0,{MOST - 1}}}$",
+        8 * MOST,
     ),
 ]
-Span = Annotated[
-    str | SkipJsonSchema[None],
-    Query(
-        description="How far back from `to`, at most 7d; 24h",
-        examples=[EXAMPLES["span"]],
-        max_length=32,
-        json_schema_extra={"pattern": f"^{DURATION}$"},
-    ),
-]
+Span = Annotated[parameters.OptionalText, parameters.duration_query("span", "How far back from `to`, at most 7d; 24h")]
 _SHOWN: dict[int | str, dict[str, Any]] = {
     200: {"model": SparklinesAnswer, "description": "Each asset's prices"},
     **CACHEABLE_RESPONSES,
@@ -61,15 +49,19 @@ def install(app: FastAPI, services: Services) -> None:
     async def sparklines(
         request: Request,
         ids: Ids,
-        to: Instant = None,
+        to: parameters.Instant = None,
         span: Span = None,
         points: Annotated[int, Query(ge=2, le=96, description="Into how many steps the span is cut")] = 48,
         ranks: Annotated[bool, Query(description="Whether to add the source's ranks")] = False,
     ) -> Response:
         """The prices of `ids` in the lists of a few instants up to `to`, null in a gap and where one is not listed."""
         now = services.clock()
-        stop = parse_bound(to, now, "to")
-        start = max(stop - parse_span(span), EPOCH)
+        stop = parameters.parse_bound(to, now, "to")
+        start = max(
+            stop
+            - parameters.parse_span("span", "24h" if span is None else span, "must be from 1s to 7d", SECOND, LONGEST),
+            parameters.EPOCH,
+        )
         numbers = parse_ids(ids)
 
         async def work() -> tuple[bytes, bool]:
@@ -81,7 +73,7 @@ def install(app: FastAPI, services: Services) -> None:
         question = ("sparklines", *numbers, start, stop, points, ranks)
         body, final = await services.single_flight.share(question, work)
         keep_this_second(request.scope, now)
-        headers = {"etag": strong_etag(body), "cache-control": cache_control(final and not depends_on_now(to))}
+        headers = {"cache-control": cache_control(final and not parameters.depends_on_now(to))}
         return conditional_response(request, body, headers, "application/json")
 
     get_and_head(
@@ -107,20 +99,9 @@ def parse_ids(text: str) -> list[int]:
     """The `ids` parameter."""
     parts = text.split(",")
     if not all(part.isascii() and part.isdigit() and 0 < int(part) <= LARGEST_ID for part in parts):
-        raise BadRequest("ids", text, f"must be whole numbers from 1 to {LARGEST_ID}, commas between", EXAMPLES["ids"])
+        raise BadRequest("ids", text, f"must be whole numbers from 1 to {LARGEST_ID}, commas between")
     if len(parts) > MOST:
-        raise BadRequest("ids", text, f"names {len(parts)}: at most {MOST} may be asked for at once", EXAMPLES["ids"])
+        raise BadRequest("ids", text, f"names {len(parts)}: at most {MOST} may be asked for at once")
     if len(set(map(int, parts))) < len(parts):
-        raise BadRequest("ids", text, "names an id twice", EXAMPLES["ids"])
+        raise BadRequest("ids", text, "names an id twice")
     return [int(part) for part in parts]
-
-
-def parse_span(text: str | None) -> timedelta:
-    """The `span` parameter."""
-    try:
-        span = parse_duration("24h" if text is None else text)
-    except ValueError as exc:
-        raise BadRequest("span", text, str(exc), EXAMPLES["span"]) from exc
-    if not SECOND <= span <= LONGEST:
-        raise BadRequest("span", text, f"must be from 1s to {format_duration(LONGEST)}", EXAMPLES["span"])
-    return span

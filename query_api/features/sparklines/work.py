@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cachetools import LRUCache
+from pydantic import BaseModel, Field
 
 from lib.clock import slot
 from lib.schema import ID, PRICE, VOLUME_RANK, Series
 from lib.store import Resolution, Store
 from query_api.asof.tick_pairs import TickPair, pairs_of_lists
-from query_api.features.sparklines.response import Line, SparklinesAnswer
 from query_api.long_work import LongWork
 
 CACHED_VALUES = 250_000
@@ -20,6 +20,24 @@ SECOND = timedelta(seconds=1)
 
 Values = Mapping[int, float]
 ListPair = tuple[TickPair, Resolution]
+
+
+class Line(BaseModel):
+    """One asset's prices and, with `ranks=true`, its source's ranks: null in a gap and where it is not listed."""
+
+    cmc_id: int
+    prices: list[float | None]
+    ranks: list[int | None] | None = None
+
+
+class SparklinesAnswer(BaseModel):
+    """The values in the list of each instant `at`; `ticks` are the price snapshots they are from, null in a gap."""
+
+    start: datetime = Field(serialization_alias="from")
+    stop: datetime = Field(serialization_alias="to")
+    at: list[datetime]
+    ticks: list[datetime | None]
+    data: list[Line]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,7 @@ from fastapi import FastAPI
 from query_api.http.responses import ACCESS_RESPONSES, PARAMETER_RESPONSES, STORE_RESPONSES
 from query_api.http.routing import get_and_head
 from query_api.services import Services
-from query_api.status.report import Status
-from query_api.status.reports import StatusReports
+from query_api.status.report import Status, StatusReports
 
 PROBE_RESPONSES = {code: shown for code, shown in STORE_RESPONSES.items() if code not in ACCESS_RESPONSES}
 

@@ -4,10 +4,9 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Header, Query, Request
+from fastapi import Depends, FastAPI, Header, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel
-from pydantic.json_schema import SkipJsonSchema
 from starlette.responses import Response
 
 from lib.clock import Clock, isoformat
@@ -17,7 +16,8 @@ from lib.units import format_duration
 from query_api.features.stream.listener import POSITION, Listener, Position, parse_position
 from query_api.features.stream.work import REPLAY, SnapshotStream, TooManyListeners
 from query_api.http.client import client_of
-from query_api.http.problems import EXAMPLES, BadRequest, problem
+from query_api.http.parameters import OptionalText, text_query
+from query_api.http.problems import BadRequest, problem
 from query_api.http.responses import STORE_RESPONSES
 from query_api.services import Services
 
@@ -79,12 +79,12 @@ def install(app: FastAPI, services: Services, snapshot_stream: SnapshotStream) -
     async def listening(
         request: Request,
         last_event_id: Annotated[
-            str | SkipJsonSchema[None],
-            Query(
-                description="Go on after this event; the header Last-Event-ID does the same and wins",
-                examples=[EXAMPLES[LAST_EVENT_ID]],
-                max_length=1024,
-                json_schema_extra={"pattern": f"^{POSITION}$"},
+            OptionalText,
+            text_query(
+                LAST_EVENT_ID,
+                "Go on after this event; the header Last-Event-ID does the same and wins",
+                f"^{POSITION}$",
+                1024,
             ),
         ] = None,
         header: Annotated[str | None, Header(alias="last-event-id", include_in_schema=False)] = None,
@@ -118,9 +118,9 @@ def parse_event_id(text: str | None, clock: Clock) -> Position | None:
     try:
         position = parse_position(text)
     except ValueError as exc:
-        raise BadRequest(LAST_EVENT_ID, text, str(exc), EXAMPLES[LAST_EVENT_ID]) from exc
+        raise BadRequest(LAST_EVENT_ID, text, str(exc)) from exc
     if max(position.values()) > clock() + CLOCK_DIFFERENCE:
-        raise BadRequest(LAST_EVENT_ID, text, "lies in the future", EXAMPLES[LAST_EVENT_ID])
+        raise BadRequest(LAST_EVENT_ID, text, "lies in the future")
     return position
 
 

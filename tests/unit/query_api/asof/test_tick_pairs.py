@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from lib.schema import PRICE, VOLUME_RANK
 from lib.snapshot import StoredTick
-from query_api.asof.find_pair import NoSnapshot, PairFinder
-from query_api.asof.pair_before import pair_before
+from query_api.asof.find_pair import NoSnapshot, PairFinder, pair_before
 from query_api.asof.tick_pairs import TickPairs, pairs_of_lists
 from tests.fakes import FakeClock, MemoryStore
 from tests.unit.query_api import reference

@@ -62,6 +62,20 @@ def is_final(at: datetime, pair: Pair | TickPair, resolution: Resolution, *, max
     )
 
 
+def all_final(
+    instants: Iterable[datetime],
+    pairs: Iterable[tuple[TickPair, Resolution] | None],
+    *,
+    max_age: timedelta,
+    now: datetime,
+) -> bool:
+    """Whether no late snapshot can change the values at any instant: none lies in a gap or right behind one."""
+    return all(
+        pair is not None and is_final(at, *pair, max_age=max_age, now=now)
+        for at, pair in zip(instants, pairs, strict=True)
+    )
+
+
 def answer_is_final(answer: AsOf, *, max_age: timedelta, now: datetime) -> bool:
     """Whether nothing can change an answer any more: its pair and its extra columns are final and readable."""
     return is_final(answer.at, answer.pair, answer.resolution, max_age=max_age, now=now) and all(

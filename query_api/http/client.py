@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from starlette.types import Scope
 
@@ -25,16 +25,11 @@ def client_of(scope: Scope) -> str:
 @lru_cache(4096)
 def network_of(host: str) -> str:
     """The address, or the /48 network of an IPv6 address. Text that is not an address stays as it is."""
-    try:
-        address = ip_address(host.partition("%")[0])
-    except ValueError:
-        return host
-    if not isinstance(address, IPv6Address):
-        return str(address)
-    if address.ipv4_mapped:
-        return str(address.ipv4_mapped)
-    shift = 128 - IPV6_PREFIX
-    return f"{IPv6Address(int(address) >> shift << shift)}/{IPV6_PREFIX}"
+    address = _address(host)
+    if isinstance(address, IPv6Address):
+        shift = 128 - IPV6_PREFIX
+        return f"{IPv6Address(int(address) >> shift << shift)}/{IPV6_PREFIX}"
+    return str(address or host)
 
 
 class Addresses:
@@ -44,11 +39,14 @@ class Addresses:
         self._networks = [ip_network(name) for name in names]
 
     def __contains__(self, host: str) -> bool:
-        if not self._networks:
-            return False
-        try:
-            address = ip_address(host.partition("%")[0])
-        except ValueError:
-            return False
-        mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-        return any((mapped or address) in network for network in self._networks)
+        address = _address(host) if self._networks else None
+        return address is not None and any(address in network for network in self._networks)
+
+
+def _address(host: str) -> IPv4Address | IPv6Address | None:
+    """The address, without its zone, an IPv4 address that is mapped to IPv6 as such; None for other text."""
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address

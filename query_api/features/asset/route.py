@@ -4,21 +4,57 @@ from typing import Annotated, Any
 
 import orjson
 from fastapi import FastAPI, Query, Request
+from pydantic import BaseModel, Field, create_model
+from pydantic.json_schema import SkipJsonSchema
 from starlette.responses import JSONResponse, Response
 
+from lib.columns import COLUMNS
 from lib.schema import ID
 from query_api.asof.asset import AssetFinder, AssetFound
 from query_api.asof.names import names_until
-from query_api.features.asset.response import ASSET_RESPONSES
-from query_api.http import parameters
+from query_api.http import parameters, responses
 from query_api.http.caching import cache_control_of, conditional_response
 from query_api.http.client import client_of
 from query_api.http.content_type import MEDIA_TYPES
 from query_api.http.formats import pair_info
+from query_api.http.responses import Named, PairInfo, model_of
 from query_api.http.routing import get_and_head
 from query_api.services import Services
 
 NAMES = "With what the asset was called up to then, from when to when, to the hour"
+
+_NAMESAKES = "Other assets whose ticker is the digits asked for, which are read as an id; `by=symbol` asks for a ticker"
+
+
+class Namesake(BaseModel):
+    """Another asset."""
+
+    cmc_id: int
+    symbol: str
+    name: str | None
+
+
+class _AssetInfo(PairInfo):
+    market_cap_usd: float | None
+    stablecoin: bool | None
+    wrapped: bool | None
+    also_ticker_of: Annotated[list[Namesake], Field(description=_NAMESAKES)]
+    names: Annotated[list[Named] | SkipJsonSchema[None], Field(description="With `names` only")] = None
+
+
+AssetResponse: Any = create_model(
+    "AssetResponse",
+    __base__=_AssetInfo,
+    __doc__="One asset as the top list of `requested_at` has it; null is what no source reports.",
+    **model_of(COLUMNS),
+)
+
+ASSET_RESPONSES: responses.Responses = {
+    200: {"model": AssetResponse, "description": "The asset"},
+    404: responses.NO_ASSET,
+    409: responses.AMBIGUOUS_TICKER,
+    **responses.CACHEABLE_RESPONSES,
+}
 
 
 def install(app: FastAPI, services: Services) -> None:

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 import orjson
 import polars as pl
 from fastapi import FastAPI, Query, Request
+from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
 from lib.clock import isoformat
@@ -17,9 +18,8 @@ from lib.instants import first_step
 from lib.units import format_duration
 from query_api.asof.asset import is_id
 from query_api.asof.asset_over_span import AssetOverSpan
-from query_api.features.history.response import FILLS, HISTORY_RESPONSES, Fill
-from query_api.features.history.work import COLUMNS, Histories, History, Steps
-from query_api.http import parameters
+from query_api.features.history.work import COLUMNS, FILLS, Covered, Fill, Histories, History, Point, Steps
+from query_api.http import parameters, responses
 from query_api.http.caching import cache_control, conditional_response, header_list, is_final
 from query_api.http.client import client_of
 from query_api.http.content_type import MEDIA_TYPES, choose_format
@@ -43,6 +43,34 @@ FillName = Annotated[
     ),
 ]
 Most = Annotated[int, Query(ge=1, le=5000, description="How many steps to a page, at most", examples=[1000])]
+
+
+class HistoryAnswer(BaseModel):
+    """A page of an asset's history: the steps from `from` on, before `to`; `next`, also as `Link`, is the next page."""
+
+    cmc_id: int
+    start: datetime = Field(alias="from")
+    stop: datetime = Field(alias="to")
+    every: str
+    fill: Fill
+    coverage: Covered
+    names: list[responses.Named]
+    next: str | None
+    data: list[Point]
+
+
+HISTORY_RESPONSES: responses.Responses = {
+    200: {
+        "model": HistoryAnswer,
+        "description": "A page of the history, as JSON or CSV",
+        "content": responses.csv_content("at,price_usd,…\r\n2026-11-17T14:00:00Z,92311.5,…\r\n"),
+        "headers": {"Link": {"description": "The next page", "schema": {"type": "string"}}},
+    },
+    404: responses.documented_problem("No asset has the ticker, or there is no snapshot to look it up in"),
+    406: responses.NOT_ACCEPTABLE,
+    409: responses.AMBIGUOUS_TICKER,
+    **responses.CACHEABLE_RESPONSES,
+}
 
 
 def install(app: FastAPI, services: Services) -> None:

@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import polars as pl
+from pydantic import BaseModel
 
 from lib.clock import isoformat
 from lib.schema import PRICE, VOLUME_RANK, Series
@@ -16,7 +17,39 @@ from query_api.asof.names import name_runs
 from query_api.asof.pair import rfc3339
 from query_api.asof.rows import PRICE_FIELDS
 from query_api.asof.tick_pairs import TickPair, read_pairs
-from query_api.features.history.response import Covered, Fill, Point
+
+Fill = Literal["none", "null", "previous"]
+FILLS: tuple[Fill, ...] = get_args(Fill)
+
+
+class Covered(BaseModel):
+    """Of a page's expected steps: the asset was there, was in no list, or there was no snapshot; and gaps filled."""
+
+    expected: int
+    present: int
+    absent: int
+    missing: int
+    filled: int
+
+
+class Point(BaseModel):
+    """One step: of the newest pair whose price tick lies in (at - every, at], with the ticks' own times.
+
+    Without price a null: with times the asset was in no list then, without them there was no snapshot. `filled` says
+    that the step is a gap and the point that of the newest pair before it.
+    """
+
+    at: datetime
+    price_usd: float | None
+    volume_24h_usd: float | None
+    source_rank: int | None
+    symbol: str | None
+    price_time: datetime | None
+    rank_time: datetime | None
+    price_updated_at: datetime | None
+    resolution: Literal["1m", "1h"] | None
+    filled: bool
+
 
 COLUMNS = tuple(Point.model_fields)
 

@@ -1,14 +1,20 @@
 """`/metrics`: what operators watch."""
 
+from collections.abc import Callable, Iterator, Mapping
+from typing import get_args
+
 from fastapi import FastAPI
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 from starlette.responses import Response
 
 from lib.errors import Busy, TopcoinsError
-from query_api.features.metrics.response import status_exposition
+from lib.ingest.missed import Cause
 from query_api.http.responses import ACCESS_RESPONSES
 from query_api.http.routing import get_and_head, plain_text
 from query_api.middleware.request_metrics import RequestMetrics
-from query_api.status.report import StatusReports
+from query_api.status.report import SeriesStatus, Status, StatusReports
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -28,3 +34,88 @@ def install(app: FastAPI, reports: StatusReports, requests: RequestMetrics) -> N
 
     shown = plain_text("Prometheus' text format") | ACCESS_RESPONSES
     get_and_head(app, "/metrics", metrics, summary="Metrics for Prometheus", response_class=Response, responses=shown)
+
+
+_SERIES: Mapping[str, tuple[str, Callable[[SeriesStatus], float | None]]] = {
+    "newest_tick_timestamp_seconds": (
+        "The newest tick",
+        lambda series: series.tick.timestamp() if series.tick else None,
+    ),
+    "newest_tick_age_seconds": ("Age of the newest tick", lambda series: series.age_s),
+    "snapshot_assets": ("Assets in the newest snapshot", lambda series: series.assets if series.tick else None),
+    "snapshot_rejected": ("Rows rejected in the newest tick", lambda series: series.rejected if series.tick else None),
+    "missing_ticks_last_hour": (
+        "Expected ticks not stored",
+        lambda series: series.expected_last_hour - series.stored_last_hour,
+    ),
+    "spooled_snapshots": (
+        "Snapshots that wait for the store",
+        lambda series: series.spool.spooled if series.spool else None,
+    ),
+    "dropped_snapshots": (
+        "Snapshots never to be stored",
+        lambda series: series.spool.dropped if series.spool else None,
+    ),
+    "doubtful_lists": ("Lists kept apart because they are not plausible", lambda series: series.doubtful_lists),
+    "missing_rows": (
+        "Rows asked for that the last list did not have",
+        lambda series: series.reading.missing if series.reading else None,
+    ),
+    "newest_update_timestamp_seconds": (
+        "The newest time of the last list's values: an old one shows a frozen source",
+        lambda series: (
+            series.reading.newest_update.timestamp() if series.reading and series.reading.newest_update else None
+        ),
+    ),
+    "credits_left": ("Credits left of the source's key", lambda series: series.plan.left if series.plan else None),
+    "credits_last_until_timestamp_seconds": (
+        "When the credits run out, if that is before their reset",
+        lambda series: series.plan.lasts_until.timestamp() if series.plan and series.plan.lasts_until else None,
+    ),
+}
+"""The gauges of each series: their help, and their value in the status."""
+
+
+def status_exposition(status: Status | None, *, store_up: bool) -> bytes:
+    """The Prometheus text. Without a status there are no gauges of series, rather than old ones."""
+    registry = CollectorRegistry()
+    registry.register(_StatusCollector(status, store_up))
+    return generate_latest(registry)
+
+
+class _StatusCollector(Collector):
+    """Gauges made anew for each scrape, so that none outlives what it reports."""
+
+    def __init__(self, status: Status | None, store_up: bool) -> None:
+        self._status = status
+        self._store_up = store_up
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        yield GaugeMetricFamily("topcoins_store_up", "1 when the store answers", value=float(self._store_up))
+        series = self._status.series if self._status else {}
+        for name, (description, value_of) in _SERIES.items():
+            gauge = GaugeMetricFamily(f"topcoins_{name}", description, labels=["series"])
+            for label, status in series.items():
+                if (value := value_of(status)) is not None:
+                    gauge.add_metric([label], value)
+            yield gauge
+        yield self._gaps(series)
+        yield self._disagreement()
+
+    def _gaps(self, series: Mapping[str, SeriesStatus]) -> GaugeMetricFamily:
+        labels = ["series", "cause"]
+        gauge = GaugeMetricFamily("topcoins_gap_ticks_last_hour", "Expected ticks not stored, by cause", labels=labels)
+        for name, status in series.items():
+            for cause in get_args(Cause):
+                gauge.add_metric([name, cause], status.missing_last_hour.get(cause, 0))
+        return gauge
+
+    def _disagreement(self) -> GaugeMetricFamily:
+        description = (
+            "Part of the first places that the price source, by its own volumes, and the rank source do not share"
+        )
+        gauge = GaugeMetricFamily("topcoins_rank_disagreement", description, labels=["places"])
+        disagreement = self._status.rank_disagreement if self._status else None
+        for places, unshared in disagreement.unshared.items() if disagreement else ():
+            gauge.add_metric([places], unshared)
+        return gauge

@@ -8,19 +8,52 @@ from typing import Any
 import orjson
 import polars as pl
 from fastapi import FastAPI, Request
+from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
 from query_api.asof.top_list import TopList
-from query_api.features.movers.response import MOVERS_RESPONSES
-from query_api.features.movers.work import MOVES, movers
+from query_api.features.movers.work import MOVES, Mover, movers
 from query_api.http import parameters
 from query_api.http.caching import cache_control_of, conditional_response, header_list
 from query_api.http.content_type import MEDIA_TYPES, choose_format
 from query_api.http.filter_parameters import Filtering
 from query_api.http.formats import frame_to_csv, pair_info
 from query_api.http.headers import filter_headers, time_headers
+from query_api.http.responses import CACHEABLE_RESPONSES, NO_SNAPSHOT, NOT_ACCEPTABLE, PairInfo, Responses, csv_content
 from query_api.http.routing import get_and_head
 from query_api.services import Services
+
+
+class ListInfo(PairInfo):
+    """One of the two lists: what it stands on, how many assets match, and what filters left out."""
+
+    matched: int
+    filtered: dict[str, int] = Field(default={})
+    missing: list[str] = Field(default=[])
+
+
+class MoversAnswer(BaseModel):
+    """The lists as of two instants side by side: stayed + entered are the later list, stayed + left the earlier."""
+
+    start: ListInfo = Field(alias="from")
+    stop: ListInfo = Field(alias="to")
+    top: int
+    stayed: int
+    entered: int
+    left: int
+    data: list[Mover]
+
+
+MOVERS_RESPONSES: Responses = {
+    200: {
+        "model": MoversAnswer,
+        "description": "Who moved, as JSON or CSV",
+        "content": csv_content("cmc_id,symbol,name,move,rank_from,rank_to,…\r\n1,BTC,Bitcoin,stayed,2,1,…\r\n"),
+    },
+    404: NO_SNAPSHOT,
+    406: NOT_ACCEPTABLE,
+    **CACHEABLE_RESPONSES,
+}
 
 
 def install(app: FastAPI, services: Services) -> None:

@@ -1,11 +1,34 @@
 """Who moved between two instants: two top lists, each as of its own, side by side. Pure frames in, frames out."""
 
-from typing import get_args
+from typing import Literal, get_args
 
 import polars as pl
+from pydantic import BaseModel
 
 from lib.schema import ID
-from query_api.features.movers.response import Move, Mover
+
+Move = Literal["stayed", "entered", "left"]
+
+
+class Mover(BaseModel):
+    """One asset on either list. What is not known of one side is null; a positive `rank_change` is a climb."""
+
+    cmc_id: int
+    symbol: str | None
+    name: str | None
+    move: Move
+    rank_from: int | None
+    rank_to: int | None
+    rank_change: int | None
+    source_rank_from: int | None
+    source_rank_to: int | None
+    price_from_usd: float | None
+    price_to_usd: float | None
+    price_change_pct: float | None
+    volume_24h_from_usd: float | None
+    volume_24h_to_usd: float | None
+    volume_24h_change_pct: float | None
+
 
 COLUMNS = tuple(Mover.model_fields)
 MOVES = get_args(Move)

@@ -1,15 +1,15 @@
 """`/v1/sparklines`: the prices of many assets at a few instants."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request
 from starlette.responses import JSONResponse, Response
 
 from lib.schema import LARGEST_ID
-from query_api.features.sparklines.work import Sparklines, SparklinesAnswer, SparklinesFound
+from query_api.features.sparklines.work import Sparklines, SparklinesAnswer
 from query_api.http import parameters
-from query_api.http.caching import cache_control, conditional_response, is_final
+from query_api.http.caching import all_final, cache_control, conditional_response
 from query_api.http.client import client_of
 from query_api.http.problems import BadRequest
 from query_api.http.responses import CACHEABLE_RESPONSES
@@ -68,7 +68,7 @@ def install(app: FastAPI, services: Services) -> None:
             with services.long_work.request(client_of(request.scope)):
                 found = await finder.find(numbers, start, stop, points, ranks=ranks)
                 body = await services.long_work.in_thread(lambda: to_json(found.answer))
-                return body, all_final(found, services.max_age, now)
+                return body, all_final(found.answer.at, found.pairs, max_age=services.max_age, now=now)
 
         question = ("sparklines", *numbers, start, stop, points, ranks)
         body, final = await services.single_flight.share(question, work)
@@ -85,14 +85,6 @@ def install(app: FastAPI, services: Services) -> None:
 def to_json(answer: SparklinesAnswer) -> bytes:
     """The answer's bytes."""
     return answer.model_dump_json(by_alias=True, exclude_none=True).encode()
-
-
-def all_final(found: SparklinesFound, max_age: timedelta, now: datetime) -> bool:
-    """Whether no late snapshot can change a value: no instant lies in a gap or right behind one."""
-    return all(
-        pair is not None and is_final(at, *pair, max_age=max_age, now=now)
-        for at, pair in zip(found.answer.at, found.pairs, strict=True)
-    )
 
 
 def parse_ids(text: str) -> list[int]:

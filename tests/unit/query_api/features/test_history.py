@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from lib.clock import isoformat
 from query_api.asof.find_pair import PairFinder
-from query_api.features.history.response import Fill
-from query_api.features.history.work import Histories, Steps
+from query_api.features.history.work import Fill, Histories, Steps
 from tests.fakes import FakeClock, MemoryStore
 from tests.unit.query_api import reference
 from tests.unit.query_api.market import (

@@ -1,5 +1,5 @@
 """Answers "the top N by 24h volume, with USD prices, at that instant" from the stored snapshots.
 
-instant.py (what was asked) -> top.py (markers, pair, reads) -> asof.py (pure Polars) -> formats.py (bytes);
-routes/ has the addresses, app.py puts them together.
+`features/` has a folder for each address, `asof/` the rule that chooses snapshots and joins their rows, `http/` what
+the features share, `middleware/` what every request passes; `app.py` puts them together.
 """

@@ -52,9 +52,6 @@ class AnswerCache:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer from memory, or pass on and remember the answer."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
         deciding = tuple([header for header in scope["headers"] if header[0] in _DECIDING])
         key = (scope["method"], scope["path"], scope["query_string"], deciding)
         answer = self._answers.get(key)

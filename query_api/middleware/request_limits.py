@@ -26,9 +26,6 @@ class RequestLimits:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what has the right form."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
         app = refusal(scope) or self._app
         connection = CONNECTION.get()
         if connection is None:

@@ -37,7 +37,7 @@ class SecurityHeaders:
                 message = {**message, "headers": with_security_headers(message.get("headers", ()), self._private)}
             await send(message)
 
-        await self._app(scope, receive, add if scope["type"] == "http" else send)
+        await self._app(scope, receive, add)
 
 
 def with_security_headers(headers: Iterable[Header], private: bool = False) -> list[Header]:

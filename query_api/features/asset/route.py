@@ -6,7 +6,7 @@ import orjson
 from fastapi import FastAPI, Query, Request
 from pydantic import BaseModel, Field, create_model
 from pydantic.json_schema import SkipJsonSchema
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from lib.columns import COLUMNS
 from lib.schema import ID
@@ -92,5 +92,4 @@ def install(app: FastAPI, services: Services) -> None:
         newest = row["symbol"], row["name"]
         return await names_until(services.store, row[ID], until, newest, asset_found.known_at)
 
-    shown = {"summary": "One asset", "responses": ASSET_RESPONSES, "response_class": JSONResponse}
-    get_and_head(app, "/v1/assets/{id}", asset, operation_id="asset", **shown)
+    get_and_head(app, "/v1/assets/{id}", asset, operation_id="asset", summary="One asset", responses=ASSET_RESPONSES)

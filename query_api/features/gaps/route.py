@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from lib.gaps import Gap, SeriesGaps, find_gaps
 from query_api.http.caching import cache_control, conditional_response
@@ -75,7 +75,4 @@ def install(app: FastAPI, services: Services) -> None:
         headers = {"cache-control": cache_control(False)}
         return conditional_response(request, body, headers, "application/json")
 
-    get_and_head(
-        app, "/v1/gaps", missing, summary="Where the archive has holes, and why",
-        response_class=JSONResponse, responses=RESPONSES,
-    )  # fmt: skip
+    get_and_head(app, "/v1/gaps", missing, summary="Where the archive has holes, and why", responses=RESPONSES)

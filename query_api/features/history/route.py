@@ -11,7 +11,7 @@ import orjson
 import polars as pl
 from fastapi import FastAPI, Query, Request
 from pydantic import BaseModel, Field
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from lib.clock import isoformat
 from lib.instants import first_step
@@ -119,8 +119,14 @@ def install(app: FastAPI, services: Services) -> None:
             headers["link"] = f'<{following}>; rel="next"'
         return conditional_response(request, body, headers, MEDIA_TYPES[chosen])
 
-    shown = {"summary": "One asset over time", "responses": HISTORY_RESPONSES, "response_class": JSONResponse}
-    get_and_head(app, "/v1/assets/{id}/history", history, operation_id="history", **shown)
+    get_and_head(
+        app,
+        "/v1/assets/{id}/history",
+        history,
+        operation_id="history",
+        summary="One asset over time",
+        responses=HISTORY_RESPONSES,
+    )
 
 
 def _lane(services: Services, request: Request, steps: Steps) -> AbstractAsyncContextManager[None]:

@@ -9,7 +9,7 @@ import orjson
 import polars as pl
 from fastapi import FastAPI, Request
 from pydantic import BaseModel, Field
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from query_api.asof.top_list import TopList
 from query_api.features.movers.work import MOVES, Mover, movers
@@ -87,8 +87,7 @@ def install(app: FastAPI, services: Services) -> None:
             headers |= filter_headers(lists[1])
         return conditional_response(request, body, headers, MEDIA_TYPES[chosen])
 
-    shown = {"summary": "Who moved", "responses": MOVERS_RESPONSES, "response_class": JSONResponse}
-    get_and_head(app, "/v1/movers", moved, operation_id="movers", **shown)
+    get_and_head(app, "/v1/movers", moved, operation_id="movers", summary="Who moved", responses=MOVERS_RESPONSES)
 
 
 def _json(lists: Sequence[TopList], top: int, rows: pl.DataFrame) -> bytes:

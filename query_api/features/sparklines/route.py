@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from lib.schema import LARGEST_ID
 from query_api.features.sparklines.work import Sparklines, SparklinesAnswer
@@ -76,10 +76,8 @@ def install(app: FastAPI, services: Services) -> None:
         headers = {"cache-control": cache_control(final and not parameters.depends_on_now(to))}
         return conditional_response(request, body, headers, "application/json")
 
-    get_and_head(
-        app, "/v1/sparklines", sparklines, summary="Prices of many assets at a few instants",
-        response_class=JSONResponse, responses=_SHOWN,
-    )  # fmt: skip
+    summary = "Prices of many assets at a few instants"
+    get_and_head(app, "/v1/sparklines", sparklines, summary=summary, responses=_SHOWN)
 
 
 def to_json(answer: SparklinesAnswer) -> bytes:

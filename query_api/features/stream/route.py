@@ -1,17 +1,16 @@
 """`/v1/stream`: new snapshots as server-sent events."""
 
 from collections.abc import AsyncIterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Header, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from pydantic import BaseModel
+from pydantic import BaseModel, BeforeValidator, Field
 from starlette.responses import Response
 
 from lib.clock import Clock, isoformat
 from lib.instants import CLOCK_DIFFERENCE
-from lib.snapshot import Marker
 from lib.units import format_duration
 from query_api.features.stream.listener import POSITION, Listener, Position, parse_position
 from query_api.features.stream.work import REPLAY, SnapshotStream, TooManyListeners
@@ -60,7 +59,7 @@ class NewSnapshot(BaseModel):
     assets: int
     rejected: int
     duplicates: int
-    interval_s: float
+    interval_s: Annotated[float, BeforeValidator(timedelta.total_seconds), Field(validation_alias="interval")]
     backfilled: bool
     observed_at: datetime
 
@@ -103,7 +102,9 @@ def install(app: FastAPI, services: Services, snapshot_stream: SnapshotStream) -
         if listener.missed:
             yield ServerSentEvent(event="missed", data=_missed(*listener.missed))
         async for marker in listener.snapshots():
-            yield ServerSentEvent(event="snapshot", id=listener.id, data=_new(marker))
+            yield ServerSentEvent(
+                event="snapshot", id=listener.id, data=NewSnapshot.model_validate(marker, from_attributes=True)
+            )
 
     app.add_exception_handler(TooManyListeners, _too_many_listeners)
     app.get("/v1/stream", summary="New snapshots as they come", response_class=EventSourceResponse, responses=_SHOWN)(
@@ -122,21 +123,6 @@ def parse_event_id(text: str | None, clock: Clock) -> Position | None:
     if max(position.values()) > clock() + CLOCK_DIFFERENCE:
         raise BadRequest(LAST_EVENT_ID, text, "lies in the future")
     return position
-
-
-def _new(marker: Marker) -> NewSnapshot:
-    return NewSnapshot(
-        series=marker.series,
-        tick=marker.tick,
-        source=marker.source,
-        hash=marker.hash,
-        assets=marker.assets,
-        rejected=marker.rejected,
-        duplicates=marker.duplicates,
-        interval_s=marker.interval.total_seconds(),
-        backfilled=marker.backfilled,
-        observed_at=marker.observed_at,
-    )
 
 
 def _missed(after: datetime, to: datetime) -> Missed:

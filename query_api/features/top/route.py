@@ -3,7 +3,7 @@
 import asyncio
 
 from fastapi import FastAPI, Query, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from lib import columns as declared
 from query_api.asof.top_list import TopList
@@ -75,8 +75,7 @@ def install(app: FastAPI, services: Services, page: Page) -> None:
         return conditional_response(request, body, headers, MEDIA_TYPES[chosen])
 
     for path, name, responses in (("/", "top", ROOT_RESPONSES), ("/v1/top", "top_v1", TOP_RESPONSES)):
-        shown = {"summary": "The top list", "responses": responses, "response_class": JSONResponse}
-        get_and_head(app, path, top, operation_id=name, **shown)
+        get_and_head(app, path, top, operation_id=name, summary="The top list", responses=responses)
 
 
 def _basis(top: TopList) -> tuple[object, ...]:

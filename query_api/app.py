@@ -32,7 +32,7 @@ from query_api.http.parameters import known_parameters
 from query_api.middleware.access import EVERYBODY, Access, with_access
 from query_api.middleware.answer_cache import AnswerCache
 from query_api.middleware.rates import Timer
-from query_api.middleware.request_metrics import CountRequests, NoteStatus, RequestMetrics
+from query_api.middleware.request_metrics import CountRequests, RequestMetrics
 from query_api.middleware.security_headers import SecurityHeaders
 from query_api.page import load
 from query_api.page import route as page
@@ -80,7 +80,6 @@ def create_app(
 
     # From the inside out: a request passes the last one first, and `RequestLimits` of the server before all.
     asgi: ASGIApp = SecurityHeaders(app, private=bool(access.keys))
-    asgi = NoteStatus(asgi)
     asgi = AnswerCache(asgi, timer=timer)
     asgi = with_access(asgi, access, timer=timer)
     return CountRequests(asgi, requests)

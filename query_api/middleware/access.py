@@ -17,7 +17,6 @@ from query_api.http.client import KEY_NAME, client_of
 from query_api.http.headers import EXPOSED_HEADERS
 from query_api.http.problems import problem
 from query_api.middleware.rates import Rates, Timer
-from query_api.middleware.request_metrics import NoteStatus
 from query_api.middleware.security_headers import SecurityHeaders
 
 PUBLIC_PATHS = frozenset({"/healthz", "/readyz", "/docs", "/redoc", "/openapi.json"})
@@ -56,7 +55,7 @@ def with_access(app: ASGIApp, access: Access, *, timer: Timer) -> ASGIApp:
             app, allow_origins=access.origins, allow_methods=["GET", "HEAD"], expose_headers=EXPOSED_HEADERS,
             allow_headers=["authorization", "x-api-key", "if-none-match"],
         )  # fmt: skip
-        app = NoteStatus(cors)  # it answers preflight requests itself
+        app = SecurityHeaders(cors)  # it answers preflight requests itself
     return app
 
 
@@ -100,7 +99,7 @@ class AccessControl:
 
 
 def _refused(answer: Response) -> ASGIApp:
-    return NoteStatus(SecurityHeaders(answer))
+    return SecurityHeaders(answer)
 
 
 def _keys_in(headers: Iterable[tuple[bytes, bytes]]) -> list[str]:

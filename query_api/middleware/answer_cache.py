@@ -12,7 +12,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from query_api.middleware.request_metrics import STATUS
+from query_api.middleware.security_headers import STATUS
 
 KEEP_FOR = "topcoins.keep_for"
 """The scope entry with the seconds that an answer stays the same, counted from when its request arrived."""

@@ -11,10 +11,10 @@ import orjson
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-STATUS = "topcoins.status"
-"""The scope entry with the status of the answer: to read it here costs less than to look at every message."""
+from query_api.middleware.security_headers import STATUS
+
 HUNG_UP = 499
 """The status counted when the caller hung up before it was answered."""
 OTHER = "other"
@@ -104,20 +104,3 @@ class CountRequests:
             route = scope.get("route")
             path = route.path if route else OTHER
             self._metrics.count(path, scope.get(STATUS, HUNG_UP), time.perf_counter() - began)
-
-
-class NoteStatus:
-    """An ASGI middleware that notes the status of an answer in the scope."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on."""
-
-        async def note(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                scope[STATUS] = message["status"]
-            await send(message)
-
-        await self._app(scope, receive, note)

@@ -6,6 +6,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 Header = tuple[bytes, bytes]
 
+STATUS = "topcoins.status"
+"""The scope entry with the status of the answer, for the metrics: one look at its first message serves both."""
 POLICY = b"content-security-policy"
 DATA_POLICY = b"default-src 'none'; frame-ancestors 'none'"
 DOCUMENTATION_POLICY = (
@@ -20,7 +22,7 @@ EVERY_PAGE = ((b"referrer-policy", b"no-referrer"), (b"x-frame-options", b"DENY"
 
 
 class SecurityHeaders:
-    """Adds the headers that an answer does not set itself.
+    """Adds the headers that an answer does not set itself, and notes its status in the scope.
 
     `private` keeps answers out of shared caches, which would give them to callers without a key.
     """
@@ -34,6 +36,7 @@ class SecurityHeaders:
 
         async def add(message: Message) -> None:
             if message["type"] == "http.response.start":
+                scope[STATUS] = message["status"]
                 message = {**message, "headers": with_security_headers(message.get("headers", ()), self._private)}
             await send(message)
 

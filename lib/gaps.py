@@ -14,12 +14,11 @@ from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
-from lib.clock import from_epoch, slot
+from lib.clock import HOUR, SECOND, from_epoch, slot
 from lib.ingest.missed import UNKNOWN, Cause, MissedTick, find_missed
-from lib.snapshot import HOUR, StoredTick
+from lib.snapshot import StoredTick
 from lib.store import Resolution, Store
 
-SECOND = timedelta(seconds=1)
 LONGEST_INTERVAL = timedelta(days=1)
 WITHDRAWN = "stored, and withdrawn by an operator"
 

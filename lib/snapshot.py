@@ -14,12 +14,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from lib import schema
-from lib.clock import slot
+from lib.clock import HOUR, slot
 from lib.errors import StoreMalformed
 from lib.schema import Series
 
 VOLUME = "volume_usd"
-HOUR = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
+from lib.clock import DAY, MINUTE
 from lib.errors import Malformed, SnapshotRefused, SourceMalformed
 from lib.gaps import Gap, find_gaps
 from lib.ingest.delivery import Delivery, ViaSpool
@@ -20,8 +21,6 @@ from lib.snapshot import Marker, Snapshot
 from lib.source import Reading, Source
 from lib.store import Store
 
-DAY = timedelta(days=1)
-MINUTE = timedelta(minutes=1)
 LAST_MINUTE = time(23, 59, tzinfo=UTC)
 FOLDER = "backfill"
 """The spool folder for bought snapshots, apart from the ingestors' spools."""

@@ -8,13 +8,13 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Container, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
 from typing import get_args
 
 import orjson
 
-from lib.clock import Clock, slot
+from lib.clock import DAY, HOUR, SECOND, Clock, slot
 from lib.errors import SettingsRejected, StoreMalformed
 from lib.instants import refuse_future
 from lib.schema import Series
@@ -22,9 +22,6 @@ from lib.snapshot import Snapshot, content_hash
 from lib.snapshot_file import ENDING, DamagedFile, decode, encode, marker_as_json, write_whole
 from lib.store import Resolution, Store
 
-DAY = timedelta(days=1)
-HOUR = timedelta(hours=1)
-SECOND = timedelta(seconds=1)
 DAY_FOLDER = "[0-9][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]"
 """Other folders, such as `lost+found` or `.snapshot`, are no part of a backup."""
 MOST_NAMED = 5

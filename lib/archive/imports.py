@@ -15,7 +15,7 @@ import orjson
 import polars as pl
 
 from lib.archive.panel import totals_of
-from lib.clock import Clock, isoformat
+from lib.clock import HOUR, Clock, isoformat
 from lib.errors import SettingsRejected
 from lib.ingest.gate import Gate
 from lib.instants import refuse_future
@@ -25,7 +25,6 @@ from lib.source import Reading
 from lib.store import Store
 
 FORMATS = ("csv", "ndjson", "parquet")
-HOUR = timedelta(hours=1)
 _TIMES = ("price_time", "rank_time", "price_updated_at")
 _SIDES = ((PRICE, "price_time", "price_source"), (VOLUME_RANK, "rank_time", "rank_source"))
 _TAKEN = {

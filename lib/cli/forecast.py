@@ -7,15 +7,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from lib.clock import DAY, HOUR, MINUTE
 from lib.schema import ID, PRICE, VOLUME_RANK, Series
 from lib.snapshot import Marker, Snapshot, content_hash, pack_ids
 from lib.store.sqlite import SqliteStore
 
 SAMPLE = 20
 START = datetime(2026, 1, 1, tzinfo=UTC)
-MINUTE = timedelta(minutes=1)
-HOUR = timedelta(hours=1)
-DAY = timedelta(days=1)
 YEAR = timedelta(days=365)
 
 

@@ -12,15 +12,13 @@ from pathlib import Path
 import structlog
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
-from lib.clock import Clock
+from lib.clock import DAY, MINUTE, Clock
 from lib.errors import TopcoinsError
 from lib.source import Allowance, Source
 from lib.units import format_duration
 
 log = structlog.get_logger()
 
-DAY = timedelta(days=1)
-MINUTE = timedelta(minutes=1)
 CHECK_EVERY = timedelta(minutes=30)
 FIRST_CHECK_AFTER = timedelta(minutes=10)
 MEASURED_TICKS = 8

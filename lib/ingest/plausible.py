@@ -10,11 +10,10 @@ from typing import NamedTuple
 
 import polars as pl
 
+from lib.clock import MINUTE
 from lib.schema import ID, PRICE, VOLUME_RANK
 from lib.snapshot import VOLUME, Snapshot
 
-MINUTE = timedelta(minutes=1)
-DAY = timedelta(days=1)
 BITCOIN = 1
 
 PRICE_STEP = math.log(1 / 0.7)

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from lib.clock import Clock
+from lib.clock import HOUR, MINUTE, Clock
 from lib.errors import SourceExhausted, SourceMalformed, SourceRejected, SourceUnavailable
 from lib.retry_after import parse_retry_after
 from lib.source.json_body import JsonRefused, parse_json
@@ -19,8 +19,6 @@ from lib.source.vendor_errors import (
     vendor_error,
 )
 
-MINUTE = timedelta(minutes=1)
-HOUR = timedelta(hours=1)
 """A refused key or a path that is gone is tried again this rarely: a plan may be renewed without a new key."""
 
 

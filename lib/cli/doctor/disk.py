@@ -8,7 +8,8 @@ from pathlib import Path
 import httpx
 
 from lib.cli.doctor.finding import Finding
-from lib.cli.forecast import DAY, YEAR, in_a_year
+from lib.cli.forecast import YEAR, in_a_year
+from lib.clock import DAY
 from lib.schema import OWN
 from lib.settings import SQLITE, Settings
 from lib.store.sqlite import RETENTION

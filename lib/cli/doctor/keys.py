@@ -7,8 +7,7 @@ from pathlib import Path
 import httpx
 
 from lib.cli.doctor.finding import Finding
-from lib.cli.forecast import DAY
-from lib.clock import Clock, isoformat
+from lib.clock import DAY, Clock, isoformat
 from lib.errors import SettingsRejected, TopcoinsError
 from lib.ingest.credits import read_plans
 from lib.ingest.service import find_source
@@ -18,8 +17,6 @@ from lib.store import Store
 from lib.units import format_duration
 
 CLOCK_TOLERANCE = timedelta(seconds=2)
-
-
 YEARS = 3650
 
 

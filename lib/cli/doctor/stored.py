@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from lib.cli.doctor.finding import Finding
-from lib.cli.forecast import DAY
+from lib.clock import DAY
 from lib.errors import TopcoinsError
 from lib.gaps import find_gaps
 from lib.ingest.doubtful import count_doubtful
@@ -15,11 +15,7 @@ from lib.store import Store
 from lib.units import format_duration
 
 STALE_TICKS = 3
-
-
 MOST_MISSING = 0.01
-
-
 OLDEST_UPDATE = timedelta(minutes=30)
 """Vendors update their largest assets every minute. A list whose newest value is older comes from a frozen cache."""
 

@@ -1,7 +1,6 @@
 """Which writer may write a tick. InfluxDB has no transactions: if two wrote one tick, rows of both would stay."""
 
 import asyncio
-import uuid
 from datetime import datetime, timedelta
 
 from lib.clock import isoformat
@@ -62,8 +61,3 @@ class Claim:
     def _taken(self) -> StoreUnavailable:
         text = f"another writer may be writing the {self._series.name} snapshot of {isoformat(self._tick)}"
         return StoreUnavailable(text)
-
-
-def writer() -> str:
-    """A unique name."""
-    return uuid.uuid4().hex

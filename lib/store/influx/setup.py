@@ -6,7 +6,7 @@ Each step changes only what is missing or different, so that it can be run again
 import os
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -49,55 +49,53 @@ def set_up(url: str, *, org: str, bucket: str, retention: timedelta, folder: Pat
     return _Work(url, org, bucket, retention, folder, client).all()
 
 
+@dataclass(slots=True)
 class _Work:
-    def __init__(
-        self, url: str, org: str, bucket: str, retention: timedelta, folder: Path, client: httpx.Client
-    ) -> None:
-        self._url = url
-        self._org = org
-        self._bucket = bucket
-        self._retention = retention
-        self._folder = folder
-        self._client = client
-        self._token = ""
-        self._made: list[str] = []
-        self._kept: list[str] = []
+    url: str
+    org: str
+    bucket: str
+    retention: timedelta
+    folder: Path
+    client: httpx.Client
+    token: str = ""
+    made: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
 
     def all(self) -> Setup:
         self._onboard()
         org_id = self._organisation()
-        raw = self._ensure_bucket(org_id, self._bucket, self._retention)
-        hours = self._ensure_bucket(org_id, hourly(self._bucket), timedelta())
+        raw = self._ensure_bucket(org_id, self.bucket, self.retention)
+        hours = self._ensure_bucket(org_id, hourly(self.bucket), timedelta())
         self._ensure_task(org_id)
         for consumer, rights in CONSUMERS.items():
             self._ensure_token(org_id, consumer, [_permission(right, org_id, raw, hours) for right in rights])
         self._secret("grafana", GRAFANA_PASSWORD, 0o440)
-        return Setup(tuple(self._made), tuple(self._kept))
+        return Setup(tuple(self.made), tuple(self.kept))
 
     def _onboard(self) -> None:
         """Give a fresh server the operator's token. It is written to its file first, so that it cannot be lost."""
         fresh = self._ask("GET", "setup", authorized=False)["allowed"]
-        file = self._folder / OPERATOR / TOKEN
+        file = self.folder / OPERATOR / TOKEN
         if not fresh and not file.exists():
             raise SettingsRejected(
-                f"InfluxDB at {self._url} is set up already, and {file} does not contain its"
+                f"InfluxDB at {self.url} is set up already, and {file} does not contain its"
                 " operator's token; put it there"
             )
-        self._token = self._secret(OPERATOR, TOKEN, 0o400)
+        self.token = self._secret(OPERATOR, TOKEN, 0o400)
         password = self._secret(OPERATOR, PASSWORD, 0o400) if fresh else ""
         if fresh:
-            body = {"username": OPERATOR, "password": password, "org": self._org, "bucket": self._bucket}
-            self._ask("POST", "setup", authorized=False, json={**body, "token": self._token})
+            body = {"username": OPERATOR, "password": password, "org": self.org, "bucket": self.bucket}
+            self._ask("POST", "setup", authorized=False, json={**body, "token": self.token})
         self._note("server", made=fresh)
 
     def _organisation(self) -> str:
         existing = self._ask("GET", "orgs")["orgs"]
         for each in existing:
-            if each["name"] == self._org:
-                self._note(f"organisation {self._org}", made=False)
+            if each["name"] == self.org:
+                self._note(f"organisation {self.org}", made=False)
                 return str(each["id"])
-        self._note(f"organisation {self._org}", made=True)
-        return str(self._ask("POST", "orgs", json={"name": self._org})["id"])
+        self._note(f"organisation {self.org}", made=True)
+        return str(self._ask("POST", "orgs", json={"name": self.org})["id"])
 
     def _ensure_bucket(self, org_id: str, name: str, retention: timedelta) -> str:
         seconds = int(retention.total_seconds())
@@ -116,7 +114,7 @@ class _Work:
         return str(existing[0]["id"])
 
     def _ensure_task(self, org_id: str) -> None:
-        flux = task(self._bucket, self._retention)
+        flux = task(self.bucket, self.retention)
         existing = self._ask("GET", "tasks", params={"orgID": org_id, "name": TASK})["tasks"]
         same = [each for each in existing if each["flux"] == flux and each["status"] == "active"]
         for each in existing:
@@ -127,7 +125,7 @@ class _Work:
         self._note(f"task {TASK}", made=not same)
 
     def _ensure_token(self, org_id: str, consumer: str, permissions: Sequence[Mapping[str, Any]]) -> None:
-        file = self._folder / consumer / TOKEN
+        file = self.folder / consumer / TOKEN
         description = f"topcoins {consumer}"
         existing = self._ask("GET", "authorizations", params={"orgID": org_id})["authorizations"]
         own = [each for each in existing if each["description"] == description]
@@ -141,28 +139,28 @@ class _Work:
         self._note(f"token of {consumer}", made=True)
 
     def _works(self, token: str) -> bool:
-        flux = f'from(bucket: "{self._bucket}") |> range(start: -1s) |> limit(n: 1)'
-        response = self._send("POST", "query", token, params={"org": self._org}, json={"query": flux})
+        flux = f'from(bucket: "{self.bucket}") |> range(start: -1s) |> limit(n: 1)'
+        response = self._send("POST", "query", token, params={"org": self.org}, json={"query": flux})
         return response.is_success
 
     def _secret(self, owner: str, name: str, mode: int) -> str:
         """The secret in its file; a random one is written where there is no file."""
-        file = self._folder / owner / name
+        file = self.folder / owner / name
         if not file.exists():
             _write_secret(file, secrets.token_urlsafe(32), mode)
             self._note(f"{name} of {owner}", made=True)
         return file.read_text("utf-8").strip()
 
     def _note(self, what: str, *, made: bool) -> None:
-        (self._made if made else self._kept).append(what)
+        (self.made if made else self.kept).append(what)
 
     def _ask(self, method: str, path: str, *, authorized: bool = True, missing: Any = None, **options: Any) -> Any:
-        response = self._send(method, path, self._token if authorized else None, **options)
+        response = self._send(method, path, self.token if authorized else None, **options)
         if response.status_code == httpx.codes.NOT_FOUND and missing is not None:
             return missing
-        text = f"InfluxDB at {self._url}: {method} {path}: HTTP {response.status_code}"
+        text = f"InfluxDB at {self.url}: {method} {path}: HTTP {response.status_code}"
         if response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
-            raise StoreRejected(f"{text}: {self._folder / OPERATOR / TOKEN} is not this server's operator token")
+            raise StoreRejected(f"{text}: {self.folder / OPERATOR / TOKEN} is not this server's operator token")
         if response.is_server_error:
             raise StoreUnavailable(text)
         if not response.is_success:
@@ -172,11 +170,11 @@ class _Work:
     def _send(self, method: str, path: str, token: str | None, **options: Any) -> httpx.Response:
         headers = {"Authorization": f"Token {token}"} if token else {}
         try:
-            return self._client.request(
-                method, f"{self._url}/api/v2/{path}", headers=headers, timeout=TIMEOUT_S, **options
+            return self.client.request(
+                method, f"{self.url}/api/v2/{path}", headers=headers, timeout=TIMEOUT_S, **options
             )
         except httpx.HTTPError as exc:
-            raise StoreUnavailable(f"InfluxDB at {self._url} does not answer: {exc}") from exc
+            raise StoreUnavailable(f"InfluxDB at {self.url} does not answer: {exc}") from exc
 
 
 def _permission(right: str, org_id: str, raw: str, hours: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """A `Store` on an InfluxDB server: minutes in one bucket, the first tick of each hour in one that is kept longer."""
 
 import asyncio
+import uuid
 from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from typing import TypeVar, Unpack
@@ -9,13 +10,13 @@ import polars as pl
 from pydantic import SecretStr
 
 from lib import schema
-from lib.clock import Clock, slot
+from lib.clock import HOUR, SECOND, Clock, slot
 from lib.errors import StoreMalformed, StoreUnavailable
 from lib.schema import TIER_PLACES, Series
-from lib.snapshot import HOUR, Marker, Snapshot, StoredTick, first_of_hours, visible_at
+from lib.snapshot import Marker, Snapshot, StoredTick, first_of_hours, visible_at
 from lib.store import Resolution, Selection, View, log_withdrawal, warn_if_different
 from lib.store.influx import answer, flux, lines
-from lib.store.influx.claims import Claim, writer
+from lib.store.influx.claims import Claim
 from lib.store.influx.failures import StoreMissing
 from lib.store.influx.flux import EVER, FOREVER
 from lib.store.influx.server import TIMEOUT, Server
@@ -23,7 +24,6 @@ from lib.store.influx.server import TIMEOUT, Server
 T = TypeVar("T")
 
 RETENTION = timedelta(days=90)
-SECOND = timedelta(seconds=1)
 _WIDENING = (timedelta(), timedelta(days=1), timedelta(days=30), FOREVER - EVER)
 """How far back a tick is looked for that was not backfilled."""
 ALL_TIERS = range(len(TIER_PLACES) + 1)
@@ -50,7 +50,7 @@ class InfluxStore:
     ) -> None:
         self._writer = Server(url, org=org, token=token, timeout=timeout)
         self._reader = Server(read_url, org=org, token=token, timeout=timeout) if read_url else self._writer
-        self._name = writer()
+        self._name = uuid.uuid4().hex
         self._bucket = bucket
         self._clock = clock
         self._retention = retention

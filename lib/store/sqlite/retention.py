@@ -13,7 +13,7 @@ from lib.store.sqlite.rows import Rows, as_second
 log = structlog.get_logger()
 
 RETENTION = timedelta(days=30)
-HOUR = 3600
+HOUR_S = 3600
 CONFIRMED_BY = 60
 """An instant is past only once so many ticks are stored after it. A clock that is wrong for an hour deletes nothing."""
 MOST_DELETED = 30
@@ -23,7 +23,7 @@ _VISIBLE = "ifnull({0}.stored_at, {0}.observed_at + {0}.duration)"
 _CONFIRMED = f'SELECT tick FROM "{TABLE}" WHERE series = ? ORDER BY tick DESC LIMIT 1 OFFSET ?'
 _NOT_FIRST_OF_HOUR = f"""SELECT tick FROM "{TABLE}" late WHERE series = ? AND tick >= ? AND tick < ? AND EXISTS (
   SELECT 1 FROM "{TABLE}" first WHERE first.series = late.series
-  AND first.tick >= late.tick / {HOUR} * {HOUR} AND first.tick < late.tick
+  AND first.tick >= late.tick / {HOUR_S} * {HOUR_S} AND first.tick < late.tick
   AND {_VISIBLE.format("first")} <= {_VISIBLE.format("late")}) ORDER BY tick LIMIT ?"""
 
 
@@ -43,7 +43,7 @@ class Retention:
         select = (series.name, self._done.get(series.name, 0), horizon, MOST_DELETED)
         ticks = [tick for (tick,) in self._database.execute(_NOT_FIRST_OF_HOUR, select)]
         if len(ticks) < MOST_DELETED:
-            self._done[series.name] = horizon // HOUR * HOUR
+            self._done[series.name] = horizon // HOUR_S * HOUR_S
         if not ticks:
             return
         self._rows.delete(series, ticks)

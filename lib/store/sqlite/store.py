@@ -17,7 +17,7 @@ from lib.snapshot import Marker, Snapshot, StoredTick, first_of_hours, visible_a
 from lib.store import Resolution, Selection, View, log_withdrawal, warn_if_different
 from lib.store.sqlite.database import BUSY, Connect, Database, connect, translate
 from lib.store.sqlite.markers import Markers
-from lib.store.sqlite.retention import CONFIRMED_BY, HOUR, RETENTION, Retention
+from lib.store.sqlite.retention import CONFIRMED_BY, HOUR_S, RETENTION, Retention
 from lib.store.sqlite.rows import Rows, as_second
 
 T = TypeVar("T")
@@ -45,10 +45,9 @@ class SqliteStore:
         self._path = path
         self._clock = clock
         self._retention = retention
-        self._confirmed_by = confirmed_by
-        self._durable = durable
-        self._busy = busy
-        self._connect = connect
+        self._make: Callable[[], _File] = lambda: _File(
+            Database(path, durable=durable, busy=busy, connect=connect), retention, confirmed_by
+        )
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
         self._file: _File | None = None
 
@@ -93,7 +92,7 @@ class SqliteStore:
         answers = await self._do(lambda file: file.markers.ticks(series, start, stop, view.get("known_at")))
         ticks = list(answers)
         if view.get("resolution") == "1h":
-            ticks = sorted({tick // HOUR: tick for tick in reversed(ticks)}.values())
+            ticks = sorted({tick // HOUR_S: tick for tick in reversed(ticks)}.values())
         return [from_epoch(tick) for tick in ticks if answers[tick]]
 
     async def stored_ticks(
@@ -155,8 +154,7 @@ class SqliteStore:
             self._file.close()
             self._file = None
         if self._file is None:
-            database = Database(self._path, durable=self._durable, busy=self._busy, connect=self._connect)
-            self._file = _File(database, self._retention, self._confirmed_by)
+            self._file = self._make()
         return self._file
 
 

@@ -5,18 +5,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from lib.clock import isoformat, slot
+from lib.clock import DAY, HOUR, MINUTE, isoformat, slot
 from lib.errors import TopcoinsError
 from lib.schema import PRICE, VOLUME_RANK
-from lib.snapshot import HOUR, Marker
+from lib.snapshot import Marker
 from lib.store import Resolution, Store
 from lib.units import format_duration
 from query_api.asof.pair import Pair, newest_pair
 from query_api.asof.tick_pairs import read_pairs
 
 HOURLY_AGE = HOUR
-DAY = timedelta(days=1)
-MINUTE = timedelta(minutes=1)
 OLDEST = datetime(1972, 1, 1, tzinfo=UTC)
 """No snapshot is older. Nearer to the calendar's first days, subtraction fails."""
 FOREVER = datetime(2262, 1, 1, tzinfo=UTC)

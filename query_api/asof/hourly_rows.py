@@ -1,18 +1,16 @@
 """Prefetches the rows of full hours, a day at a time, for callers that read one hour after the other."""
 
 import asyncio
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Protocol, Unpack
 
 import polars as pl
 
-from lib.clock import slot
+from lib.clock import DAY, HOUR, slot
 from lib.errors import StoreRejected
 from lib.schema import Series
 from lib.store import Selection, Store
 
-HOUR = timedelta(hours=1)
-DAY = timedelta(days=1)
 TIERS = 4
 """More tiers are thousands of assets: a day of them takes too much memory and time."""
 MOST_READS = 4

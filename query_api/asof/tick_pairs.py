@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from lib.clock import slot
+from lib.clock import HOUR, slot
 from lib.schema import PRICE, VOLUME_RANK
-from lib.snapshot import HOUR, StoredTick
+from lib.snapshot import StoredTick
 from lib.store import Resolution, Store
 
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from fastapi import Request
 from starlette.responses import Response
 
+from lib.clock import SECOND
 from lib.snapshot import Marker, StoredTick, next_tick
 from lib.store import Resolution
 from query_api.asof.find_pair import HOURLY_AGE
@@ -18,7 +19,6 @@ DAY_S = 86400
 SOON_S = 30
 TAGS_LENGTH = 4096
 """So many characters of an If-None-Match header are read; a cache sends a few tags."""
-SECOND = timedelta(seconds=1)
 WRITE_TIMEOUT = timedelta(seconds=30)
 """A snapshot stamped `stored_at = t` may become readable this much later."""
 READABLE_AFTER = timedelta(minutes=5)

@@ -9,13 +9,13 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Path, Query, Request
 from pydantic.json_schema import SkipJsonSchema
 
+from lib.clock import DAY
 from lib.instants import DURATION, FORMS, SHAPE, parse_instant
 from lib.units import format_duration, parse_duration
 from query_api.asof.asset import By
 from query_api.http.content_type import MEDIA_TYPES, Format
 from query_api.http.problems import EXAMPLES, BadRequest
 
-DAY = timedelta(days=1)
 LONGEST_RANGE = timedelta(days=100 * 366)
 CSV_COLUMNS = "format=csv&columns=rank,symbol"
 EPOCH = datetime(1970, 1, 2, tzinfo=UTC)

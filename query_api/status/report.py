@@ -3,12 +3,13 @@
 import asyncio
 import os
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
+from lib.clock import HOUR
 from lib.errors import TopcoinsError
 from lib.gaps import find_gaps
 from lib.ingest.credits import FILE as PLAN_FILE
@@ -22,7 +23,6 @@ from lib.version import VERSION
 from query_api.services import Services
 from query_api.status.disagreement import Disagreements, RankDisagreement
 
-HOUR = timedelta(hours=1)
 INTERVALS = 3
 """Ticks are counted over so many intervals at least: an ingestor that stopped shows before they are over."""
 

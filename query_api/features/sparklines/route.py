@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import FastAPI, Query, Request
 from starlette.responses import Response
 
+from lib.clock import SECOND
 from lib.schema import LARGEST_ID
 from query_api.features.sparklines.work import Sparklines, SparklinesAnswer
 from query_api.http import parameters
@@ -19,7 +20,6 @@ from query_api.services import Services
 
 MOST = 500
 LONGEST = timedelta(days=7)
-SECOND = timedelta(seconds=1)
 
 Ids = Annotated[
     str,

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from cachetools import LRUCache
 from pydantic import BaseModel, Field
 
-from lib.clock import slot
+from lib.clock import SECOND, slot
 from lib.schema import ID, PRICE, VOLUME_RANK, Series
 from lib.store import Resolution, Store
 from query_api.asof.tick_pairs import TickPair, pairs_of_lists
@@ -16,7 +16,6 @@ from query_api.long_work import LongWork
 
 CACHED_VALUES = 250_000
 """Prices and ranks in memory, some 25 MB: a list that moves on by a minute reads few new ones."""
-SECOND = timedelta(seconds=1)
 
 Values = Mapping[int, float]
 ListPair = tuple[TickPair, Resolution]

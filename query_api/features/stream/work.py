@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from lib.clock import Clock
+from lib.clock import SECOND, Clock
 from lib.errors import TopcoinsError
 from lib.instants import CLOCK_DIFFERENCE
 from lib.snapshot import Marker, next_tick
@@ -22,7 +22,6 @@ REPLAY = timedelta(hours=6)
 """A listener that was cut off less than this ago can go on without a gap."""
 SHORTEST_WAIT = timedelta(seconds=1)
 LONGEST_WAIT = timedelta(seconds=30)
-SECOND = timedelta(seconds=1)
 Sleep = Callable[[float], Awaitable[None]]
 Timer = Callable[[], float]
 """Seconds that nobody sets forward or back."""

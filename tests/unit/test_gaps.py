@@ -1,16 +1,19 @@
 """Gaps: expected slots against stored ticks, and causes that were recorded."""
 
+import tracemalloc
 from collections import Counter
+from collections.abc import Callable
 from datetime import timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.clock import slot
+from lib.clock import isoformat, slot
 from lib.errors import SnapshotRefused, SourceExhausted, SourceUnavailable, StoreUnavailable
 from lib.gaps import Attempt, Evidence, SeriesGaps, gaps_between
 from lib.ingest.missed import FILE, LARGEST, Cause, MissedTick, MissedTicks, cause_of, read_missed
 from lib.snapshot import StoredTick
+from lib.store.influx import answer
 from tests.fakes import NOON
 
 MINUTE = timedelta(minutes=1)
@@ -208,3 +211,38 @@ def test_half_a_line_does_not_spoil_the_next(tmp_path):
         file.write(b'{"tick": 17855')
     misses.record(MissedTick(NOON, "spool", "one"))
     assert [miss.why for miss in read_missed(tmp_path, NOON, NOON)] == ["one"]
+
+
+def most_bytes(work: Callable[[], object]) -> int:
+    """The most memory that some work has at once."""
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_an_old_marker_before_a_hole_of_years_costs_nothing():
+    """SV-12: to list each minute of three years takes 200 MB."""
+    evidence = Evidence(Attempt(NOON - 3 * 365 * DAY, MINUTE), [])
+    found: list[SeriesGaps] = []
+    used = most_bytes(lambda: found.append(gaps_between(evidence, NOON - 60 * MINUTE, NOON - MINUTE, NOON)))
+    assert found[0].missing == 60
+    assert used < 2**20
+
+
+def test_the_gaps_of_a_week_fit_in_memory():
+    """SV-9: both series at once, from InfluxDB's answer to the gaps."""
+    start, ticks = NOON - 7 * DAY, 7 * 24 * 60
+    lines = (f",ticks,0,{isoformat(start + minute * MINUTE)},interval_s,60\r\n" for minute in range(ticks))
+    csv = ",result,table,_time,_field,_value\r\n" + "".join(lines)
+
+    def gaps_of(series: int) -> SeriesGaps:
+        stored, _ = answer.stored_ticks(csv)
+        return gaps_between(Evidence(None, stored), start, NOON, NOON)
+
+    found: list[SeriesGaps] = []
+    used = most_bytes(lambda: found.extend(map(gaps_of, range(2))))
+    assert [(each.stored, each.missing) for each in found] == [(ticks, 0)] * 2
+    assert used < 10 * 2**20

@@ -118,19 +118,15 @@ def times(csv: str) -> list[datetime]:
 
 def stored_ticks(csv: str) -> tuple[list[StoredTick], bool]:
     """The ticks, oldest first, and whether any was backfilled: which ones, only `flux.backfilled` answers."""
-    points = table(csv)
-    if points.is_empty():
+    if not csv.strip():
         return [], False
     try:
-        points = points.select("_time", "_field", "_value").unique(["_time", "_field"], keep="first")
+        points = table(csv).select("_time", "_field", "_value").unique(["_time", "_field"], keep="first")
         ticks = points.filter(pl.col("_field") == "interval_s").sort("_time")
         rest = points.filter(pl.col("_field") != "interval_s")
         flags = {(time, field) for time, field, value in rest.iter_rows() if float(value)}
         withdrawn = {time for time, field in flags if field == "withdrawn_at" and (time, "restored_at") not in flags}
-        stored = [
-            StoredTick(_time(time), _interval(interval), False, time in withdrawn)
-            for time, interval in zip(ticks["_time"], ticks["_value"], strict=True)
-        ]
+        stored = [StoredTick(_time(at), _interval(text), False, at in withdrawn) for at, _, text in ticks.iter_rows()]
     except (PolarsError, TypeError) as exc:
         raise StoreMalformed(f"the markers in InfluxDB are not topcoins' own: {exc}") from exc
     return stored, any(field == "backfilled" for _, field in flags)

@@ -68,6 +68,7 @@ async def test_markers_without_a_hash_are_read_and_new_ones_have_one(open_store,
     await fill(store, 0)
     await store.close()
     with sqlite3.connect(path) as file:
+        file.execute("DROP INDEX snapshot_of_tick")
         for name in ("hash", "stored_at", "withdrawn_at", "restored_at", "withdrawn_why"):
             file.execute(f"ALTER TABLE snapshot DROP COLUMN {name}")
     file.close()
@@ -79,15 +80,33 @@ async def test_markers_without_a_hash_are_read_and_new_ones_have_one(open_store,
     assert stored == new.marker.with_stored_at(clock())
 
 
-async def test_a_file_without_the_index_on_ticks_gets_it(open_store, path):
+async def test_a_file_without_the_indexes_gets_them(open_store, path):
     await fill(store := open_store(), 0)
     await store.close()
     with sqlite3.connect(path) as file:
         file.execute("DROP INDEX snapshot_tick")
+        file.execute("DROP INDEX snapshot_of_tick")
     file.close()
     await open_store(connect=(recorder := Recorder())).markers(NOON, NOON + HOUR)
-    (name,) = recorder.connection.execute("SELECT name FROM sqlite_master WHERE type = 'index'").fetchone()
-    assert name == "snapshot_tick"
+    names = recorder.connection.execute("SELECT name FROM sqlite_master WHERE type = 'index' ORDER BY name").fetchall()
+    assert names == [("snapshot_of_tick",), ("snapshot_tick",)]
+
+
+async def test_queries_for_ticks_read_no_ids(open_store):
+    """SV-43: the ids of a week of 5,000 assets are 20 MB."""
+    store = open_store(connect=(recorder := Recorder()))
+    await store.ready()
+    recorder.statements.clear()
+    await store.stored_ticks(PRICE.name, NOON, NOON + HOUR)
+    await store.newest_tick(PRICE.name, NOON)
+    await store.ticks(PRICE.name, NOON, NOON + HOUR, known_at=NOON)
+    recorder.connection.set_trace_callback(None)
+    queries = [*recorder.statements]
+    assert len(queries) == 4
+    for query in queries:
+        plan = str(recorder.connection.execute(f"EXPLAIN QUERY PLAN {query}").fetchall())
+        assert "COVERING INDEX" in plan, (query, plan)
+        assert "TEMP B-TREE" not in plan, (query, plan)
 
 
 async def test_no_query_scans_a_table(open_store, clock):

@@ -70,11 +70,12 @@ async def test_two_ingestors_with_one_store_leave_one_whole_snapshot_for_each_ti
     done.set()
     await reading
     world = worlds[0]
-    world.clock.now = START + 12 * MINUTE
-    assert await world.run("price", 1) == [True]
+    for last, each in ((12, other), (13, world)):  # alone: on a busy machine one may have left its last ticks to later
+        each.clock.now = START + last * MINUTE
+        assert await each.run("price", 1) == [True]
     keeper = world.open_store()
     markers = await keeper.markers(START, world.clock.now, series="price")
-    assert [marker.tick for marker in markers] == [START + n * MINUTE for n in (*range(8 + ahead), 12)]
+    assert [marker.tick for marker in markers] == [START + n * MINUTE for n in (*range(8 + ahead), 12, 13)]
     for marker in markers:
         assert (await keeper.rows(PRICE, marker.tick))["cmc_id"].to_list() == list(unpack_ids(marker.ids))
     await keeper.close()

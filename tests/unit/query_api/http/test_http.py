@@ -483,10 +483,22 @@ async def test_now_has_a_weak_etag_that_changes_with_the_tick_and_is_kept_until_
     assert (await client.get("/")).headers["etag"] != first.headers["etag"]
 
 
+async def test_the_weak_etag_of_now_differs_with_each_parameter_of_the_list(client) -> None:
+    queries = ("", "limit=1", "limit=2", "symbols=BTC", "format=csv", "format=csv&columns=name", "format=csv&columns=symbol")
+    tags = {query: (await client.get(f"/?{query}")).headers["etag"] for query in queries}
+    assert len({*tags.values()}) == len(queries), tags
+
+
 async def test_what_may_still_change_is_not_kept_for_long(client, clock) -> None:
     for text in (isoformat(NOW), "2026-11-17T14:37:00Z", "2026-11-17T14:36:59Z", "2026-11-17T14:30:00Z"):
         kept = (await client.get("/", params={"datetime": text})).headers["cache-control"]
         assert 1 <= int(kept.removeprefix("public, max-age=")) <= 60
+
+
+async def test_an_answer_becomes_final_an_interval_after_its_greatest_age(client) -> None:
+    """Until then a tick that was fetched in time may still be on its way to the store."""
+    answers = [await client.get(f"/?datetime=2026-11-17T14:{minute}:00Z&max_age=1m") for minute in (35, 36)]
+    assert [each.headers["cache-control"] for each in answers] == ["public, max-age=86400", "public, max-age=30"]
 
 
 async def test_an_overdue_tick_may_be_asked_for_each_second(client, clock) -> None:

@@ -484,7 +484,15 @@ async def test_now_has_a_weak_etag_that_changes_with_the_tick_and_is_kept_until_
 
 
 async def test_the_weak_etag_of_now_differs_with_each_parameter_of_the_list(client) -> None:
-    queries = ("", "limit=1", "limit=2", "symbols=BTC", "format=csv", "format=csv&columns=name", "format=csv&columns=symbol")
+    queries = (
+        "",
+        "limit=1",
+        "limit=2",
+        "symbols=BTC",
+        "format=csv",
+        "format=csv&columns=name",
+        "format=csv&columns=symbol",
+    )
     tags = {query: (await client.get(f"/?{query}")).headers["etag"] for query in queries}
     assert len({*tags.values()}) == len(queries), tags
 

@@ -52,6 +52,8 @@ def digest(key: str) -> str:
 
 def client_keys(value: object) -> object:
     """A mapping from name to hash, from NAME:HASH parts separated by commas or line breaks. `#` begins a comment."""
+    if isinstance(value, dict):
+        value = [f"{name}:{key}" for name, key in value.items()]
     if isinstance(value, list):
         value = "\n".join(map(str, value))
     if not isinstance(value, str):
@@ -97,7 +99,8 @@ def origins(names: tuple[str, ...]) -> tuple[str, ...]:
     for name in names:
         parts = urlsplit(name)
         origin = f"{parts.scheme}://{parts.netloc}"
-        if name != ANY_ORIGIN and not (parts.scheme in ("http", "https") and parts.hostname and name == origin):
+        whole = parts.scheme in ("http", "https") and parts.hostname and name == origin and "@" not in name
+        if name != ANY_ORIGIN and not whole:
             raise ValueError(
                 f"{name!r} is no origin: write scheme and host, and the port if it is not the default, or *"
             )

@@ -108,8 +108,8 @@ def _proxy(environ: Mapping[str, str], name: str) -> httpx.Proxy | None:
         return None
     try:
         proxy = httpx.Proxy(value if "://" in value else f"http://{value}")
-        if not proxy.url.host:
-            raise ValueError("no host")
+        if not proxy.url.host or (proxy.url.port or 1) > 65535:
+            raise ValueError("no host, or no port")
         httpx.HTTPTransport(verify=False, proxy=proxy).close()  # a scheme may need a package that is not there
         return proxy
     except (ValueError, ImportError, httpx.InvalidURL):  # its text may hold the proxy's password
@@ -120,7 +120,8 @@ def _proxy(environ: Mapping[str, str], name: str) -> httpx.Proxy | None:
 
 def _bypass(no_proxy: str) -> Callable[[str], bool]:
     """Whether a host is asked directly: loopback always, and what `NO_PROXY` names by host, domain or network."""
-    names = [_PORT.sub(r"\1", entry.strip().lower()).strip("[]") for entry in no_proxy.split(",") if entry.strip()]
+    entries = no_proxy.lower().replace(",", " ").split()
+    names = [_PORT.sub(r"\1", entry.rstrip(".")).strip("[]") for entry in entries]
     networks = [network for network in map(_network, names) if network]
 
     def bypass(host: str) -> bool:
@@ -151,7 +152,7 @@ def _network(text: str) -> IPv4Network | IPv6Network | None:
 
 def _certificates(environ: Mapping[str, str]) -> ssl.SSLContext:
     """The certificates to trust: `SSL_CERT_FILE`, else `SSL_CERT_DIR`, else those of certifi."""
-    file, folder = environ.get("SSL_CERT_FILE", ""), environ.get("SSL_CERT_DIR", "")
+    file, folder = environ.get("SSL_CERT_FILE", "").strip(), environ.get("SSL_CERT_DIR", "").strip()
     try:
         plain = httpx.create_ssl_context(trust_env=False)
     except OSError as exc:

@@ -149,7 +149,7 @@ def read_missed(folder: Path, start: datetime, stop: datetime) -> list[MissedTic
         try:
             values = orjson.loads(line)
             seconds = values.get("interval_s")
-            interval = timedelta(seconds=seconds) if seconds else None
+            interval = timedelta(seconds=seconds) if seconds and seconds >= 1 else None
             missed = MissedTick(from_epoch(values["tick"]), values["cause"], str(values["why"]), interval)
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError, OSError):
             continue

@@ -5,6 +5,7 @@ file is a stray: the copy of a file of another spool, or one put back from `dama
 rest, and changes no count.
 """
 
+import codecs
 import errno
 import fcntl
 import os
@@ -13,8 +14,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Annotated, Self
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from lib.clock import from_epoch
 from lib.snapshot_file import ENDING
@@ -52,13 +54,22 @@ class Entry:
     size: int
 
 
+_Number = Annotated[int, Field(ge=0, lt=10**12)]
+
+
 class Account(BaseModel):
     """The content of counts.json. Snapshots up to number `done` are stored or dropped; those up to `last` wait."""
 
-    fetched: int = Field(ge=0)
-    stored: int = Field(ge=0)
-    done: int = Field(ge=0)
-    last: int = Field(ge=0)
+    fetched: _Number
+    stored: _Number
+    done: _Number
+    last: _Number
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> Self:
+        if self.stored > self.fetched or self.done > self.last:
+            raise ValueError("more snapshots are stored than were fetched")
+        return self
 
     def waits(self, entry: Entry) -> bool:
         """Whether this file is a snapshot of ours that waits; else it is a stray."""
@@ -87,8 +98,8 @@ class Account(BaseModel):
 class _OldAccount(BaseModel):
     """counts.json of version 0.1.0. The files of the numbers in `leaving` are counted as dropped already."""
 
-    fetched: int = Field(ge=0)
-    dropped: int = Field(ge=0)
+    fetched: _Number
+    dropped: _Number
     leaving: tuple[int, ...] = ()
 
     def account(self, files: Sequence[Entry]) -> Account:
@@ -123,7 +134,7 @@ def read_account(folder: Path) -> Account:
     """The account of a folder, files that a crash left uncounted included. Without counts.json: made from the files."""
     files = entries_or_none(folder)
     try:
-        body = (folder / COUNTS).read_bytes()
+        body = (folder / COUNTS).read_bytes().removeprefix(codecs.BOM_UTF8)  # Windows editors put it first
     except OSError:
         return _from_files(folder, files)
     for model in (Account, _OldAccount):

@@ -28,6 +28,7 @@ Values = dict[str, object]
 def load(environ: Mapping[str, str], service: str | None = None) -> Settings:
     """The settings of one service. Raises SettingsRejected, which names the setting, its value and a valid example."""
     ignored = tuple(sorted(name for name in environ if name.startswith(PREFIX) and _is_of_kubernetes(name, environ)))
+    _refuse_lower_case(environ)
     own, of_others = _from_file(environ.get(PREFIX + "CONFIG", "").strip(), service)
     values = own | _from_environment({name: value for name, value in environ.items() if name not in ignored})
     _refuse_unknown(values | of_others)
@@ -132,6 +133,12 @@ def _settings_of_sources(values: Values) -> Iterator[str]:
     for path in paths:
         if path.is_file():
             yield from _SOURCE_SETTING.findall(path.read_text("utf-8-sig", "replace"))
+
+
+def _refuse_lower_case(environ: Mapping[str, str]) -> None:
+    for variable in environ:
+        if variable.upper().startswith(PREFIX) and variable != variable.upper():
+            raise SettingsRejected(f"{shown(variable)} is not a setting; write {shown(variable.upper())}")
 
 
 def _refuse_control_characters(values: Values) -> None:

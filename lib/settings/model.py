@@ -20,12 +20,16 @@ from lib.settings.values import (
     ServerUrl,
     SourceUrl,
     StoreUrl,
+    Text,
+    Whole,
     Workers,
 )
 
 EXAMPLES = {
     "store_url": "sqlite:///./data/topcoins.db or http://localhost:8086",
     "store_read_url": "http://replica:8086",
+    "influx_org": "topcoins",
+    "influx_bucket": "market",
     "price_source": "coinmarketcap",
     "rank_source": "coindesk,coinmarketcap",
     "extra_sources": "/etc/topcoins/market_cap.toml",
@@ -35,6 +39,7 @@ EXAMPLES = {
     "max_age": "10m",
     "clock_check": "off",
     "spool_limit": "1GiB",
+    "http_host": "127.0.0.1",
     "http_port": "6667",
     "http_safe_port": "8667",
     "notice": "The market is simulated",
@@ -58,25 +63,25 @@ class Settings(BaseModel):
 
     store_url: StoreUrl = "sqlite:///./data/topcoins.db"
     store_read_url: ServerUrl | None = None
-    influx_org: str = "topcoins"
-    influx_bucket: str = "market"
+    influx_org: Text = "topcoins"
+    influx_bucket: Text = "market"
     influx_token: Secret | None = None
-    price_source: str = "coinmarketcap"
+    price_source: Text = "coinmarketcap"
     rank_source: Annotated[Names, Field(min_length=1)] = ("coindesk", "coinmarketcap")
     extra_sources: Names = ()
     api_keys: dict[str, Secret] = {}
     source_urls: dict[str, SourceUrl] = {}
-    assets: Annotated[int, Field(ge=1, le=5000)] = 1000
+    assets: Annotated[Whole, Field(ge=1, le=5000)] = 1000
     interval: Interval = timedelta(seconds=60)
     max_skew: Duration = timedelta(seconds=60)
     max_age: Duration = timedelta(minutes=10)
     clock_check: Literal["on", "off"] = "on"
     spool_dir: FilePath = Path("data/spool")
     spool_limit: ByteSize = ByteSize(2**30)
-    http_host: str = "127.0.0.1"
+    http_host: Text = "127.0.0.1"
     http_port: Port = 6667
     http_safe_port: Port = 8667
-    http_connections: Annotated[int, Field(ge=1, le=100_000)] = 800
+    http_connections: Annotated[Whole, Field(ge=1, le=100_000)] = 800
     http_workers: Workers = 1
     client_keys: ClientKeys = {}
     client_key: Secret | None = None

@@ -1,6 +1,7 @@
 """The kinds of values that settings have, and how each is read from text. An error never repeats its value."""
 
 import os
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
@@ -16,12 +17,23 @@ SQLITE = "sqlite:///"
 
 
 def _duration(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("must be a duration")
     return parse_duration(value) if isinstance(value, str) else value
+
+
+def _whole_number(value: object) -> object:
+    """Digits only: the library would also accept `1_000` and `true`."""
+    if isinstance(value, str) and re.fullmatch("[+-]?[0-9]{1,18}", value.strip()):
+        return int(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise ValueError("must be a whole number")
 
 
 def _worker_count(value: object) -> object:
     """`auto` as the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if value == "auto" else value
+    return len(os.sched_getaffinity(0)) if value == "auto" else _whole_number(value)
 
 
 def _positive(span: timedelta) -> timedelta:
@@ -101,7 +113,9 @@ Secret = Annotated[SecretStr, AfterValidator(_header_value)]
 SourceUrl = Annotated[str, AfterValidator(_source_url)]
 StoreUrl = Annotated[str, AfterValidator(_store_url)]
 ServerUrl = Annotated[str, AfterValidator(_server_url)]
-Port = Annotated[int, Field(ge=1, le=65535)]
+Whole = Annotated[int, BeforeValidator(_whole_number)]
+Port = Annotated[Whole, Field(ge=1, le=65535)]
+Text = Annotated[str, Field(min_length=1)]
 Workers = Annotated[int, BeforeValidator(_worker_count), Field(ge=1, le=64)]
 ClientKeys = Annotated[dict[str, str], BeforeValidator(access.client_keys)]
 Rate = Annotated[access.Rate | None, BeforeValidator(access.rate)]

@@ -162,6 +162,13 @@ def test_misses_read_back_within_their_span(tmp_path):
     assert read_missed(tmp_path / "nowhere", NOON, NOON) == []
 
 
+@pytest.mark.parametrize("interval", ["-5", "1e-9", "0", "false"])
+def test_an_interval_that_is_none_is_passed_over(tmp_path, interval):
+    line = f'{{"tick": {NOON.timestamp():.0f}, "cause": "busy", "why": "", "interval_s": {interval}}}'
+    (tmp_path / FILE).write_text(line, "utf-8")
+    assert [miss.interval for miss in read_missed(tmp_path, NOON, NOON)] == [None]
+
+
 def test_an_interval_in_force_is_recorded_with_the_miss(tmp_path):
     misses = [missed(1, 5), missed(2, None)]
     MissedTicks(tmp_path).record(*misses)

@@ -50,6 +50,8 @@ def test_loopback_and_plain_http_are_never_asked_through_a_proxy(url):
         ("*.coinmarketcap.com", "pro-api.coinmarketcap.com", True),
         ("pro-api.coinmarketcap.com:443", "pro-api.coinmarketcap.com", True),
         ("COINMARKETCAP.com", "pro-api.coinmarketcap.com", True),
+        ("localhost coinmarketcap.com", "pro-api.coinmarketcap.com", True),
+        ("pro-api.coinmarketcap.com.", "pro-api.coinmarketcap.com", True),
         ("market.com", "pro-api.coinmarketcap.com", False),
         ("10.0.0.0/8", "10.1.2.3", True),
         ("10.0.0.0/8", "11.1.2.3", False),
@@ -63,7 +65,8 @@ def test_hosts_that_no_proxy_names_are_asked_directly(no_proxy, host, direct):
 
 BROKEN = [
     *((name, value) for name in ("HTTP_PROXY", "https_proxy", "ALL_PROXY") for value in
-      ("ftp://proxy.example", "socks4://secret@proxy.example", "http://", "http://proxy.example:port", "://",
+      ("ftp://proxy.example", "socks4://secret@proxy.example", "http://", "http://proxy.example:port", "http://proxy.example:99999",
+       "://",
        "http://[::1")),
     ("SSL_CERT_FILE", "/no.pem"),
     ("SSL_CERT_FILE", "/"), ("SSL_CERT_FILE", "/dev/null"), ("SSL_CERT_DIR", "/no/folder"),

@@ -124,6 +124,14 @@ def test_an_empty_config_variable_is_no_file():
         ("ASSETS", "many", "1000"),
         ("ASSETS", "", "1000"),
         ("ASSETS", "10.5", "1000"),
+        ("ASSETS", "1_0", "1000"),
+        ("ASSETS", "1e3", "1000"),
+        ("HTTP_PORT", "6_667", "6667"),
+        ("HTTP_WORKERS", "1_0", "2 or auto"),
+        ("HTTP_HOST", "", "127.0.0.1"),
+        ("INFLUX_ORG", "", "topcoins"),
+        ("INFLUX_BUCKET", "", "market"),
+        ("PRICE_SOURCE", "", "coinmarketcap"),
         ("INTERVAL", "60", "60s"),
         ("INTERVAL", "0s", "60s"),
         ("INTERVAL", "90s", "60s"),
@@ -181,6 +189,9 @@ def test_a_bad_value_is_one_sentence_with_its_name_the_value_and_a_valid_example
     [
         ('assets = "many"', "ASSETS"),
         ("assets = [1]", "ASSETS"),
+        ("assets = true", "ASSETS"),
+        ("max_age = true", "MAX_AGE"),
+        ("client_keys = { grafana = 'x' }", "CLIENT_KEYS"),
         ("interval = inf", "INTERVAL"),
         ("interval = nan", "INTERVAL"),
         ("interval = -60", "INTERVAL"),
@@ -533,3 +544,12 @@ def test_a_key_as_a_name_or_a_file_is_in_no_error(file, key):
 
 def test_a_value_that_cannot_be_a_key_is_shown():
     assert "'dashboard.example.com'" in refusal({"TOPCOINS_CORS_ORIGINS": "https://a.example,dashboard.example.com"})
+
+
+@pytest.mark.parametrize("variable", ["topcoins_assets", "Topcoins_Assets", "TOPCOINS_assets"])
+def test_a_variable_in_lower_case_is_refused_with_its_right_spelling(variable):
+    assert refusal({variable: "5"}) == f"{variable} is not a setting; write TOPCOINS_ASSETS"
+
+
+def test_a_password_in_an_origin_is_refused_without_being_shown():
+    assert CANARY not in refusal({"TOPCOINS_CORS_ORIGINS": f"https://me:{CANARY}@dashboard.example.com"})

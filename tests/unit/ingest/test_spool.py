@@ -314,7 +314,15 @@ def test_half_a_file_does_not_keep_a_full_disk_full(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["name"]
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"fetched": "x"}', b'{"fetched": -1, "dropped": 0}'])
+IMPOSSIBLE = [
+    b'{"fetched": -1, "dropped": 0}',
+    b'{"fetched": 1, "stored": 99, "done": 0, "last": 3}',
+    b'{"fetched": 3, "stored": 0, "done": 50, "last": 3}',
+    b'{"fetched": 3, "stored": 0, "done": 0, "last": %s}' % (b"9" * 300),
+]
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"fetched": "x"}', *IMPOSSIBLE])
 async def test_counts_that_cannot_be_read_are_made_anew_from_the_files(folder, spool, store, body):
     for minute in range(3):
         spool.put(snapshot(minute))
@@ -325,6 +333,28 @@ async def test_counts_that_cannot_be_read_are_made_anew_from_the_files(folder, s
     spool.put(snapshot(3))
     await ViaSpool(spool, store).flush()
     assert (spool.counts().fetched, spool.counts().stored) == (4, 3)
+
+
+async def test_counts_that_a_windows_editor_saved_are_read(folder, store):
+    spool = opened(folder)
+    spool.put(snapshot())
+    await ViaSpool(spool, store).flush()
+    spool.close()
+    (folder / COUNTS).write_bytes(b"\xef\xbb\xbf" + (folder / COUNTS).read_bytes() + b"\r\n")
+    assert reopened(folder).counts().stored == 1
+
+
+@pytest.mark.parametrize("body", IMPOSSIBLE)
+async def test_impossible_counts_do_not_outlive_a_restart(folder, store, body):
+    spool = opened(folder)
+    spool.put(snapshot())
+    spool.close()
+    (folder / COUNTS).write_bytes(body)
+    again = opened(folder)
+    again.put(snapshot(1))
+    await ViaSpool(again, store).flush()
+    assert again.counts() == Counts(fetched=2)
+    again.close()
 
 
 def test_a_folder_in_the_place_of_a_file_is_set_aside(folder, spool):

@@ -9,12 +9,15 @@ from urllib.parse import quote
 
 import httpx
 import typer
+from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 from rich.progress import Progress
 
 from lib.cli.app import Asset, Exclude, Ids, Instant, Json, Shown, Symbols, Url, VolumeToCap, _settings, app, console
 from lib.errors import SettingsRejected, TopcoinsError
 from lib.http_client import open_sync_client
+from lib.settings import shown
+from lib.settings.values import ServerUrl
 
 
 @app.command()
@@ -141,7 +144,13 @@ def export(
 
 def _address(url: str | None) -> str:
     chosen = _settings()
-    return (url or f"http://{chosen.http_host}:{chosen.http_port}").rstrip("/")
+    if url is None:
+        return f"http://{chosen.http_host}:{chosen.http_port}"
+    try:
+        return TypeAdapter(ServerUrl).validate_python(url)
+    except ValidationError as exc:  # its text has the address, and so a password in it
+        why = exc.errors()[0]["msg"].removeprefix("Value error, ")
+        raise SettingsRejected(f"--url {shown(url)}: {why}; for example http://127.0.0.1:6667") from None
 
 
 def _key() -> dict[str, str]:

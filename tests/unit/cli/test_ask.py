@@ -19,7 +19,7 @@ from lib.errors import SettingsRejected
     ],
 )
 def test_an_address_that_is_none_is_refused_in_one_sentence_that_shows_no_secret(url):
-    with pytest.raises(SettingsRejected, match="^--url .*; for example http://127.0.0.1:6667$") as refused:
+    with pytest.raises(SettingsRejected, match=r"^--url .*; for example http://127\.0\.0\.1:6667$") as refused:
         _address(url)
     assert "hunter22secret9" not in str(refused.value)
 

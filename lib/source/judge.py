@@ -19,6 +19,7 @@ from lib.source.vendor_errors import (
     vendor_error,
 )
 
+REFUSED_PAUSE = HOUR
 """A refused key or a path that is gone is tried again this rarely: a plan may be renewed without a new key."""
 
 
@@ -65,7 +66,7 @@ class Judge:
     def _pause(self, action: Action, path: str, message: str, now: datetime, wait: timedelta | None) -> SourceError:
         """The error of an action. A wait that the upstream asks for comes before our own, but for a refusal."""
         if action in ("stop", "gone"):
-            return self._pauses.begin(path, now + HOUR, SourceRejected, message)
+            return self._pauses.begin(path, now + REFUSED_PAUSE, SourceRejected, message)
         exhausted = action in ("reset", "reset_month")
         if wait:
             return self._pauses.begin(path, now + wait, SourceExhausted if exhausted else SourceUnavailable, message)

@@ -1,6 +1,6 @@
 """Turns InfluxDB's CSV, a line per value, into rows and markers.
 
-Text that cannot be read raises StoreMalformed, or ValueError and its like, which `Server.query` translates.
+Text that cannot be read raises StoreMalformed, or an error of Python or Polars that `Server.query` translates.
 """
 
 import csv as comma
@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 
 import polars as pl
-from polars.exceptions import PolarsError
 
 from lib.clock import from_epoch
 from lib.errors import StoreMalformed
@@ -64,15 +63,10 @@ def _wide(csv: str, series: Series, times: list[str]) -> pl.DataFrame:
     if values.is_empty():
         return pl.DataFrame(schema={"tick": _TICK, **series.columns})
     tags = [*times, ID, *series.tags, TIER]
-    try:
-        index = [name for name in tags if name in values.columns]
-        wide = values.pivot(
-            "_field", on_columns=series.fields, index=index, values="_value", aggregate_function="first"
-        )
-        # One eager selection: a lazy plan of so few rows takes longer to make than to run.
-        return wide.select(_column(name, kind, wide) for name, kind in {"tick": _TICK, **series.columns}.items())
-    except PolarsError as exc:
-        raise StoreMalformed(f"the {series.name} points in InfluxDB are not topcoins' own: {exc}") from exc
+    index = [name for name in tags if name in values.columns]
+    wide = values.pivot("_field", on_columns=series.fields, index=index, values="_value", aggregate_function="first")
+    # One eager selection: a lazy plan of so few rows takes longer to make than to run.
+    return wide.select(_column(name, kind, wide) for name, kind in {"tick": _TICK, **series.columns}.items())
 
 
 def _column(name: str, kind: pl.DataType, wide: pl.DataFrame) -> pl.Expr:
@@ -85,10 +79,7 @@ def _column(name: str, kind: pl.DataType, wide: pl.DataFrame) -> pl.Expr:
 
 def table(csv: str) -> pl.DataFrame:
     """The answer as text columns."""
-    try:
-        tables = [pl.read_csv(part.encode(), infer_schema=False) for part in _parts(csv)]
-    except PolarsError as exc:
-        raise StoreMalformed(f"InfluxDB's answer is not CSV: {exc}") from exc
+    tables = [pl.read_csv(part.encode(), infer_schema=False) for part in _parts(csv)]
     return pl.concat(tables, how="diagonal") if tables else pl.DataFrame()
 
 
@@ -120,15 +111,12 @@ def stored_ticks(csv: str) -> tuple[list[StoredTick], bool]:
     """The ticks, oldest first, and whether any was backfilled: which ones, only `flux.backfilled` answers."""
     if not csv.strip():
         return [], False
-    try:
-        points = table(csv).select("_time", "_field", "_value").unique(["_time", "_field"], keep="first")
-        ticks = points.filter(pl.col("_field") == "interval_s").sort("_time")
-        rest = points.filter(pl.col("_field") != "interval_s")
-        flags = {(time, field) for time, field, value in rest.iter_rows() if float(value)}
-        withdrawn = {time for time, field in flags if field == "withdrawn_at" and (time, "restored_at") not in flags}
-        stored = [StoredTick(_time(at), _interval(text), False, at in withdrawn) for at, _, text in ticks.iter_rows()]
-    except (PolarsError, TypeError) as exc:
-        raise StoreMalformed(f"the markers in InfluxDB are not topcoins' own: {exc}") from exc
+    points = table(csv).select("_time", "_field", "_value").unique(["_time", "_field"], keep="first")
+    ticks = points.filter(pl.col("_field") == "interval_s").sort("_time")
+    rest = points.filter(pl.col("_field") != "interval_s")
+    flags = {(time, field) for time, field, value in rest.iter_rows() if float(value)}
+    withdrawn = {time for time, field in flags if field == "withdrawn_at" and (time, "restored_at") not in flags}
+    stored = [StoredTick(_time(at), _interval(text), False, at in withdrawn) for at, _, text in ticks.iter_rows()]
     return stored, any(field == "backfilled" for _, field in flags)
 
 

@@ -1,12 +1,13 @@
 """Which writer may write a tick. InfluxDB has no transactions: if two wrote one tick, rows of both would stay."""
 
 import asyncio
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from lib.clock import isoformat
-from lib.errors import StoreUnavailable
-from lib.schema import Series
-from lib.snapshot import Marker
+from lib.errors import StoreMalformed, StoreUnavailable
+from lib.snapshot import Marker, Snapshot
+from lib.store import warn_if_different
 from lib.store.influx import answer, flux, lines
 from lib.store.influx.server import Server
 
@@ -17,47 +18,67 @@ USED = timedelta(seconds=15)
 CHECK_EVERY_S = 0.05
 
 
+@dataclass(slots=True)
 class Claim:
-    """One writer's claim on a tick of a series. A writer that claims and then sees no other claim may write."""
+    """One writer's claim on a snapshot's tick. A writer that claims and then sees no other claim may write."""
 
-    def __init__(self, server: Server, writer: str, bucket: str, series: Series, tick: datetime) -> None:
-        self._server = server
-        self._writer = writer
-        self._bucket = bucket
-        self._series = series
-        self._tick = tick
-        self._until = 0.0
+    server: Server
+    writer: str
+    bucket: str
+    snapshot: Snapshot
+    _until: float = 0.0
 
-    async def leftovers(self) -> tuple[bool, list[Marker]]:
-        """Claim the tick. Whether an earlier write left rows, and its markers; once no other writer is at work."""
-        self._until = asyncio.get_running_loop().time() + USED.total_seconds()
-        await self._server.write(self._bucket, lines.claim(self._series.name, self._writer, self._tick))
-        query = flux.leftovers(self._bucket, self._series, self._tick)
-        while True:
-            others = await self._others()
-            has_rows, markers = await self._server.query(query, answer.leftovers)
-            if markers or not others:
-                return has_rows, markers
-            await self._give_way(others)
+    async def clear(self) -> bool:
+        """Claim the tick; whether it is free. Deletes rows of an unfinished write: those with other tags would stay."""
+        try:
+            has_rows, markers = await self._leftovers()
+        except StoreMalformed as exc:  # the snapshot is not at fault: it must wait
+            raise StoreUnavailable(str(exc)) from exc
+        if markers:
+            warn_if_different(markers[0], self.snapshot.marker)
+        elif has_rows:
             self.check()
+            for predicate in (flux.is_marker(self.snapshot.series), flux.is_row(self.snapshot.series)):
+                await self.server.delete(self.bucket, self._tick, predicate)
+        return not markers
 
     def check(self) -> None:
         """StoreUnavailable when the claim is so old that another writer may be at work."""
         if asyncio.get_running_loop().time() > self._until:
             raise self._taken()
 
+    @property
+    def _tick(self) -> datetime:
+        return self.snapshot.tick.replace(microsecond=0)
+
+    async def _leftovers(self) -> tuple[bool, list[Marker]]:
+        """Whether an earlier write left rows, and its markers; once it is complete or no other writer is at work."""
+        self._until = asyncio.get_running_loop().time() + USED.total_seconds()
+        await self._write(self._tick)
+        query = flux.leftovers(self.bucket, self.snapshot.series, self._tick)
+        while True:
+            others = await self._others()
+            has_rows, markers = await self.server.query(query, answer.leftovers)
+            if markers or not others:
+                return has_rows, markers
+            await self._give_way(others)
+            self.check()
+
+    async def _write(self, tick: datetime | None) -> None:
+        await self.server.write(self.bucket, lines.claim(self.snapshot.series.name, self.writer, tick))
+
     async def _others(self) -> set[str]:
         """The other writers that claim it."""
-        query = flux.claims(self._bucket, self._series.name, VALID)
-        return await self._server.query(query, lambda csv: answer.writers(csv, self._tick)) - {self._writer}
+        query = flux.claims(self.bucket, self.snapshot.series.name, VALID)
+        return await self.server.query(query, lambda csv: answer.writers(csv, self._tick)) - {self.writer}
 
     async def _give_way(self, others: set[str]) -> None:
         """If several writers claim a tick, the one with the smallest name waits; the others retry later."""
-        if self._writer > min(others):
-            await self._server.write(self._bucket, lines.claim(self._series.name, self._writer, None))
+        if self.writer > min(others):
+            await self._write(None)
             raise self._taken()
         await asyncio.sleep(CHECK_EVERY_S)
 
     def _taken(self) -> StoreUnavailable:
-        text = f"another writer may be writing the {self._series.name} snapshot of {isoformat(self._tick)}"
+        text = f"another writer may be writing the {self.snapshot.series.name} snapshot of {isoformat(self._tick)}"
         return StoreUnavailable(text)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import aiohttp
 from influxdb_client.client.influxdb_client_async import InfluxDBClientAsync
+from polars.exceptions import PolarsError
 from pydantic import SecretStr
 
 from lib.errors import StoreMalformed, StoreRejected, StoreUnavailable
@@ -23,6 +24,8 @@ TIMEOUT = timedelta(seconds=10)
 MOST_BYTES = 64 * 2**20
 """Of one answer. A day of one series' markers, of 5,000 assets each, takes some 10 MiB."""
 THREADS = 2
+_UNREADABLE = (ValueError, TypeError, LookupError, OverflowError, OSError, csv.Error, PolarsError)
+"""What parsing raises for numbers, times and tables that are none."""
 _PLAIN_CSV = {"header": True, "annotations": [], "delimiter": ",", "commentPrefix": "#"}
 """Annotations are rows of another width, which a CSV reader would stumble over."""
 
@@ -136,5 +139,5 @@ def _check_confirmed(confirmed: bool, asked: str) -> None:
 def _parsed(answer: str, parse: Callable[[str], T], asked: str) -> T:
     try:
         return parse(answer)
-    except (ValueError, LookupError, OverflowError, OSError, csv.Error) as exc:  # numbers and times that are none
+    except _UNREADABLE as exc:
         raise StoreMalformed(f"{asked}: the answer cannot be read: {exc}") from exc

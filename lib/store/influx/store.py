@@ -11,10 +11,9 @@ from pydantic import SecretStr
 
 from lib import schema
 from lib.clock import HOUR, SECOND, Clock, slot
-from lib.errors import StoreMalformed, StoreUnavailable
 from lib.schema import TIER_PLACES, Series
 from lib.snapshot import Marker, Snapshot, StoredTick, first_of_hours, visible_at
-from lib.store import Resolution, Selection, View, log_withdrawal, warn_if_different
+from lib.store import Resolution, Selection, View, log_withdrawal
 from lib.store.influx import answer, flux, lines
 from lib.store.influx.claims import Claim
 from lib.store.influx.failures import StoreMissing
@@ -62,9 +61,8 @@ class InfluxStore:
         """
         bucket = self._bucket if snapshot.tick >= self.horizon() else flux.hourly(self._bucket)
         made = await self._writer.in_thread(lambda: lines.rows(snapshot))
-        tick = snapshot.tick.replace(microsecond=0)
-        claim = Claim(self._writer, self._name, bucket, snapshot.series, tick)
-        if not await self._cleared(bucket, snapshot, claim):
+        claim = Claim(self._writer, self._name, bucket, snapshot)
+        if not await claim.clear():
             return
         claim.check()
         await self._writer.write(bucket, made)
@@ -233,20 +231,3 @@ class InfluxStore:
             # A point that lacks fields is no marker: continue beyond it.
             start, stop = (tick + SECOND, stop) if pick == "first" else (start, tick - SECOND)
         return None
-
-    async def _cleared(self, bucket: str, snapshot: Snapshot, claim: Claim) -> bool:
-        """Whether the tick is free. Deletes the rows of an unfinished write: those with other tags would stay."""
-        series, tick = snapshot.series, snapshot.tick.replace(microsecond=0)
-        try:
-            has_rows, markers = await claim.leftovers()
-        except StoreMalformed as exc:  # the snapshot is not at fault: it must wait
-            raise StoreUnavailable(str(exc)) from exc
-        if markers:
-            warn_if_different(markers[0], snapshot.marker)
-            return False
-        if not has_rows:
-            return True
-        claim.check()
-        await self._writer.delete(bucket, tick, flux.is_marker(series))
-        await self._writer.delete(bucket, tick, flux.is_row(series))
-        return True

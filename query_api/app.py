@@ -29,9 +29,8 @@ from query_api.features.stream.work import SnapshotStream
 from query_api.features.top import route as top
 from query_api.http import problems
 from query_api.http.parameters import known_parameters
-from query_api.middleware.access import EVERYBODY, Access, with_access
+from query_api.middleware.access import EVERYBODY, Access, Timer, with_access
 from query_api.middleware.answer_cache import AnswerCache
-from query_api.middleware.rates import Timer
 from query_api.middleware.request_metrics import CountRequests, RequestMetrics
 from query_api.middleware.security_headers import SecurityHeaders
 from query_api.page import load

@@ -4,9 +4,10 @@ import base64
 import binascii
 import hmac
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from dataclasses import dataclass, field
 
+from cachetools import LRUCache
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -16,7 +17,6 @@ from lib.settings import Settings
 from query_api.http.client import KEY_NAME, client_of
 from query_api.http.headers import EXPOSED_HEADERS
 from query_api.http.problems import problem
-from query_api.middleware.rates import Rates, Timer
 from query_api.middleware.security_headers import SecurityHeaders
 
 PUBLIC_PATHS = frozenset({"/healthz", "/readyz", "/docs", "/redoc", "/openapi.json"})
@@ -25,6 +25,11 @@ PUBLIC_FOLDER = "/static-offline-docs/"
 CHALLENGE = 'Bearer realm="topcoins", Basic realm="topcoins"'
 MOST_KEYS = 2
 """A request is tried with its first two keys: a proxy may add its own."""
+CLIENTS = 10_000
+"""Clients in memory. One that asked longer ago than all of these starts anew."""
+
+Timer = Callable[[], float]
+"""Seconds that are never set forward or back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,3 +129,23 @@ def _password(encoded: str) -> str:
         return base64.b64decode(encoded, validate=True).decode("utf-8", "replace").partition(":")[2]
     except (binascii.Error, ValueError):
         return ""
+
+
+class Rates:
+    """A client may use all requests of a period at once; they come back evenly over the period (GCRA)."""
+
+    def __init__(self, rate: Rate, *, timer: Timer) -> None:
+        self._period = rate.period.total_seconds()
+        self._step = self._period / rate.requests
+        self._timer = timer
+        self._due: MutableMapping[str, float] = LRUCache(CLIENTS)
+
+    def wait(self, client: str) -> float:
+        """Return the seconds until this client may ask. 0 means now, and uses up one request."""
+        now = self._timer()
+        due = max(self._due.get(client, now), now) + self._step
+        over = due - now - self._period
+        if over > self._step * 1e-6:  # more than the rounding error of the additions
+            return over
+        self._due[client] = due
+        return 0.0

@@ -20,7 +20,7 @@ from query_api.asof.asset import is_id
 from query_api.asof.asset_over_span import AssetOverSpan
 from query_api.features.history.work import COLUMNS, FILLS, Covered, Fill, Histories, History, Point, Steps
 from query_api.http import parameters, responses
-from query_api.http.caching import cache_control, conditional_response, header_list, is_final
+from query_api.http.caching import all_final, cache_control, conditional_response, header_list
 from query_api.http.client import client_of
 from query_api.http.content_type import MEDIA_TYPES, choose_format
 from query_api.http.formats import frame_to_csv
@@ -111,7 +111,7 @@ def install(app: FastAPI, services: Services) -> None:
             _to_csv if chosen == "csv" else partial(_to_json, cmc_id, steps, how, following), found
         )
         final = not parameters.depends_on_now(start, stop) and await asyncio.to_thread(
-            _all_final, found, services.max_age, now
+            all_final, found.steps, found.pairs, max_age=services.max_age, now=now
         )
         headers = {"cache-control": cache_control(final), "vary": "Accept"}
         headers["x-coverage"] = ", ".join(f"{name}={count}" for name, count in found.coverage)
@@ -140,14 +140,6 @@ def _next(cmc_id: int, steps: Steps, **parameters: str) -> str | None:
         return None
     ends = {"from": isoformat(steps.following), "to": isoformat(steps.stop)}
     return f"/v1/assets/{cmc_id}/history?{urlencode(ends | parameters)}"
-
-
-def _all_final(history: History, max_age: timedelta, now: datetime) -> bool:
-    """Whether no late snapshot can change a point: no step lies in a gap or right behind one."""
-    return all(
-        pair is not None and is_final(step, pair, history.resolution(pair), max_age=max_age, now=now)
-        for step, pair in zip(history.steps, history.pairs, strict=True)
-    )
 
 
 def _to_csv(history: History) -> bytes:

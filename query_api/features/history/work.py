@@ -78,7 +78,7 @@ class Steps:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """The points, each a dict of `COLUMNS`, the asset's names, the coverage, and the pair of each step.
+    """The points, each a dict of `COLUMNS`, the asset's names, the coverage, and each step's pair with its resolution.
 
     A step's pair is None in a gap, also where the gap is filled.
     """
@@ -87,12 +87,7 @@ class History:
     names: list[dict[str, Any]]
     coverage: Covered
     steps: Sequence[datetime]
-    pairs: Sequence[TickPair | None]
-    horizon: datetime
-
-    def resolution(self, pair: TickPair) -> Resolution:
-        """The resolution of a step's pair."""
-        return _resolution(pair.price.tick, self.horizon)
+    pairs: Sequence[tuple[TickPair, Resolution] | None]
 
 
 class Histories:
@@ -110,7 +105,7 @@ class Histories:
         """
         horizon = self._store.horizon()
         if not steps:
-            return History([], [], Covered(expected=0, present=0, absent=0, missing=0, filled=0), [], [], horizon)
+            return History([], [], Covered(expected=0, present=0, absent=0, missing=0, filled=0), [], [])
         newest = await self._newest_pairs(steps, every, ever=fill == "previous")
         pairs = [
             pair if pair and pair.price.tick > step - every else None for step, pair in zip(steps, newest, strict=True)
@@ -189,7 +184,8 @@ def _history(
     names = name_runs(
         (point["at"], (point["symbol"], point["name"])) for point in shown if point["price_usd"] is not None
     )
-    return History(columns, names, coverage, steps, pairs, rows.horizon)
+    resolved = [(pair, _resolution(pair.price.tick, rows.horizon)) if pair else None for pair in pairs]
+    return History(columns, names, coverage, steps, resolved)
 
 
 def _point(step: datetime, pair: TickPair | None, rows: _Rows, *, filled: bool) -> dict[str, Any]:

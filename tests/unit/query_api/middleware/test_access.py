@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib.access import Rate, new_key
-from query_api.middleware.access import Access
-from query_api.middleware.rates import CLIENTS, Rates
+from query_api.middleware.access import CLIENTS, Access, Rates
 from tests.fakes import FakeClock
 from tests.unit.query_api.http.test_http import ADDRESSES, problem
 from tests.unit.query_api.market import NOW, calling, stocked

@@ -122,8 +122,45 @@ class PairFinder:
         return NoSnapshot(why, before=before, first=first, known_at=known_at or since)
 
     async def before(self, at: datetime, *, known_at: datetime | None = None) -> Pair | None:
-        """The newest pair up to `at`, however old."""
-        return await pair_before(self._store, at, max_skew=self.max_skew, known_at=known_at)
+        """The newest pair up to `at`, however old; with `known_at` of the snapshots the store had then.
+
+        It looks at windows that end with the newest ticks of both series, so a hole between them costs nothing.
+        """
+        at = min(at, known_at) if known_at else at
+        last, span = at, HOUR
+        while True:
+            price, rank = await asyncio.gather(
+                self._store.nearest(PRICE.name, last),
+                self._store.nearest(VOLUME_RANK.name, min(last + self.max_skew, at)),
+            )
+            if price is None or rank is None:
+                return None
+            last = min(price.tick, rank.tick + self.max_skew)
+            start = last - span
+            if last >= (horizon := self._store.horizon()) > start:
+                start = horizon
+            if pair := await self._pair_in(start, last, at, known_at):
+                return pair
+            last = start - timedelta.resolution
+            span = min(span * WIDENING, DAY) if known_at else span * WIDENING
+
+    async def _pair_in(self, start: datetime, last: datetime, at: datetime, known_at: datetime | None) -> Pair | None:
+        """The newest pair whose price tick lies in a window."""
+        if known_at is None:
+            pair = (await read_pairs(self._store, start, last, self.max_skew)).at(at, since=start - self.max_skew)
+            price = await self._marker(PRICE.name, pair.price.tick) if pair else None
+            rank = await self._marker(VOLUME_RANK.name, pair.rank.tick) if pair else None
+            return Pair(price, rank) if price and rank else None
+        resolution: Resolution = "1m" if last >= self._store.horizon() else "1h"
+        stop = min(last + self.max_skew, at)
+        markers = await self._store.markers(start - self.max_skew, stop, resolution=resolution, known_at=known_at)
+        answering = [marker for marker in markers if not marker.is_withdrawn(known_at)]
+        fit = [marker for marker in answering if marker.series != PRICE.name or start <= marker.tick <= last]
+        return newest_pair(fit, stop, max_skew=self.max_skew, max_age=stop - start + self.max_skew)
+
+    async def _marker(self, series: str, tick: datetime) -> Marker | None:
+        marker = await self._store.nearest(series, tick)
+        return marker if marker and marker.tick == tick else None
 
 
 def _changes(markers: Iterable[Marker], known_at: datetime | None) -> list[datetime]:
@@ -152,52 +189,3 @@ async def first_marker(store: Store, series: str, known_at: datetime | None) -> 
 
 def _is_visible(marker: Marker, known_at: datetime | None) -> bool:
     return known_at is None or marker.visible_since <= known_at
-
-
-async def pair_before(
-    store: Store, at: datetime, *, max_skew: timedelta, known_at: datetime | None = None
-) -> Pair | None:
-    """The newest pair up to `at`; with `known_at` of the snapshots the store had then.
-
-    It looks at windows that end with the newest ticks of both series, so a hole between them costs nothing.
-    """
-    at = min(at, known_at) if known_at else at
-    last, span = at, HOUR
-    while True:
-        price, rank = await asyncio.gather(
-            store.nearest(PRICE.name, last), store.nearest(VOLUME_RANK.name, min(last + max_skew, at))
-        )
-        if price is None or rank is None:
-            return None
-        last = min(price.tick, rank.tick + max_skew)
-        start = last - span
-        if last >= (horizon := store.horizon()) > start:
-            start = horizon
-        if pair := await _pair_in(store, start, last, at, max_skew, known_at):
-            return pair
-        last = start - timedelta.resolution
-        span = min(span * WIDENING, DAY) if known_at else span * WIDENING
-
-
-async def _pair_in(
-    store: Store, start: datetime, last: datetime, at: datetime, max_skew: timedelta, known_at: datetime | None
-) -> Pair | None:
-    """The newest pair whose price tick lies in a window."""
-    if known_at is None:
-        pair = (await read_pairs(store, start, last, max_skew)).at(at, since=start - max_skew)
-        if pair is None:
-            return None
-        price = await _marker(store, PRICE.name, pair.price.tick)
-        rank = await _marker(store, VOLUME_RANK.name, pair.rank.tick)
-        return Pair(price, rank) if price and rank else None
-    resolution: Resolution = "1m" if last >= store.horizon() else "1h"
-    stop = min(last + max_skew, at)
-    markers = await store.markers(start - max_skew, stop, resolution=resolution, known_at=known_at)
-    answering = [marker for marker in markers if not marker.is_withdrawn(known_at)]
-    fit = [marker for marker in answering if marker.series != PRICE.name or start <= marker.tick <= last]
-    return newest_pair(fit, stop, max_skew=max_skew, max_age=stop - start + max_skew)
-
-
-async def _marker(store: Store, series: str, tick: datetime) -> Marker | None:
-    marker = await store.nearest(series, tick)
-    return marker if marker and marker.tick == tick else None

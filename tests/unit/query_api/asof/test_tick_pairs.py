@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from lib.schema import PRICE, VOLUME_RANK
 from lib.snapshot import StoredTick
-from query_api.asof.find_pair import NoSnapshot, PairFinder, pair_before
+from query_api.asof.find_pair import NoSnapshot, PairFinder
 from query_api.asof.tick_pairs import TickPairs, pairs_of_lists
 from tests.fakes import FakeClock, MemoryStore
 from tests.unit.query_api import reference
@@ -64,7 +64,7 @@ async def test_each_instant_has_the_pair_of_its_list(prices, ranks, hours) -> No
 
 
 async def before(store: MemoryStore, instant: datetime, known_at: datetime | None = None) -> datetime | None:
-    pair = await pair_before(store, instant, max_skew=MINUTE, known_at=known_at)
+    pair = await PairFinder(store, max_skew=MINUTE).before(instant, known_at=known_at)
     return pair.price.tick if pair else None
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 from datetime import datetime, timedelta
-from typing import Any
 
 from fastapi import FastAPI, Request
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,7 +11,7 @@ from lib.gaps import Gap, SeriesGaps, find_gaps
 from query_api.http.caching import cache_control, conditional_response
 from query_api.http.client import client_of
 from query_api.http.parameters import Start, Stop, parse_range
-from query_api.http.responses import CACHEABLE_RESPONSES
+from query_api.http.responses import CACHEABLE_RESPONSES, Responses
 from query_api.http.routing import get_and_head
 from query_api.middleware.answer_cache import keep_this_second
 from query_api.services import Services
@@ -39,7 +38,7 @@ class GapsAnswer(BaseModel):
     series: dict[str, SeriesGapsAnswer]
 
 
-RESPONSES: dict[int | str, dict[str, Any]] = {
+RESPONSES: Responses = {
     200: {"model": GapsAnswer, "description": "The gaps of each series"},
     **CACHEABLE_RESPONSES,
 }

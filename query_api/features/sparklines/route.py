@@ -1,7 +1,7 @@
 """`/v1/sparklines`: the prices of many assets at a few instants."""
 
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import FastAPI, Query, Request
 from starlette.responses import Response
@@ -13,7 +13,7 @@ from query_api.http import parameters
 from query_api.http.caching import all_final, cache_control, conditional_response
 from query_api.http.client import client_of
 from query_api.http.problems import BadRequest
-from query_api.http.responses import CACHEABLE_RESPONSES
+from query_api.http.responses import CACHEABLE_RESPONSES, Responses
 from query_api.http.routing import get_and_head
 from query_api.middleware.answer_cache import keep_this_second
 from query_api.services import Services
@@ -31,7 +31,7 @@ Ids = Annotated[
     ),
 ]
 Span = Annotated[parameters.OptionalText, parameters.duration_query("span", "How far back from `to`, at most 7d; 24h")]
-_SHOWN: dict[int | str, dict[str, Any]] = {
+_SHOWN: Responses = {
     200: {"model": SparklinesAnswer, "description": "Each asset's prices"},
     **CACHEABLE_RESPONSES,
 }

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Depends, FastAPI, Header, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
@@ -17,7 +17,7 @@ from query_api.features.stream.work import REPLAY, SnapshotStream, TooManyListen
 from query_api.http.client import client_of
 from query_api.http.parameters import OptionalText, text_query
 from query_api.http.problems import BadRequest, problem
-from query_api.http.responses import STORE_RESPONSES
+from query_api.http.responses import STORE_RESPONSES, Responses
 from query_api.services import Services
 
 RETRY_MS = 2000
@@ -36,7 +36,7 @@ id: price:1794926220,volume_rank:1794926160
 : ping
 
 """
-_SHOWN: dict[int | str, dict[str, Any]] = {
+_SHOWN: Responses = {
     200: {
         "description": "`snapshot` events, `missed` where an id is too old to go on from, and a comment every 15 s",
         "content": {"text/event-stream": {"example": _EXAMPLE}},

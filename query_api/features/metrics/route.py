@@ -1,4 +1,4 @@
-"""`/metrics`: what operators watch."""
+"""`/metrics`: what operators watch. The status of the series as gauges, and the requests of all workers."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import get_args
@@ -17,25 +17,6 @@ from query_api.middleware.request_metrics import RequestMetrics
 from query_api.status.report import SeriesStatus, Status, StatusReports
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-
-
-def install(app: FastAPI, reports: StatusReports, requests: RequestMetrics) -> None:
-    """Metrics for Prometheus."""
-
-    async def metrics() -> Response:
-        """Metrics for Prometheus."""
-        try:
-            status = status_exposition(await reports.current(), store_up=True)
-        except Busy:  # too many requests wait; nothing is wrong with the store
-            status = status_exposition(None, store_up=True)
-        except TopcoinsError:
-            status = status_exposition(None, store_up=False)
-        return Response(requests.exposition() + status, media_type=MEDIA_TYPE)
-
-    shown = plain_text("Prometheus' text format") | ACCESS_RESPONSES
-    get_and_head(app, "/metrics", metrics, summary="Metrics for Prometheus", response_class=Response, responses=shown)
-
-
 _SERIES: Mapping[str, tuple[str, Callable[[SeriesStatus], float | None]]] = {
     "newest_tick_timestamp_seconds": (
         "The newest tick",
@@ -74,6 +55,23 @@ _SERIES: Mapping[str, tuple[str, Callable[[SeriesStatus], float | None]]] = {
     ),
 }
 """The gauges of each series: their help, and their value in the status."""
+
+
+def install(app: FastAPI, reports: StatusReports, requests: RequestMetrics) -> None:
+    """Metrics for Prometheus."""
+
+    async def metrics() -> Response:
+        """Metrics for Prometheus."""
+        try:
+            status = status_exposition(await reports.current(), store_up=True)
+        except Busy:  # too many requests wait; nothing is wrong with the store
+            status = status_exposition(None, store_up=True)
+        except TopcoinsError:
+            status = status_exposition(None, store_up=False)
+        return Response(requests.exposition() + status, media_type=MEDIA_TYPE)
+
+    shown = plain_text("Prometheus' text format") | ACCESS_RESPONSES
+    get_and_head(app, "/metrics", metrics, summary="Metrics for Prometheus", response_class=Response, responses=shown)
 
 
 def status_exposition(status: Status | None, *, store_up: bool) -> bytes:

@@ -107,6 +107,9 @@ class MemoryStore:
     async def rows(self, series: Series, tick: datetime, **selection: Unpack[Selection]) -> pl.DataFrame:
         """See `Store.rows`."""
         await self.ready()
+        return self._select(series, tick, **selection)
+
+    def _select(self, series: Series, tick: datetime, **selection: Unpack[Selection]) -> pl.DataFrame:
         fields, tiers, ids = selection.get("fields"), selection.get("tiers"), selection.get("ids")
         found = self.snapshots.get((series.name, tick))
         shown = series if fields is None else series.only(fields)
@@ -153,7 +156,7 @@ class MemoryStore:
     ) -> dict[datetime, pl.DataFrame]:
         """See `Store.rows_between`."""
         await self.ready()
-        return {tick: await MemoryStore.rows(self, series, tick, **selection) for tick in ticks}
+        return {tick: self._select(series, tick, **selection) for tick in ticks}
 
     def horizon(self) -> datetime:
         """See `Store.horizon`."""

@@ -843,6 +843,8 @@ async def test_the_status_counts_the_gaps_of_the_last_hour(client) -> None:
         "missing_last_hour": {"not running": 19},
         "spool": None,
         "plan": None,
+        "doubtful_lists": None,
+        "reading": None,
     }
     assert answer["series"]["volume_rank"]["source"] == "coindesk"
 

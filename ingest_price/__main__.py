@@ -1,4 +1,4 @@
-"""`python -m ingest_price`."""
+"""`python -m ingest_price`: fills `price`. A tick runs in `lib/ingest/tick.py`."""
 
 from ingest_price.source import plan
 from lib.ingest.service import main

@@ -1,4 +1,4 @@
-"""`python -m ingest_rank`."""
+"""`python -m ingest_rank`: fills `volume_rank`. A tick runs in `lib/ingest/tick.py`."""
 
 from ingest_rank.source import plan
 from lib.ingest.service import main

@@ -1,4 +1,4 @@
-"""What both ingestors share: read the settings, poll, stop at a signal."""
+"""What both ingestors share: read the settings, poll, stop at a signal. `tick.py` has what one tick does."""
 
 import asyncio
 import os

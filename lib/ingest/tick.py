@@ -1,4 +1,7 @@
-"""One tick of one series: source, gate, delivery to the store."""
+"""One tick of one series: read a source, judge the list, hand the snapshot to the delivery.
+
+`lib/source/upstream.py` reads, `judge.py` admits a list or refuses it, `delivery.py` brings it to the store.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -23,15 +26,16 @@ from lib.store import Store
 
 log = structlog.get_logger()
 
-FETCHING = 0.9
+PART_FOR_FETCHING = 0.9
 """The part of an interval in which a tick may fetch; the rest is for the store."""
-FIRST = 2 / 3
+PART_BEFORE_ANOTHER = 2 / 3
 """The part of the remaining time that a source may take when there is another source to ask after it."""
 
 
 class Ingest:
     """Fills one series: asks its sources in order, judges the answers, accepts the first good one for delivery.
 
+    `assets` is how many a source is asked for, `interval` the distance between ticks that the settings ask for.
     `folder`, where there is one, gets the credit plan, the ticks that failed and the doubtful lists.
     """
 
@@ -59,10 +63,12 @@ class Ingest:
         self._folder = folder
         self._misses = MissedTicks(folder) if folder else None
         self._judge = Judge(assets=assets, folder=folder, clock_check=clock_check)
+        # The snapshot before, which the next list is compared with. At the start, and after a doubtful list, the store
+        # may have a newer one, so it is read again.
         self._before: Snapshot | None = None
         self._before_is_current = False
-        self._failed = 0
-        self._used = sources[0].name
+        self._failed = 0  # ticks in a row
+        self._used = sources[0].name  # gave the last snapshot; its credit plan sets the interval
 
     @property
     def series(self) -> Series:
@@ -74,62 +80,67 @@ class Ingest:
         """The distance between ticks: as asked, or stretched for a keyless pace or for credits that must last."""
         return self._planners[self._used].interval
 
-    async def tick(self, slot: datetime, *, backfilled: bool = False) -> Snapshot | None:
-        """Fetch, judge and accept the snapshot of a slot, then flush; None when there is no new one: the log says why.
+    async def tick(self, tick: datetime, *, backfilled: bool = False) -> Snapshot | None:
+        """Fetch, judge and accept the snapshot of a tick, then flush; None when there is no new one: the log says why.
 
+        `backfilled` marks a snapshot that is fetched later than its tick.
         A tick that an earlier run fetched is not fetched again. An outage is logged when it starts and when it ends.
         Snapshots that wait for the store are flushed also when this tick failed.
         """
         try:
-            return await self._fetch(slot, backfilled)
+            return await self._fetch(tick, backfilled)
         finally:
             await self._delivery.flush()
 
-    def missed(self, slots: Sequence[datetime], cause: Cause, why: str) -> None:
+    def missed(self, ticks: Sequence[datetime], cause: Cause, why: str) -> None:
         """Record ticks without a snapshot."""
         if self._misses:
-            self._misses.record(*(MissedTick(slot, cause, why, self.interval) for slot in slots))
+            self._misses.record(*(MissedTick(tick, cause, why, self.interval) for tick in ticks))
 
-    async def _fetch(self, slot: datetime, backfilled: bool) -> Snapshot | None:
+    async def _fetch(self, tick: datetime, backfilled: bool) -> Snapshot | None:
         try:
             if not self._before_is_current:
-                self._before = await self._last_known(slot) or self._before
+                self._before = await self._last_known(tick) or self._before
                 self._before_is_current = self._before is not None
-                if self._before and self._before.tick == slot:
-                    log.info("tick is there already", series=self.series.name, tick=slot)
+                if self._before and self._before.tick == tick:
+                    log.info("tick is there already", series=self.series.name, tick=tick)
                     return None
-            snapshot = await self._snapshot(slot, backfilled)
+            snapshot = await self._snapshot(tick, backfilled)
         except TopcoinsError as exc:
-            self._record_failure(slot, exc)
+            self._record_failure(tick, exc)
             return None
         except Exception as exc:
-            self.missed([slot], cause_of(exc), repr(exc))
+            self.missed([tick], cause_of(exc), repr(exc))
             raise
-        self._record_success(slot)
+        self._record_success(tick)
         self._before, self._before_is_current = snapshot, True
         return snapshot
 
-    async def _snapshot(self, slot: datetime, backfilled: bool) -> Snapshot:
+    async def _snapshot(self, tick: datetime, backfilled: bool) -> Snapshot:
         """The accepted snapshot of the first source that gives one."""
         failures: list[TopcoinsError] = []
         now = asyncio.get_running_loop().time
-        until = now() + self.interval.total_seconds() * FETCHING
+        until = now() + self.interval.total_seconds() * PART_FOR_FETCHING
         for source in self._sources:
-            share = 1.0 if source is self._sources[-1] else FIRST
+            share = 1.0 if source is self._sources[-1] else PART_BEFORE_ANOTHER
             try:
                 reading = await source.read(self._assets, timedelta(seconds=(until - now()) * share))
-                if self._folder:
+                if self._folder:  # also for a list that is refused: /v1/status shows what came
                     write_last_reading(self._folder, reading)
-                snapshot = self._admit(source, reading, slot, backfilled)
+                snapshot = self._admit(source, reading, tick, backfilled)
             except TopcoinsError as exc:
                 failures.append(exc)
                 continue
             self._use(source.name, failures)
             return await self._accept(snapshot)
-        raise failures[0] if len(failures) == 1 else _all(failures)
+        raise failures[0] if len(failures) == 1 else _combined(failures)
 
     async def _accept(self, snapshot: Snapshot) -> Snapshot:
-        """Accept a snapshot, then plan. What was paid for is on disk before anything else is asked."""
+        """Put a snapshot on its way, then let the credit planner choose the interval.
+
+        The planner may ask the vendor for the credits left. By then the list that was paid for is on disk.
+        A marker states when the next tick is expected, so a changed interval goes into the marker as well.
+        """
         await self._delivery.accept(snapshot)
         await self._planners[self._used].spent(snapshot.marker.credits)
         if self.interval == snapshot.marker.interval:
@@ -139,16 +150,17 @@ class Ingest:
             await self._delivery.amend(planned)
         return planned
 
-    def _admit(self, source: Source, reading: Reading, slot: datetime, backfilled: bool) -> Snapshot:
+    def _admit(self, source: Source, reading: Reading, tick: datetime, backfilled: bool) -> Snapshot:
+        """Let the judge make a snapshot of a reading, and log its counts; SnapshotRefused when the list is not good."""
         interval = self._planners[source.name].interval
         snapshot, rejected = self._judge.admit(
-            reading, slot, before=self._before, interval=interval, backfilled=backfilled
+            reading, tick, before=self._before, interval=interval, backfilled=backfilled
         )
         marker = snapshot.marker
         log.info(
             "tick",
             series=marker.series,
-            tick=slot,
+            tick=tick,
             source=marker.source,
             assets=marker.assets,
             rejected=rejected,
@@ -160,32 +172,34 @@ class Ingest:
         return snapshot
 
     def _use(self, name: str, failures: Sequence[TopcoinsError]) -> None:
+        """Note the source that gave the snapshot. A change is logged with the failures of those asked before it."""
         if name != self._used:
             why = [str(failure) for failure in failures]
             log.warning("source changed", series=self.series.name, before=self._used, now=name, why=why)
         self._used = name
 
-    def _record_failure(self, slot: datetime, error: TopcoinsError) -> None:
+    def _record_failure(self, tick: datetime, error: TopcoinsError) -> None:
         self._failed += 1
         write = log.error if self._failed == 1 else log.debug
-        write("tick failed", series=self.series.name, tick=slot, why=str(error), kind=type(error).__name__)
-        self.missed([slot], cause_of(error), str(error))
+        write("tick failed", series=self.series.name, tick=tick, why=str(error), kind=type(error).__name__)
+        self.missed([tick], cause_of(error), str(error))
         if isinstance(error, SnapshotDoubtful):  # an operator may admit the doubtful list meanwhile
             self._before_is_current = False
 
-    def _record_success(self, slot: datetime) -> None:
+    def _record_success(self, tick: datetime) -> None:
         if self._failed:
-            log.warning("ticks succeed again", series=self.series.name, tick=slot, failed=self._failed)
+            log.warning("ticks succeed again", series=self.series.name, tick=tick, failed=self._failed)
             self._failed = 0
-            self.missed([], "crash", "")  # writes those that the disk did not take
+            if self._misses:
+                self._misses.record()  # no new one: it writes those that the disk refused earlier
 
-    async def _last_known(self, slot: datetime) -> Snapshot | None:
-        """The last snapshot on disk or in the store, which the next one is compared with; None if it can't be read."""
+    async def _last_known(self, tick: datetime) -> Snapshot | None:
+        """The newest snapshot up to a tick, from the spool or the store; None if there is none or it can't be read."""
         waiting = await self._delivery.newest()
-        if waiting and waiting.tick <= slot:
+        if waiting and waiting.tick <= tick:
             return waiting
         try:
-            marker = await self._store.nearest(self.series.name, slot)
+            marker = await self._store.nearest(self.series.name, tick)
             if marker is None:
                 return None
             return Snapshot(self.series, marker, await self._store.rows(self.series, marker.tick))
@@ -194,8 +208,11 @@ class Ingest:
             return None
 
 
-def _all(failures: Sequence[TopcoinsError]) -> TopcoinsError:
-    """One error for all, of their common kind. A wrong clock or a doubtful list weighs more than other failures."""
+def _combined(failures: Sequence[TopcoinsError]) -> TopcoinsError:
+    """One error for all. It is of their common kind; of several kinds, a wrong clock or a doubtful list comes first.
+
+    The kind decides the cause of the gap. These two need an operator; a source that is away does not.
+    """
     messages = "; then ".join(str(failure) for failure in failures)
     kinds = {type(failure) for failure in failures}
     weighty = [kind for kind in (ClockDisagrees, SnapshotDoubtful) if kind in kinds]

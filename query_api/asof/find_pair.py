@@ -1,4 +1,7 @@
-"""The pair of snapshots that answers for an instant, found by its markers; and why there is none."""
+"""The pair of snapshots that answers for an instant, found by its markers; and why there is none.
+
+The rule itself is `newest_pair` in `pair.py`. Here is which markers it must see, and how few are read for that.
+"""
 
 import asyncio
 from collections.abc import Iterable, Iterator
@@ -15,8 +18,9 @@ from query_api.asof.pair import Pair, newest_pair
 from query_api.asof.tick_pairs import read_pairs
 
 HOURLY_AGE = HOUR
+"""The least age that is allowed where only hourly snapshots are left: with less, most instants would have no answer."""
 OLDEST = datetime(1972, 1, 1, tzinfo=UTC)
-"""No snapshot is older. Nearer to the calendar's first days, subtraction fails."""
+"""No snapshot is older, so the store is not asked. For an instant of the year 1, `at - max_age` would fail."""
 FOREVER = datetime(2262, 1, 1, tzinfo=UTC)
 WIDENING = 4
 """Each window of the search for an older pair is so many times as long as the one before: few reads at any distance."""
@@ -42,7 +46,8 @@ class NoSnapshot(TopcoinsError):
 class PairFound:
     """The pair for an instant, the markers it was found among, and the resolution of its rows.
 
-    `known_since` is the earliest `known_at` that gives this pair.
+    `known_since` is the earliest `known_at` that gives this pair: from then on its snapshots were in the store, and
+    every withdrawal that may have decided the choice was made.
     """
 
     pair: Pair
@@ -57,12 +62,13 @@ class PairFinder:
     def __init__(self, store: Store, *, max_skew: timedelta) -> None:
         self._store = store
         self.max_skew = max_skew
+        # A pair most often lies within this age: one interval, and the skew on either side. `find` adapts it.
         self._usual_age = MINUTE + 2 * max_skew
 
     async def find(
         self, at: datetime, *, max_age: timedelta, known_at: datetime | None = None, explain: bool = True
     ) -> PairFound:
-        """The pair for an instant; NoSnapshot if there is none. Past the raw retention, hourly snapshots answer.
+        """The pair for an instant; NoSnapshot if there is none. Before the store's horizon, hourly snapshots answer.
 
         To explain a missing pair takes more queries than to find one, so a caller with many steps does without.
         """
@@ -71,13 +77,13 @@ class PairFinder:
             markers = await self._store.markers(start, at, resolution=resolution, known_at=known_at)
             answering = [marker for marker in markers if not marker.is_withdrawn(known_at)]
             if pair := newest_pair(answering, at, max_skew=self.max_skew, max_age=age):
-                since = pair.price.tick - self.max_skew
-                if age < max_age and since < start:
-                    continue  # a rank tick before the start may be nearer
+                first_rank = pair.price.tick - self.max_skew
+                if age < max_age and first_rank < start:
+                    continue  # a rank tick before the start was not read, and may be nearer: read the whole span
                 self._usual_age = pair.price.interval + 2 * self.max_skew
-                changes += _changes([marker for marker in markers if marker.tick >= since], known_at)
+                changes += _changes([marker for marker in markers if marker.tick >= first_rank], known_at)
                 return PairFound(pair, answering, resolution, max([pair.visible_since, *changes]))
-            if age >= max_age:
+            if age >= max_age:  # a shorter span is part of the next one
                 changes += _changes(markers, known_at)
         if explain:
             raise await self._explanation(at, max_age, known_at, changes)
@@ -91,12 +97,14 @@ class PairFinder:
             for age in sorted({min(max_age, self._usual_age), max_age}):
                 yield max(at - age, horizon), age, "1m"
         if at >= OLDEST and at - max_age < horizon:
+            # From the full hour on: the first tick of an hour is found only among all ticks of that hour.
             age = max(max_age, HOURLY_AGE)
             yield slot(at - age, HOURLY_AGE), age, "1h"
 
     async def _explanation(
         self, at: datetime, max_age: timedelta, known_at: datetime | None, changes: list[datetime]
     ) -> NoSnapshot:
+        """Why there is no pair: nothing stored, too early, no ticks within the skew, or the nearest pair is too old."""
         series = (PRICE.name, VOLUME_RANK.name)
         oldest = await asyncio.gather(*(first_marker(self._store, name, known_at) for name in series))
         missing = [name for name, marker in zip(series, oldest, strict=True) if marker is None]
@@ -116,10 +124,10 @@ class PairFinder:
                 f"no snapshot for {isoformat(at)}: the nearest pair before is {age} old, older than the"
                 f" {format_duration(max_age)} asked for; the time between is a gap, or nothing came since"
             )
-        since = max(
+        known_since = max(
             [*(marker.visible_since for marker in firsts), *([before.visible_since] if before else []), *changes]
         )
-        return NoSnapshot(why, before=before, first=first, known_at=known_at or since)
+        return NoSnapshot(why, before=before, first=first, known_at=known_at or known_since)
 
     async def before(self, at: datetime, *, known_at: datetime | None = None) -> Pair | None:
         """The newest pair up to `at`, however old; with `known_at` of the snapshots the store had then.
@@ -164,7 +172,7 @@ class PairFinder:
 
 
 def _changes(markers: Iterable[Marker], known_at: datetime | None) -> list[datetime]:
-    """When markers were withdrawn or restored, up to `known_at`."""
+    """When markers were withdrawn or restored, up to `known_at`: each time may have changed which pair answers."""
     times = [time for marker in markers for time in (marker.withdrawn_at, marker.restored_at) if time]
     return [time for time in times if known_at is None or time <= known_at]
 

@@ -29,7 +29,11 @@ class Claim:
     _until: float = 0.0
 
     async def clear(self) -> bool:
-        """Claim the tick; whether it is free. Deletes rows of an unfinished write: those with other tags would stay."""
+        """Claim the tick; whether it is free. False when it has a snapshot already: the first one stays.
+
+        Deletes the rows of an unfinished write. A new row replaces an old one only where all tags are equal. An asset
+        with another ticker, or one that the new list lacks, would stay.
+        """
         try:
             has_rows, markers = await self._leftovers()
         except StoreMalformed as exc:  # the snapshot is not at fault: it must wait

@@ -18,7 +18,9 @@ Pick = Literal["first", "last"]
 IDS_TO_A_REGEX = 200
 """The time a regex takes per row grows with its length."""
 EVER = datetime(1970, 1, 1, tzinfo=UTC)
+"""No tick is before this: a span from here on begins with the first one."""
 FOREVER = datetime(2262, 1, 1, tzinfo=UTC)
+"""No tick is after this: InfluxDB's times end in that year."""
 READY = "answered"
 """The column of the one line that the answer to `ready` always has."""
 ONE_TABLE = 'group(columns: ["_measurement"])'

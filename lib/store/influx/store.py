@@ -1,4 +1,8 @@
-"""A `Store` on an InfluxDB server: minutes in one bucket, the first tick of each hour in one that is kept longer."""
+"""A `Store` on an InfluxDB server: minutes in one bucket, the first tick of each hour in one that is kept longer.
+
+The first is the raw bucket, the second the hourly one. In this package a "series of InfluxDB" is one combination of
+tags, such as one asset of `price`; a series alone is the project's, such as `price`.
+"""
 
 import asyncio
 import uuid
@@ -23,16 +27,18 @@ from lib.store.influx.server import TIMEOUT, Server
 T = TypeVar("T")
 
 RETENTION = timedelta(days=90)
+"""How long the raw bucket keeps a tick, by default."""
 _WIDENING = (timedelta(), timedelta(days=1), timedelta(days=30), FOREVER - EVER)
-"""How far back a tick is looked for that was not backfilled."""
+"""How far back from the newest tick `newest_tick` looks, step by step, for one that was not backfilled."""
 ALL_TIERS = range(len(TIER_PLACES) + 1)
+"""Every class of places by volume; `TIER_PLACES` says which places a tier has."""
 
 
 class InfluxStore:
     """A `Store` on the server at `url`. Reads use `read_url` where it is set, such as a replica's.
 
-    A writer claims a tick before it writes. It first deletes rows that an unfinished write left without a marker;
-    without the claim they could be those of a writer that is still at work.
+    A writer claims a tick before it writes (`claims.py`). Then it deletes the rows that an unfinished write left
+    without a marker. Without the claim, such rows could belong to a writer that is still at work.
     """
 
     def __init__(
@@ -47,9 +53,9 @@ class InfluxStore:
         read_url: str | None = None,
         timeout: timedelta = TIMEOUT,
     ) -> None:
-        self._writer = Server(url, org=org, token=token, timeout=timeout)
-        self._reader = Server(read_url, org=org, token=token, timeout=timeout) if read_url else self._writer
-        self._name = uuid.uuid4().hex
+        self._write_server = Server(url, org=org, token=token, timeout=timeout)
+        self._read_server = Server(read_url, org=org, token=token, timeout=timeout) if read_url else self._write_server
+        self._writer_name = uuid.uuid4().hex
         self._bucket = bucket
         self._clock = clock
         self._retention = retention
@@ -60,14 +66,14 @@ class InfluxStore:
         A snapshot older than the raw bucket's retention is written to the hourly bucket.
         """
         bucket = self._bucket if snapshot.tick >= self.horizon() else flux.hourly(self._bucket)
-        made = await self._writer.in_thread(lambda: lines.rows(snapshot))
-        claim = Claim(self._writer, self._name, bucket, snapshot)
+        row_lines = await self._write_server.in_thread(lambda: lines.rows(snapshot))
+        claim = Claim(self._write_server, self._writer_name, bucket, snapshot)
         if not await claim.clear():
             return
+        claim.check()  # before each request: the one before may have outlasted the claim
+        await self._write_server.write(bucket, row_lines)
         claim.check()
-        await self._writer.write(bucket, made)
-        claim.check()
-        await self._writer.write(bucket, lines.marker(snapshot.marker.with_stored_at(self._clock())))
+        await self._write_server.write(bucket, lines.marker(snapshot.marker.with_stored_at(self._clock())))
 
     async def withdraw(self, series: str, start: datetime, stop: datetime, *, why: str) -> list[datetime]:
         """See `Store.withdraw`."""
@@ -86,7 +92,9 @@ class InfluxStore:
     ) -> list[Marker]:
         """See `Store.markers`."""
         resolution = view.get("resolution")
-        markers = visible_at(await self._markers(self._of(resolution), start, stop, series), view.get("known_at"))
+        markers = visible_at(
+            await self._markers(self._bucket_of(resolution), start, stop, series), view.get("known_at")
+        )
         return first_of_hours(markers) if resolution == "1h" else markers
 
     async def nearest(self, series: str, at: datetime) -> Marker | None:
@@ -109,7 +117,7 @@ class InfluxStore:
     async def ticks(self, series: str, start: datetime, stop: datetime, **view: Unpack[View]) -> list[datetime]:
         """See `Store.ticks`."""
         resolution, known_at = view.get("resolution"), view.get("known_at")
-        query = flux.ticks(self._of(resolution), series, start, stop, stored_at=known_at is not None)
+        query = flux.ticks(self._bucket_of(resolution), series, start, stop, stored_at=known_at is not None)
         answers = await self._ask(query, lambda csv: answer.ticks(csv, known_at))
         ticks = list(answers)
         if resolution == "1h":
@@ -120,11 +128,11 @@ class InfluxStore:
         self, series: str, start: datetime, stop: datetime, *, resolution: Resolution = "1m"
     ) -> list[StoredTick]:
         """See `Store.stored_ticks`."""
-        ticks = await self._stored_ticks(self._of(resolution), series, start, stop)
+        ticks = await self._stored_ticks(self._bucket_of(resolution), series, start, stop)
         return first_of_hours(ticks) if resolution == "1h" else ticks
 
     async def newest_tick(self, series: str, at: datetime) -> StoredTick | None:
-        """See `Store.newest_tick`."""
+        """See `Store.newest_tick`. Looks back in growing spans: the first one most often suffices."""
         for bucket in (self._bucket, flux.hourly(self._bucket)):
             newest = max(await self._times(flux.outermost(bucket, series, EVER, at, "last")), default=EVER)
             for span in _WIDENING:
@@ -141,22 +149,25 @@ class InfluxStore:
         wanted = sorted(ticks)
         query = ""
         if wanted and series.fields:
-            query = flux.history(self._of(resolution), series, int(cmc_id), wanted[0], wanted[-1])
+            query = flux.history(self._bucket_of(resolution), series, int(cmc_id), wanted[0], wanted[-1])
         return await self._ask(query, lambda csv: answer.history(csv, series, wanted))
 
     async def rows_between(
         self, series: Series, ticks: Collection[datetime], **selection: Unpack[Selection]
     ) -> dict[datetime, pl.DataFrame]:
-        """See `Store.rows_between`. One query reads all ticks between: to find a series costs more than more points."""
+        """See `Store.rows_between`. One query reads all ticks from the first to the last.
+
+        InfluxDB takes longer to find a series of its own than to read more points of it.
+        """
         wanted = sorted({*ticks})
         fields, tiers, ids = selection.get("fields"), selection.get("tiers"), selection.get("ids")
         shown = series if fields is None else series.only(fields)
         if tiers is not None and tiers.start <= ALL_TIERS.start and ALL_TIERS.stop <= tiers.stop:
-            tiers = None
+            tiers = None  # a filter that excludes nothing costs time all the same
         numbers = None if ids is None else sorted({int(id_) for id_ in ids})
         query = ""
         if wanted and shown.fields and numbers != [] and (tiers is None or tiers):
-            bucket = self._of(selection.get("resolution"))
+            bucket = self._bucket_of(selection.get("resolution"))
             query = flux.rows(
                 bucket, series, shown.fields, wanted[0], wanted[-1], tiers, numbers, selection.get("digits")
             )
@@ -169,30 +180,34 @@ class InfluxStore:
     async def ready(self) -> None:
         """See `Store.ready`. InfluxDB's own /health reports "pass" even when no query works."""
         now = self._clock()
-        await self._reader.query(flux.ready(self._bucket, schema.PRICE.name, now - HOUR, now), answer.check_ready)
+        await self._read_server.query(flux.ready(self._bucket, schema.PRICE.name, now - HOUR, now), answer.check_ready)
 
     async def close(self) -> None:
         """See `Store.close`."""
-        await self._writer.close()
-        await self._reader.close()
+        await self._write_server.close()
+        await self._read_server.close()
 
-    def _of(self, resolution: Resolution | None) -> str:
+    def _bucket_of(self, resolution: Resolution | None) -> str:
+        """The bucket that holds the ticks of a resolution."""
         return flux.bucket_of(self._bucket, resolution)
 
     async def _ask(self, query: str, parse: Callable[[str], T]) -> T:
         """The answer. An empty query matches nothing, without asking."""
-        return await self._reader.query(query, parse) if query else parse("")
+        return await self._read_server.query(query, parse) if query else parse("")
 
     async def _change(
         self, series: str, start: datetime, stop: datetime, change: Callable[[Marker], Marker]
     ) -> list[datetime]:
-        """Change the markers of a span in both buckets. Run again after a failure, it changes what is left."""
+        """Change the markers of a span in both buckets. Run again after a failure, it changes what is left.
+
+        The hourly bucket is first: a token that may not write it fails before the raw bucket has changed.
+        """
         ticks: set[datetime] = set()
         for bucket in (flux.hourly(self._bucket), self._bucket):
             markers = await self._markers(bucket, start, stop, series)
             changed = [new for old in markers if (new := change(old)) != old]
             if changed:
-                await self._writer.write(bucket, b"\n".join(lines.withdrawal(marker) for marker in changed))
+                await self._write_server.write(bucket, b"\n".join(lines.withdrawal(marker) for marker in changed))
             ticks.update(marker.tick for marker in changed)
         return sorted(ticks)
 
@@ -207,13 +222,14 @@ class InfluxStore:
         return [tick._replace(backfilled=tick.tick in late) for tick in ticks]
 
     async def _times(self, question: str) -> list[datetime]:
-        """The times a query gives; none from the hourly bucket before `topcoins init` has made it."""
+        """The times that a query gives; none where the bucket is missing, as in `_hourly`."""
         try:
             return await self._ask(question, answer.times)
         except StoreMissing:
             return []
 
     async def _hourly(self, series: str, start: datetime, stop: datetime, pick: flux.Pick) -> Marker | None:
+        """The first or last marker in the hourly bucket; None where that bucket is missing or may not be read."""
         try:
             return await self._outermost(flux.hourly(self._bucket), series, start, stop, pick)
         except StoreMissing:

@@ -58,7 +58,7 @@ class Overheard(CountingStore):
         self.snapshots = stocked(clock).snapshots
         self.ear = Ear()
         influx: Any = InfluxStore("http://none", org="o", bucket="market", token=SecretStr("t"), clock=clock)
-        influx._reader = influx._writer = self.ear
+        influx._read_server = influx._write_server = self.ear
         self._influx = influx
 
     async def markers(self, *args: Any, **named: Any) -> Any:

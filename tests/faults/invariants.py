@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import httpx
+import polars as pl
 
 from lib.clock import from_epoch, isoformat
 from lib.gaps import find_gaps
@@ -16,6 +17,9 @@ from tests.faults.world import SERIES, World
 
 MONTH = timedelta(days=29)
 LATER = timedelta(minutes=30)
+AHEAD = timedelta(seconds=10)
+"""The clock check allows five seconds and the duration of a fetch."""
+HIGHEST_PRICE = 1e8
 
 
 async def hold(world: World, series: str, *, taken: Collection[datetime] = (), clock_steps: bool = False) -> None:
@@ -56,6 +60,28 @@ def nothing_fetched_is_lost(
         assert counts.stored == len(stored) - unconfirmed, f"{counts} but {len(stored)} in the store"
     missing = set(taken) - stored - held
     assert len(missing) <= counts.dropped, f"lost: {sorted(missing)}"
+
+
+def no_tick_is_of_the_future(markers: Collection[Marker], now: datetime) -> None:
+    """`now` is the true time. What is stored ahead of it would answer for an earlier instant than it was fetched at."""
+    ahead = [(marker.series, marker.tick) for marker in markers if marker.tick > now + AHEAD]
+    assert not ahead, f"stored ahead of {now}: {ahead}"
+
+
+async def no_value_is_poisoned(store: Store, markers: Collection[Marker]) -> None:
+    """Bitcoin is in each list, at a price that it can have; not all volumes are 0; no value is newer than its tick."""
+    for marker in markers:
+        rows = await store.rows(SERIES[marker.series], marker.tick)
+        bitcoin = rows.filter(pl.col("cmc_id") == 1)
+        where = f"{marker.series} {marker.tick}"
+        assert not marker.new_level, f"{where}: a doubtful list became the new level"
+        assert len(bitcoin) == 1, f"{where}: no Bitcoin"
+        if marker.series == "price":
+            assert bitcoin["usd"].item() < HIGHEST_PRICE, f"{where}: Bitcoin at {bitcoin['usd'].item():,}"
+            newest = from_epoch(max(rows["updated_at"].to_list()))
+            assert newest <= marker.tick + marker.interval + AHEAD, f"{where}: has values of {newest}"
+        else:
+            assert rows["volume_usd"].sum() > 0, f"{where}: no volume"
 
 
 async def no_answer_is_false(client: httpx.AsyncClient, ticks: Collection[datetime]) -> int:

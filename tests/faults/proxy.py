@@ -43,6 +43,8 @@ class Proxy:
         self.meant: Meant = all_of_them
         self.error = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"
         self.met = 0
+        self.cookies = 0
+        """How many requests carried one."""
 
     async def __aenter__(self) -> Self:
         await self._listen()
@@ -62,6 +64,11 @@ class Proxy:
             await self._listen()
         else:
             self._hang_up()  # a kept connection would be past the check
+
+    def lead_to(self, port: int) -> None:
+        """From now on pass on to another server."""
+        self._behind = port
+        self._hang_up()
 
     @property
     def url(self) -> str:
@@ -96,6 +103,7 @@ class Proxy:
             while request := await reader.read(CHUNK):
                 failing = self.mode != "through" and self.meant(request)
                 self.met += failing
+                self.cookies += b"\r\ncookie:" in request.lower()
                 if failing and self.mode in ("hang", "reset", "error"):
                     await self._refused(reader, writer)
                     return

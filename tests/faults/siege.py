@@ -3,6 +3,7 @@
 import asyncio
 import random
 import signal
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -22,9 +23,11 @@ from lib.clock import utc_now
 from lib.store import Store
 from lib.store.influx import InfluxStore
 from lib.store.sqlite import SqliteStore
-from tests.faults.invariants import each_marker_has_exactly_its_rows
+from tests.faults.entrance import BOMBS, COOKIES, POISONED, STEPS, WRONG
+from tests.faults.invariants import each_marker_has_exactly_its_rows, no_tick_is_of_the_future, no_value_is_poisoned
 from tests.faults.proxy import STANDING_IN, Mode, Proxy
-from tests.flow.processes import Process, Stage, free_port, upstream
+from tests.faults.shifted import ShiftedClock, compiler
+from tests.flow.processes import Process, Stage, free_port, listens, upstream
 from tests.influxd import PrivateServer
 
 INGESTORS = {"price": "ingest_price", "volume_rank": "ingest_rank"}
@@ -32,12 +35,32 @@ ASSETS = 60
 RECOVERS_S = 90.0
 LOOK_S = 0.2
 BROKEN_S = (0.5, 4.0)
+SENT_S = 4.0
+WRONG_S = (3.0, 10.0)
+"""The ingestors look after five seconds at the latest whether their clock was set back."""
+RESTARTED = 0.3
 DOWN = {"not running", "busy"}
 """Ticks of a second, on a busy machine, miss one now and then by themselves."""
 STOPPED = DOWN | {"source away"}
 """A process is stopped this long, so that a fetch that had begun times out."""
 AWAY = {"source away", "source malformed"}
+CLOCK = STOPPED | {"clock"}
+MEMORY = {"ingest_price": 512 * 2**20, "ingest_rank": 512 * 2**20, "query_api": 768 * 2**20}
+"""What compose gives each service."""
+AGAIN = 16
+"""A clock that is set a little may fetch so many ticks a second time: each is counted twice and stored once."""
+FAR = timedelta(days=60)
 MODES: list[Mode] = ["refuse", "hang", "reset", "cut", "delay", "error"]
+
+
+@dataclass(frozen=True)
+class Breakage:
+    """What breaks, the causes of the gaps it may leave, and those it must leave."""
+
+    name: str
+    act: Callable[[], Awaitable[None]]
+    may: set[str]
+    must: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -86,42 +109,77 @@ class Siege:
         self._place = place
         self._chance = chance
         self._services: dict[str, Process] = {}
-        self._upstream_port = free_port()
         self._ports = free_port(), free_port()
+        self._simulator: Process | None = None
+        self._simulators = 0
+        self._seen: set[tuple[str, datetime]] = set()
+        self._again = 0
+        self._clocks = {name: ShiftedClock(stage.folder, name) for name in MEMORY} if compiler() else {}
+        if not self._clocks:
+            print("no C compiler: no clock is set", flush=True)
 
     async def run(self, until: float, *, at_least: int = 1) -> int:
         """Rounds until the time is over; how many."""
-        self._stage.simulator("--assets", str(ASSETS), "--unlimited", port=self._upstream_port)
         rounds = 0
-        async with Proxy(self._upstream_port) as self._upstream, Proxy(self._place.port or 0) as self._store:
+        async with Proxy(0) as self._upstream, Proxy(self._place.port or 0) as self._store:
+            await self._simulate()
             for name in (*INGESTORS.values(), "query_api"):
                 self._start(name)
             await self._recovers("the start")
             while rounds < at_least or time.monotonic() < until:
-                name, fault, causes = self._chance.choice(self._faults())
-                print(f"{rounds + 1}: {name}", flush=True)
+                breakage = self._chance.choice(self._breakages())
+                print(f"{rounds + 1}: {breakage.name}", flush=True)
                 began = utc_now()
-                await fault()
-                await self._recovers(name)
-                await self._gaps_are_named(name, began, causes)
+                await breakage.act()
+                await self._recovers(breakage.name)
+                await self._gaps_are_named(breakage, began)
                 rounds += 1
         return rounds
 
-    def _faults(self) -> list[tuple[str, Callable[[], Awaitable[None]], set[str]]]:
-        """What can break, and the causes of the gaps it may leave."""
-        found: list[tuple[str, Callable[[], Awaitable[None]], set[str]]] = []
+    def _breakages(self) -> list[Breakage]:
+        """What can break, of one kind: each kind is as likely as the others, however many members it has."""
+        kinds = [self._processes(), self._connections(), self._lists()]
+        return self._chance.choice([*kinds, self._clock_steps()] if self._clocks else kinds)
+
+    def _processes(self) -> list[Breakage]:
+        found: list[Breakage] = []
         for service in (*INGESTORS.values(), "query_api"):
-            found.append((f"kill -9 of {service}", partial(self._killed, service), DOWN))
+            found.append(Breakage(f"kill -9 of {service}", partial(self._killed, service), DOWN))
             causes = STOPPED if service in INGESTORS.values() else DOWN
-            found.append((f"{service} stands still", partial(self._stopped, service), causes))
-        for mode in MODES:
-            found.append((f"the upstream: {mode}", partial(self._fails, self._upstream, mode), DOWN | AWAY))
-            if self._place.port:
-                found.append((f"the store: {mode}", partial(self._fails, self._store, mode), DOWN))
+            found.append(Breakage(f"{service} stands still", partial(self._stopped, service), causes))
         if server := self._place.server:
-            found.append(("InfluxDB stands still", partial(self._server_stopped, server), DOWN))
-            found.append(("kill -9 of InfluxDB", partial(self._server_killed, server), DOWN))
+            found.append(Breakage("InfluxDB stands still", partial(self._server_stopped, server), DOWN))
+            found.append(Breakage("kill -9 of InfluxDB", partial(self._server_killed, server), DOWN))
         return found
+
+    def _connections(self) -> list[Breakage]:
+        found: list[Breakage] = []
+        for mode in MODES:
+            found.append(Breakage(f"the upstream: {mode}", partial(self._fails, self._upstream, mode), DOWN | AWAY))
+            if self._place.port:
+                found.append(Breakage(f"the store: {mode}", partial(self._fails, self._store, mode), DOWN))
+        return found
+
+    def _lists(self) -> list[Breakage]:
+        """What an upstream may send that is wrong: where it is refused, the ledger must name the cause."""
+        kinds = {"doubtful": POISONED, "source malformed": BOMBS, "": COOKIES}
+        return [
+            Breakage(name, partial(self._sends, fault), DOWN | AWAY | {cause}, frozenset({cause} - {""}))
+            for cause, faults in kinds.items()
+            for name, fault in faults.items()
+        ]
+
+    def _clock_steps(self) -> list[Breakage]:
+        return [
+            Breakage(
+                f"the clock of {service} is off by {step.total_seconds():g} s{', from its start' * restarts}",
+                partial(self._clock_is_set, service, step, restarts),
+                CLOCK,
+            )
+            for service in self._clocks
+            for step in STEPS
+            for restarts in (False, True)
+        ]
 
     def _start(self, name: str) -> None:
         settings: dict[str, object] = {
@@ -133,7 +191,43 @@ class Siege:
             settings |= {"HTTP_PORT": self._ports[0], "HTTP_SAFE_PORT": self._ports[1]}
         else:
             settings |= {"INTERVAL": "1s", "ASSETS": ASSETS, "RANK_SOURCE": "coindesk"}
-        self._services[name] = self._stage.start("-m", name, **settings)
+        clock = self._clocks[name].environ if self._clocks else {}
+        variables = [f"{variable}={value}" for variable, value in clock.items()]
+        self._services[name] = self._stage.command("env", *variables, sys.executable, "-m", name, **settings)
+
+    async def _simulate(self, *arguments: str) -> None:
+        """A simulator takes the place of the one before."""
+        port, before = free_port(), self._simulator
+        options = ("--assets", str(ASSETS), "--unlimited", *arguments)
+        self._simulator = self._stage.topcoins("simulate", "--port", str(port), *options)
+        await asyncio.to_thread(self._simulator.until, lambda: listens(port))
+        self._upstream.lead_to(port)
+        if before:
+            before.send(signal.SIGTERM)
+            await asyncio.to_thread(before.ends)
+
+    async def _sends(self, fault: str) -> None:
+        """The first answers of the upstream have this fault; now and then the ingestors have just started."""
+        self._simulators += 1
+        path = self._stage.folder / f"faults-{self._simulators}.toml"
+        path.write_text(fault)
+        if self._chance.random() < RESTARTED:
+            for name in INGESTORS.values():
+                await self._killed(name)
+        await self._simulate("--faults", str(path))
+        await asyncio.sleep(SENT_S)
+
+    async def _clock_is_set(self, name: str, step: timedelta, restarts: bool) -> None:
+        """One service's clock is wrong, before its start or while it runs, and is set right while it runs."""
+        self._again += AGAIN * (abs(step) < WRONG)
+        if restarts:
+            self._services[name].send(signal.SIGKILL)
+            await asyncio.to_thread(self._services[name].ends)
+        self._clocks[name].set(step)
+        if restarts:
+            self._start(name)
+        await asyncio.sleep(self._chance.uniform(*WRONG_S))
+        self._clocks[name].set(timedelta())
 
     async def _killed(self, name: str) -> None:
         await asyncio.sleep(self._chance.uniform(0, 1))
@@ -191,9 +285,12 @@ class Siege:
             one, two, held = before[series], after[series], stored[series]
             assert one["fetched"] == one["stored"] + one["spooled"] + one["dropped"]
             message = f"after {what}: {series}: {one}, then {held} in the store, then {two}"
-            assert one["stored"] <= held <= two["stored"] + two["spooled"], message
+            assert one["stored"] - self._again <= held <= two["stored"] + two["spooled"], message
             assert two["dropped"] == 0, message
         assert whole, f"after {what}: nothing new"
+        assert not self._upstream.cookies, f"after {what}: a cookie was sent back"
+        for name, service in self._services.items():
+            assert service.most_memory < MEMORY[name], f"after {what}: {name} took {service.most_memory:,} bytes"
         top = await self._get("/v1/top?limit=5000")
         assert top is not None, what
         assert top["count"] == top["assets"]["matched"] > ASSETS / 2, what
@@ -203,7 +300,13 @@ class Siege:
         store = self._place.open()
         now = utc_now()
         try:
-            markers = await store.markers(now - timedelta(hours=2), now + timedelta(minutes=1))
+            markers = await store.markers(now - timedelta(hours=2), now + FAR)
+            no_tick_is_of_the_future(markers, now)
+            ticks = {(marker.series, marker.tick) for marker in markers}
+            assert self._seen <= ticks, f"gone from the store: {sorted(self._seen - ticks)}"
+            fresh = [marker for marker in markers if (marker.series, marker.tick) not in self._seen]
+            await no_value_is_poisoned(store, fresh)
+            self._seen = ticks
             newest = [marker for marker in markers if marker.tick > now - timedelta(seconds=20)]
             await each_marker_has_exactly_its_rows(store, newest)
         finally:
@@ -215,13 +318,16 @@ class Siege:
         assert body is not None
         return {series: body["series"][series]["spool"] for series in INGESTORS}
 
-    async def _gaps_are_named(self, what: str, since: datetime, causes: set[str]) -> None:
+    async def _gaps_are_named(self, breakage: Breakage, since: datetime) -> None:
         body = await self._get(f"/v1/gaps?from={since:%Y-%m-%dT%H:%M:%SZ}")
-        assert body is not None, what
+        assert body is not None, breakage.name
+        named: set[str] = set()
         for series, found in body["series"].items():
-            named = {cause for gap in found["gaps"] for cause in gap["causes"]}
+            causes = {cause for gap in found["gaps"] for cause in gap["causes"]}
             # The newest seconds may be on their way to the store.
-            assert named <= causes | {"store"}, f"after {what}: {series}: {found['gaps']}"
+            assert causes <= breakage.may | {"store"}, f"after {breakage.name}: {series}: {found['gaps']}"
+            named |= causes
+        assert breakage.must <= named, f"after {breakage.name}: no gap of {set(breakage.must)}: {body}"
 
     async def _get(self, path: str) -> Any:
         try:

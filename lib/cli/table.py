@@ -1,6 +1,7 @@
 """Answers as tables for a terminal."""
 
 from datetime import datetime
+from typing import Any
 
 import orjson
 from rich.table import Table
@@ -14,8 +15,8 @@ def top_table(body: bytes) -> Table:
     answer = orjson.loads(body)
     table = Table(
         title=f"Top {answer['count']} by 24h volume as of {answer['requested_at']}",
-        caption=f"prices of {answer['price_time']} ({answer['sources']['price']}),"
-        f" ranks of {answer['rank_time']} ({answer['sources']['rank']})",
+        caption=f"prices of {answer['price_time']} ({answer['sources']['price']}){_value_age(answer)},"
+        f" ranks of {answer['rank_time']} ({answer['sources']['rank']}){_unchanged(answer, 'rank')}",
     )
     for name in ("Rank", "CMC id", "Symbol", "Name", "Price USD", "24h volume USD"):
         table.add_column(name, justify="left" if name in ("Symbol", "Name") else "right")
@@ -30,6 +31,17 @@ def top_table(body: bytes) -> Table:
             f"{row['volume_24h_usd']:,.0f}",
         )
     return table
+
+
+def _value_age(answer: dict[str, Any]) -> str:
+    """How old the newest price is, and whether all are as before: a frozen vendor's list is new, its values are old."""
+    updated = [row["price_updated_at"] for row in answer["data"] if row.get("price_updated_at")]
+    newest = f", newest value {_age(max(updated), max(answer['requested_at'], max(updated)))} old" if updated else ""
+    return newest + _unchanged(answer, "price")
+
+
+def _unchanged(answer: dict[str, Any], side: str) -> str:
+    return ", unchanged" if answer["unchanged"][side] else ""
 
 
 def fields_table(body: bytes) -> Table:

@@ -11,6 +11,7 @@ EXPOSED_HEADERS = (
     "etag", "link", "retry-after", "content-disposition",
     *(f"{prefix}-{name}" for prefix in ("x", "x-from", "x-to") for name in _TIMES),
     "x-price-source", "x-rank-source", "x-price-snapshot", "x-rank-snapshot", "x-known-at", "x-resolution",
+    "x-newest-update", "x-unchanged",
     "x-filtered", "x-missing", "x-coverage", "x-from", "x-to", "x-steps",
 )  # fmt: skip
 """The headers that a page of a site named in CORS_ORIGINS may read."""
@@ -26,7 +27,19 @@ def list_headers(top: TopList) -> dict[str, str]:
         "x-rank-snapshot": top.pair.rank.hash,
         "x-known-at": isoformat(top.known_at),
         "x-resolution": top.resolution,
+        **_age_headers(top),
         **filter_headers(top),
+    }
+
+
+def _age_headers(top: TopList) -> dict[str, str]:
+    """The newest `price_updated_at` of the rows, if any, and the sides whose source sent the same values again."""
+    newest = max((at for at in top.rows["price_updated_at"] if at), default=None)
+    sides = {"price": top.pair.price, "rank": top.pair.rank}
+    unchanged = [name for name, marker in sides.items() if marker.unchanged]
+    return {
+        **({"x-newest-update": newest} if newest else {}),
+        **({"x-unchanged": ", ".join(unchanged)} if unchanged else {}),
     }
 
 

@@ -89,6 +89,20 @@ def _year(history: History, series: str) -> Iterator[bytes]:
         yield b"\n".join(text.replace(stamp, b" %d" % (oldest - n * HOUR).timestamp()) for n in some)
 
 
+def repeat(history: History, series: str, tick: datetime, later: datetime) -> None:
+    """Write a tick's values again at a later one, as a source with a frozen cache sends them."""
+    snapshot = history.written[series, tick]
+    text = lines.rows(snapshot) + b"\n" + lines.marker(snapshot.marker)
+    stamps = [b" %d" % at.timestamp() for at in (tick, later)]
+    asyncio.run(_write(history, text.replace(*stamps)))
+
+
+async def _write(history: History, text: bytes) -> None:
+    server = Server(history.bucket.server.url, org=history.bucket.server.org, token=history.bucket.token)
+    await server.write(history.bucket.name, text)
+    await server.close()
+
+
 async def _fill(history: History, source: Path, raw: Store, hourly: Store) -> None:
     at = history.stop
 

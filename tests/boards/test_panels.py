@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.boards.grafana import Span, Table, ask
-from tests.boards.history import STEP, History
+from tests.boards.history import STEP, History, repeat
 from tests.stack_files.files import BOARDS, board, rules
 
 pytestmark = [pytest.mark.influx, pytest.mark.xdist_group("boards")]
@@ -252,6 +252,14 @@ def test_gaps_fire_while_more_than_one_tick_of_the_hour_is_missing(uid, history)
 
 def test_a_young_history_has_no_gaps(history):
     assert judged(history, "topcoins-gaps-price", history.raw()[0] + 2 * STEP + timedelta(seconds=30)) <= 0
+
+
+def test_frozen_prices_fire_when_a_new_tick_has_old_values(history):
+    uid = "topcoins-frozen-price"
+    assert 0 <= judged(history, uid, history.stop + STEP) < 120
+    later = history.stop + timedelta(hours=6)
+    repeat(history, "price", history.stop, later)
+    assert judged(history, uid, later + STEP) == pytest.approx(6 * 3600, abs=120) > threshold(uid)
 
 
 def test_credits_are_a_part_of_the_months_allowance(history):

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from lib.cli.doctor.stored import OLDEST_UPDATE
 from lib.schema import OWN
 from lib.settings import Settings
 from tests.stack_files.files import BOARDS, GRAFANA, board, compose, provisioning, rules
@@ -51,9 +52,9 @@ def test_the_provisioning_is_mounted_where_grafana_reads_it():
     assert folders == {"datasources", "dashboards", "alerting"}
 
 
-def test_stale_data_and_gaps_have_a_rule_per_series_and_credits_have_one():
+def test_stale_data_and_gaps_have_a_rule_per_series_and_credits_and_frozen_prices_have_one():
     wanted = {f"topcoins-{what}-{name.replace('_', '-')}" for what in ("stale", "gaps") for name in OWN}
-    assert {rule["uid"] for rule in rules()} == wanted | {"topcoins-credits"}
+    assert {rule["uid"] for rule in rules()} == wanted | {"topcoins-credits", "topcoins-frozen-price"}
     for name in OWN:
         for what in ("stale", "gaps"):
             (rule,) = [rule for rule in rules() if rule["uid"] == f"topcoins-{what}-{name.replace('_', '-')}"]
@@ -78,6 +79,12 @@ def test_a_rule_is_a_query_its_last_value_and_a_threshold(rule):
     assert (judged["model"]["type"], judged["model"]["expression"]) == ("threshold", reduced["refId"])
     assert rule["condition"] == judged["refId"]
     assert query["relativeTimeRange"]["from"] > query["relativeTimeRange"]["to"]
+
+
+def test_values_are_frozen_for_the_rule_when_they_are_for_doctor():
+    (rule,) = [rule for rule in rules() if rule["uid"] == "topcoins-frozen-price"]
+    (evaluator,) = [condition["evaluator"] for condition in rule["data"][2]["model"]["conditions"]]
+    assert evaluator == {"type": "gt", "params": [OLDEST_UPDATE.total_seconds()]}
 
 
 def test_grafana_finds_nothing_to_expand_in_the_rules():

@@ -4,6 +4,7 @@ import csv
 import io
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -15,6 +16,7 @@ from lib.columns import names
 from query_api.asof.pair import Pair
 from query_api.asof.top_list import Extra, TopList
 from query_api.http.formats import to_csv, to_json
+from query_api.http.headers import list_headers
 from tests.unit.query_api.market import MARKET_CAP, NEWEST, SECOND, Prices, Ranks, market_caps, snapshot
 
 UPDATED = "2026-11-17T14:36:55Z"
@@ -50,6 +52,15 @@ def top(rows: Sequence[tuple[Any, ...]] = (BTC,), *, extras: tuple[Extra, ...] =
 
 def read(body: bytes) -> list[list[str]]:
     return list(csv.reader(io.StringIO(body.decode("utf-8"), newline=""), strict=True))
+
+
+def test_the_headers_of_a_csv_show_a_frozen_source() -> None:
+    older = (2, 2, "ETH", "Ethereum", 3000.0, 9.5e9, 2, "2026-11-17T14:30:00Z")
+    unknown = (3, 3, "X", "X", 1.0, 1.0, 3, None)
+    assert list_headers(top([older, BTC, unknown]))["x-newest-update"] == UPDATED
+    assert not {"x-newest-update", "x-unchanged"} & list_headers(top([unknown])).keys()
+    frozen = replace(top(), pair=Pair(replace(PAIR.price, unchanged=True), PAIR.rank))
+    assert list_headers(frozen)["x-unchanged"] == "price"
 
 
 def test_the_json_has_exactly_the_documented_shape() -> None:

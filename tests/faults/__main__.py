@@ -2,7 +2,8 @@
 
 `python -m tests.faults --minutes 10 --seed 7` starts the simulator, InfluxDB (or, with `--store sqlite`, the embedded
 store), both ingestors and the API, ticking each second; each round something is broken, mended, and all that must be
-true is checked: processes, connections, the upstream's lists, and each service's clock. The seed is printed; the same seed breaks the same things in the same order.
+true is checked: processes, connections, the upstream's lists, and each service's clock.
+The seed is printed; the same seed breaks the same things in the same order.
 """
 
 import argparse

@@ -93,8 +93,8 @@ def repeat(history: History, series: str, tick: datetime, later: datetime) -> No
     """Write a tick's values again at a later one, as a source with a frozen cache sends them."""
     snapshot = history.written[series, tick]
     text = lines.rows(snapshot) + b"\n" + lines.marker(snapshot.marker)
-    stamps = [b" %d" % at.timestamp() for at in (tick, later)]
-    asyncio.run(_write(history, text.replace(*stamps)))
+    text = text.replace(b" %d" % tick.timestamp(), b" %d" % later.timestamp())
+    asyncio.run(_write(history, text))
 
 
 async def _write(history: History, text: bytes) -> None:

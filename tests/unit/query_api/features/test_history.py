@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -220,3 +221,22 @@ async def test_a_history_behind_a_gap_is_not_kept_for_a_day() -> None:
             asked = f"from={isoformat(step)}&to={isoformat(step + SECOND)}&every=10m"
             answer = await caller.get(f"/v1/assets/1/history?{asked}")
             assert answer.headers["cache-control"] == f"public, max-age={kept}"
+
+
+async def test_a_history_with_a_late_or_backfilled_rank_is_cached_for_a_short_time() -> None:
+    """A nearer rank tick may still be delivered."""
+    clock = FakeClock(FIRST + HOUR)
+    store = MemoryStore(clock)
+    for minute in range(4):
+        tick = FIRST + minute * MINUTE
+        await fill(store, [Prices(tick, [(1, "A", "A", 1.0, 1.0)]), Ranks(tick, [(1, 1.0)])])
+    del store.snapshots["volume_rank", FIRST + 2 * MINUTE]
+    old = store.snapshots["volume_rank", FIRST + 3 * MINUTE]
+    store.snapshots["volume_rank", old.tick] = replace(old, marker=replace(old.marker, backfilled=True))
+    clock.move(hours=2)
+    async with calling(store, clock) as caller:
+        for minute, seconds in ((1, 86400), (2, 30), (3, 30)):
+            step = FIRST + minute * MINUTE
+            query = f"from={isoformat(step)}&to={isoformat(step + SECOND)}&every=10m"
+            answer = await caller.get(f"/v1/assets/1/history?{query}")
+            assert answer.headers["cache-control"] == f"public, max-age={seconds}", minute

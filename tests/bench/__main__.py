@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from tests.bench import answers, archive, crowd, demo, influx, month, ticks
+from tests.bench import answers, archive, crowd, demo, gaps, influx, month, ticks
 
 BENCHMARKS: dict[str, Callable[[Path], Awaitable[None]]] = {
     "now": answers.now_against_a_bare_app,
@@ -18,6 +18,7 @@ BENCHMARKS: dict[str, Callable[[Path], Awaitable[None]]] = {
     "export": influx.a_month_of_hours,
     "crowd": crowd.beside_a_crowd,
     "csv": crowd.a_day_as_csv,
+    "gaps": gaps.of_a_week,
     "demo": demo.a_day_of_history,
 }
 

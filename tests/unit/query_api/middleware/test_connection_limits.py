@@ -9,6 +9,7 @@ import pytest
 import uvicorn
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 from uvicorn.server import ServerState
 
 from query_api.middleware.connection import PIPELINED, UNSTARTED_BYTES, Connection, connection_factory
@@ -342,24 +343,25 @@ async def test_a_proxy_has_no_bound_of_its_own():
     assert server.connect(ALICE)[1].statuses == [503]
 
 
-async def test_callers_that_are_cut_or_refused_are_logged_at_most_once_a_minute(capsys):
+async def test_callers_that_are_cut_or_refused_are_logged_at_most_once_a_minute():
     server = Server(most=2)
     for minute in range(3):
-        for _ in range(100):
-            server.connect()
-        for _ in range(30):
-            server.later(1)
-        lines = [line for line in capsys.readouterr().out.splitlines() if "connections at their bound" in line]
-        assert len(lines) == (minute != 1)
+        with capture_logs() as events:
+            for _ in range(100):
+                server.connect()
+            for _ in range(30):
+                server.later(1)
+        assert [event["event"] for event in events] == ["connections at their bound"] * (minute != 1)
     assert LOG_EVERY.total_seconds() == 60
 
 
 @pytest.mark.parametrize(
     ("wanted", "open_files", "most"), [(800, 1024, 800), (2000, 1024, 976), (5, 40, 1), (9, -1, 9)]
 )
-def test_a_bound_above_the_limit_of_open_files_is_lowered_and_logged(wanted, open_files, most, capsys):
-    assert affordable_connections(wanted, open_files) == most
-    assert ("HTTP_CONNECTIONS is above the limit of open files" in capsys.readouterr().out) == (most < wanted)
+def test_a_bound_above_the_limit_of_open_files_is_lowered_and_logged(wanted, open_files, most):
+    with capture_logs() as events:
+        assert affordable_connections(wanted, open_files) == most
+    assert any("HTTP_CONNECTIONS is above" in event["event"] for event in events) == (most < wanted)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import random
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from lib.columns import names
 from query_api.asof.pair import Pair
 from query_api.asof.top_list import Extra, TopList
-from query_api.http.formats import to_csv, to_json
+from query_api.http.formats import rows_as_json, to_csv, to_json
 from query_api.http.headers import list_headers
 from tests.unit.query_api.market import MARKET_CAP, NEWEST, SECOND, Prices, Ranks, market_caps, snapshot
 
@@ -165,3 +166,13 @@ def test_no_text_cell_of_any_csv_is_one_a_spreadsheet_runs(rows) -> None:
 @given(st.text(st.characters(codec="utf-8"), max_size=8).filter(lambda text: text[:1] not in RUNS))
 def test_text_a_spreadsheet_leaves_alone_is_left_alone(text: str) -> None:
     assert read(to_csv(top([(1, 1, text, text, 1.0, 1.0, 1, None)]), ("symbol", "name")))[1] == [text, text]
+
+
+def test_rows_have_the_bytes_that_orjson_has_for_them() -> None:
+    rng = random.Random(1)
+    numbers = [0.0, -0.0, 1.0, 1e15, 1e16, 1e21, 1e-8, *(rng.uniform(0, 1) * 10.0**n for n in range(-30, 30))]
+    texts = [None, "", '"\\/\b\f\n\r\t\x00\x7f<>&\u2028', *(chr(rng.randrange(0xE000, 0x110000)) for _ in range(64))]
+    ids = [None, 1, -3, 2**53 + 1, *range(63)]
+    rows = pl.DataFrame({"id": ids, "name": texts, "price": numbers}, schema_overrides={"id": pl.Int64})
+    for some in (rows, rows.clear()):
+        assert orjson.dumps(rows_as_json(some)) == orjson.dumps(some.to_dicts())

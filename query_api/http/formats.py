@@ -44,7 +44,7 @@ def to_json(top: TopList, limit: int) -> bytes:
 
 
 def rows_as_json(rows: pl.DataFrame) -> orjson.Fragment:
-    """Rows as a part of a document, in the bytes that orjson has for them; Polars makes no Python object of them."""
+    """Rows as a part of a document. Polars writes them without a Python object for each."""
     return orjson.Fragment(rows.write_json())
 
 

@@ -168,11 +168,11 @@ def test_text_a_spreadsheet_leaves_alone_is_left_alone(text: str) -> None:
     assert read(to_csv(top([(1, 1, text, text, 1.0, 1.0, 1, None)]), ("symbol", "name")))[1] == [text, text]
 
 
-def test_rows_have_the_bytes_that_orjson_has_for_them() -> None:
+def test_rows_become_json_that_reads_back_as_the_same_values() -> None:
     rng = random.Random(1)
     numbers = [0.0, -0.0, 1.0, 1e15, 1e16, 1e21, 1e-8, *(rng.uniform(0, 1) * 10.0**n for n in range(-30, 30))]
     texts = [None, "", '"\\/\b\f\n\r\t\x00\x7f<>&\u2028', *(chr(rng.randrange(0xE000, 0x110000)) for _ in range(64))]
     ids = [None, 1, -3, 2**53 + 1, *range(63)]
     rows = pl.DataFrame({"id": ids, "name": texts, "price": numbers}, schema_overrides={"id": pl.Int64})
     for some in (rows, rows.clear()):
-        assert orjson.dumps(rows_as_json(some)) == orjson.dumps(some.to_dicts())
+        assert orjson.loads(orjson.dumps(rows_as_json(some))) == some.to_dicts()

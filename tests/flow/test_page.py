@@ -195,7 +195,7 @@ def test_a_gap_is_a_gap_in_the_line_and_on_the_slider_and_has_no_list(browser, a
     browser.open(page(archive, f"?datetime={isoformat(inside)}"))
     assert browser.shown() == "problem"
     assert rows(browser) == []
-    assert "a gap, or nothing since" in browser.one("#problem").text
+    assert "the nearest pair before is" in browser.one("#problem").text
     browser.one("#problem button").click()
     before = now - (GAP[1] + 1) * MINUTE
     browser.shows(isoformat(before))

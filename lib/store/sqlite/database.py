@@ -35,9 +35,13 @@ class Database:
         self._path = path
         self.connection = connect(path, busy)
         self.execute = self.connection.execute
-        self.execute("PRAGMA journal_mode = WAL")
-        # With NORMAL a power cut may take the newest commits; a confirmed snapshot must stay.
-        self.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        try:
+            self.execute("PRAGMA journal_mode = WAL")
+            # With NORMAL a power cut may take the newest commits; a confirmed snapshot must stay.
+            self.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        except sqlite3.Error:
+            self.close()
+            raise
         self._file = _identity(path)
 
     def close(self) -> None:

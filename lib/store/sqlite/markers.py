@@ -14,6 +14,8 @@ _KINDS = {name: (get_args(hint) or (hint,))[0] for name, hint in get_type_hints(
 """The type of each field of a marker, without None."""
 _SQL = {str: "TEXT", int: "INTEGER", bool: "INTEGER", float: "REAL", datetime: "REAL", timedelta: "REAL"}
 _TYPES = {name: _SQL[kind] for name, kind in _KINDS.items()} | {"tick": "INTEGER"}
+_ADDED = ("hash", "stored_at", "withdrawn_at", "restored_at", "withdrawn_why", "new_level")
+"""The columns that the table of an earlier version may lack. A table that lacks others is not ours."""
 _COLUMNS = ", ".join(_TYPES)
 _CREATE = f"""CREATE TABLE IF NOT EXISTS "{TABLE}" ({", ".join(f"{name} {kind}" for name, kind in _TYPES.items())},
   PRIMARY KEY (series, tick)) WITHOUT ROWID"""
@@ -40,7 +42,7 @@ class Markers:
     def __init__(self, database: Database) -> None:
         self._database = database
         database.execute(_CREATE)
-        database.add_columns(TABLE, _TYPES)
+        database.add_columns(TABLE, {name: _TYPES[name] for name in _ADDED})
         database.execute(_INDEX)
         database.execute(_TICKS_INDEX)
 

@@ -163,7 +163,11 @@ class _File:
 
     def __init__(self, database: Database, retention: timedelta, confirmed_by: int) -> None:
         self.database = database
-        self.markers = Markers(database)
+        try:
+            self.markers = Markers(database)
+        except sqlite3.Error:
+            database.close()  # an open connection would keep the WAL of a file that is about to be replaced
+            raise
         self.rows = Rows(database)
         self.close = database.close
         self._retention = Retention(database, self.rows, keep=retention, confirmed_by=confirmed_by)

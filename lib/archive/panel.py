@@ -1,4 +1,4 @@
-"""The ends of export files: how a complete one is told from one that was cut off."""
+"""The ends of export files, which show whether a file is complete or was cut off."""
 
 from collections.abc import Mapping
 from pathlib import Path

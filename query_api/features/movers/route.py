@@ -25,7 +25,7 @@ from query_api.services import Services
 
 
 class ListInfo(PairInfo):
-    """One of the two lists: what it stands on, how many assets match, and what filters left out."""
+    """One of the two lists: its basis, how many assets match, and what filters left out."""
 
     matched: int
     filtered: dict[str, int] = Field(default={})
@@ -92,12 +92,13 @@ def install(app: FastAPI, services: Services) -> None:
 
 def _json(lists: Sequence[TopList], top: int, rows: pl.DataFrame) -> bytes:
     moves = rows["move"].to_list()
-    told = {"from": _told(lists[0]), "to": _told(lists[1]), "top": top, **{move: moves.count(move) for move in MOVES}}
-    return orjson.dumps({**told, "data": rows.to_dicts()})
+    counts = {move: moves.count(move) for move in MOVES}
+    info = {"from": _list_info(lists[0]), "to": _list_info(lists[1]), "top": top}
+    return orjson.dumps(info | counts | {"data": rows.to_dicts()})
 
 
-def _told(one: TopList) -> dict[str, Any]:
-    told = pair_info(one) | {"matched": one.matched}
+def _list_info(one: TopList) -> dict[str, Any]:
+    info = pair_info(one) | {"matched": one.matched}
     if one.filtered:
-        told |= {"filtered": dict(one.filtered.counts), "missing": one.filtered.missing}
-    return told
+        info |= {"filtered": dict(one.filtered.counts), "missing": one.filtered.missing}
+    return info

@@ -44,8 +44,12 @@ def to_json(top: TopList, limit: int) -> bytes:
 
 
 def rows_as_json(rows: pl.DataFrame) -> orjson.Fragment:
-    """Rows as a part of a document. Polars writes them without a Python object for each."""
-    return orjson.Fragment(rows.write_json())
+    """Rows as a part of a document. Polars writes them without a Python object for each.
+
+    `write_json` locks a frame that has times and then waits for the GIL, so two threads that share the frame can wait
+    for each other for ever. Each call writes a copy of its own, which shares the columns.
+    """
+    return orjson.Fragment(rows.clone().write_json())
 
 
 def _extra_info(extra: Extra) -> dict[str, Any] | None:

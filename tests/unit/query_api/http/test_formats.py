@@ -4,6 +4,8 @@ import csv
 import io
 import random
 import re
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -176,3 +178,29 @@ def test_rows_become_json_that_reads_back_as_the_same_values() -> None:
     rows = pl.DataFrame({"id": ids, "name": texts, "price": numbers}, schema_overrides={"id": pl.Int64})
     for some in (rows, rows.clear()):
         assert orjson.loads(orjson.dumps(rows_as_json(some))) == some.to_dicts()
+
+
+def test_threads_that_share_a_list_can_all_write_it_as_json() -> None:
+    # In a process of its own: threads that wait for each other inside Polars stop the whole interpreter.
+    subprocess.run([sys.executable, "-c", MANY_WRITERS], check=True, timeout=120)
+
+
+MANY_WRITERS = """
+import sys, threading
+from datetime import datetime, timezone
+import polars as pl
+from query_api.http.formats import rows_as_json
+
+at = [datetime.now(timezone.utc)] * 200
+shared = pl.DataFrame({"a": range(200), "b": [str(n) for n in range(200)], "at": at})
+
+def write():
+    for _ in range(200):
+        rows_as_json(shared)
+        shared.height
+
+threads = [threading.Thread(target=write, daemon=True) for _ in range(8)]
+sys.setswitchinterval(1e-5)
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""

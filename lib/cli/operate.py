@@ -131,15 +131,20 @@ def simulate(
     faults: Annotated[Path | None, typer.Option(help="A fault script, TOML.")] = None,
     events_at: Annotated[datetime | None, typer.Option(help="When an asset is renamed and another delisted.")] = None,
     unlimited: Annotated[bool, typer.Option("--unlimited", help="No limits of requests and credits.")] = False,
+    assets_per_credit: Annotated[int, typer.Option(min=1, help="Of CoinMarketCap's latest list.")] = 250,
+    credits: Annotated[int, typer.Option(min=0, help="A month, of each key of CoinMarketCap.")] = 15_000,
+    requests: Annotated[int, typer.Option(min=0, help="A minute, of each key of CoinMarketCap.")] = 50,
 ) -> None:
     """Serve the upstream APIs on loopback, simulated or replayed."""
     from lib.cli.ports import refuse_taken
     from lib.simulator.serve import serve
+    from lib.simulator.usage import Plan
 
     refuse_taken(port, "--port")
+    limited = Plan(requests_per_minute=requests, credits_per_month=credits, assets_per_credit=assets_per_credit)
     serve(
         console, port, assets=assets, seed=seed, replay=replay, match=match, faults=faults, events_at=events_at,
-        unlimited=unlimited,
+        plan=Plan.unlimited() if unlimited else limited,
     )  # fmt: skip
 
 

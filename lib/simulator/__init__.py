@@ -2,8 +2,10 @@
 
     assets → market        every value a pure function of (seed, asset, minute)
              replay        or recorded answers, in the order they were captured
-    feed                   either of them, as the two vendors list it
-    coinmarketcap coindesk the two APIs: parameters, keys, limits, envelopes
+    feed identities        either of them, as the vendors list it, under their own ids
+    coinmarketcap coindesk the APIs: parameters, keys, limits, envelopes
+    coinpaprika coingecko
+    vendors                which vendor answers which path
     faults                 what goes wrong, and at which request: a script, never chance
     app                    all of it as one Starlette application
 

@@ -18,3 +18,8 @@ class Answer:
 def stamp(at: datetime) -> str:
     """An instant as CoinMarketCap writes it: UTC with milliseconds and a `Z`."""
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def stamp_seconds(seconds: int) -> str:
+    """An epoch second as an RFC 3339 time in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,8 +1,7 @@
-"""Both vendors' APIs as one ASGI application, for a server on loopback or in process."""
+"""All vendors' APIs as one ASGI application, for a server on loopback or in process."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from datetime import datetime
 
 import httpx
 from starlette.applications import Starlette
@@ -11,20 +10,16 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from lib.clock import Clock
-from lib.simulator import coindesk, coinmarketcap, refusals
 from lib.simulator.answer import Answer
-from lib.simulator.coindesk import CoinDesk
-from lib.simulator.coinmarketcap import CoinMarketCap
 from lib.simulator.faults import Fault, Script
 from lib.simulator.feed import MarketFeed
 from lib.simulator.market import Market
-from lib.simulator.refusals import Refusal
 from lib.simulator.replay import Replay
 from lib.simulator.sabotage import REPLACING, spoiled
-from lib.simulator.usage import Plan, Usage
+from lib.simulator.usage import Plan
+from lib.simulator.vendors import Serve, routes
 
 Sleep = Callable[[float], Awaitable[None]]
-Serve = Callable[[Request, datetime | None], Answer]
 
 _CHUNK = b" " * 65536
 
@@ -34,43 +29,18 @@ def create_app(
     clock: Clock,
     *,
     plan: Plan | None = None,
+    coindesk_plan: Plan | None = None,
     faults: Iterable[Fault] = (),
     sleep: Sleep = asyncio.sleep,
 ) -> Starlette:
     """The APIs over a simulated market or recorded answers, with the faults of a script.
 
-    Usage is counted per key against `plan`, on `clock`.
+    Usage is counted per key on `clock`, against `plan` at CoinMarketCap and `coindesk_plan` at CoinDesk. With an
+    unlimited `plan` no vendor has a limit.
     """
     feed = upstream if isinstance(upstream, Replay) else MarketFeed(upstream)
-    cmc = CoinMarketCap(feed, Usage(plan or Plan(), clock), clock)
-    desk = CoinDesk(feed, clock)
     stage = _Stage(Script(faults), clock, sleep)
-
-    def listings(request: Request, frozen: datetime | None) -> Answer:
-        address = request.client.host if request.client else ""
-        return cmc.listings(request.url.path, request.query_params, request.headers, address, frozen)
-
-    def historical(request: Request, frozen: datetime | None) -> Answer:
-        return cmc.historical(request.url.path, request.query_params, request.headers)
-
-    def key_info(request: Request, frozen: datetime | None) -> Answer:
-        return cmc.key_info(request.headers)
-
-    def top_list(request: Request, frozen: datetime | None) -> Answer:
-        return desk.top_list(request.query_params, request.headers, frozen)
-
-    def unknown(request: Request, frozen: datetime | None) -> Answer:
-        not_found = Refusal(404, 404, "Not Found")
-        theirs = request.url.path.startswith("/asset/")
-        return refusals.coindesk(not_found) if theirs else refusals.coinmarketcap(not_found, clock())
-
-    served: dict[str, Serve] = {
-        **{base + path: listings for path in coinmarketcap.LISTINGS for base in ("", coinmarketcap.KEYLESS)},
-        **dict.fromkeys(coinmarketcap.HISTORICAL, historical),
-        coinmarketcap.KEY_INFO: key_info,
-        coindesk.TOP_LIST: top_list,
-        "/{path:path}": unknown,
-    }
+    served = routes(feed, clock, plan or Plan(), coindesk_plan)
     return Starlette(routes=[Route(path, stage.endpoint(serve), methods=["GET"]) for path, serve in served.items()])
 
 
@@ -94,7 +64,7 @@ class _Stage:
             replaced = any(fault.kind in REPLACING for fault in faults)
             answer = Answer(b"") if replaced else serve(request, self._script.frozen(faults, self._clock()))
             for fault in faults:
-                answer = spoiled(answer, fault, request.url.path, self._clock())
+                answer = spoiled(answer, fault, request.url.path, request.query_params, self._clock())
             return _response(answer, faults)
 
         return respond

@@ -1,4 +1,4 @@
-"""CoinMarketCap's API: listings in v1 and v3, with a key or on the keyless base, and the credits left of a key."""
+"""CoinMarketCap's API: listings in v1 and v3, the map of ids, with a key or keyless, and the credits left of a key."""
 
 import math
 from collections.abc import Mapping
@@ -12,18 +12,25 @@ from lib.clock import Clock
 from lib.simulator import refusals
 from lib.simulator.answer import Answer, stamp
 from lib.simulator.feed import Feed, Page
-from lib.simulator.listings import RATES, Ask, BadParameter
+from lib.simulator.listings import RATES, Ask, BadParameter, mapped
 from lib.simulator.refusals import Refusal
-from lib.simulator.usage import Usage
+from lib.simulator.usage import Exceeded, Usage
 
 KEYLESS: Final = "/public-api"
 LISTINGS: Final = ("/v1/cryptocurrency/listings/latest", "/v3/cryptocurrency/listings/latest")
 HISTORICAL: Final = ("/v1/cryptocurrency/listings/historical", "/v3/cryptocurrency/listings/historical")
+MAP: Final = "/v1/cryptocurrency/map"
 KEY_INFO: Final = "/v1/key/info"
 
 _HEADER = "x-cmc_pro_api_key"
-_ASSETS_PER_CREDIT = 200
 _ASSETS_PER_CREDIT_OF_A_DAY = 100
+_OF_THE_MAP: Final = {"sort", "listing_status", "aux"}
+_LIMITS: Final[Mapping[Exceeded, str]] = {
+    "minute": "cmc-1008",
+    "day": "cmc-1009",
+    "month": "cmc-1010",
+    "address": "cmc-1011",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +47,14 @@ class CoinMarketCap:
         """One page of the list. With `frozen`, its values are those of that instant."""
         now, keyless = self.clock(), path.startswith(KEYLESS)
         key = address if keyless else headers.get(_HEADER, "")
-        refusal = self.usage.ask_keyless(key) if keyless else self._refused(key) or self.usage.ask(key)
-        if refusal:
+        if refusal := self._refused(key, keyless=keyless):
             return refusals.named(refusal, now)
         try:
             ask = Ask.of(params)
         except BadParameter as exc:
             return refusals.coinmarketcap(Refusal(400, 400, str(exc)), now)
         page = self.feed.listings(ask, frozen or now, hold=frozen is not None)
-        cost = 0 if keyless else max(1, math.ceil(len(page.records) / _ASSETS_PER_CREDIT))
+        cost = 0 if keyless else max(1, math.ceil(len(page.records) / self.usage.plan.assets_per_credit))
         if not keyless:
             self.usage.charge(key, cost)
         return Answer(_v3(page, now, cost) if path.endswith(LISTINGS[1]) else _v1(page, now, cost))
@@ -56,7 +62,7 @@ class CoinMarketCap:
     def historical(self, path: str, params: Mapping[str, str], headers: Mapping[str, str]) -> Answer:
         """One page of the list as it stood at the end of a past UTC day. Needs a key; costs twice the latest list."""
         now, key = self.clock(), headers.get(_HEADER, "")
-        if refusal := self._refused(key) or self.usage.ask(key):
+        if refusal := self._refused(key):
             return refusals.named(refusal, now)
         try:
             day = _past_day(params, now)
@@ -68,10 +74,22 @@ class CoinMarketCap:
         self.usage.charge(key, cost)
         return Answer(_v3(page, now, cost) if path == HISTORICAL[1] else _v1(page, now, cost))
 
+    def map(self, path: str, params: Mapping[str, str], headers: Mapping[str, str], address: str) -> Answer:
+        """The ids of the listed assets, in their order, with their contracts. Costs nothing."""
+        now, keyless = self.clock(), path.startswith(KEYLESS)
+        if refusal := self._refused(address if keyless else headers.get(_HEADER, ""), keyless=keyless):
+            return refusals.named(refusal, now)
+        try:
+            ask = Ask.of({"limit": "5000", **{k: v for k, v in params.items() if k not in _OF_THE_MAP}})
+        except BadParameter as exc:
+            return refusals.coinmarketcap(Refusal(400, 400, str(exc)), now)
+        rows = mapped(self.feed.listing(now))[ask.start - 1 : ask.start - 1 + ask.limit]
+        return Answer(orjson.dumps({"status": _status(now, 0), "data": rows}))
+
     def key_info(self, headers: Mapping[str, str]) -> Answer:
         """The key's plan and what is left of it. Costs nothing."""
         now, key = self.clock(), headers.get(_HEADER, "")
-        if refusal := self._refused(key):
+        if refusal := _bad_key(key):
             return refusals.named(refusal, now)
         plan, used, reset = self.usage.plan, self.usage.of(key), _next_month(now)
         data = {
@@ -95,11 +113,18 @@ class CoinMarketCap:
         }
         return Answer(orjson.dumps({"status": _status(now, 0), "data": data}))
 
-    @staticmethod
-    def _refused(key: str) -> str | None:
-        if not key:
-            return "cmc-1002"
-        return "cmc-1001" if key.startswith("bad") else None
+    def _refused(self, client: str, *, keyless: bool = False) -> str | None:
+        """Count a request of a key or an address; the name of its refusal, if it is refused."""
+        if not keyless and (refusal := _bad_key(client)):
+            return refusal
+        exceeded = self.usage.ask_keyless(client) if keyless else self.usage.ask(client)
+        return _LIMITS[exceeded] if exceeded else None
+
+
+def _bad_key(key: str) -> str | None:
+    if not key:
+        return "cmc-1002"
+    return "cmc-1001" if key.startswith("bad") else None
 
 
 def _past_day(params: Mapping[str, str], now: datetime) -> date:

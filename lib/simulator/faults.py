@@ -2,7 +2,7 @@
 
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -15,18 +15,24 @@ from lib.simulator import refusals
 
 Kind = Literal[
     "error", "delay", "cut", "half", "empty", "frozen", "garbage", "huge", "redirect", "wrong_types",
-    "poisoned", "bomb", "cookie",
+    "poisoned", "bomb", "cookie", "text_codes", "without", "short", "capped", "announced",
 ]  # fmt: skip
+"""The last five are no errors, and vendors do them: codes as text, fields that are optional, pages shorter than asked
+for, a list that ends after so many rows, a total count."""
 Poison = Literal["prices", "no_bitcoin", "no_volumes"]
 """All prices times 16.5 million, as CoinMarketCap sent them on 2021-12-14; a list without Bitcoin; volumes all 0."""
 
 # Per kind: what it must have, and what it may have.
-_MUST: Final = {"delay": {"seconds"}, "huge": {"bytes"}, "poisoned": {"poison"}, "bomb": {"bytes"}}
+_MUST: Final[Mapping[str, set[str]]] = {
+    "delay": {"seconds"}, "huge": {"bytes"}, "poisoned": {"poison"}, "bomb": {"bytes"},
+    "without": {"fields"}, "short": {"rows"}, "capped": {"rows"}, "announced": {"rows"},
+}  # fmt: skip
 _MAY: Final = {
     "error": {"preset", "status", "body", "retry_after"},
     "frozen": {"at"},
     "redirect": {"to"},
     "bomb": {"codings"},
+    "garbage": {"status", "retry_after"},
 }
 _COMMON: Final = {"path", "first", "count", "kind"}
 
@@ -56,6 +62,8 @@ class Fault(BaseModel):
     to: str = "https://elsewhere.invalid"
     poison: Poison | None = None
     codings: int = Field(default=1, ge=1, le=3)
+    fields: list[str] = []
+    rows: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> "Fault":

@@ -37,6 +37,9 @@ class Feed(Protocol):
     def top_list(self, at: datetime, *, first: bool, hold: bool = False) -> TopList:
         """CoinDesk's whole list; `first` when its first page is asked for."""
 
+    def listing(self, at: datetime) -> Listing:
+        """Everything listed at an instant, for CoinMarketCap's map and for other providers. Does not advance."""
+
 
 class MarketFeed:
     """A simulated market. Caches the last minute, because its pages are requested together."""
@@ -62,6 +65,10 @@ class MarketFeed:
         if self._top is None or self._top.listing is not listing:
             self._top = TopList(listing, self._market.oddities)
         return self._top
+
+    def listing(self, at: datetime) -> Listing:
+        """The market at this minute."""
+        return self._at(at)
 
     def _at(self, at: datetime) -> Listing:
         if self._listing is None or self._listing.at != at.replace(second=0, microsecond=0):

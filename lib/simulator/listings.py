@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
+from lib.simulator.identities import platform
 from lib.simulator.market import Listing
 
 RATES: Final[Mapping[str, tuple[int, float]]] = {
@@ -67,9 +69,7 @@ def _one_of(params: Mapping[str, str], name: str, default: str, allowed: tuple[s
 
 def records(listing: Listing, ask: Ask) -> list[dict[str, Any]]:
     """The requested part of a listing, in the requested order."""
-    by_cap = np.lexsort((listing.ids, -listing.market_cap))
-    rank = np.empty(len(by_cap), dtype=np.int64)
-    rank[by_cap] = np.arange(1, len(by_cap) + 1)
+    by_cap, rank = _by_cap(listing)
     order = by_cap if ask.sort == "market_cap" else np.lexsort((listing.ids, -listing.volume_24h))
     chosen = (order if ask.descending else order[::-1])[ask.start - 1 : ask.start - 1 + ask.limit]
     rate = RATES[ask.convert][1]
@@ -98,7 +98,7 @@ def records(listing: Listing, ask: Ask) -> list[dict[str, Any]]:
             "max_supply": None,
             "circulating_supply": supply,
             "total_supply": supply,
-            "platform": None,
+            "platform": platform(cmc_id),
             "cmc_rank": place,
             "last_updated": updated,
             "quote": {
@@ -113,6 +113,35 @@ def records(listing: Listing, ask: Ask) -> list[dict[str, Any]]:
         }
         for cmc_id, name, symbol, slug, tags, price, volume, cap, change, supply, place, updated in columns
     ]
+
+
+def mapped(listing: Listing) -> list[dict[str, Any]]:
+    """Every id of a listing, as CoinMarketCap's map lists it."""
+    _, rank = _by_cap(listing)
+    rows = [
+        {
+            "id": cmc_id,
+            "rank": place,
+            "name": name,
+            "symbol": symbol,
+            "slug": slug,
+            "is_active": 1,
+            "status": 1,
+            "platform": platform(cmc_id),
+        }
+        for cmc_id, place, name, symbol, slug in zip(
+            listing.ids.tolist(), rank.tolist(), listing.names, listing.symbols, listing.slugs, strict=True
+        )
+    ]
+    return sorted(rows, key=lambda row: row["id"])
+
+
+def _by_cap(listing: Listing) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The rows in the order of market cap, and each row's place in it."""
+    by_cap = np.lexsort((listing.ids, -listing.market_cap))
+    rank = np.empty(len(by_cap), dtype=np.int64)
+    rank[by_cap] = np.arange(1, len(by_cap) + 1)
+    return by_cap, rank
 
 
 def _stamps(seconds: list[int]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The errors both vendors document, verbatim, by name: `cmc-1008`, `coindesk-401`, `minapi-rate-limit`."""
+"""The errors the vendors document, verbatim, by name: `cmc-1008`, `coindesk-401`, `minapi-rate-limit`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -42,6 +42,9 @@ COINDESK: Final[Mapping[str, Refusal]] = {
     "coindesk-401": Refusal(
         401, 2, "API key required, please refer to the documentation at https://developers.coindesk.com/"
     ),
+    "coindesk-402": Refusal(
+        402, 99, "You have used up the calls of this month, please upgrade your account!"
+    ),  # made up
     "coindesk-429": Refusal(429, 99, "You are over your rate limit please upgrade your account!"),
     "coindesk-500": Refusal(500, 500, "Internal Server Error"),
 }
@@ -53,14 +56,38 @@ MINAPI: Final[Mapping[str, Refusal]] = {
     "minapi-rate-limit": Refusal(200, 99, "You are over your rate limit please upgrade your account!"),
 }
 
-NAMES: Final = (*CMC, *COINDESK, *MINAPI)
+# Only the status codes of CoinPaprika's limits are documented; the words are made up.
+COINPAPRIKA: Final[Mapping[str, Refusal]] = {
+    "coinpaprika-402": Refusal(402, 402, "payment required"),
+    "coinpaprika-429": Refusal(429, 429, "too many requests"),
+}
+
+COINGECKO: Final[Mapping[str, Refusal]] = {
+    "coingecko-10002": Refusal(401, 10002, "API Key Missing. Please make sure you're using the right authentication."),
+    "coingecko-10006": Refusal(429, 10006, "You've exceeded the Rate Limit of your monthly plan."),
+    "coingecko-429": Refusal(
+        429,
+        429,
+        "You've exceeded the Rate Limit. Please visit https://www.coingecko.com/en/api/pricing to subscribe to our"
+        " API plans for higher rate limits.",
+    ),
+}
+
+NAMES: Final = (*CMC, *COINDESK, *MINAPI, *COINPAPRIKA, *COINGECKO)
 
 
 def named(name: str, now: datetime) -> Answer:
     """The answer of one of `NAMES`, as its vendor sends it at this instant."""
     if name in CMC:
         return coinmarketcap(CMC[name], now)
-    return coindesk(COINDESK[name]) if name in COINDESK else _minapi(MINAPI[name])
+    if name in COINDESK:
+        return coindesk(COINDESK[name])
+    if name in MINAPI:
+        return _minapi(MINAPI[name])
+    if name in COINPAPRIKA:
+        return coinpaprika(COINPAPRIKA[name].status, COINPAPRIKA[name].message)
+    refusal = COINGECKO[name]
+    return coingecko(refusal.status, refusal.code, refusal.message)
 
 
 def coinmarketcap(refusal: Refusal, now: datetime) -> Answer:
@@ -80,6 +107,16 @@ def coindesk(refusal: Refusal) -> Answer:
     words: dict[str, Any] = {"type": refusal.code, "message": refusal.message}
     err = {**words, "http_status_code": refusal.status, "frontend": words}
     return Answer(orjson.dumps({"Data": {}, "Err": err}), refusal.status)
+
+
+def coinpaprika(status: int, message: str) -> Answer:
+    """CoinPaprika's error: a text, with the status in HTTP only."""
+    return Answer(orjson.dumps({"error": message}), status)
+
+
+def coingecko(status: int, code: int, message: str) -> Answer:
+    """CoinGecko's error envelope."""
+    return Answer(orjson.dumps({"status": {"error_code": code, "error_message": message}}), status)
 
 
 def _minapi(refusal: Refusal) -> Answer:

@@ -83,6 +83,10 @@ class Replay:
         """The current capture as a CoinDesk list."""
         return self._current("top list", first=first and not hold).top
 
+    def listing(self, at: datetime) -> Listing:
+        """The current capture, of what has USD quotes."""
+        return self._current("listing", first=False).top.listing
+
     def _current(self, reader: str, *, first: bool) -> Capture:
         self._steps[reader] += first
         return self._captures[min(max(self._steps[reader], 1), len(self._captures)) - 1]

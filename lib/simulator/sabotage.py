@@ -1,7 +1,7 @@
 """Applies a fault to an answer."""
 
 import gzip
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
@@ -17,21 +17,22 @@ REPLACING: Final = frozenset({"error", "garbage", "redirect", "huge", "bomb"})
 
 COOKIE: Final = "visitor=4711; Path=/; Max-Age=86400"
 WRONG_PRICES: Final = 16_500_000
-_PRICES: Final = frozenset({"price", "PRICE_USD"})
-_VOLUMES: Final = frozenset({"volume_24h", "SPOT_MOVING_24_HOUR_QUOTE_VOLUME_USD"})
+_PRICES: Final = frozenset({"price", "PRICE_USD", "current_price"})
+_VOLUMES: Final = frozenset({"volume_24h", "SPOT_MOVING_24_HOUR_QUOTE_VOLUME_USD", "total_volume"})
+_BITCOIN: Final = (1, "btc-bitcoin", "bitcoin")
 _PLACES: Final = "TOPLIST_BASE_RANK"  # CoinDesk names the places in it after the values
 _MEMBER: Final = 2**24
 
 _HTML = b"<!DOCTYPE html><html><head><title>Just a moment...</title></head><body>Checking your browser.</body></html>"
 
 
-def spoiled(answer: Answer, fault: Fault, path: str, now: datetime) -> Answer:
+def spoiled(answer: Answer, fault: Fault, path: str, query: Mapping[str, str], now: datetime) -> Answer:
     """The answer with the fault in it. Faults of the wire (delay, cut, huge) are applied elsewhere."""
     match fault.kind:
         case "error":
             return _error(fault, now)
         case "garbage":
-            return Answer(_HTML, media="text/html; charset=utf-8")
+            return Answer(_HTML, fault.status or 200, "text/html; charset=utf-8", _retry_after(fault))
         case "redirect":
             return Answer(b"", 302, headers={"location": fault.to + path})
         case "half":
@@ -44,6 +45,12 @@ def spoiled(answer: Answer, fault: Fault, path: str, now: datetime) -> Answer:
             return _poisoned(answer, fault.poison)
         case "bomb":
             return _bomb(fault.bytes, fault.codings)
+        case "text_codes" | "without" | "announced":
+            return _with_body(answer, lambda body: _changed(body, fault))
+        case "short":
+            return _with_records(answer, lambda records: records[: fault.rows])
+        case "capped":
+            return _with_records(answer, lambda records: records[: max(0, fault.rows - _before(query))])
         case "cookie":
             return replace(answer, headers={**answer.headers, "set-cookie": COOKIE})
         case _:
@@ -51,23 +58,77 @@ def spoiled(answer: Answer, fault: Fault, path: str, now: datetime) -> Answer:
 
 
 def _error(fault: Fault, now: datetime) -> Answer:
-    headers = {} if fault.retry_after is None else {"retry-after": str(fault.retry_after)}
+    headers = _retry_after(fault)
     if fault.preset is None:
         return Answer(fault.body.encode(), fault.status or 500, headers=headers)
     answer = refusals.named(fault.preset, now)
     return Answer(answer.body, answer.status, headers=headers)
 
 
+def _retry_after(fault: Fault) -> dict[str, str]:
+    return {} if fault.retry_after is None else {"retry-after": str(fault.retry_after)}
+
+
+def _with_body(answer: Answer, change: Callable[[Any], Any]) -> Answer:
+    """The answer with another JSON body; any other answer stays as it is."""
+    if not answer.body or not answer.media.startswith("application/json"):
+        return answer
+    return replace(answer, body=orjson.dumps(change(orjson.loads(answer.body))))
+
+
 def _with_records(answer: Answer, change: Callable[[list[Any]], list[Any]]) -> Answer:
     """The answer with other records in its list; an answer without a list stays as it is."""
-    if answer.status != 200 or not answer.body or not answer.media.startswith("application/json"):
-        return answer
-    body = orjson.loads(answer.body)
-    if isinstance(body.get("data"), list):
-        body["data"] = change(body["data"])
-    elif "LIST" in body.get("Data", {}):
-        body["Data"]["LIST"] = change(body["Data"]["LIST"])
-    return Answer(orjson.dumps(body), answer.status, answer.media, answer.headers)
+
+    def changed(body: Any) -> Any:
+        if isinstance(body, list):
+            return change(body)
+        if isinstance(body.get("data"), list):
+            body["data"] = change(body["data"])
+        elif "LIST" in body.get("Data", {}):
+            body["Data"]["LIST"] = change(body["Data"]["LIST"])
+        return body
+
+    return _with_body(answer, changed) if answer.status == 200 else answer
+
+
+def _changed(body: Any, fault: Fault) -> Any:
+    """The body with codes as text, without some fields, or with a total count."""
+    if not isinstance(body, dict):
+        return body
+    match fault.kind:
+        case "text_codes":
+            return {name: _with_text(value, ("error_code", "type")) for name, value in body.items()}
+        case "without":
+            return _without(body, frozenset(fault.fields))
+        case _:
+            if "STATS" in body.get("Data", {}):
+                body["Data"]["STATS"]["TOTAL_ASSETS"] = fault.rows
+            elif isinstance(body.get("status"), dict):
+                body["status"]["total_count"] = fault.rows
+            return body
+
+
+def _with_text(value: Any, names: Sequence[str]) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {name: str(inner) if name in names and inner is not None else inner for name, inner in value.items()}
+
+
+def _without(value: Any, names: frozenset[str]) -> Any:
+    match value:
+        case dict():
+            return {name: _without(inner, names) for name, inner in value.items() if name not in names}
+        case list():
+            return [_without(inner, names) for inner in value]
+        case _:
+            return value
+
+
+def _before(query: Mapping[str, str]) -> int:
+    """The number of records on the pages before."""
+    if "start" in query:
+        return int(query["start"]) - 1
+    return (int(query.get("page", 1)) - 1) * int(query.get("per_page", query.get("page_size", 100)))
 
 
 def _other_types(value: Any) -> Any:
@@ -92,12 +153,16 @@ def _poisoned(answer: Answer, poison: Poison | None) -> Answer:
         case "no_volumes":
             return _with_records(answer, lambda records: _times(records, _VOLUMES, 0))
         case _:
-            return _with_records(answer, lambda records: [r for r in records if r.get("id") != 1 and _is_other(r)])
+            return _with_records(
+                answer, lambda records: [r for r in records if r.get("id") not in _BITCOIN and _is_other(r)]
+            )
 
 
 def _is_other(record: dict[str, Any]) -> bool:
-    """Whether a record of CoinDesk's is of another asset than Bitcoin."""
-    return {"NAME": "CMC", "ID": "1"} not in (record.get("ASSET_ALTERNATIVE_IDS") or ())
+    """Whether a record is of another asset than Bitcoin."""
+    return record.get("id") not in _BITCOIN and {"NAME": "CMC", "ID": "1"} not in (
+        record.get("ASSET_ALTERNATIVE_IDS") or ()
+    )
 
 
 def _times(value: Any, names: frozenset[str], factor: int) -> Any:

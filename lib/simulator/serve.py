@@ -24,7 +24,7 @@ def serve(
     match: str,
     faults: Path | None,
     events_at: datetime | None,
-    unlimited: bool,
+    plan: Plan,
 ) -> None:
     """Serve the upstream APIs on 127.0.0.1 until interrupted."""
     events = {"events_at": events_at.replace(tzinfo=events_at.tzinfo or UTC)} if events_at else {}
@@ -32,13 +32,13 @@ def serve(
     app = create_app(
         upstream,
         utc_now,
-        plan=Plan.unlimited() if unlimited else None,
+        plan=plan,
         faults=load_faults(faults) if faults else (),
     )
     what = "recorded answers" if replay else f"a simulated market of {assets} assets"
     console.print(f"Serving {what}; to use it, set:")
-    for name in ("CMC_URL", "COINDESK_URL"):
+    for name in ("CMC_URL", "COINDESK_URL", "COINPAPRIKA_URL", "COINGECKO_URL"):
         console.print(f"  TOPCOINS_{name}=http://127.0.0.1:{port}", highlight=False)
-    for name in ("CMC_API_KEY", "COINDESK_API_KEY"):
+    for name in ("CMC_API_KEY", "COINDESK_API_KEY", "COINGECKO_API_KEY"):
         console.print(f"  TOPCOINS_{name}=demo", highlight=False)
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", access_log=False, lifespan="off")

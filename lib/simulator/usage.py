@@ -1,21 +1,29 @@
-"""Counts requests and credits per key, against a plan: requests a minute, credits a day and a month."""
+"""Counts requests and credits per client, against a plan: requests a minute, credits a day and a month."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final, Literal
 
 from lib.clock import Clock
+
+Exceeded = Literal["minute", "day", "month", "address"]
+"""The limit that a request exceeds: of its key, or of an address without a key."""
 
 _HUGE = 10**12
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What each key may use; without a key, what each address may."""
+    """What each key may use; without a key, what each address may. By default CoinMarketCap's free plan of late 2026.
 
-    requests_per_minute: int = 30
+    https://coinmarketcap.com/api/resources/what-one-credit-buys-endpoint-by-endpoint
+    """
+
+    requests_per_minute: int = 50
     credits_per_day: int = _HUGE
-    credits_per_month: int = 10_000
+    credits_per_month: int = 15_000
     keyless_per_minute: int = 30
+    assets_per_credit: int = 250
 
     @classmethod
     def unlimited(cls) -> "Plan":
@@ -23,9 +31,17 @@ class Plan:
         return cls(_HUGE, _HUGE, _HUGE, _HUGE)
 
 
+COINDESK: Final = Plan(requests_per_minute=1000, credits_per_day=40_000, credits_per_month=200_000)
+"""The limits that CoinDesk's documented rate-limit answer shows for an account. A call is a credit."""
+COINPAPRIKA: Final = Plan(credits_per_month=20_000, keyless_per_minute=600)
+"""CoinPaprika's free plan, which has no key: 20,000 calls a month for an address."""
+COINGECKO: Final = Plan(requests_per_minute=100, credits_per_month=10_000, keyless_per_minute=10)
+"""CoinGecko's demo key: 10,000 calls a month. The limit without a key is not published."""
+
+
 @dataclass(slots=True)
 class Used:
-    """One key's use in the minute, day and month of its last request."""
+    """One client's use in the minute, day and month of its last request."""
 
     minute: str = ""
     day: str = ""
@@ -47,7 +63,7 @@ class Used:
 
 @dataclass(slots=True)
 class Usage:
-    """Counts per key or address, and returns the documented limit that a request exceeds."""
+    """Counts per key or address, and returns the limit that a request exceeds."""
 
     plan: Plan
     clock: Clock
@@ -59,26 +75,29 @@ class Usage:
         used.roll(self.clock())
         return used
 
-    def ask(self, key: str) -> str | None:
-        """Count a request with a key; returns the name of the refusal when the plan is used up."""
+    def ask(self, key: str) -> Exceeded | None:
+        """Count a request with a key; the limit of the plan that it exceeds."""
         used = self.of(key)
         if used.requests >= self.plan.requests_per_minute:
-            return "cmc-1008"
+            return "minute"
         used.requests += 1
-        if used.day_credits >= self.plan.credits_per_day:
-            return "cmc-1009"
-        return "cmc-1010" if used.month_credits >= self.plan.credits_per_month else None
+        return self._spent(used)
 
-    def ask_keyless(self, address: str) -> str | None:
-        """Count a request without a key."""
+    def ask_keyless(self, address: str) -> Exceeded | None:
+        """Count a request without a key; the limit that it exceeds."""
         used = self.of(address)
         if used.requests >= self.plan.keyless_per_minute:
-            return "cmc-1011"
+            return "address"
         used.requests += 1
-        return None
+        return self._spent(used)
 
-    def charge(self, key: str, credits: int) -> None:
-        """Take credits from a key."""
-        used = self.of(key)
+    def charge(self, client: str, credits: int) -> None:
+        """Take credits from a key or an address."""
+        used = self.of(client)
         used.day_credits += credits
         used.month_credits += credits
+
+    def _spent(self, used: Used) -> Exceeded | None:
+        if used.day_credits >= self.plan.credits_per_day:
+            return "day"
+        return "month" if used.month_credits >= self.plan.credits_per_month else None

@@ -73,13 +73,13 @@ async def test_an_offer_lists_the_price_of_each_day_before_anything_is_spent(sol
         first, *_ = offer.gaps
         assert (first.first, first.last) == (BEFORE + MINUTE, AFTER - MINUTE)
         assert offer.lost == sum(gap.ticks for gap in offer.gaps) - 2
-    assert (await sold[0].allowance()).left == 10_000
+    assert (await sold[0].allowance()).left == 15_000
 
 
 async def test_a_bought_day_is_marked_has_its_own_time_and_costs_the_price_of_the_offer(sold, gapped, tmp_path, clock):
     done = await bought(sold, gapped, tmp_path)
     assert [each.credits for each in done] == [2, 2, 2, 2]
-    assert (await sold[0].allowance()).left == 10_000 - 8
+    assert (await sold[0].allowance()).left == 15_000 - 8
     for series in (PRICE, VOLUME_RANK):
         found = [m for m in await gapped.markers(BEFORE, AFTER, series=series.name) if m.backfilled]
         assert [marker.tick for marker in found] == [each.tick for each in done if each.call.source.series == series]

@@ -81,7 +81,7 @@ def test_a_broken_setting_is_the_only_finding_and_wrong():
 def test_the_credits_left_of_a_key_are_shown(environ, clock):
     found = findings(environ | {"TOPCOINS_CMC_API_KEY": "good"}, clock)
     assert found["TOPCOINS_CMC_API_KEY"].well
-    assert "10,000 of 10,000 credits left" in found["TOPCOINS_CMC_API_KEY"].seen
+    assert "15,000 of 15,000 credits left" in found["TOPCOINS_CMC_API_KEY"].seen
 
 
 def test_a_refused_key_is_wrong(environ, clock):

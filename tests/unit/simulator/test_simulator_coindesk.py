@@ -4,7 +4,7 @@ from typing import Any
 import orjson
 import pytest
 
-from lib.simulator import Market
+from lib.simulator import Market, Plan
 from tests.unit.simulator.upstreams import Caller, Open
 
 VOLUME = "SPOT_MOVING_24_HOUR_QUOTE_VOLUME_USD"
@@ -33,7 +33,7 @@ async def test_the_announced_total_is_the_sum_of_the_pages_and_no_entry_appears_
     records = await whole_list(caller)
     assert (await caller.desk()).json()["Data"]["STATS"] == {
         "PAGE": 1,
-        "PAGE_SIZE": 20,
+        "PAGE_SIZE": 100,
         "TOTAL_ASSETS": len(records),
     }
     assert len({record["ID"] for record in records}) == len(records)
@@ -79,7 +79,15 @@ async def test_a_missing_or_bad_key_gets_the_recorded_answer(simulate: Open, hea
 
 @pytest.mark.parametrize(
     "params",
-    [{"page_size": 9}, {"page_size": 101}, {"page": 0}, {"page": "x"}, {"sort_by": "NAME"}, {"sort_direction": "UP"}],
+    [
+        {"page_size": 9},
+        {"page_size": 101},
+        {"page": 0},
+        {"page": 1001},
+        {"page": "x"},
+        {"sort_by": "NAME"},
+        {"sort_direction": "UP"},
+    ],
     ids=str,
 )
 async def test_a_bad_parameter_is_named_in_err(simulate: Open, params: dict[str, Any]):
@@ -94,3 +102,17 @@ async def test_records_have_the_names_of_the_vendors_own_example(simulate: Open,
     record = (await simulate().desk()).json()["Data"]["LIST"][0]
     assert set(record) <= set(example)
     assert {type(record[name]) for name in ("TYPE", "SYMBOL")} == {type(example[name]) for name in ("TYPE", "SYMBOL")}
+
+
+async def test_the_rate_limit_call_counts_the_calls_of_a_key_and_itself(simulate: Open):
+    caller = simulate(coindesk_plan=Plan(credits_per_month=50))
+    await caller.desk()
+    answer = await caller.client.get("/admin/v2/rate/limit", headers={"authorization": "Apikey a key"})
+    counts = answer.json()["Data"]["API_KEY"]
+    assert [counts[name]["MONTH"] for name in ("USED", "MAX", "REMAINING")] == [2, 50, 48]
+
+
+async def test_a_key_without_calls_left_is_refused_with_402_and_another_is_served(simulate: Open):
+    caller = simulate(coindesk_plan=Plan(credits_per_month=1))
+    assert [(await caller.desk()).status_code for _ in range(2)] == [200, 402]
+    assert (await caller.desk(key="another")).status_code == 200

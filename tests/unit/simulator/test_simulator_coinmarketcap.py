@@ -8,6 +8,7 @@ from tests.unit.simulator.upstreams import NOON, Hands, Open
 
 V1 = "/v1/cryptocurrency/listings/latest"
 V3 = "/v3/cryptocurrency/listings/latest"
+MAP = "/v1/cryptocurrency/map"
 
 
 async def test_v1_has_quotes_in_a_map_and_a_total(simulate: Open):
@@ -90,9 +91,34 @@ async def test_the_keyless_base_serves_the_same_list_without_credits(simulate: O
     assert keyless.json()["status"]["credit_count"] == 0
 
 
-@pytest.mark.parametrize(("limit", "credits"), [(1, 1), (200, 1), (201, 2), (5000, 2)])
-async def test_a_credit_buys_200_assets(simulate: Open, limit: int, credits: int):
-    assert (await simulate().cmc(V3, limit=limit)).json()["status"]["credit_count"] == credits
+@pytest.mark.parametrize(("limit", "credits"), [(1, 1), (250, 1), (251, 2), (5000, 2)])
+async def test_a_credit_buys_250_assets(simulate: Open, limit: int, credits: int):
+    assert (await simulate(Market(assets=500)).cmc(V3, limit=limit)).json()["status"]["credit_count"] == credits
+
+
+async def test_how_many_assets_a_credit_buys_can_be_set(simulate: Open):
+    answer = await simulate(plan=Plan(assets_per_credit=200)).cmc(V3, limit=201)
+    assert answer.json()["status"]["credit_count"] == 2
+
+
+async def test_the_map_has_every_id_in_order_with_its_contract_and_costs_nothing(simulate: Open):
+    caller = simulate()
+    answer = (await caller.cmc(MAP)).json()
+    listed = {record["id"]: record for record in (await caller.cmc(V3, limit=5000)).json()["data"]}
+    assert [row["id"] for row in answer["data"]] == sorted(listed)
+    assert {row["id"]: row["platform"] for row in answer["data"]} == {
+        id_: record["platform"] for id_, record in listed.items()
+    }
+    assert answer["data"][0]["platform"] is None
+    assert any(row["platform"] and row["platform"]["id"] == 1027 for row in answer["data"])
+    assert answer["status"]["credit_count"] == 0
+
+
+async def test_the_map_has_pages_and_a_keyless_base(simulate: Open):
+    caller = simulate()
+    whole = (await caller.cmc("/public-api" + MAP, key="")).json()["data"]
+    page = (await caller.cmc(MAP, start=3, limit=2, sort="id", listing_status="active")).json()["data"]
+    assert page == whole[2:4]
 
 
 async def test_requests_over_the_minute_are_refused_until_the_next_minute(simulate: Open, clock: Hands):
@@ -107,8 +133,8 @@ async def test_requests_over_the_minute_are_refused_until_the_next_minute(simula
 @pytest.mark.parametrize(
     ("plan", "code", "wait"),
     [
-        (Plan(credits_per_day=2), 1009, timedelta(days=1)),
-        (Plan(credits_per_month=2), 1010, timedelta(days=28)),
+        (Plan(credits_per_day=1), 1009, timedelta(days=1)),
+        (Plan(credits_per_month=1), 1010, timedelta(days=28)),
     ],
 )
 async def test_used_up_credits_come_back_with_the_day_or_month(
@@ -138,12 +164,12 @@ async def test_key_info_has_the_credits_left_and_costs_nothing(simulate: Open):
         "credit_limit_monthly": 100,
         "credit_limit_monthly_reset": "In 27 days, 11 hours, 59 minutes",
         "credit_limit_monthly_reset_timestamp": "2026-04-01T00:00:00.000Z",
-        "rate_limit_minute": 30,
+        "rate_limit_minute": 50,
     }
     assert body["data"]["usage"] == {
-        "current_minute": {"requests_made": 1, "requests_left": 29},
-        "current_day": {"credits_used": 2},
-        "current_month": {"credits_used": 2, "credits_left": 98},
+        "current_minute": {"requests_made": 1, "requests_left": 49},
+        "current_day": {"credits_used": 1},
+        "current_month": {"credits_used": 1, "credits_left": 99},
     }
 
 
@@ -155,10 +181,10 @@ async def test_the_month_after_december_is_january(simulate: Open, clock: Hands)
 
 async def test_an_unknown_path_is_a_404_in_the_envelope_of_its_vendor(simulate: Open):
     client = simulate().client
-    ours, theirs = await client.get("/v9/nothing"), await client.get("/asset/v9/nothing")
-    assert ours.status_code == theirs.status_code == 404
-    assert ours.json()["status"]["error_code"] == 404
-    assert theirs.json()["Err"]["http_status_code"] == 404
+    cmc, desk, gecko = [await client.get(base + "/v9/nothing") for base in ("", "/asset", "/api/v3")]
+    assert cmc.status_code == desk.status_code == gecko.status_code == 404
+    assert cmc.json()["status"]["error_code"] == gecko.json()["status"]["error_code"] == 404
+    assert desk.json()["Err"]["http_status_code"] == 404
 
 
 async def test_5000_assets_fit_one_page(simulate: Open):

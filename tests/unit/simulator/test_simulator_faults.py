@@ -32,8 +32,8 @@ async def test_each_path_is_counted_by_itself(simulate: Open):
 async def test_every_documented_error_can_be_had_by_name(simulate: Open, preset: str):
     response = await simulate(faults=[Fault(kind="error", preset=preset)]).cmc()
     body, number = response.json(), preset.rpartition("-")[2]
-    code = body.get("status", {}).get("error_code") or body.get("Err", {}).get("http_status_code") or body["Message"]
-    assert str(code) == number or preset.startswith("minapi")
+    code = body.get("status", {}).get("error_code") or body.get("Err", {}).get("http_status_code")
+    assert str(code or response.status_code) == number or preset.startswith("minapi")
     assert (response.status_code == 200) == preset.startswith("minapi")
 
 
@@ -118,6 +118,47 @@ async def test_garbage_is_a_page_of_html_with_status_200(simulate: Open):
     response = await simulate(faults=[Fault(kind="garbage")]).cmc()
     assert response.status_code == 200
     assert response.headers["content-type"].startswith("text/html")
+
+
+@pytest.mark.parametrize("status", [403, 503])
+async def test_a_page_of_a_cdn_has_its_status_and_its_wait(simulate: Open, status: int):
+    response = await simulate(faults=[Fault(kind="garbage", status=status, retry_after=30)]).cmc()
+    assert (response.status_code, response.headers["retry-after"]) == (status, "30")
+    assert response.headers["content-type"].startswith("text/html")
+
+
+async def test_codes_can_be_text_on_success_and_on_an_error(simulate: Open):
+    faults = [Fault(kind="error", preset="cmc-500", first=2), Fault(kind="text_codes", count=2)]
+    caller = simulate(faults=faults)
+    assert [(await caller.cmc(V3)).json()["status"]["error_code"] for _ in range(3)] == ["0", "500", 0]
+    failed = simulate(faults=[Fault(kind="error", preset="coindesk-429"), Fault(kind="text_codes")])
+    assert (await failed.desk()).json()["Err"]["type"] == "99"
+
+
+async def test_optional_fields_can_be_missing(simulate: Open):
+    caller = simulate(faults=[Fault(kind="without", fields=["credits_left", "total_count"])])
+    usage = (await caller.cmc("/v1/key/info")).json()["data"]["usage"]
+    assert usage["current_month"] == {"credits_used": 0}
+    assert "total_count" not in (await caller.cmc()).json()["status"]
+
+
+async def test_a_short_page_ends_early_and_its_rest_is_on_the_next(simulate: Open):
+    caller = simulate(faults=[Fault(kind="short", rows=40, count=2)])
+    short, rest, whole = [(await caller.cmc(start=start)).json()["data"] for start in (1, 41, 1)]
+    assert short == whole[:40]
+    assert rest[:10] == whole[40:50]
+
+
+async def test_a_cap_ends_the_list_at_a_row_on_whatever_page(simulate: Open):
+    caller = simulate(faults=[Fault(kind="capped", rows=120, count=9)])
+    assert [len((await caller.cmc(start=start)).json()["data"]) for start in (1, 101, 201)] == [100, 20, 0]
+    assert [len((await caller.desk(page=page)).json()["Data"]["LIST"]) for page in (1, 2, 3)] == [100, 20, 0]
+
+
+async def test_a_total_can_be_announced_that_is_not_there(simulate: Open):
+    caller = simulate(faults=[Fault(kind="announced", rows=9000)])
+    assert (await caller.cmc(V3)).json()["status"]["total_count"] == 9000
+    assert (await caller.desk()).json()["Data"]["STATS"]["TOTAL_ASSETS"] == 9000
 
 
 async def test_a_huge_answer_has_as_many_bytes_as_configured(simulate: Open):
@@ -227,6 +268,7 @@ def test_a_script_reads_from_toml(tmp_path: Path):
         ('kind = "error"\npreset = "cmc-500"\nstatus = 500', "not both"),
         ('kind = "delay"', "needs seconds"),
         ('kind = "half"\nseconds = 2', "takes no seconds"),
+        ('kind = "capped"', "needs rows"),
         ('kind = "half"\nfirst = 0', "first: .*greater than or equal to 1"),
         ('kind = "half"\ncount = "2"', "count: .*integer"),
         ('kind = "half"\ncuont = 2', "cuont: Extra"),

@@ -1,0 +1,125 @@
+"""CoinGecko's API: markets page by page, the list of coins with their contracts, and the chains."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import orjson
+
+from lib.clock import Clock
+from lib.simulator import refusals
+from lib.simulator.answer import Answer, stamp_seconds
+from lib.simulator.feed import Feed
+from lib.simulator.identities import CHAINS, Entry, coingecko_id, contract, entries
+from lib.simulator.usage import Exceeded, Usage
+
+MARKETS: Final = "/api/v3/coins/markets"
+COINS: Final = "/api/v3/coins/list"
+PLATFORMS: Final = "/api/v3/asset_platforms"
+
+_HEADER: Final = "x-cg-demo-api-key"
+_MOST_PER_PAGE: Final = 250
+_ORDERS: Final = ("market_cap_desc", "market_cap_asc", "volume_desc", "volume_asc")
+_RETRY_AFTER: Final = {"retry-after": "60"}
+_LIMITS: Final[Mapping[Exceeded, str]] = {
+    "minute": "coingecko-429",
+    "address": "coingecko-429",
+    "day": "coingecko-10006",
+    "month": "coingecko-10006",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CoinGecko:
+    """Answers a request as the vendor does, with a demo key or without one, and counts it."""
+
+    feed: Feed
+    usage: Usage
+    clock: Clock
+
+    def markets(
+        self, params: Mapping[str, str], headers: Mapping[str, str], address: str, frozen: datetime | None
+    ) -> Answer:
+        """One page of the markets; an empty one past the end."""
+        if refusal := self._refused(headers, address):
+            return refusal
+        query = {"order": "market_cap_desc", "per_page": "100", "page": "1", **params}
+        if wrong := _wrong(query):
+            return refusals.coingecko(422, 422, wrong)
+        listed = entries(self.feed.listing(frozen or self.clock()), "coingecko")
+        order, _, direction = query["order"].rpartition("_")
+        ranks = {id(entry): rank for rank, entry in enumerate(listed, 1)}
+        if order == "volume":
+            listed.sort(key=lambda entry: entry.volume, reverse=True)
+        if direction == "asc":
+            listed.reverse()
+        page, size = int(query["page"]), min(int(query["per_page"]), _MOST_PER_PAGE)
+        chosen = listed[(page - 1) * size : page * size]
+        return Answer(orjson.dumps([_market(entry, ranks[id(entry)]) for entry in chosen]))
+
+    def coins(self, params: Mapping[str, str], headers: Mapping[str, str], address: str) -> Answer:
+        """Every coin's id, symbol and name, and its contracts if they are asked for."""
+        if refusal := self._refused(headers, address):
+            return refusal
+        with_platforms = params.get("include_platform") == "true"
+        listed = entries(self.feed.listing(self.clock()), "coingecko")
+        rows = [_coin(entry, with_platforms=with_platforms) for entry in listed]
+        return Answer(orjson.dumps(sorted(rows, key=lambda row: str(row["id"]))))
+
+    def platforms(self, headers: Mapping[str, str], address: str) -> Answer:
+        """The chains."""
+        if refusal := self._refused(headers, address):
+            return refusal
+        rows = [{"id": chain.coingecko, "name": chain.name, "native_coin_id": chain.slug} for chain in CHAINS]
+        return Answer(orjson.dumps(rows))
+
+    def _refused(self, headers: Mapping[str, str], address: str) -> Answer | None:
+        key = headers.get(_HEADER, "")
+        if key.startswith("bad"):
+            return refusals.named("coingecko-10002", self.clock())
+        exceeded = self.usage.ask(key) if key else self.usage.ask_keyless(address)
+        self.usage.charge(key or address, 1)  # errors count as well
+        if exceeded is None:
+            return None
+        answer = refusals.named(_LIMITS[exceeded], self.clock())
+        return Answer(answer.body, answer.status, headers=_RETRY_AFTER)
+
+
+def _wrong(query: Mapping[str, str]) -> str | None:
+    """What the vendor would say about the first wrong parameter."""
+    if query.get("vs_currency", "").lower() != "usd":
+        return "Missing parameter vs_currency" if "vs_currency" not in query else "invalid vs_currency"
+    if query["order"] not in _ORDERS:
+        return "invalid order"
+    numbers = (query["page"], query["per_page"])
+    if not all(text.isascii() and text.isdigit() and 0 < len(text) < 6 and int(text) > 0 for text in numbers):
+        return "invalid page or per_page"
+    return None
+
+
+def _market(entry: Entry, rank: int) -> dict[str, Any]:
+    own = coingecko_id(entry)
+    return {
+        "id": own,
+        "symbol": entry.symbol.lower(),
+        "name": entry.name,
+        # The number is CoinGecko's own. It looks like CoinMarketCap's id and is that of another asset.
+        "image": f"https://coin-images.coingecko.com/coins/images/{rank}/large/{own}.png",
+        "current_price": entry.price,
+        "market_cap": int(entry.market_cap),
+        "market_cap_rank": rank,
+        "total_volume": entry.volume,
+        "price_change_percentage_24h": round(entry.change_24h, 5),
+        "circulating_supply": entry.market_cap / entry.price if entry.price else None,
+        "roi": None,
+        "last_updated": stamp_seconds(entry.updated),
+    }
+
+
+def _coin(entry: Entry, *, with_platforms: bool) -> dict[str, Any]:
+    row: dict[str, Any] = {"id": coingecko_id(entry), "symbol": entry.symbol.lower(), "name": entry.name}
+    if with_platforms:
+        token = contract(entry.cmc_id)
+        row["platforms"] = {token[0].coingecko: token[1]} if token else {}
+    return row

@@ -1,0 +1,91 @@
+"""CoinPaprika's API: all tickers in one answer, and the contracts of a chain. It has no key."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import orjson
+
+from lib.clock import Clock, slot
+from lib.simulator import refusals
+from lib.simulator.answer import Answer, stamp_seconds
+from lib.simulator.feed import Feed
+from lib.simulator.identities import CHAINS, Entry, coinpaprika_id, contract, entries
+from lib.simulator.usage import Usage
+
+TICKERS: Final = "/v1/tickers"
+CONTRACTS: Final = "/v1/contracts"
+CHAIN: Final = "/v1/contracts/{chain}"
+
+MOST_ROWS: Final = 2000
+"""The free plan's list ends here."""
+_UPDATED_EVERY: Final = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class CoinPaprika:
+    """Answers a request as the vendor does, and counts it for its address."""
+
+    feed: Feed
+    usage: Usage
+    clock: Clock
+
+    def tickers(self, params: Mapping[str, str], address: str, frozen: datetime | None) -> Answer:
+        """The assets by market cap, updated every ten minutes; there are no pages."""
+        if refusal := self._refused(address):
+            return refusals.named(refusal, self.clock())
+        if params.get("quotes", "USD").upper() != "USD":
+            return refusals.coinpaprika(400, "invalid parameters")
+        at = slot(frozen or self.clock(), _UPDATED_EVERY)
+        listed = entries(self.feed.listing(at), "coinpaprika")
+        return Answer(orjson.dumps([_ticker(entry, rank) for rank, entry in enumerate(listed[:MOST_ROWS], 1)]))
+
+    def chains(self, address: str) -> Answer:
+        """The ids of the chains that have contracts."""
+        if refusal := self._refused(address):
+            return refusals.named(refusal, self.clock())
+        return Answer(orjson.dumps([chain.coinpaprika for chain in CHAINS]))
+
+    def contracts(self, chain: str, address: str) -> Answer:
+        """The contracts on a chain and the ids of their assets."""
+        if refusal := self._refused(address):
+            return refusals.named(refusal, self.clock())
+        if chain not in [each.coinpaprika for each in CHAINS]:
+            return refusals.coinpaprika(404, "id not found")
+        found = [(entry, contract(entry.cmc_id)) for entry in entries(self.feed.listing(self.clock()), "coinpaprika")]
+        rows = [
+            {"address": token[1], "id": coinpaprika_id(entry), "type": token[0].token_type, "active": True}
+            for entry, token in found
+            if token and token[0].coinpaprika == chain
+        ]
+        return Answer(orjson.dumps(rows))
+
+    def _refused(self, address: str) -> str | None:
+        exceeded = self.usage.ask_keyless(address)
+        if exceeded is None:
+            self.usage.charge(address, 1)
+            return None
+        return "coinpaprika-402" if exceeded == "month" else "coinpaprika-429"
+
+
+def _ticker(entry: Entry, rank: int) -> dict[str, Any]:
+    return {
+        "id": coinpaprika_id(entry),
+        "name": entry.name,
+        "symbol": entry.symbol,
+        "rank": rank,
+        "total_supply": int(entry.market_cap / entry.price) if entry.price else 0,
+        "max_supply": 0,
+        "beta_value": 1.0,
+        "first_data_at": "2020-01-01T00:00:00Z",
+        "last_updated": stamp_seconds(entry.updated),
+        "quotes": {
+            "USD": {
+                "price": entry.price,
+                "volume_24h": entry.volume,
+                "market_cap": int(entry.market_cap),
+                "percent_change_24h": round(entry.change_24h, 2),
+            }
+        },
+    }

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 
 import orjson
 import structlog
 
-from lib.clock import from_epoch
+from lib.clock import DAY, from_epoch
 from lib.errors import SnapshotDoubtful, SpoolUnavailable
 from lib.ingest.plausible import differences
 from lib.snapshot import Snapshot
@@ -23,7 +23,7 @@ MOST = 100
 """The number of doubtful lists that are kept."""
 AGREEING = 3
 """So many lists of one source that agree with each other set the new level."""
-GIVE_UP_AFTER = timedelta(days=1)
+GIVE_UP_AFTER = DAY
 """After this long without a plausible list the next one is accepted: no doubt lasts for ever."""
 
 

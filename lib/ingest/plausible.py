@@ -1,21 +1,36 @@
 """Is a list plausible? Compares it with the snapshot before it. The only place that judges a whole list.
 
-Every bound is declared here with its reason.
+Every bound is declared here with its reason. A list without a snapshot before, or with an old one, is compared with
+what every market of the last years had in common.
 """
 
 import math
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import polars as pl
 
-from lib.clock import MINUTE
+from lib.clock import DAY, MINUTE
 from lib.schema import ID, PRICE, VOLUME_RANK
 from lib.snapshot import VOLUME, Snapshot
 
 BITCOIN = 1
+DOLLARS = {825: "USDT", 3408: "USDC"}
+"""Coins that are redeemable for one dollar, by id, with their symbols. Every real list of 50 assets has both."""
 
+COMPARABLE_FOR = DAY
+"""So old may a snapshot be that a list is compared with. Nobody can say how far a market moves in a longer time."""
+KNOWN_SINCE = datetime(2019, 1, 1, tzinfo=UTC)
+"""The bounds on a first list hold from then on: before, volumes were small, and USD Coin was new."""
+DOLLAR_OFF = 0.03
+"""No day took both dollars so far off: USD Coin fell to 0.88 in March 2023, while Tether stayed within 0.02."""
+BITCOIN_USD = (20.0, 1e7)
+"""Bitcoin was above 20 dollars since 2013. At ten million each, all bitcoins would be worth more than all companies."""
+BITCOIN_VOLUME = 1e8
+"""Dollars a day: the quietest days of 2019 had forty times as much."""
+WHOLE_VOLUME = 2e12
+"""Dollars a day over all assets: the busiest days had a quarter of it, doubtful exchanges included."""
 PRICE_STEP = math.log(1 / 0.7)
 """The median asset moves 30 % in a minute at most: the worst minute of a crash moved the whole market by about 10 %."""
 PRICE_STEP_MOST = math.log(4)
@@ -52,9 +67,51 @@ _FAR = {PRICE.name: PRICE_STEP_MOST, VOLUME_RANK.name: JUMP}
 
 
 def faults(now: Snapshot, before: Snapshot | None) -> list[str]:
-    """What is wrong with a list by itself. A fault that the snapshot before has too is none."""
-    known = {fault.partition(":")[0] for fault in _faults(before, is_first=False)} if before else set()
-    return [fault for fault in _faults(now, is_first=before is None) if fault.partition(":")[0] not in known]
+    """What is wrong with a list by itself. A fault that the snapshot before has too is none.
+
+    Only without a snapshot of the last day is it compared with what every market has.
+    """
+    found = list(_faults(now, is_first=before is None))
+    if before is None or abs(now.tick - before.tick) >= COMPARABLE_FOR:
+        found += _unlike_any_market(now)
+    old = [*_faults(before, is_first=False), *_unlike_any_market(before)] if before else []
+    known = {_kind(fault) for fault in old}
+    return [fault for fault in found if _kind(fault) not in known]
+
+
+def _kind(fault: str) -> str:
+    return fault.partition(":")[0]
+
+
+def _unlike_any_market(now: Snapshot) -> Iterator[str]:
+    """How a long list of prices or volumes differs from every list that a market gave."""
+    value = _VALUES.get(now.series.name)
+    if value is None or now.marker.assets + now.marker.duplicates < LONG_LIST or now.tick < KNOWN_SINCE:
+        return
+    if not len(now.rows):  # only the marker was read
+        return
+    bitcoin = now.rows.filter(pl.col(ID) == BITCOIN)[value]
+    if not len(bitcoin):
+        yield "no Bitcoin: every list has it"
+    yield from _unlike_any_volume(now, bitcoin) if value == VOLUME else _unlike_any_price(now, bitcoin)
+
+
+def _unlike_any_volume(now: Snapshot, bitcoin: pl.Series) -> Iterator[str]:
+    if len(bitcoin) and bitcoin[0] < BITCOIN_VOLUME:
+        yield f"volume of Bitcoin: {bitcoin[0]:.4g} dollars a day, {BITCOIN_VOLUME:.0e} is the least"
+    if (whole := now.rows[VOLUME].sum()) > WHOLE_VOLUME:
+        yield f"whole volume: {whole:.4g} dollars a day, {WHOLE_VOLUME:.0e} is the most"
+
+
+def _unlike_any_price(now: Snapshot, bitcoin: pl.Series) -> Iterator[str]:
+    least, most = BITCOIN_USD
+    if len(bitcoin) and not least <= bitcoin[0] <= most:
+        yield f"price of Bitcoin: {bitcoin[0]:.4g} dollars, it is from {least:.0f} to {most:.0e}"
+    rows = now.rows.filter(pl.col(ID).is_in(list(DOLLARS))).select(ID, "symbol", "usd").iter_rows()
+    dollars = {symbol: usd for id_, symbol, usd in rows if symbol == DOLLARS[id_]}
+    if dollars and min(abs(usd - 1) for usd in dollars.values()) > DOLLAR_OFF:
+        prices = " and ".join(f"{symbol} at {usd:.4g}" for symbol, usd in dollars.items())
+        yield f"no dollar: {prices} of a dollar; the prices may be in another unit"
 
 
 def differences(now: Snapshot, before: Snapshot | None, *, asked: int = 0) -> list[str]:
@@ -79,9 +136,9 @@ class Jump(NamedTuple):
 def jumps(now: Snapshot, before: Snapshot | None, suspects: Mapping[int, Jump]) -> dict[int, Jump]:
     """The rows to reject, by id, unless they confirm the `suspects`: the rows rejected so in the last list."""
     value = _VALUES.get(now.series.name)
-    if value is None or before is None:
+    if value is None or (before is None and value != VOLUME):
         return {}
-    old = before.rows.select(ID, pl.col(value).alias("old"))
+    old = (before.rows if before else now.rows.clear()).select(ID, pl.col(value).alias("old"))
     if suspects:
         rejected = pl.DataFrame({ID: list(suspects), "old": [jump.before for jump in suspects.values()]}, old.schema)
         old = pl.concat([rejected, old.filter(~pl.col(ID).is_in(list(suspects)))])

@@ -17,6 +17,7 @@ from lib.errors import SnapshotDoubtful, SnapshotRefused
 from lib.ingest.doubtful import AGREEING, FOLDER, MOST, count_doubtful, reasons_of, stored_lists, tick_of
 from lib.ingest.judge import Judge
 from lib.ingest.missed import cause_of
+from lib.ingest.plausible import LONG_LIST
 from lib.schema import PRICE, VOLUME_RANK, Series
 from lib.snapshot import Snapshot
 from lib.snapshot_file import decode
@@ -251,7 +252,7 @@ def test_half_of_fewer_assets_asked_for_is_enough():
     assert "under half of the 20" not in stream.doubt(market(100)[:4])
 
 
-@pytest.mark.parametrize("change", [moved(1e-3), lambda rows: rows[:100]])
+@pytest.mark.parametrize("change", [moved(0.1), lambda rows: rows[:100]])
 def test_the_snapshot_before_counts_for_a_day_at_most(change):
     stream = Stream()
     stream.send(market())
@@ -292,6 +293,86 @@ def test_the_folder_of_doubtful_lists_is_bounded(tmp_path):
         stream.doubt(moved(10.0 ** (3 * (n % 2) + 2))(market(5)))
     assert count_doubtful(tmp_path) == MOST
     assert len(list((tmp_path / FOLDER).iterdir())) == 2 * MOST
+
+
+# A list that is compared with nothing
+
+
+def first_list() -> list[Row]:
+    """The made-up market, and the two coins that are redeemable for a dollar."""
+    tether = {"cmc_id": 825, "symbol": "USDT", "usd": 0.9996, "volume_usd": 4e10}
+    usd_coin = {"cmc_id": 3408, "symbol": "USDC", "usd": 1.0001, "volume_usd": 5e9}
+    return [*market(), tether, usd_coin]
+
+
+UNLIKE: dict[str, tuple[Series, Change, str]] = {
+    "all prices times 16.5 million": (PRICE, moved(16_500_000), "price of Bitcoin: "),
+    "all prices times a thousand": (PRICE, moved(1e3), "price of Bitcoin: "),
+    "all prices in thousands": (PRICE, moved(1e-3), "no dollar: USDT at 0.0009996 and USDC at 0.001 of a dollar"),
+    "all prices in bitcoins": (PRICE, moved(1 / 60_000), "price of Bitcoin: "),
+    "all prices in euros": (PRICE, moved(0.95), "no dollar: USDT at 0.9496 and USDC at 0.9501"),
+    "prices of other coins": (PRICE, lambda rows: shifted(rows, "usd"), "no dollar"),
+    "no Bitcoin": (PRICE, lambda rows: rows[1:], "no Bitcoin"),
+    "no Bitcoin in the ranks": (VOLUME_RANK, lambda rows: rows[1:], "no Bitcoin"),
+    "other ids": (PRICE, lambda rows: [row | {"cmc_id": row["cmc_id"] + 9000} for row in rows], "no Bitcoin"),
+    "all volumes in thousands": (VOLUME_RANK, moved(1, 1e-3), "volume of Bitcoin: "),
+    "all volumes times a hundred": (VOLUME_RANK, moved(1, 1e2), "whole volume: "),
+    "several trillions": (
+        VOLUME_RANK,
+        lambda rows: [row | ({"volume_usd": 8e12} if n < 3 else {}) for n, row in enumerate(rows)],
+        "whole volume: ",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNLIKE)
+@pytest.mark.parametrize("days_before", [0, 2])
+def test_a_list_unlike_any_market_is_doubtful_as_the_first_one_ever_and_as_the_first_after_days(
+    name, days_before, tmp_path
+):
+    series, change, reason = UNLIKE[name]
+    stream = Stream(series, tmp_path)
+    if days_before:
+        stream.send(first_list())
+    assert reason in stream.doubt(change(first_list()), after=days_before * DAY + MINUTE)
+    for _ in range(AGREEING):
+        stream.doubt(change(first_list()))
+    assert count_doubtful(tmp_path) == AGREEING + 1
+    assert not stream.send(first_list(), after=timedelta(0)).marker.rejected
+
+
+@pytest.mark.parametrize("name", UNLIKE)
+def test_a_list_unlike_any_market_that_was_admitted_is_the_measure_of_the_next_ones(name, tmp_path):
+    series, change, _ = UNLIKE[name]
+    stream = Stream(series, tmp_path)
+    stream.doubt(change(first_list()))
+    stream.before = decode(stored_lists(tmp_path / FOLDER)[0].read_bytes())
+    for after in (MINUTE, 2 * DAY):
+        assert stream.send(change(first_list()), after=after).marker.assets
+
+
+def test_one_dollar_that_lost_its_peg_makes_no_doubt():
+    stream = Stream()
+    rows = [row | ({"usd": 0.88} if row["cmc_id"] == 3408 else {}) for row in first_list()]
+    assert not stream.send(rows).marker.new_level
+
+
+def test_an_id_counts_as_a_dollar_only_with_the_dollars_symbol():
+    assert Stream().send(market(1000)).marker.assets == 1000
+
+
+def test_bounds_on_a_first_list_do_not_judge_a_short_list_or_one_of_an_early_year():
+    assert Stream().send(moved(1e-6)(market(LONG_LIST - 1))).marker.assets == LONG_LIST - 1
+    early = Stream(VOLUME_RANK)
+    early.now = datetime.fromisoformat("2015-01-01T00:00Z")
+    assert not early.send(moved(1, 1e-3)(market())).marker.new_level
+
+
+def test_a_volume_above_all_others_is_rejected_in_a_first_list_too():
+    stream = Stream(VOLUME_RANK)
+    rows = with_row(50, volume_usd=1e12)(market())
+    assert stream.send(rows).marker.rejected == 1
+    assert stream.send(rows).marker.rejected == 0
 
 
 # Single rows

@@ -16,11 +16,16 @@ RETENTION = timedelta(days=30)
 HOUR_S = 3600
 CONFIRMED_BY = 60
 """An instant is past only once so many ticks are stored after it. A clock that is wrong for an hour deletes nothing."""
+LONGEST_HOLE = timedelta(days=1)
+"""Time without ticks counts as no longer than this. A clock that is ahead for days makes ticks, and one long hole."""
 MOST_DELETED = 30
 """Ticks deleted with one write at most: a backlog of a day takes 48 writes, in which somebody may notice."""
 
 _VISIBLE = "ifnull({0}.stored_at, {0}.observed_at + {0}.duration)"
 _CONFIRMED = f'SELECT tick FROM "{TABLE}" WHERE series = ? ORDER BY tick DESC LIMIT 1 OFFSET ?'
+_UNSEEN = f"""SELECT tick, (SELECT max(tick) FROM "{TABLE}" WHERE series = late.series AND tick < late.tick)
+  FROM "{TABLE}" late WHERE series = :series AND tick >= :done AND NOT EXISTS (
+  SELECT 1 FROM "{TABLE}" WHERE series = late.series AND tick >= late.tick - :most AND tick < late.tick)"""
 _NOT_FIRST_OF_HOUR = f"""SELECT tick FROM "{TABLE}" late WHERE series = ? AND tick >= ? AND tick < ? AND EXISTS (
   SELECT 1 FROM "{TABLE}" first WHERE first.series = late.series
   AND first.tick >= late.tick / {HOUR_S} * {HOUR_S} AND first.tick < late.tick
@@ -36,6 +41,7 @@ class Retention:
         self._keep = keep
         self._confirmed_by = confirmed_by
         self._done: dict[str, int] = {}
+        self._unseen: dict[str, tuple[int, int]] = {}
 
     def apply(self, series: Series, now: datetime) -> None:
         """Delete a bounded number of old ticks, in the caller's transaction, and log them."""
@@ -56,6 +62,22 @@ class Retention:
         )
 
     def _horizon(self, series: Series, now: datetime) -> int:
-        """No later than the clock allows, and no later than the stored ticks confirm."""
+        """No later than the clock allows, and no later than the stored ticks confirm.
+
+        Where the source gives no time of its own, a clock that is ahead goes unnoticed, and its ticks confirm each
+        other. Then all that is older lies before a long hole, whose time does not count.
+        """
         confirmed = self._database.execute(_CONFIRMED, (series.name, self._confirmed_by)).fetchone() or (0,)
-        return min(as_second(now), confirmed[0]) - int(self._keep.total_seconds())
+        keep = int(self._keep.total_seconds())
+        return min(as_second(now), confirmed[0]) - keep - self._unseen_until(series.name, confirmed[0])
+
+    def _unseen_until(self, series: str, newest: int) -> int:
+        """The seconds in holes that do not count. Hours are deleted whole, so it is read once an hour."""
+        hour, seconds = self._unseen.get(series, (-1, 0))
+        if hour != newest // HOUR_S:
+            most = int(LONGEST_HOLE.total_seconds())
+            span = {"series": series, "done": self._done.get(series, 0), "most": most}
+            holes = [tick - before for tick, before in self._database.execute(_UNSEEN, span) if before is not None]
+            seconds = sum(holes) - most * len(holes)
+            self._unseen[series] = newest // HOUR_S, seconds
+        return seconds

@@ -208,6 +208,25 @@ async def test_an_hour_of_a_clock_that_is_40_days_ahead_deletes_nothing_before_a
     assert len(await store.markers(NOON, NOON + 2 * HOUR)) == 120
 
 
+async def test_a_clock_that_stays_ahead_deletes_no_more_than_the_time_that_its_ticks_cover(open_store, clock):
+    await fill(store := open_store(), *range(60))
+    clock.move(days=40)
+    await fill(store, *range(200), start=clock())
+    assert len(await store.markers(NOON, NOON + HOUR)) == 60
+    assert await store.ticks(PRICE.name, NOON + 40 * DAY, NOON + 41 * DAY)
+
+
+async def test_minutes_before_a_long_outage_are_deleted_once_as_much_time_was_seen_as_they_are_kept(open_store, clock):
+    await fill(store := open_store(confirmed_by=1, retention=2 * DAY), *range(60))
+    clock.move(days=40)
+    left = []
+    for _ in range(30):
+        clock.move(hours=1)
+        await fill(store, 0, start=clock())
+        left.append(len(await store.ticks(PRICE.name, NOON, NOON + HOUR)))
+    assert left == [60] * 25 + [60 - MOST_DELETED] + [1] * 4
+
+
 async def test_a_clock_that_is_behind_deletes_nothing(open_store, clock):
     await fill(store := open_store(confirmed_by=1), *range(60))
     clock.move(days=-40)
@@ -216,8 +235,8 @@ async def test_a_clock_that_is_behind_deletes_nothing(open_store, clock):
 
 
 async def test_a_write_deletes_a_bounded_number_of_ticks_and_logs_them(open_store, clock):
-    await fill(store := open_store(confirmed_by=1), *range(60))
-    clock.move(days=40)
+    await fill(store := open_store(confirmed_by=1, retention=HOUR), *range(60))
+    clock.move(hours=5)
     left = []
     with capture_logs() as logs:
         for minute in range(4):

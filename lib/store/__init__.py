@@ -63,7 +63,11 @@ class Store(Protocol):
     async def markers(
         self, start: datetime, stop: datetime, *, series: str | None = None, **view: Unpack[View]
     ) -> list[Marker]:
-        """The markers with start <= tick <= stop, oldest first, of one series or all; withdrawn ones too."""
+        """The markers with start <= tick <= stop, oldest first, of one series or all; withdrawn ones too.
+
+        Of all series: if a marker is among them, then all of the span with an older `stored_at` are, too. A snapshot
+        that was stored while another one's write was under way is there once that has ended.
+        """
 
     async def nearest(self, series: str, at: datetime) -> Marker | None:
         """The newest marker of a series not after `at`, however old."""

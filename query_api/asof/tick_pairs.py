@@ -103,3 +103,16 @@ async def pairs_of_lists(
         return None
 
     return [pair_at(at) for at in instants]
+
+
+async def all_stored_by(store: Store, pairs: Iterable[tuple[TickPair, Resolution] | None], at: datetime) -> bool:
+    """Whether every snapshot of the pairs was in the store at an instant."""
+    ticks: dict[tuple[str, Resolution], set[datetime]] = {}
+    for pair, resolution in filter(None, pairs):
+        ticks.setdefault((PRICE.name, resolution), set()).add(pair.price.tick)
+        ticks.setdefault((VOLUME_RANK.name, resolution), set()).add(pair.rank.tick)
+    reads = [
+        store.ticks(series, min(own), max(own), resolution=resolution, known_at=at)
+        for (series, resolution), own in ticks.items()
+    ]
+    return all(own <= {*known} for own, known in zip(ticks.values(), await asyncio.gather(*reads), strict=True))

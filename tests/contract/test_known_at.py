@@ -9,6 +9,8 @@ from lib.errors import TopcoinsError
 from lib.schema import PRICE, VOLUME_RANK
 from lib.snapshot import content_hash
 from lib.store import Store
+from lib.store.influx import lines
+from lib.store.influx.server import Server
 from query_api.asof.find_pair import NoSnapshot
 from query_api.asof.top_list import TopList, TopListFinder
 from tests.contract.snapshots import MINUTE, many, snapshot
@@ -57,6 +59,40 @@ async def test_an_answers_own_known_at_gives_it_again_whatever_came_since(store)
     assert_frame_equal(again.rows, first.rows)
     with pytest.raises(NoSnapshot, match="nothing was stored by"):
         await top(store, first.at, known_at=first.known_at - timedelta(microseconds=1000))
+
+
+@pytest.mark.influx
+async def test_a_snapshot_waits_for_an_older_one_whose_write_is_under_way_and_the_answer_can_be_had_again(
+    influx_bucket, clock
+):
+    """The rank's marker has the older `stored_at` and comes second: for 30 s, as a slow server makes it."""
+    store = influx_bucket.store(clock)
+    server = Server(influx_bucket.server.url, org=influx_bucket.server.org, token=influx_bucket.token)
+    tick, at = NOON + MINUTE, NOON + MINUTE + timedelta(seconds=9)
+    await store_pair(store, NOON, NOON + timedelta(seconds=2))
+    await server.write(influx_bucket.name, lines.claim(VOLUME_RANK.name, "0", tick, tick + timedelta(seconds=1)))
+    clock.now = tick + timedelta(seconds=3)
+    await store.write(snapshot(PRICE, tick, ROW))
+    first = await top(store, at)
+    assert (first.pair.price.tick, first.pair.rank.tick) == (NOON, NOON)
+    slow = snapshot(VOLUME_RANK, tick, ROW, stored_at=tick + timedelta(seconds=2))
+    await server.write(influx_bucket.name, lines.rows(slow) + b"\n" + lines.marker(slow.marker))
+    assert (await top(store, at)).pair.rank.tick == tick
+    assert (await top(store, at, known_at=first.known_at)).pair == first.pair
+    for each in (store, server):
+        await each.close()
+
+
+@pytest.mark.influx
+@pytest.mark.parametrize("claimed", [None, NOON + HOUR])
+async def test_a_write_that_was_given_up_or_is_of_another_span_holds_nothing_back(influx_bucket, clock, claimed):
+    store = influx_bucket.store(clock)
+    server = Server(influx_bucket.server.url, org=influx_bucket.server.org, token=influx_bucket.token)
+    await server.write(influx_bucket.name, lines.claim(VOLUME_RANK.name, "0", claimed, NOON))
+    await store_pair(store, NOON, NOON + timedelta(seconds=2))
+    assert (await top(store, NOON + MINUTE)).pair.price.tick == NOON
+    for each in (store, server):
+        await each.close()
 
 
 async def test_an_hour_is_represented_by_its_first_tick_visible_at_known_at(store, place):

@@ -98,13 +98,13 @@ def leftovers(csv: str) -> tuple[bool, list[Marker]]:
 
 def check_ready(csv: str) -> None:
     """StoreMalformed when the answer lacks the line that `flux.ready` always asks for."""
-    if not any(_lines(csv, READY, other_tables=True)):
+    if not any(values_of(csv, READY, other_tables=True)):
         raise StoreMalformed(f"this is no answer of InfluxDB: {csv[:80]!r}")
 
 
 def times(csv: str) -> list[datetime]:
     """The `_time` of each line."""
-    return [_time(text) for (text,) in _lines(csv, "_time")]
+    return [_time(text) for (text,) in values_of(csv, "_time")]
 
 
 def stored_ticks(csv: str) -> tuple[list[StoredTick], bool]:
@@ -124,7 +124,7 @@ def ticks(csv: str, known_at: datetime | None) -> dict[datetime, bool]:
     """The ticks of the markers visible at `known_at`, oldest first, and whether each answers: it is not withdrawn."""
     known = known_at.timestamp() if known_at else math.inf
     points: dict[datetime, dict[str, float]] = {}
-    for time, field, value in _lines(csv, "_time", "_field", "_value"):
+    for time, field, value in values_of(csv, "_time", "_field", "_value"):
         points.setdefault(_time(time), {})[field] = float(value)
     visible = {tick: point for tick, point in sorted(points.items()) if _visible_since(point) <= known}
     return {
@@ -144,24 +144,19 @@ def _reached(point: dict[str, float], field: str, known: float) -> bool:
 
 def numbers(csv: str) -> list[float]:
     """The `_value` of each line."""
-    return [float(value) for (value,) in _lines(csv, "_value")]
-
-
-def writers(csv: str, tick: datetime) -> set[str]:
-    """The writers that claim a tick."""
-    return {writer for writer, claimed in _lines(csv, "writer", "_value") if float(claimed) == tick.timestamp()}
+    return [float(value) for (value,) in values_of(csv, "_value")]
 
 
 def _complete(csv: str) -> Iterator[Marker]:
     points: dict[tuple[str, ...], dict[str, str]] = {}
-    for *point, field, value in _lines(csv, "_time", "series", "source", "_field", "_value", other_tables=True):
+    for *point, field, value in values_of(csv, "_time", "series", "source", "_field", "_value", other_tables=True):
         points.setdefault(tuple(point), {})[field] = value
     for (time, series, source), fields in points.items():
         if "ids" in fields and all(name in fields for name in _NUMBERS):
             yield _marker(_time(time), series, source, fields)
 
 
-def _lines(csv: str, *columns: str, other_tables: bool = False) -> Iterator[list[str]]:
+def values_of(csv: str, *columns: str, other_tables: bool = False) -> Iterator[list[str]]:
     """These columns of each line. For few lines this costs less than a frame.
 
     A table that lacks one of them is malformed; with `other_tables` it is ignored.

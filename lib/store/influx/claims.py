@@ -1,10 +1,12 @@
 """Which writer may write a tick. InfluxDB has no transactions: if two wrote one tick, rows of both would stay."""
 
 import asyncio
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
-from lib.clock import isoformat
+from lib.clock import Clock, from_epoch, isoformat
 from lib.errors import StoreMalformed, StoreUnavailable
 from lib.snapshot import Marker, Snapshot
 from lib.store import warn_if_different
@@ -15,7 +17,30 @@ VALID = timedelta(seconds=30)
 """Other writers respect a claim for so long, by the server's clock; then its writer counts as dead."""
 USED = timedelta(seconds=15)
 """Its own writer relies on a claim for so long: a request that it sends by then ends before the claim does."""
+NEW = 2 * VALID
+"""A marker that was stored longer ago is older than every write that is under way, even if clocks differ a little."""
 CHECK_EVERY_S = 0.05
+
+
+class ClaimLine(NamedTuple):
+    """A writer's claim on a tick, made `at` an instant of its own clock. Claims of earlier versions lack that."""
+
+    series: str
+    tick: datetime
+    writer: str
+    at: datetime | None
+
+
+def read_claims(csv: str) -> list[ClaimLine]:
+    """The claims, without those given up."""
+    points: dict[tuple[str, str], dict[str, float]] = {}
+    for series, writer, field, value in answer.values_of(csv, "series", "writer", "_field", "_value"):
+        points.setdefault((series, writer), {})[field] = float(value)
+    return [
+        ClaimLine(series, from_epoch(point["tick"]), writer, from_epoch(point["at"]) if "at" in point else None)
+        for (series, writer), point in points.items()
+        if point.get("tick")
+    ]
 
 
 @dataclass(slots=True)
@@ -26,6 +51,7 @@ class Claim:
     writer: str
     bucket: str
     snapshot: Snapshot
+    clock: Clock
     _until: float = 0.0
 
     async def clear(self) -> bool:
@@ -69,12 +95,14 @@ class Claim:
             self.check()
 
     async def _write(self, tick: datetime | None) -> None:
-        await self.server.write(self.bucket, lines.claim(self.snapshot.series.name, self.writer, tick))
+        line = lines.claim(self.snapshot.series.name, self.writer, tick, self.clock())
+        await self.server.write(self.bucket, line)
 
     async def _others(self) -> set[str]:
         """The other writers that claim it."""
-        query = flux.claims(self.bucket, self.snapshot.series.name, VALID)
-        return await self.server.query(query, lambda csv: answer.writers(csv, self._tick)) - {self.writer}
+        claims = await self.server.query(flux.claims(self.bucket, VALID), read_claims)
+        own = (self.snapshot.series.name, self._tick)
+        return {claim.writer for claim in claims if (claim.series, claim.tick) == own} - {self.writer}
 
     async def _give_way(self, others: set[str]) -> None:
         """If several writers claim a tick, the one with the smallest name waits; the others retry later."""
@@ -86,3 +114,20 @@ class Claim:
     def _taken(self) -> StoreUnavailable:
         text = f"another writer may be writing the {self.snapshot.series.name} snapshot of {isoformat(self._tick)}"
         return StoreUnavailable(text)
+
+
+def any_new(markers: Iterable[Marker], now: datetime) -> bool:
+    """Whether one of the markers may have been stored while an older write is still under way."""
+    return any(now - marker.visible_since < NEW for marker in markers)
+
+
+def without_unsettled(
+    markers: Sequence[Marker], claims: Iterable[ClaimLine], start: datetime, stop: datetime
+) -> list[Marker]:
+    """The markers of a span without those stored after a write of the span began that has not ended.
+
+    That write's marker may turn out to be older: an answer with the newer ones could not be had again.
+    """
+    written = {(marker.series, marker.tick) for marker in markers}
+    running = [claim.at for claim in claims if claim.at and start <= claim.tick <= stop and claim[:2] not in written]
+    return [marker for marker in markers if all(marker.visible_since < began for began in running)]

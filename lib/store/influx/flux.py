@@ -134,12 +134,12 @@ def leftovers(bucket: str, series: Series, tick: datetime) -> str:
     return f'{markers(bucket, tick, tick, series.name)} |> yield(name: "markers")\n{one_row}'
 
 
-def claims(bucket: str, series: str, within: timedelta) -> str:
-    """The newest claim of each writer of a series, not older than `within` by the server's clock."""
+def claims(bucket: str, within: timedelta) -> str:
+    """The newest claim of each writer, a line for each field, not older than `within` by the server's clock."""
     return (
         f"from(bucket: {text(bucket)}) |> range(start: -{int(within.total_seconds())}s)"
-        f" |> filter(fn: (r) => r._measurement == {text(schema.CLAIM)} and r.series == {text(series)})"
-        f" |> last() |> {_keep('writer', '_value')}"
+        f" |> filter(fn: (r) => r._measurement == {text(schema.CLAIM)})"
+        f" |> last() |> {_keep('series', 'writer', '_field', '_value')}"
     )
 
 

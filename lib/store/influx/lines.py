@@ -74,10 +74,13 @@ def _marker_line(marker: Marker, fields: str) -> bytes:
     return f"{schema.MARKER},{tags} {fields} {int(marker.tick.timestamp())}".encode()
 
 
-def claim(series: str, writer: str, tick: datetime | None) -> bytes:
-    """A writer's claim on a tick; None gives it up. The server adds its own time to the line."""
+def claim(series: str, writer: str, tick: datetime | None, at: datetime) -> bytes:
+    """A writer's claim on a tick, made at an instant of its own clock; None gives it up.
+
+    The server adds its own time to the line.
+    """
     claimed = tick.timestamp() if tick else 0.0
-    return f"{schema.CLAIM},series={_escaped(series)},writer={writer} tick={claimed!r}".encode()
+    return f"{schema.CLAIM},series={_escaped(series)},writer={writer} tick={claimed!r},at={at.timestamp()!r}".encode()
 
 
 def unescaped(tag: str) -> pl.Expr:

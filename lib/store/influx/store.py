@@ -19,7 +19,7 @@ from lib.schema import TIER_PLACES, Series
 from lib.snapshot import Marker, Snapshot, StoredTick, first_of_hours, visible_at
 from lib.store import Resolution, Selection, View, log_withdrawal
 from lib.store.influx import answer, flux, lines
-from lib.store.influx.claims import Claim
+from lib.store.influx.claims import VALID, Claim, any_new, read_claims, without_unsettled
 from lib.store.influx.failures import StoreMissing
 from lib.store.influx.flux import EVER, FOREVER
 from lib.store.influx.server import TIMEOUT, Server
@@ -61,13 +61,10 @@ class InfluxStore:
         self._retention = retention
 
     async def write(self, snapshot: Snapshot) -> None:
-        """See `Store.write`. One request writes the rows, a second the marker once the rows are confirmed.
-
-        A snapshot older than the raw bucket's retention is written to the hourly bucket.
-        """
+        """See `Store.write`. The rows, then the marker; into the hourly bucket what is past the raw one's retention."""
         bucket = self._bucket if snapshot.tick >= self.horizon() else flux.hourly(self._bucket)
         row_lines = await self._write_server.in_thread(lambda: lines.rows(snapshot))
-        claim = Claim(self._write_server, self._writer_name, bucket, snapshot)
+        claim = Claim(self._write_server, self._writer_name, bucket, snapshot, self._clock)
         if not await claim.clear():
             return
         claim.check()  # before each request: the one before may have outlasted the claim
@@ -92,10 +89,12 @@ class InfluxStore:
     ) -> list[Marker]:
         """See `Store.markers`."""
         resolution = view.get("resolution")
-        markers = visible_at(
-            await self._markers(self._bucket_of(resolution), start, stop, series), view.get("known_at")
-        )
-        return first_of_hours(markers) if resolution == "1h" else markers
+        markers = await self._markers(self._bucket_of(resolution), start, stop, series)
+        if series is None and any_new(markers, self._clock()):
+            claims = await self._ask(flux.claims(self._bucket_of(resolution), VALID), read_claims)
+            markers = without_unsettled(markers, claims, start, stop)
+        visible = visible_at(markers, view.get("known_at"))
+        return first_of_hours(visible) if resolution == "1h" else visible
 
     async def nearest(self, series: str, at: datetime) -> Marker | None:
         """See `Store.nearest`. Reads the hourly bucket when the raw one has nothing so old."""

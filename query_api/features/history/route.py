@@ -18,9 +18,10 @@ from lib.instants import first_step
 from lib.units import format_duration
 from query_api.asof.asset import is_id
 from query_api.asof.asset_over_span import AssetOverSpan
+from query_api.asof.tick_pairs import all_stored_by
 from query_api.features.history.work import COLUMNS, FILLS, Covered, Fill, Histories, History, Point, Steps
 from query_api.http import parameters, responses
-from query_api.http.caching import all_final, cache_control, conditional_response, header_list
+from query_api.http.caching import WRITE_TIMEOUT, all_final, cache_control, conditional_response, header_list
 from query_api.http.client import client_of
 from query_api.http.content_type import MEDIA_TYPES, choose_format
 from query_api.http.formats import frame_to_csv
@@ -113,6 +114,7 @@ def install(app: FastAPI, services: Services) -> None:
         final = not parameters.depends_on_now(start, stop) and await asyncio.to_thread(
             all_final, found.steps, found.pairs, max_age=services.max_age, now=now
         )
+        final = final and await all_stored_by(services.store, found.pairs, now - WRITE_TIMEOUT)
         headers = {"cache-control": cache_control(final), "vary": "Accept"}
         headers["x-coverage"] = ", ".join(f"{name}={count}" for name, count in found.coverage)
         if following:

@@ -8,9 +8,10 @@ from starlette.responses import Response
 
 from lib.clock import SECOND
 from lib.schema import LARGEST_ID
+from query_api.asof.tick_pairs import all_stored_by
 from query_api.features.sparklines.work import Sparklines, SparklinesAnswer
 from query_api.http import parameters
-from query_api.http.caching import all_final, cache_control, conditional_response
+from query_api.http.caching import WRITE_TIMEOUT, all_final, cache_control, conditional_response
 from query_api.http.client import client_of
 from query_api.http.problems import BadRequest
 from query_api.http.responses import CACHEABLE_RESPONSES, Responses
@@ -68,7 +69,8 @@ def install(app: FastAPI, services: Services) -> None:
             with services.long_work.request(client_of(request.scope)):
                 found = await finder.find(numbers, start, stop, points, ranks=ranks)
                 body = await services.long_work.in_thread(lambda: to_json(found.answer))
-                return body, all_final(found.answer.at, found.pairs, max_age=services.max_age, now=now)
+                final = all_final(found.answer.at, found.pairs, max_age=services.max_age, now=now)
+                return body, final and await all_stored_by(services.store, found.pairs, now - WRITE_TIMEOUT)
 
         question = ("sparklines", *numbers, start, stop, points, ranks)
         body, final = await services.single_flight.share(question, work)

@@ -272,7 +272,7 @@ async def test_nonsense_in_a_marker_is_malformed_and_a_503(what):
 @pytest.mark.stack
 async def test_the_marker_that_the_nonsense_is_made_from_is_sound():
     async with double(answer(200, marker_csv())) as (store, _):
-        assert [marker.tick for marker in await store.markers(NOON, NOON)] == [NOON]
+        assert [marker.tick for marker in await store.markers(NOON, NOON, series="price")] == [NOON]
 
 
 @pytest.mark.stack
@@ -532,12 +532,12 @@ async def test_a_tick_that_another_writer_claims_is_left_for_later(influx_bucket
     """Whichever of two names is smaller, one writer writes; the claim of a dead writer expires."""
     store, tick = influx_bucket.store(FakeClock()), many(PRICE, 3)
     server = Server(influx_bucket.server.url, org=influx_bucket.server.org, token=influx_bucket.token)
-    await server.write(influx_bucket.name, lines.claim("price", "0", NOON))
+    await server.write(influx_bucket.name, lines.claim("price", "0", NOON, NOON))
     with pytest.raises(StoreUnavailable, match="another writer may be writing the price snapshot"):
         await store.write(tick)
     assert await store.markers(NOON, NOON) == []
     assert (await store.rows(PRICE, NOON)).is_empty()
-    await server.write(influx_bucket.name, lines.claim("price", "0", None))
+    await server.write(influx_bucket.name, lines.claim("price", "0", None, NOON))
     await store.write(tick)
     assert len(await store.markers(NOON, NOON)) == 1
     for each in (store, server):

@@ -223,6 +223,25 @@ async def test_a_history_behind_a_gap_is_not_kept_for_a_day() -> None:
             assert answer.headers["cache-control"] == f"public, max-age={kept}"
 
 
+@pytest.mark.parametrize("series", ["price", "volume_rank"])
+@pytest.mark.parametrize(
+    "path", [f"/v1/assets/1/history?every=10m&from={isoformat(FIRST)}", "/v1/sparklines?ids=1&span=1s"]
+)
+async def test_the_values_of_a_snapshot_that_just_came_are_not_final(path, series) -> None:
+    """SV-15: a write takes up to 30 s."""
+    clock = FakeClock(FIRST + SECOND)
+    store = MemoryStore(clock)
+    await fill(store, [Prices(FIRST, [(1, "A", "A", 1.0, 1.0)]), Ranks(FIRST, [(1, 1.0)])])
+    clock.move(hours=2)
+    late = store.snapshots[series, FIRST]
+    store.snapshots[series, FIRST] = replace(late, marker=replace(late.marker, stored_at=clock() - 29 * SECOND))
+    async with calling(store, clock) as caller:
+        for seconds in (30, 86400):
+            answer = await caller.get(f"{path}&to={isoformat(FIRST + SECOND)}")
+            assert answer.headers["cache-control"] == f"public, max-age={seconds}"
+            clock.move(seconds=1)
+
+
 async def test_a_history_with_a_late_or_backfilled_rank_is_cached_for_a_short_time() -> None:
     """A nearer rank tick may still be delivered."""
     clock = FakeClock(FIRST + HOUR)

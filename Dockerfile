@@ -23,7 +23,7 @@ FROM ${PYTHON}
 RUN pip uninstall --yes --quiet --root-user-action ignore setuptools wheel pip \
     # A new named volume gets the owner and the mode of the folder it is mounted on.
     && install -d -o 10001 -g 0 -m 0750 \
-        /spool /tokens /tokens/grafana /tokens/ingest_price /tokens/ingest_rank /tokens/operator /tokens/query_api
+        /archive /spool /tokens /tokens/grafana /tokens/ingest_price /tokens/ingest_rank /tokens/operator /tokens/query_api
 COPY --from=build /opt/topcoins /opt/topcoins
 ENV PATH=/opt/topcoins/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \

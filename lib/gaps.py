@@ -94,6 +94,28 @@ async def find_gaps(
     A tick is expected once its slot and one interval are past. Before the first snapshot none is expected,
     but ticks that were recorded as missed are missing.
     """
+    found = [
+        await asyncio.to_thread(gaps_between, evidence, first, last, now)
+        for evidence, first, last in await _evidence_of_parts(store, series, start, stop, now=now, folder=folder)
+    ]
+    return SeriesGaps(sum(part.stored for part in found), [gap for part in found for gap in part.gaps])
+
+
+async def missing_ticks(
+    store: Store, series: str, start: datetime, stop: datetime, *, now: datetime, folder: Path
+) -> list[MissedTick]:
+    """The missing ticks of `find_gaps`, each with its cause; `why` is empty where nothing was recorded."""
+    ticks: list[MissedTick] = []
+    for evidence, first, last in await _evidence_of_parts(store, series, start, stop, now=now, folder=folder):
+        missing = await asyncio.to_thread(_missing_between, evidence, first, last, now)
+        ticks += [replace(miss, tick=at) if miss else MissedTick(at, UNKNOWN, "") for at, miss in missing.items()]
+    return ticks
+
+
+async def _evidence_of_parts(
+    store: Store, series: str, start: datetime, stop: datetime, *, now: datetime, folder: Path
+) -> list[tuple[Evidence, datetime, datetime]]:
+    """The evidence of the hours before the store's horizon and of the minutes after it, each with its span."""
     whole_hours = slot(store.horizon(), HOUR) + HOUR
     parts: list[tuple[datetime, datetime, Resolution]] = []
     if start < whole_hours:
@@ -101,11 +123,13 @@ async def find_gaps(
     if stop >= whole_hours:
         parts.append((max(start, whole_hours), stop, "1m"))
     missed = await asyncio.to_thread(find_missed, folder, from_epoch(0), stop + LONGEST_INTERVAL)
-    found = [await _part(store, series, *part, now=now, missed=missed) for part in parts]
-    return SeriesGaps(sum(part.stored for part in found), [gap for part in found for gap in part.gaps])
+    return [
+        (await _evidence(store, series, first, last, resolution, now=now, missed=missed), first, last)
+        for first, last, resolution in parts
+    ]
 
 
-async def _part(
+async def _evidence(
     store: Store,
     series: str,
     start: datetime,
@@ -114,16 +138,14 @@ async def _part(
     *,
     now: datetime,
     missed: Sequence[MissedTick],
-) -> SeriesGaps:
+) -> Evidence:
     until = max(stop, min(stop + LONGEST_INTERVAL, now))  # the tick after the window shows the interval in its end
     before, stored = await asyncio.gather(
         store.newest_tick(series, start - SECOND),
         store.stored_ticks(series, start, until, resolution=resolution),
     )
     evidence = Evidence(_newest_attempt(before, missed, start), stored, [miss for miss in missed if miss.tick >= start])
-    if resolution == "1h":
-        evidence = evidence.by_hours()
-    return await asyncio.to_thread(gaps_between, evidence, start, stop, now)
+    return evidence.by_hours() if resolution == "1h" else evidence
 
 
 def _newest_attempt(before: StoredTick | None, missed: Iterable[MissedTick], start: datetime) -> Attempt | None:
@@ -136,6 +158,16 @@ def _newest_attempt(before: StoredTick | None, missed: Iterable[MissedTick], sta
 
 def gaps_between(evidence: Evidence, start: datetime, stop: datetime, now: datetime) -> SeriesGaps:
     """The gaps with start <= tick <= stop, each a run of missing slots with no stored tick between them."""
+    missing = _missing_between(evidence, start, stop, now)
+    ticks = [tick.tick for tick in evidence.stored if tick.tick <= stop and not tick.withdrawn]
+    runs = groupby(missing, key=lambda at: bisect_right(ticks, at))
+    return SeriesGaps(len(ticks), [_gap(list(run), missing) for _, run in runs])
+
+
+def _missing_between(
+    evidence: Evidence, start: datetime, stop: datetime, now: datetime
+) -> dict[datetime, MissedTick | None]:
+    """The missing slots in order, each with what was recorded of it."""
     slots = _Slots(start, now, evidence.before)
     events: list[StoredTick | MissedTick] = [*evidence.stored, *evidence.missed]
     for event in sorted(events, key=attrgetter("tick")):
@@ -144,10 +176,7 @@ def gaps_between(evidence: Evidence, start: datetime, stop: datetime, now: datet
         else:
             slots.add_stored(event)
     slots.end(stop)
-    missing = sorted(at for at in slots.missing.keys() - slots.taken if start <= at <= stop)
-    ticks = [tick.tick for tick in evidence.stored if tick.tick <= stop and not tick.withdrawn]
-    runs = groupby(missing, key=lambda at: bisect_right(ticks, at))
-    return SeriesGaps(len(ticks), [_gap(list(run), slots.missing) for _, run in runs])
+    return {at: slots.missing[at] for at in sorted(slots.missing.keys() - slots.taken) if start <= at <= stop}
 
 
 @dataclass(slots=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 import uvloop
 
 from lib import columns, log, settings
+from lib.archive.objects.address import open_objects
 from lib.clock import utc_now
 from lib.errors import SettingsRejected
 from lib.schema import OWN, Series
@@ -62,6 +63,7 @@ async def run(chosen: Settings, arguments: Sequence[str]) -> None:
         snapshot_stream=snapshot_stream,
         requests=requests,
         notice=chosen.notice,
+        archive=open_objects(chosen),
         access=Access.of(chosen, chosen.http_workers),
     )
     if inherited:

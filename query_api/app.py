@@ -10,6 +10,7 @@ from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from starlette.types import ASGIApp
 
+from lib.archive.objects import Objects
 from lib.clock import Clock
 from lib.columns import COLUMNS, extra_columns
 from lib.schema import Series
@@ -50,6 +51,7 @@ def create_app(
     snapshot_stream: SnapshotStream | None = None,
     requests: RequestMetrics | None = None,
     notice: str = "",
+    archive: Objects | None = None,
     access: Access = EVERYBODY,
     timer: Timer = time.monotonic,
 ) -> ASGIApp:
@@ -58,7 +60,7 @@ def create_app(
     A server passes its `snapshot_stream`, to end the streams before it stops, and its `requests`, to share the counts.
     """
     lists = TopListFinder(store, max_skew=max_skew, extras=extras)
-    services = Services(store, clock, lists, max_age, spools, extras, notice)
+    services = Services(store, clock, lists, max_age, spools, extras, notice, archive)
     reports = StatusReports(services)
     requests = requests or RequestMetrics()
     files = load((*COLUMNS, *extra_columns(extras)))

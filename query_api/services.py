@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
+from lib.archive.objects import Objects
 from lib.clock import Clock
 from lib.schema import OWN, Series
 from lib.store import Store
@@ -17,7 +18,7 @@ from query_api.middleware.single_flight import SingleFlight
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The collaborators of every route. `spools` is the ingestors' folder; it may be absent."""
+    """The collaborators of every route. `spools` is the ingestors' folder; it may be absent, as may `archive`."""
 
     store: Store
     clock: Clock
@@ -26,8 +27,14 @@ class Services:
     spools: Path
     extras: Sequence[Series] = ()
     notice: str = ""
+    archive: Objects | None = None
     single_flight: SingleFlight = field(default_factory=SingleFlight)
     long_work: LongWork = field(default_factory=LongWork)
+
+    @property
+    def all_series(self) -> list[Series]:
+        """The series that an answer may use."""
+        return [*OWN.values(), *self.extras]
 
     @property
     def series(self) -> list[str]:

@@ -17,6 +17,7 @@ import orjson
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from lib import settings
 from lib.cli.ports import free_port, refuse_taken, wait_for_port
 from lib.cli.stack import Ended, Stack, running
 from lib.clock import slot, utc_now
@@ -68,6 +69,7 @@ class Demo:
             return body
         print_addresses(console, self.port, self.safe_port, now)
         self._fill(stack, data, console, environ, events_at, _ticks(body))
+        start_archiver(stack, own, data)
         console.print("Ctrl-C ends it.")
         stack.wait()
         return b""
@@ -76,6 +78,7 @@ class Demo:
         upstream = f"http://127.0.0.1:{simulator}"
         settings = {
             "STORE_URL": f"sqlite:///{data / 'topcoins.db'}",
+            "ARCHIVE_URL": str(data / "archive"),
             "SPOOL_DIR": str(data / "spool"),
             "CMC_URL": upstream,
             "COINDESK_URL": upstream,
@@ -151,6 +154,7 @@ def up(console: Console, environ: Mapping[str, str], port: int, safe_port: int) 
     """Run the three services with these settings until Ctrl-C."""
     with running() as stack:
         start_services(stack, environ, None)
+        start_archiver(stack, environ, None)
         first_list(stack, port)
         print_addresses(console, port, safe_port, utc_now())
         stack.wait()
@@ -160,6 +164,12 @@ def start_services(stack: Stack, environ: Mapping[str, str], logs: Path | None) 
     """Start the two ingestors and the API."""
     for service in SERVICES:
         stack.start(service, ["-m", service], environ, log=logs / f"{service}.log" if logs else None)
+
+
+def start_archiver(stack: Stack, environ: Mapping[str, str], logs: Path | None) -> None:
+    """Start the archiver, if the settings name an archive."""
+    if settings.load(environ).archive_url != "none":
+        stack.start("archive", ["-m", "lib.cli", "archive"], environ, log=logs / "archive.log" if logs else None)
 
 
 def first_list(stack: Stack, port: int, since: datetime | None = None) -> bytes:

@@ -7,8 +7,10 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, PrivateAttr, SecretStr
 
 from lib.settings.values import (
+    ArchiveUrl,
     ClientKeys,
     Duration,
+    Endpoint,
     FilePath,
     Interval,
     Names,
@@ -28,6 +30,10 @@ from lib.settings.values import (
 EXAMPLES = {
     "store_url": "sqlite:///./data/topcoins.db or http://localhost:8086",
     "store_read_url": "http://replica:8086",
+    "archive_url": "./data/archive or s3://bucket/prefix",
+    "archive_endpoint": "http://seaweedfs:8333",
+    "archive_region": "eu-central-1",
+    "archive_access_key": "AKIAIOSFODNN7EXAMPLE",
     "influx_org": "topcoins",
     "influx_bucket": "market",
     "price_source": "coinmarketcap",
@@ -66,6 +72,11 @@ class Settings(BaseModel):
     influx_org: Text = "topcoins"
     influx_bucket: Text = "market"
     influx_token: Secret | None = None
+    archive_url: ArchiveUrl = "./data/archive"
+    archive_endpoint: Endpoint = ""
+    archive_region: Text = "us-east-1"
+    archive_access_key: str = ""
+    archive_secret_key: SecretStr | None = None
     price_source: Text = "coinmarketcap"
     rank_source: Annotated[Names, Field(min_length=1)] = ("coindesk", "coinmarketcap")
     extra_sources: Names = ()
@@ -108,5 +119,5 @@ class Settings(BaseModel):
     @property
     def secrets(self) -> tuple[SecretStr, ...]:
         """Every secret that is set, for the log's redaction."""
-        own = (self.influx_token, self.client_key, *self.api_keys.values())
+        own = (self.influx_token, self.archive_secret_key, self.client_key, *self.api_keys.values())
         return tuple(secret for secret in own if secret)

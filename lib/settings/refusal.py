@@ -12,7 +12,7 @@ TABLES = ("api_keys", "source_urls")
 """Fields of `Settings` that are filled from settings such as cmc_api_key and cmc_url."""
 HIDDEN = "***"
 
-_SECRETS = ("influx_token", "client_key", "client_keys")
+_SECRETS = ("influx_token", "archive_secret_key", "client_key", "client_keys")
 _LIKE_A_KEY = re.compile(r"[@?#]|(?=[A-Za-z_+=~-]*[0-9])[A-Za-z0-9_+=~-]{12,}|[A-Za-z0-9+=~-]{16,}")
 """A user in an address, a query or a fragment; 12 letters and digits in a row, or 16 letters."""
 

@@ -91,6 +91,30 @@ def _store_url(url: str) -> str:
     return url.rstrip("/")
 
 
+def _archive_url(url: str) -> str:
+    if "://" not in url:
+        return url if url == "none" else str(Path(url).expanduser())
+    _refuse_secrets(url)
+    form = "a folder, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX or none"
+    if _split(url, form).scheme not in ("s3", "gs", "az"):
+        raise ValueError(f"must be {form}")
+    return url.rstrip("/")
+
+
+def _endpoint(url: str) -> str:
+    """Empty, or as `_source_url`; but a server of one's own network, which has a name without a dot, may be http."""
+    if not url:
+        return url
+    _refuse_secrets(url)
+    parts = _split(url, "an http or https address")
+    if parts.scheme not in ("http", "https"):
+        raise ValueError("must be an http or https address")
+    host = parts.hostname or ""
+    if parts.scheme == "http" and host not in LOOPBACK and "." in host:
+        raise ValueError("must be https: only loopback and a host name without a dot may be http")
+    return url.rstrip("/")
+
+
 def _server_url(url: str) -> str:
     if url.startswith("sqlite:"):
         raise ValueError("must be http(s)://HOST:PORT: only an InfluxDB has a second address to read from")
@@ -113,6 +137,8 @@ Secret = Annotated[SecretStr, AfterValidator(_header_value)]
 SourceUrl = Annotated[str, AfterValidator(_source_url)]
 StoreUrl = Annotated[str, AfterValidator(_store_url)]
 ServerUrl = Annotated[str, AfterValidator(_server_url)]
+ArchiveUrl = Annotated[str, Field(min_length=1), AfterValidator(_archive_url)]
+Endpoint = Annotated[str, AfterValidator(_endpoint)]
 Whole = Annotated[int, BeforeValidator(_whole_number)]
 Port = Annotated[Whole, Field(ge=1, le=65535)]
 Text = Annotated[str, Field(min_length=1)]

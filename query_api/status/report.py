@@ -21,6 +21,7 @@ from lib.snapshot import next_tick
 from lib.store import Store
 from lib.version import VERSION
 from query_api.services import Services
+from query_api.status.archive import ArchiveReports, ArchiveStatus
 from query_api.status.disagreement import Disagreements, RankDisagreement
 
 INTERVALS = 3
@@ -83,6 +84,7 @@ class Status(BaseModel):
     """The status of every series, and the operator's `notice`.
 
     `rank_disagreement` is null if one source gives both series, or if there is no recent pair of snapshots.
+    `archive` is null without an archive.
     """
 
     now: datetime
@@ -90,6 +92,7 @@ class Status(BaseModel):
     notice: str | None
     series: dict[str, SeriesStatus]
     rank_disagreement: RankDisagreement | None = None
+    archive: ArchiveStatus | None = None
 
 
 async def read_status(store: Store, series: Sequence[str], now: datetime, *, spools: Path, notice: str) -> Status:
@@ -161,6 +164,9 @@ class StatusReports:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._disagreements = Disagreements(services.store)
+        self._archive = (
+            ArchiveReports(services.store, services.archive, services.all_series) if services.archive else None
+        )
 
     async def current(self) -> Status:
         """The status as of now."""
@@ -171,6 +177,8 @@ class StatusReports:
     async def _read(self, now: datetime) -> Status:
         services = self._services
         report = await read_status(services.store, services.series, now, spools=services.spools, notice=services.notice)
+        if self._archive:
+            report = report.model_copy(update={"archive": await self._archive.current(now)})
         try:
             newest = await services.top(now.replace(microsecond=0), limit=1, max_age=services.max_age)
             disagreement = await self._disagreements.of(newest)

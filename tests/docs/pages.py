@@ -20,6 +20,7 @@ REASONS = {
     "docker": "needs Docker or root",
     "network": "fetches from the internet",
     "influxdb": "needs an InfluxDB of the reader's",
+    "object-store": "needs an object store of the reader's",
     "real-market": "spends credits of a real key",
     "repository": "checks or changes this repository",
 }

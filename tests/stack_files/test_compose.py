@@ -121,7 +121,7 @@ def test_with_no_env_file_every_setting_is_its_default(service):
     chosen = settings.load(environment(REAL[service]), service).model_dump()
     given = {"store_url": "http://influxdb:8086", "log_format": "json"}
     if service == "query_api":
-        given["http_host"] = "0.0.0.0"
+        given |= {"http_host": "0.0.0.0", "archive_url": "/archive"}
     assert chosen == Settings().model_dump() | given
 
 

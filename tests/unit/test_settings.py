@@ -553,3 +553,17 @@ def test_a_variable_in_lower_case_is_refused_with_its_right_spelling(variable):
 
 def test_a_password_in_an_origin_is_refused_without_being_shown():
     assert CANARY not in refusal({"TOPCOINS_CORS_ORIGINS": f"https://me:{CANARY}@dashboard.example.com"})
+
+
+@pytest.mark.parametrize("url", ["ftp://bucket/x", "s3://", "s3://key:secret@bucket/x", "s3://bucket/x?key=1"])
+def test_an_archive_is_a_folder_or_an_object_store_without_a_key_in_its_address(url):
+    with pytest.raises(SettingsRejected, match="TOPCOINS_ARCHIVE_URL") as refused:
+        load({"TOPCOINS_ARCHIVE_URL": url})
+    assert "secret" not in str(refused.value)
+
+
+def test_an_object_stores_endpoint_is_https_unless_it_is_near():
+    for near in ("http://seaweedfs:8333", "http://127.0.0.1:8333", "https://s3.example.com", ""):
+        assert load({"TOPCOINS_ARCHIVE_ENDPOINT": near}).archive_endpoint == near
+    with pytest.raises(SettingsRejected, match="must be https"):
+        load({"TOPCOINS_ARCHIVE_ENDPOINT": "http://s3.example.com"})

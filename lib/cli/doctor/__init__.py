@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lib import settings
+from lib.cli.doctor.archived import check_archive
 from lib.cli.doctor.disk import check_disk, check_server_disk
 from lib.cli.doctor.finding import Finding
 from lib.cli.doctor.keys import check_keys
@@ -66,6 +67,7 @@ async def findings_of(chosen: Settings, client: httpx.AsyncClient, clock: Clock)
             *await check_ticks(store, clock()),
             *check_readings(clock(), chosen.spool_dir),
             *await check_gaps(store, clock(), chosen.spool_dir),
+            *await check_archive(chosen, store, clock()),
             *(
                 check_disk(chosen, await sqlite_bytes_per_tick(chosen.assets))
                 if embedded

@@ -99,6 +99,7 @@ class _StatusCollector(Collector):
             yield gauge
         yield self._gaps(series)
         yield self._disagreement()
+        yield from self._archive()
 
     def _gaps(self, series: Mapping[str, SeriesStatus]) -> GaugeMetricFamily:
         labels = ["series", "cause"]
@@ -107,6 +108,16 @@ class _StatusCollector(Collector):
             for cause in get_args(Cause):
                 gauge.add_metric([name, cause], status.missing_last_hour.get(cause, 0))
         return gauge
+
+    def _archive(self) -> Iterator[GaugeMetricFamily]:
+        archive = self._status.archive if self._status else None
+        if archive:
+            yield GaugeMetricFamily("topcoins_archive_up", "1 when the archive can be asked", value=float(archive.up))
+        if archive and archive.up:
+            unsealed = "Closed days that are not in the archive"
+            yield GaugeMetricFamily("topcoins_archive_unsealed_days", unsealed, value=archive.unsealed_days)
+            late = "1 when a closed day has waited for three hours to be sealed"
+            yield GaugeMetricFamily("topcoins_archive_late", late, value=float(archive.late))
 
     def _disagreement(self) -> GaugeMetricFamily:
         description = (

@@ -1,0 +1,120 @@
+"""The manifest of a sealed day: its parts and its snapshots. A day is in the archive when its manifest is."""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time
+from typing import NamedTuple
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+
+from lib.archive.objects import Objects
+from lib.clock import from_epoch
+from lib.errors import StoreMalformed
+from lib.store import Resolution
+
+FOLDER = "_manifest"
+VERSION = 1
+
+
+class Part(BaseModel):
+    """A Parquet file of a day: its name, and what it held when it was sealed."""
+
+    model_config = ConfigDict(frozen=True)
+    name: str
+    table: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+class SealedTick(NamedTuple):
+    """A snapshot of a sealed day: its rows, its content hash, and the number of the part that has it."""
+
+    tick: datetime
+    rows: int
+    hash: str
+    part: int
+
+
+class Snapshots(BaseModel):
+    """The snapshots of one series, oldest first, by column: a day's are thousands."""
+
+    ticks: list[int]
+    rows: list[int]
+    hashes: list[str]
+    parts: list[int]
+
+    def __iter__(self) -> Iterator[SealedTick]:  # type: ignore[override]
+        for tick, rows, hashed, part in zip(self.ticks, self.rows, self.hashes, self.parts, strict=True):
+            yield SealedTick(from_epoch(tick), rows, hashed, part)
+
+    @staticmethod
+    def of(sealed: "list[SealedTick]") -> "Snapshots":
+        """The columns of these snapshots."""
+        each = sorted(sealed)
+        return Snapshots(
+            ticks=[int(one.tick.timestamp()) for one in each],
+            rows=[one.rows for one in each],
+            hashes=[one.hash for one in each],
+            parts=[one.part for one in each],
+        )
+
+
+class Manifest(BaseModel):
+    """All parts and snapshots of a day. A successor has a higher number, and repeats what came before.
+
+    `spacing` is `1h` for a day of which only the hours were left when it was sealed.
+    """
+
+    version: int = VERSION
+    day: date
+    number: int
+    sealed_at: AwareDatetime
+    spacing: Resolution
+    parts: list[Part]
+    snapshots: dict[str, Snapshots]
+
+    def names(self, table: str) -> list[str]:
+        """The names of a table's parts, the first part first."""
+        return [part.name for part in self.parts if part.table == table]
+
+
+def start_of(day: date) -> datetime:
+    """The first instant of a UTC day."""
+    return datetime.combine(day, time(), UTC)
+
+
+def part_name(table: str, day: date, number: int) -> str:
+    """The name of a part. It is fixed, so that two archivers cannot store a day twice."""
+    return f"{table}/date={day}/part-{number}.parquet"
+
+
+def manifest_name(day: date, number: int) -> str:
+    """The name of a manifest."""
+    return f"{FOLDER}/date={day}/{number:04}.json"
+
+
+async def newest_manifest(objects: Objects, day: date) -> Manifest | None:
+    """The manifest in force of a day; None if the day is not sealed."""
+    names = await objects.names(f"{FOLDER}/date={day}")
+    return await read_manifest(objects, names[-1]) if names else None
+
+
+async def read_manifest(objects: Objects, name: str) -> Manifest:
+    """A manifest by its name."""
+    body = await objects.read(name)
+    try:
+        manifest = Manifest.model_validate_json(body)
+    except ValidationError as exc:
+        raise StoreMalformed(f"archive {objects.shown}: {name} is damaged: {exc.errors()[0]['msg']}") from exc
+    if manifest.version != VERSION:
+        raise StoreMalformed(f"archive {objects.shown}: {name} has version {manifest.version}, not {VERSION}")
+    return manifest
+
+
+async def sealed_days(objects: Objects, *, after: str = "") -> dict[date, int]:
+    """The days that have a manifest, with the number of the newest, oldest day first; only names after `after`."""
+    days: dict[date, int] = {}
+    for name in await objects.names(FOLDER, after=after):
+        _, folder, file = name.split("/")
+        days[date.fromisoformat(folder.removeprefix("date="))] = int(file.removesuffix(".json"))
+    return days

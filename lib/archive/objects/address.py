@@ -1,0 +1,60 @@
+"""From the archive's address to its objects."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from lib.archive.objects import Objects
+from lib.archive.objects.folder import Folder
+from lib.settings import Settings
+
+MAKING = "archive"
+"""In the spools' folder: files on their way to an object store."""
+_TIMEOUT = timedelta(seconds=20)
+
+
+def open_objects(settings: Settings) -> Objects | None:
+    """The archive that the settings name, None for `none`. Does no I/O yet: an absent one shows at its first use."""
+    url = settings.archive_url
+    if url == "none":
+        return None
+    if "://" not in url:
+        return Folder(Path(url))
+    return _open_cloud(settings)
+
+
+def _open_cloud(settings: Settings) -> Objects:
+    # A folder's users need not wait for these imports.
+    from obstore.store import AzureStore, GCSStore, S3Store
+
+    from lib.archive.objects.cloud import Cloud
+
+    parts = urlsplit(settings.archive_url)
+    kinds: dict[str, tuple[Any, str, str, str]] = {
+        "s3": (S3Store, "aws_access_key_id", "aws_secret_access_key", "aws_endpoint"),
+        "gs": (GCSStore, "", "google_service_account_key", "google_base_url"),
+        "az": (AzureStore, "azure_storage_account_name", "azure_storage_account_key", "azure_endpoint"),
+    }
+    kind, user, secret, endpoint = kinds[parts.scheme]
+    secret_key = settings.archive_secret_key.get_secret_value() if settings.archive_secret_key else ""
+    options = {user: settings.archive_access_key, secret: secret_key, endpoint: settings.archive_endpoint}
+    if parts.scheme == "s3":
+        options["aws_region"] = settings.archive_region
+    options = {name: value for name, value in options.items() if name and value}
+    client = {"timeout": _TIMEOUT, "connect_timeout": _TIMEOUT / 4}
+    is_plain = settings.archive_endpoint.startswith("http:")
+    store = kind(
+        parts.hostname,
+        prefix=parts.path.strip("/") or None,
+        config=options,
+        client_options=client | ({"allow_http": True} if is_plain else {}),
+        retry_config={"max_retries": 2, "retry_timeout": _TIMEOUT},
+    )
+    return Cloud(
+        store,
+        shown=settings.archive_url,
+        making=settings.spool_dir / MAKING,
+        address=settings.archive_url,
+        options=options | {"max_retries": "2"} | ({"aws_allow_http": "true"} if is_plain else {}),
+    )

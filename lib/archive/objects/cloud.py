@@ -1,0 +1,124 @@
+"""The archive in an object store: S3 and what speaks it, Google Cloud Storage, Azure. The only home of obstore."""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import obstore
+import polars as pl
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    NotFoundError,
+    NotSupportedError,
+    PermissionDeniedError,
+    PreconditionError,
+    UnauthenticatedError,
+    UnknownConfigurationKeyError,
+)
+from obstore.store import ObjectStore
+
+from lib.archive.objects.workspace import workspace
+from lib.errors import StoreMalformed, StoreRejected, StoreUnavailable
+
+LARGEST_PUT = 64 * 2**20
+"""A larger file is uploaded in parts."""
+_REJECTED = (NotSupportedError, PermissionDeniedError, UnauthenticatedError, UnknownConfigurationKeyError)
+
+
+class Cloud:
+    """`Objects` in an object store. `address` and `options` are those by which Polars reads it.
+
+    Without an address, such as in memory, a scan reads whole files.
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        *,
+        shown: str,
+        making: Path,
+        address: str = "",
+        options: Mapping[str, str] | None = None,
+    ) -> None:
+        self._store = store
+        self._shown = shown
+        self._making = making
+        self._address = address
+        self._options = dict(options or {})
+
+    async def create(self, name: str, content: bytes | Path) -> bool:
+        """See `Objects.create`. An upload that was killed leaves nothing that a reader sees."""
+        size = (await asyncio.to_thread(content.stat)).st_size if isinstance(content, Path) else len(content)
+        with self._translated(name):
+            try:
+                await obstore.put_async(self._store, name, content, mode="create", use_multipart=size > LARGEST_PUT)
+            except (AlreadyExistsError, PreconditionError):
+                return False
+        return True
+
+    async def read(self, name: str) -> bytes:
+        """See `Objects.read`."""
+        with self._translated(name):
+            answer = await obstore.get_async(self._store, name)
+            return bytes(await answer.bytes_async())
+
+    async def names(self, prefix: str, *, after: str = "") -> list[str]:
+        """See `Objects.names`."""
+        names: list[str] = []
+        with self._translated(prefix):
+            async for some in obstore.list(self._store, f"{prefix}/", offset=after or None):
+                names += [each["path"] for each in some]
+        return sorted(names)
+
+    async def delete(self, name: str) -> None:
+        """See `Objects.delete`."""
+        with self._translated(name):
+            try:
+                await obstore.delete_async(self._store, name)
+            except NotFoundError:
+                return
+
+    async def local(self, name: str, folder: Path) -> Path:
+        """See `Objects.local`."""
+        target = folder / name.replace("/", "-")
+        with self._translated(name), target.open("wb") as file:
+            answer = await obstore.get_async(self._store, name)
+            async for chunk in answer.stream():
+                await asyncio.to_thread(file.write, chunk)
+        return target
+
+    def scan(self, names: list[str]) -> pl.LazyFrame:
+        """See `Objects.scan`."""
+        if not self._address:
+            whole = [bytes(obstore.get(self._store, name).bytes()) for name in names]
+            return pl.scan_parquet(whole, hive_partitioning=False)
+        paths = [f"{self._address}/{name}" for name in names]
+        return pl.scan_parquet(paths, hive_partitioning=False, storage_options=self._options)
+
+    def workspace(self) -> AbstractContextManager[Path]:
+        """See `Objects.workspace`."""
+        return workspace(self._making)
+
+    @property
+    def shown(self) -> str:
+        """See `Objects.shown`."""
+        return self._shown
+
+    @contextmanager
+    def _translated(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except NotFoundError as exc:
+            raise StoreMalformed(f"archive {self._shown}: {name} is missing") from exc
+        except _REJECTED as exc:
+            raise StoreRejected(f"archive {self._shown}: {name}: {_reason(exc)}") from exc
+        except BaseError as exc:
+            raise StoreUnavailable(f"archive {self._shown}: {name}: {_reason(exc)}") from exc
+
+
+def _reason(exc: Exception) -> Any:
+    """The first line of an error: the rest repeats the request."""
+    return str(exc).strip().partition("\n")[0][:300]

@@ -1,0 +1,154 @@
+"""The archive in a folder. A file is written, synced, linked to its name, and then its folder is synced."""
+
+import asyncio
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Protocol
+
+import polars as pl
+
+from lib.archive.objects import TEMPORARY
+from lib.archive.objects.workspace import workspace
+from lib.errors import StoreMalformed, StoreRejected, StoreUnavailable
+
+_CANNOT_LINK = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+_REJECTED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
+
+
+class FolderCalls(Protocol):
+    """The calls of `os` that store a file, so that a test can record their order and make one fail."""
+
+    def open(self, path: Path, flags: int, mode: int = 0o666) -> int: ...  # noqa: D102
+    def write(self, file: int, body: memoryview) -> int: ...  # noqa: D102
+    def fsync(self, file: int) -> None: ...  # noqa: D102
+    def close(self, file: int) -> None: ...  # noqa: D102
+    def mkdir(self, path: Path) -> None: ...  # noqa: D102
+    def link(self, source: Path, target: Path) -> None: ...  # noqa: D102
+
+
+class Folder:
+    """`Objects` in a folder. Hard links make "unless its name is taken" one step, which a rename is not."""
+
+    def __init__(self, root: Path, *, calls: FolderCalls = os) -> None:
+        self._root = root
+        self._calls = calls
+
+    async def create(self, name: str, content: bytes | Path) -> bool:
+        """See `Objects.create`."""
+        return await asyncio.to_thread(self._create, name, content)
+
+    async def read(self, name: str) -> bytes:
+        """See `Objects.read`."""
+        return await asyncio.to_thread(self._read, name)
+
+    async def names(self, prefix: str, *, after: str = "") -> list[str]:
+        """See `Objects.names`."""
+        return await asyncio.to_thread(self._list, prefix, after)
+
+    async def delete(self, name: str) -> None:
+        """See `Objects.delete`."""
+        with self._translated():
+            (self._root / name).unlink(missing_ok=True)
+
+    async def local(self, name: str, folder: Path) -> Path:
+        """See `Objects.local`."""
+        path = self._root / name
+        if not path.is_file():
+            raise StoreMalformed(f"archive {self.shown}: {name} is missing")
+        return path
+
+    def scan(self, names: list[str]) -> pl.LazyFrame:
+        """See `Objects.scan`."""
+        return pl.scan_parquet([self._root / name for name in names], hive_partitioning=False)
+
+    @contextmanager
+    def workspace(self) -> Iterator[Path]:
+        """See `Objects.workspace`."""
+        with ExitStack() as stack:
+            with self._translated():
+                folder = stack.enter_context(workspace(self._root / TEMPORARY))
+            yield folder
+
+    @property
+    def shown(self) -> str:
+        """See `Objects.shown`."""
+        return str(self._root)
+
+    def _create(self, name: str, content: bytes | Path) -> bool:
+        with self._translated():
+            target = self._root / name
+            self._make_folder(target.parent)
+            if isinstance(content, Path):
+                self._sync(content)
+                return self._link(content, target)
+            with workspace(self._root / TEMPORARY) as folder:
+                made = folder / target.name
+                self._write(made, content)
+                return self._link(made, target)
+
+    def _write(self, path: Path, body: bytes) -> None:
+        with self._opened(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as file:
+            rest = memoryview(body)
+            while rest:
+                rest = rest[self._calls.write(file, rest) :]
+            self._calls.fsync(file)
+
+    def _link(self, made: Path, target: Path) -> bool:
+        """Give a synced file its name. Also a name that was taken is on disk when this returns."""
+        created = True
+        try:
+            self._calls.link(made, target)
+        except FileExistsError:
+            created = False
+        except OSError as exc:
+            if exc.errno in _CANNOT_LINK:
+                raise StoreRejected(f"archive {self.shown}: its file system has no hard links: {exc.strerror}") from exc
+            raise
+        self._sync(target.parent)
+        return created
+
+    def _make_folder(self, folder: Path) -> None:
+        """Make a folder and those above it; a power cut takes none of them afterwards."""
+        if folder.is_dir():
+            return
+        self._make_folder(folder.parent)
+        with suppress(FileExistsError):
+            self._calls.mkdir(folder)
+        self._sync(folder.parent)
+
+    def _sync(self, path: Path) -> None:
+        with self._opened(path, os.O_RDONLY) as file:
+            self._calls.fsync(file)
+
+    @contextmanager
+    def _opened(self, path: Path, flags: int) -> Iterator[int]:
+        file = self._calls.open(path, flags)
+        try:
+            yield file
+        finally:
+            self._calls.close(file)
+
+    def _read(self, name: str) -> bytes:
+        try:
+            with self._translated():
+                return (self._root / name).read_bytes()
+        except FileNotFoundError as exc:
+            raise StoreMalformed(f"archive {self.shown}: {name} is missing") from exc
+
+    def _list(self, prefix: str, after: str) -> list[str]:
+        with self._translated():
+            files = (path for path in (self._root / prefix).rglob("*") if path.is_file())
+            return sorted(name for path in files if (name := path.relative_to(self._root).as_posix()) > after)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except OSError as exc:
+            kind = StoreRejected if exc.errno in _REJECTED else StoreUnavailable
+            raise kind(f"archive {self.shown}: {exc}") from exc

@@ -1,0 +1,83 @@
+"""Parts: Parquet files of a day, written and read back some ticks at a time. A day is never in memory at once."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from polars.io.plugins import register_io_source
+
+from lib.archive.manifest import Part
+from lib.archive.tables import TICK, series_columns
+from lib.errors import StoreMalformed
+from lib.schema import ID, Series
+from lib.snapshot import content_hash
+
+TICKS_IN_GROUP = 15
+"""A row group: what a reader of one tick must decode."""
+_CHUNK = 1 << 20
+
+
+def write_part(path: Path, columns: Mapping[str, Any], frames: Iterator[pl.DataFrame], *, rows_in_group: int) -> None:
+    """Write the frames as one Parquet file. Raises what `frames` raises. The caller syncs the file."""
+    failures: list[Exception] = []
+
+    def generate(
+        with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, batch_size: int | None
+    ) -> Iterator[pl.DataFrame]:
+        try:
+            yield from frames
+        except Exception as exc:  # Polars would wrap it in an error of its own
+            failures.append(exc)
+            raise
+
+    try:
+        register_io_source(generate, schema=dict(columns)).sink_parquet(
+            path, compression="zstd", compression_level=3, row_group_size=rows_in_group, statistics=True
+        )
+    except pl.exceptions.PolarsError:
+        if failures:
+            raise failures[0] from None
+        raise
+
+
+def describe_part(path: Path, name: str, table: str) -> Part:
+    """A part's size and digest, from the file itself."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    rows = pl.scan_parquet(path, hive_partitioning=False).select(pl.len()).collect().item()
+    return Part(name=name, table=table, rows=rows, bytes=path.stat().st_size, sha256=digest.hexdigest())
+
+
+def read_frames(path: Path) -> Iterator[pl.DataFrame]:
+    """The rows of a part, some ticks at a time, oldest first."""
+    scan = pl.scan_parquet(path, hive_partitioning=False)
+    ticks = scan.select(pl.col(TICK).unique().sort()).collect()[TICK].to_list()
+    starts = [*ticks[::TICKS_IN_GROUP], None]
+    for start, stop in pairwise(starts):
+        within = pl.col(TICK) >= start if stop is None else pl.col(TICK).is_between(start, stop, closed="left")
+        yield scan.filter(within).collect()
+
+
+def hash_part(path: Path, series: Series, sources: Mapping[datetime, str]) -> dict[datetime, tuple[int, str]]:
+    """The number of rows and the content hash of each snapshot of a part. `sources` has the source of each tick."""
+    if missing := series_columns(series).keys() - pl.read_parquet_schema(path).keys():
+        series = series.only([name for name in series.fields if name not in missing])
+    hashes: dict[datetime, tuple[int, str]] = {}
+    for frame in read_frames(path):
+        for (tick,), rows in frame.partition_by(TICK, as_dict=True, maintain_order=True).items():
+            assert isinstance(tick, datetime)
+            own = rows.select(*series.columns).sort(ID)
+            hashes[tick] = len(own), content_hash(series.name, sources.get(tick, ""), tick, own)
+    return hashes
+
+
+def check_columns(path: Path, name: str, columns: Mapping[str, Any]) -> None:
+    """Raise StoreMalformed unless a part has these columns."""
+    if missing := columns.keys() - pl.read_parquet_schema(path).keys():
+        raise StoreMalformed(f"{name} lacks {', '.join(sorted(missing))}")

@@ -1,0 +1,126 @@
+"""The archive's tables as frames: markers, withdrawals and gaps. The series have their own columns, and `tick`."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import datetime, timedelta
+from typing import Any, get_args, get_type_hints
+
+import polars as pl
+
+from lib import schema
+from lib.ingest.missed import Cause, MissedTick
+from lib.schema import ID, TIER, Series
+from lib.snapshot import Marker
+
+MARKERS = schema.MARKER
+WITHDRAWALS = "withdrawal"
+GAPS = "gap"
+TICK = "tick"
+TIME = pl.Datetime("us", "UTC")
+
+_WITHDRAWAL = ("withdrawn_at", "restored_at", "withdrawn_why")
+_KINDS = {name: (get_args(hint) or (hint,))[0] for name, hint in get_type_hints(Marker).items()}
+_TYPES = {str: pl.String(), int: pl.Int64(), bool: pl.Boolean(), float: pl.Float64(), datetime: TIME}
+_SECONDS = {name: f"{name}_s" for name, kind in _KINDS.items() if kind is timedelta}
+"""A duration is a column of seconds, with its unit in the name."""
+
+MARKER_COLUMNS: dict[str, Any] = {
+    _SECONDS.get(field.name, field.name): _TYPES.get(_KINDS[field.name], pl.Float64())
+    for field in fields(Marker)
+    if field.name not in _WITHDRAWAL
+}
+WITHDRAWAL_COLUMNS: dict[str, Any] = {
+    "series": pl.String(), TICK: TIME, "at": TIME, "why": pl.String(), "undone": pl.Boolean()
+}  # fmt: skip
+GAP_COLUMNS: dict[str, Any] = {
+    "series": pl.String(), TICK: TIME, "cause": pl.String(), "why": pl.String(), "interval_s": pl.Float64()
+}  # fmt: skip
+
+
+def series_columns(series: Series) -> dict[str, Any]:
+    """The columns of a series' part."""
+    return {TICK: TIME, **series.columns}
+
+
+def in_order(series: Series, rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows of several ticks in the order of a part: by tick, then rank. A series without a rank: by tier and id."""
+    return rows.sort(TICK, *(["rank"] if "rank" in series.fields else [TIER]), ID)
+
+
+def markers_frame(markers: Sequence[Marker]) -> pl.DataFrame:
+    """Markers as rows, by tick. Withdrawals are a table of their own."""
+    rows = [[_as_cell(marker, name) for name in _KINDS if name not in _WITHDRAWAL] for marker in markers]
+    return pl.DataFrame(rows, schema=MARKER_COLUMNS, orient="row").sort(TICK, "series")
+
+
+def markers_of(frame: pl.DataFrame) -> list[Marker]:
+    """The markers of `markers_frame`."""
+    frame = frame.rename({seconds: name for name, seconds in _SECONDS.items() if seconds in frame.columns})
+    return [Marker(**{name: _as_value(name, cell) for name, cell in row.items()}) for row in frame.to_dicts()]
+
+
+def _as_cell(marker: Marker, name: str) -> Any:
+    value = getattr(marker, name)
+    return value.total_seconds() if isinstance(value, timedelta) else value
+
+
+def _as_value(name: str, cell: Any) -> Any:
+    return timedelta(seconds=cell) if name in _SECONDS and cell is not None else cell
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """A tick that stopped answering at an instant, or, if `undone`, answers again from then on."""
+
+    series: str
+    tick: datetime
+    at: datetime
+    why: str | None
+    undone: bool
+
+
+def withdrawals_since(old: Marker, new: Marker) -> Iterator[Withdrawal]:
+    """The changes that make the withdrawal of `old` that of `new`."""
+    if new.withdrawn_at and new.withdrawn_at != old.withdrawn_at:
+        yield Withdrawal(new.series, new.tick, new.withdrawn_at, new.withdrawn_why, False)
+    if new.restored_at and new.restored_at != old.restored_at:
+        yield Withdrawal(new.series, new.tick, new.restored_at, None, True)
+
+
+def with_withdrawals(marker: Marker, changes: Iterable[Withdrawal]) -> Marker:
+    """The marker after its changes. As in the stores, of repeated ones the last counts."""
+    for change in sorted(changes, key=lambda change: change.at):
+        if change.undone:
+            marker = replace(marker, restored_at=change.at)
+        else:
+            marker = replace(marker, withdrawn_at=change.at, restored_at=None, withdrawn_why=change.why)
+    return marker
+
+
+def withdrawals_frame(changes: Sequence[Withdrawal]) -> pl.DataFrame:
+    """Withdrawals as rows."""
+    rows = [[getattr(change, name) for name in WITHDRAWAL_COLUMNS] for change in changes]
+    return pl.DataFrame(rows, schema=WITHDRAWAL_COLUMNS, orient="row").sort(TICK, "series", "at")
+
+
+def withdrawals_of(frame: pl.DataFrame) -> list[Withdrawal]:
+    """The withdrawals of `withdrawals_frame`."""
+    return [Withdrawal(**row) for row in frame.to_dicts()]
+
+
+def gaps_frame(gaps: Sequence[tuple[str, MissedTick]]) -> pl.DataFrame:
+    """The missing ticks of some series, each with its cause; `why` is null where nothing was recorded."""
+    rows = [
+        [series, gap.tick, gap.cause, gap.why or None, gap.interval.total_seconds() if gap.interval else None]
+        for series, gap in gaps
+    ]
+    return pl.DataFrame(rows, schema=GAP_COLUMNS, orient="row").sort(TICK, "series")
+
+
+def missed_of(frame: pl.DataFrame) -> list[MissedTick]:
+    """The recorded ticks of `gaps_frame`; the others follow from the ticks that are stored."""
+    recorded = frame.filter(pl.col("why").is_not_null() & pl.col("cause").is_in(get_args(Cause)))
+    return [
+        MissedTick(tick, cause, why, timedelta(seconds=seconds) if seconds else None)
+        for tick, cause, why, seconds in recorded.select(TICK, "cause", "why", "interval_s").iter_rows()
+    ]

@@ -1,0 +1,101 @@
+"""`topcoins archive`: seals closed days into the archive, as a service or once."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import orjson
+import typer
+
+from lib.cli.app import Json, _settings, all_series, app, with_store
+from lib.clock import utc_now
+from lib.errors import SettingsRejected, Unavailable
+from lib.settings import Settings
+from lib.store.address import open_store
+
+if TYPE_CHECKING:
+    from lib.archive.archiver import Archiver
+    from lib.archive.objects import Objects
+
+archive = typer.Typer(help="Seal closed days into the archive, until Ctrl-C; or run one of the commands below.")
+app.add_typer(archive, name="archive")
+
+
+@archive.callback(invoke_without_command=True)
+def service(context: typer.Context) -> None:
+    """Seal each closed day soon after its end, and add what comes late, until SIGTERM or Ctrl-C."""
+    if context.invoked_subcommand is None:
+        from lib import log
+
+        chosen = _settings()
+        log.configure(chosen)
+        asyncio.run(_with_archiver(chosen, _serve))
+
+
+@archive.command()
+def seal() -> None:
+    """Seal every closed day that is not sealed, add what came late to the others, and end."""
+    asyncio.run(_with_archiver(_settings(), _seal))
+
+
+@archive.command()
+def status(json: Json = False) -> None:
+    """How far the archive is; exit code 1 when a closed day has waited for hours."""
+    from lib.archive.archiver import read_progress
+
+    chosen = _settings()
+    objects = objects_of(chosen)
+    progress = with_store(chosen, lambda store: read_progress(store, objects, all_series(chosen), utc_now()))
+    unsealed = [str(day) for day in progress.unsealed]
+    if json:
+        print(orjson.dumps({"sealed": progress.sealed, "until": progress.newest, "unsealed": unsealed}).decode())
+    else:
+        until = f", all up to {progress.newest}" if progress.newest else ""
+        print(f"{progress.sealed} days sealed in {objects.shown}{until}; not sealed: {', '.join(unsealed) or 'none'}")
+    if progress.is_late(utc_now()):
+        raise typer.Exit(1)
+
+
+def objects_of(chosen: Settings) -> "Objects":
+    """The archive of the settings; SettingsRejected if they name none."""
+    from lib.archive.objects.address import open_objects
+
+    if objects := open_objects(chosen):
+        return objects
+    raise SettingsRejected("TOPCOINS_ARCHIVE_URL is none: there is no archive; for example ./data/archive")
+
+
+async def _with_archiver(chosen: Settings, work: "Callable[[Archiver, Objects], Awaitable[None]]") -> None:
+    from lib.archive.archiver import Archiver
+
+    objects = objects_of(chosen)
+    store = open_store(chosen, utc_now)
+    try:
+        await work(Archiver(store, objects, all_series(chosen), clock=utc_now, spools=chosen.spool_dir), objects)
+    finally:
+        await store.close()
+
+
+async def _seal(archiver: "Archiver", objects: "Objects") -> None:
+    from lib.archive.objects import probe
+
+    await probe(objects)
+    for day in await archiver.catch_up():
+        print(f"{day} sealed", flush=True)
+
+
+async def _serve(archiver: "Archiver", objects: "Objects") -> None:
+    from lib.archive.archiver import EVERY
+    from lib.archive.objects import probe
+    from lib.ingest.poll import Poll
+
+    with suppress(Unavailable):  # an absent object store does not stop the service; the first run logs it
+        await probe(objects)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    poll = Poll(utc_now)
+    poll.add("archive", archiver.run, lambda: EVERY)
+    await poll.run(stop)

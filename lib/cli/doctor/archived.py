@@ -1,0 +1,31 @@
+"""Checks of the archive."""
+
+from datetime import datetime
+
+from lib.archive.archiver import read_progress
+from lib.archive.objects import probe
+from lib.archive.objects.address import open_objects
+from lib.cli.doctor.finding import Finding
+from lib.errors import TopcoinsError
+from lib.schema import OWN
+from lib.settings import Settings
+from lib.store import Store
+
+MOST_NAMED = 3
+
+
+async def check_archive(chosen: Settings, store: Store, now: datetime) -> list[Finding]:
+    """Whether the archive takes each file once, and whether every closed day is sealed."""
+    objects = open_objects(chosen)
+    if objects is None:
+        return [Finding("archive", True, "none: minutes end with the store's retention")]
+    try:
+        await probe(objects)
+        progress = await read_progress(store, objects, list(OWN.values()), now)
+    except TopcoinsError as exc:
+        return [Finding("archive", False, str(exc))]
+    seen = f"{progress.sealed} days sealed in {objects.shown}"
+    if progress.unsealed:
+        named = ", ".join(str(day) for day in progress.unsealed[:MOST_NAMED])
+        seen += f"; {len(progress.unsealed)} closed days are not, from {named}: `topcoins archive seal` seals them"
+    return [Finding("archive", not progress.is_late(now), seen)]

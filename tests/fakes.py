@@ -204,7 +204,7 @@ def says(body: Any, status: int = 200, **headers: str) -> Answer:
     return lambda request: httpx.Response(status, content=content, headers=named)
 
 
-def fails(failure: Exception) -> Answer:
+def fails(failure: BaseException) -> Answer:
     """No answer, but this failure of the transport."""
 
     def answer(request: httpx.Request) -> httpx.Response:

@@ -26,6 +26,8 @@ from lib.ingest.tick import Ingest
 from lib.schema import Series
 from lib.settings import Settings, shown
 from lib.source import Source, SourceFile, read_source
+from lib.source.shared_answers import FOLDER as SHARED_FOLDER
+from lib.source.shared_answers import SharedAnswers
 from lib.store import Store
 from lib.store.address import open_store
 
@@ -45,7 +47,12 @@ def find_source(folder: Path, name: str) -> SourceFile:
 
 
 def usable_sources(
-    files: Sequence[SourceFile], chosen: Settings, *, client: httpx.AsyncClient, clock: Clock
+    files: Sequence[SourceFile],
+    chosen: Settings,
+    *,
+    client: httpx.AsyncClient,
+    clock: Clock,
+    shared: SharedAnswers | None = None,
 ) -> list[Source]:
     """The sources that can be asked with the keys of the settings; SettingsRejected when there is none."""
     sources = [
@@ -55,6 +62,7 @@ def usable_sources(
             clock=clock,
             key=chosen.api_keys.get(file.key.setting) if file.key else None,
             url=chosen.source_urls.get(file.request.url_setting),
+            shared=shared,
         )
         for file in files
     ]
@@ -81,6 +89,7 @@ def ingests(
     """One ingest per series of the plan; SettingsRejected when two would fill the same.
 
     Each writes its credit plan, its missed ticks and its doubtful lists into its own part of `folder`, if there is one.
+    Answers are shared with other processes of the same folder, and between the series of this one.
     """
     planned = plan(chosen)
     for name, times in Counter(files[0].series for files in planned).items():
@@ -88,7 +97,7 @@ def ingests(
             raise SettingsRejected(f"{times} sources fill {name}; an extra source is one of another series")
     return [
         Ingest(
-            usable_sources(files, chosen, client=client, clock=clock),
+            usable_sources(files, chosen, client=client, clock=clock, shared=_shared_answers(folder, clock)),
             store=store,
             delivery=deliveries(files[0].values),
             clock=clock,
@@ -99,6 +108,10 @@ def ingests(
         )
         for files in planned
     ]
+
+
+def _shared_answers(folder: Path | None, clock: Clock) -> SharedAnswers | None:
+    return SharedAnswers(folder / SHARED_FOLDER, clock=clock) if folder else None
 
 
 async def poll(

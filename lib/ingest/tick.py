@@ -124,7 +124,8 @@ class Ingest:
         for source in self._sources:
             share = 1.0 if source is self._sources[-1] else PART_BEFORE_ANOTHER
             try:
-                reading = await source.read(self._assets, timedelta(seconds=(until - now()) * share))
+                within = timedelta(seconds=(until - now()) * share)
+                reading = await source.read(self._assets, within, tick=None if backfilled else tick)
                 if self._folder:  # also for a list that is refused: /v1/status shows what came
                     write_last_reading(self._folder, reading)
                 snapshot = self._admit(source, reading, tick, backfilled)

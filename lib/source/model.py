@@ -54,7 +54,8 @@ class Part(BaseModel):
 class Request(Part):
     """Where to ask. `url_setting` names the setting that may move `url` (a proxy, the simulator).
 
-    `largest_answer` bounds the bytes of a page, `largest_reading` those of all pages of a tick.
+    `largest_answer` bounds the bytes of a page, `largest_reading` those of all pages of a tick. `shared = false` keeps
+    answers from the other ingestors: for a large list that only one series asks for.
     """
 
     url: SourceUrl
@@ -66,6 +67,7 @@ class Request(Part):
     timeout: Duration = timedelta(seconds=20)
     largest_answer: Annotated[int, Field(gt=0)] = 32 * 2**20
     largest_reading: Annotated[int, Field(gt=0)] = 64 * 2**20
+    shared: bool = True
 
 
 class Quota(Part):

@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 import polars as pl
@@ -15,6 +16,7 @@ from lib.source.expression import get
 from lib.source.extract import Extractor
 from lib.source.model import SourceFile
 from lib.source.reading import UpstreamTime
+from lib.source.transport import TimedAnswer
 
 MOST_RECORDS = 20_000
 """Whole lists have fewer: more would cost seconds of CPU, whatever they hold."""
@@ -31,6 +33,8 @@ class Page:
     total: int | None
     credits: float
     time: UpstreamTime | None
+    asked_at: datetime
+    answered_at: datetime
 
     @property
     def ids(self) -> Sequence[int]:
@@ -44,9 +48,13 @@ class Page:
 
 
 def read_page(
-    file: SourceFile, extractor: Extractor, body: Any, request: str, skip: int, time: UpstreamTime | None
+    file: SourceFile, extractor: Extractor, body: Any, timed: TimedAnswer, skip: int, time: UpstreamTime | None
 ) -> Page:
-    """The page of an answer's body, without its first `skip` records; SourceMalformed where it has no list."""
+    """The page of an answer's body, without its first `skip` records; SourceMalformed where it has no list.
+
+    An answer that another ingestor got costs nothing more.
+    """
+    request = timed.answer.request
     records = get(file.records.at, body)
     if not isinstance(records, list):
         raise SourceMalformed(f"{request}: no list of records at {file.records.at}")
@@ -60,8 +68,10 @@ def read_page(
         sent=len(records),
         rejected=rejected,
         total=None if total is None else int(total),
-        credits=read_count(file.cost, body) or 0.0,
+        credits=0.0 if timed.is_shared else read_count(file.cost, body) or 0.0,
         time=time,
+        asked_at=timed.asked_at,
+        answered_at=timed.asked_at + timed.duration,
     )
 
 

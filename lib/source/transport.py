@@ -3,6 +3,8 @@
 import zlib
 from collections.abc import AsyncIterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import cast
 
 import httpx
@@ -39,6 +41,32 @@ class Answer:
         return 200 <= self.status < 300
 
 
+@dataclass(frozen=True, slots=True)
+class TimedAnswer:
+    """An answer, when it was asked for, and how long it took. `is_shared`: another ingestor asked, and paid."""
+
+    answer: Answer
+    asked_at: datetime
+    duration: timedelta
+    is_shared: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A request. `address` stands for the URL and the key, `key` also for the parameters: digests, without a secret."""
+
+    path: str
+    shown: str
+    address: str
+    key: str
+    is_keyless: bool
+
+
+def digest(*parts: str) -> str:
+    """A short name for some texts, which can't be computed back."""
+    return sha256("\0".join(parts).encode()).hexdigest()[:40]
+
+
 class Transport:
     """Asks one upstream. Redirects are not followed: a key must not go to another host."""
 
@@ -53,7 +81,7 @@ class Transport:
 
         SourceUnavailable where none comes, SourceMalformed where it is too large or of another content coding.
         """
-        request = f"{self._file.name}: GET {path} {_query(shown)}".rstrip()
+        request = self.describe(path, shown)
         try:
             async with self._client.stream(
                 "GET",
@@ -71,6 +99,16 @@ class Transport:
             raise SourceUnavailable(f"{request}: no answer in time ({type(exc).__name__})", again=True) from exc
         except (httpx.HTTPError, zlib.error, EOFError) as exc:
             raise SourceUnavailable(f"{request}: {type(exc).__name__}: {self.redact(str(exc))}", again=True) from exc
+
+    def describe(self, path: str, shown: Params) -> str:
+        """A request, for messages."""
+        return f"{self._file.name}: GET {path} {_query(shown)}".rstrip()
+
+    def question(self, path: str, params: Params, shown: Params) -> Question:
+        """A request, as ingestors share its answer: equal ones have the same address, key, parameters and headers."""
+        address = digest(self._base, path, self._secret)
+        asked = (repr(sorted(part.items())) for part in (params, self._file.request.headers))
+        return Question(path, self.describe(path, shown), address, digest(address, *asked), not self._secret)
 
     def redact(self, text: str) -> str:
         """The text without our key, should the upstream echo it."""

@@ -1,7 +1,7 @@
 """Reading one upstream list: pages, retries and pauses. The only home of retrying."""
 
 import asyncio
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from datetime import date, datetime, timedelta
 
 import httpx
@@ -20,7 +20,8 @@ from lib.source.page import Page, first_by_volume, read_page
 from lib.source.paging import read_pages
 from lib.source.pauses import Pauses
 from lib.source.reading import Reading
-from lib.source.transport import Answer, ByteBound, Params, Transport
+from lib.source.shared_answers import SharedAnswers, Turn
+from lib.source.transport import ByteBound, Params, TimedAnswer, Transport
 from lib.source.upstream_time import spanning, time_of
 
 ATTEMPTS = 3
@@ -39,6 +40,7 @@ class Source:
         clock: Clock,
         key: SecretStr | None = None,
         url: str | None = None,
+        shared: SharedAnswers | None = None,
     ) -> None:
         self._file = file
         self._clock = clock
@@ -49,6 +51,7 @@ class Source:
         self._transport = Transport(file, client=client, key=self._key, base=self._base)
         self._pauses = Pauses(clock)
         self._judge = Judge(file.errors, self._pauses, self._transport, clock)
+        self._shared = shared if file.request.shared else None
         self._resets_at: datetime | None = None
         self._missing = 0
 
@@ -83,17 +86,19 @@ class Source:
         """How a past day is asked for, where that can be."""
         return self._file.daily
 
-    async def read(self, assets: int, within: timedelta, *, day: date | None = None) -> Reading:
+    async def read(
+        self, assets: int, within: timedelta, *, day: date | None = None, tick: datetime | None = None
+    ) -> Reading:
         """The first `assets` records by volume, all pages of them; raises what `lib.errors` has for a source.
 
-        With `day`, of a `daily` source, as of the end of that UTC day.
+        With `day`, of a `daily` source, as of the end of that UTC day. With `tick`, an answer that another ingestor
+        got for it is used instead of asking.
         Retries, for errors that may pass, end at half of `within`; the whole ends at `within`.
         """
-        began = self._clock()
         self._pauses.check(self._path)
         try:
             async with asyncio.timeout(within.total_seconds()):
-                pages = await self._pages(assets, within / 2, self._of(day))
+                pages = await self._pages(assets, within / 2, self._of(day), tick)
         except TimeoutError as exc:
             message = f"{self.name}: no full answer within {within.total_seconds():g} s"
             raise SourceUnavailable(message) from exc
@@ -106,8 +111,8 @@ class Source:
             records=len(rows) + rejected.total(),
             rejected=rejected,
             credits=sum(page.credits for page in pages),
-            observed_at=began,
-            duration=max(self._clock() - began, timedelta()),
+            observed_at=pages[0].asked_at,
+            duration=max(pages[-1].answered_at - pages[0].asked_at, timedelta()),
             upstream_time=spanning(page.time for page in pages),
             asked=assets,
             announced=pages[-1].total,
@@ -134,25 +139,40 @@ class Source:
         assert self._file.daily, f"{self.name} lists no past days"
         return {self._file.daily.parameter: day.isoformat()}
 
-    async def _pages(self, assets: int, budget: timedelta, of: Params) -> list[Page]:
+    async def _pages(self, assets: int, budget: timedelta, of: Params, tick: datetime | None) -> list[Page]:
         bound = self._bound()
 
         async def ask(place: Params, skip: int) -> Page:
             shown = {**of, **place}
-            async for attempt in stamina.retry_context(on=_may_pass, attempts=ATTEMPTS, timeout=budget):
-                with attempt:
-                    params = {**self._file.request.params, **shown}
-                    answer = await self._transport.get(self._path, params, shown, bound)
-                    return await self._page(answer, skip)
+            params = {**self._file.request.params, **shown}
+            async with self._turn(params, shown, tick, budget) as turn:
+                if turn.stored:
+                    return await self._page(turn.stored, skip)
+                asked_at = self._clock()
+                async for attempt in stamina.retry_context(on=_may_pass, attempts=ATTEMPTS, timeout=budget):
+                    with attempt:
+                        await turn.before_asking()
+                        answer = await self._transport.get(self._path, params, shown, bound)
+                        turn.received = TimedAnswer(answer, asked_at, self._clock() - asked_at)
+                        return await self._page(turn.received, skip)
             raise AssertionError("stamina ends by a return or a raise")  # pragma: no cover
 
         return await read_pages(self.name, self._file.paging, assets, ask)
 
-    async def _page(self, answer: Answer, skip: int) -> Page:
+    def _turn(
+        self, params: Params, shown: Params, tick: datetime | None, budget: timedelta
+    ) -> AbstractAsyncContextManager[Turn]:
+        if self._shared is None or tick is None:
+            return nullcontext(Turn())
+        return self._shared.turn(self._transport.question(self._path, params, shown), tick, patience=budget)
+
+    async def _page(self, timed: TimedAnswer, skip: int) -> Page:
+        answer = timed.answer
+
         def parse() -> Page:
             body = self._judge.parse(answer)
             time = time_of(answer.headers, body, self._file.timestamp)
-            return read_page(self._file, self._extractor, body, answer.request, skip, time)
+            return read_page(self._file, self._extractor, body, timed, skip, time)
 
         try:
             return await asyncio.to_thread(parse)

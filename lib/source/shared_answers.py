@@ -1,0 +1,166 @@
+"""Answers that ingestors share. Whoever needs an answer first asks, under a file lock; the others read what came.
+
+The only file that uses filelock. An ingestor that can't use the folder asks by itself.
+"""
+
+import asyncio
+import os
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import httpx
+import orjson
+import structlog
+from filelock import FileLock, Timeout
+
+from lib.clock import DAY, Clock, from_epoch
+from lib.source.transport import Answer, Question, TimedAnswer
+
+log = structlog.get_logger()
+
+FOLDER = "shared-answers"
+"""Beside the series' spools. No series can have this name."""
+SAME_SLOT = timedelta(seconds=5)
+"""Ingestors that start within this time share their first answer, although their first ticks differ."""
+APART = timedelta(seconds=2)
+"""The time between the requests of two ingestors that ask without a key."""
+POLL = timedelta(seconds=0.05)
+_HEADERS = ("date", "age", "retry-after")
+
+Sleep = Callable[[float], Awaitable[object]]
+
+
+async def _at_once() -> None:
+    pass
+
+
+@dataclass(slots=True)
+class Turn:
+    """The right to ask a question, after `before_asking`; `stored` is an answer that makes it needless.
+
+    `received` is set to what came; it becomes the stored answer.
+    """
+
+    stored: TimedAnswer | None = None
+    before_asking: Callable[[], Awaitable[None]] = _at_once
+    received: TimedAnswer | None = None
+
+
+class SharedAnswers:
+    """The newest answer to each question, in a folder that several ingestors use."""
+
+    def __init__(self, folder: Path, *, clock: Clock, sleep: Sleep = asyncio.sleep) -> None:
+        self._folder = folder
+        self._clock = clock
+        self._sleep = sleep
+        self._own_requests: dict[str, float] = {}
+        self._is_usable = True
+
+    @asynccontextmanager
+    async def turn(self, question: Question, tick: datetime, *, patience: timedelta) -> AsyncIterator[Turn]:
+        """Wait until no other ingestor asks at this address; after `patience`, ask all the same.
+
+        What the caller received is stored at the end, also when it is an error of the upstream.
+        """
+        lock = FileLock(self._folder / f"{question.address}.lock", thread_local=False)
+        if not await self._acquired(lock, patience):
+            yield Turn()
+            return
+        stored = self._read(question, tick, slack=min(SAME_SLOT, patience / 5))
+        turn = Turn(stored, lambda: self._before_asking(question))
+        try:
+            yield turn
+        finally:
+            if turn.received:
+                self._write(question, tick, turn.received)
+            with suppress(OSError):
+                lock.release()
+
+    async def _acquired(self, lock: FileLock, patience: timedelta) -> bool:
+        """Whether we have the lock. The system releases it when its owner dies."""
+        waited = timedelta()
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            while True:
+                with suppress(Timeout):
+                    lock.acquire(blocking=False)
+                    return True
+                if waited >= patience:
+                    return False
+                await self._sleep(POLL.total_seconds())
+                waited += POLL
+        except (OSError, NotImplementedError) as exc:
+            self._log_use(exc)
+            return False
+
+    async def _before_asking(self, question: Question) -> None:
+        """Keep requests without a key apart from those of other ingestors: the time of each is that of a file."""
+        if not question.is_keyless:
+            return
+        file = self._folder / f"{question.address}.asked"
+        with suppress(OSError):
+            last = file.stat().st_mtime
+            wait = last + APART.total_seconds() - self._clock().timestamp()
+            if last != self._own_requests.get(question.address) and 0 < wait <= APART.total_seconds():
+                await self._sleep(wait)
+        with suppress(OSError):
+            file.touch()
+            now = self._clock().timestamp()
+            os.utime(file, (now, now))
+            self._own_requests[question.address] = file.stat().st_mtime
+
+    def _read(self, question: Question, tick: datetime, *, slack: timedelta) -> TimedAnswer | None:
+        """The stored answer of this tick; None for another tick's, a damaged one, and where there is none."""
+        try:
+            head, _, body = (self._folder / f"{question.key}.answer").read_bytes().partition(b"\n")
+            about = orjson.loads(head)
+            if abs(from_epoch(about["tick"]) - tick) > slack or zlib.crc32(body) != about["crc32"]:
+                return None
+            headers = httpx.Headers(about["headers"])
+            answer = Answer(question.path, question.shown, about["status"], headers, bytearray(body))
+            return TimedAnswer(answer, from_epoch(about["asked_at"]), timedelta(seconds=about["duration_s"]), True)
+        except (OSError, ValueError, TypeError, LookupError, OverflowError):
+            return None
+
+    def _write(self, question: Question, tick: datetime, received: TimedAnswer) -> None:
+        """Store an answer. A disk that refuses costs the others a request of their own."""
+        answer = received.answer
+        head = orjson.dumps(
+            {
+                "tick": tick.timestamp(),
+                "asked_at": received.asked_at.timestamp(),
+                "duration_s": received.duration.total_seconds(),
+                "status": answer.status,
+                "headers": {name: answer.headers[name] for name in _HEADERS if name in answer.headers},
+                "crc32": zlib.crc32(answer.body),
+            }
+        )
+        part = self._folder / f"{question.key}.part"
+        try:
+            part.write_bytes(head + b"\n" + answer.body)
+            part.replace(part.with_suffix(".answer"))
+            self._remove_old()
+            self._log_use(None)
+        except OSError as exc:
+            self._log_use(exc)
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+
+    def _remove_old(self) -> None:
+        """Remove answers to questions that nobody asks any more, such as those with an old key."""
+        written = {file: file.stat().st_mtime for file in self._folder.glob("*.answer")}
+        for file, at in written.items():
+            if at < max(written.values()) - DAY.total_seconds():
+                file.unlink(missing_ok=True)
+
+    def _log_use(self, failure: Exception | None) -> None:
+        """Log when the folder becomes unusable and when it can be used again."""
+        if failure and self._is_usable:
+            log.warning("answers can't be shared: each ingestor asks", folder=str(self._folder), why=str(failure))
+        if failure is None and not self._is_usable:
+            log.info("answers are shared again", folder=str(self._folder))
+        self._is_usable = failure is None

@@ -1,6 +1,6 @@
 """What the store has of a day and the archive has not: snapshots that are new or late, and changes of withdrawals."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 
@@ -25,7 +25,6 @@ class Additions:
     markers: Sequence[Marker] = ()
     withdrawals: Sequence[Withdrawal] = ()
     hours: Collection[Key] = field(default=frozenset())
-    spacing: Resolution = "1m"
 
     def __bool__(self) -> bool:
         return bool(self.markers or self.withdrawals)
@@ -54,7 +53,6 @@ async def find_additions(
         markers=[marker for marker in (*hours, *minutes) if (marker.series, marker.tick) not in sealed],
         withdrawals=withdrawals,
         hours=frozenset((marker.series, marker.tick) for marker in hours),
-        spacing=manifest.spacing if manifest else _spacing(store, day, minutes, hours),
     )
 
 
@@ -95,11 +93,11 @@ async def _markers(store: Store, names: Collection[str], day: date) -> tuple[lis
     return minutes, [m for m in hourly if m.series in names and (m.series, m.tick) not in seen]
 
 
-def _spacing(store: Store, day: date, minutes: Sequence[Marker], hours: Sequence[Marker]) -> Resolution:
-    """`1h` if minutes of the day were deleted already: an hour has one tick where more were expected."""
-    if start_of(day) >= store.horizon():
+def spacing_of(markers: Iterable[Marker], day: date, horizon: datetime) -> Resolution:
+    """`1h` if minutes of the day were deleted before it was sealed: an hour has one tick where more were expected."""
+    if start_of(day) >= horizon:
         return "1m"
     each: dict[Key, list[timedelta]] = {}
-    for marker in (*minutes, *hours):
+    for marker in markers:
         each.setdefault((marker.series, slot(marker.tick, HOUR)), []).append(marker.interval)
     return "1h" if any(len(ticks) == 1 and ticks[0] < HOUR for ticks in each.values()) else "1m"

@@ -64,6 +64,12 @@ def read_frames(path: Path) -> Iterator[pl.DataFrame]:
         yield scan.filter(within).collect()
 
 
+def ticks_of(path: Path) -> frozenset[datetime]:
+    """The ticks of a part."""
+    ticks = pl.scan_parquet(path, hive_partitioning=False).select(pl.col(TICK).unique()).collect()
+    return frozenset(ticks[TICK].to_list())
+
+
 def hash_part(path: Path, series: Series, sources: Mapping[datetime, str]) -> dict[datetime, tuple[int, str]]:
     """The number of rows and the content hash of each snapshot of a part. `sources` has the source of each tick."""
     if missing := series_columns(series).keys() - pl.read_parquet_schema(path).keys():

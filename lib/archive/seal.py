@@ -6,7 +6,7 @@ and the next one goes on. What comes later is added as further parts with a succ
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,11 @@ import polars as pl
 import structlog
 
 from lib.archive import tables
-from lib.archive.additions import Additions, Key, find_additions
+from lib.archive.additions import Additions, Key, find_additions, spacing_of
 from lib.archive.manifest import Manifest, Part, SealedTick, Snapshots, manifest_name, newest_manifest, part_name
 from lib.archive.objects import Objects
-from lib.archive.parts import TICKS_IN_GROUP, describe_part, hash_part, write_part
+from lib.archive.parts import TICKS_IN_GROUP, describe_part, hash_part, ticks_of, write_part
+from lib.archive.store_rows import read_rows
 from lib.clock import Clock
 from lib.ingest.missed import MissedTick
 from lib.schema import Series
@@ -65,7 +66,7 @@ class Sealer:
     async def _additions(self, day: date, manifest: Manifest | None) -> Additions:
         found = await find_additions(self._store, self._objects, self._series, day, manifest)
         readable = [marker for marker in found.markers if (marker.series, marker.tick) not in self._unreadable]
-        return Additions(readable, found.withdrawals, found.hours, found.spacing)
+        return Additions(readable, found.withdrawals, found.hours)
 
     async def _publish(self, attempt: "_Attempt") -> None:
         """Make the parts visible. If another archiver was quicker, its manifest is the one in force."""
@@ -101,7 +102,8 @@ class _Attempt:
         self._additions = additions
         self._folder = folder
         self._parts: list[Part] = []
-        self._stood: dict[Key, tuple[int, str]] = {}
+        self._rows: dict[Series, Path] = {}
+        self._markers: list[Marker] = []
         self._sealed: dict[str, list[SealedTick]] = {}
         self.unreadable: set[Key] = set()
 
@@ -111,22 +113,24 @@ class _Attempt:
         if not markers and not await self._exists(series.name):
             return
         group = TICKS_IN_GROUP * max((marker.assets for marker in markers), default=1)
-        frames = _in_thread(asyncio.get_running_loop(), self._frames(series, markers))
-        path = await self._add(series.name, tables.series_columns(series), frames, group)
-        sources = {marker.tick: marker.source for marker in markers}
-        hashes = await asyncio.to_thread(hash_part, path, series, sources)
-        self._stood |= {(series.name, tick): each for tick, each in hashes.items()}
+        frames = read_rows(self._store, series, markers, self._additions, self._lacks_rows)
+        self._rows[series] = await self._add(series.name, tables.series_columns(series), frames, group)
 
     async def add_markers(self) -> None:
-        """Add the markers of the snapshots whose rows are in the archive."""
-        markers = [m for m in self._additions.markers if (m.series, m.tick) in self._stood]
-        if not markers and not await self._exists(tables.MARKERS):
-            return
-        frame = tables.markers_frame(markers)
-        path = await self._add(tables.MARKERS, tables.MARKER_COLUMNS, iter([frame]), MARKERS_IN_GROUP)
-        for marker in tables.markers_of(await asyncio.to_thread(pl.read_parquet, path, hive_partitioning=False)):
-            if stood := self._stood.get((marker.series, marker.tick)):
-                self._note(marker, *stood)
+        """Add the markers of the snapshots whose rows are in the archive. Note what is there of both in the end."""
+        stood = {series.name: await asyncio.to_thread(ticks_of, path) for series, path in self._rows.items()}
+        markers = [marker for marker in self._additions.markers if marker.tick in stood.get(marker.series, ())]
+        if markers or await self._exists(tables.MARKERS):
+            frame = tables.markers_frame(markers)
+            path = await self._add(tables.MARKERS, tables.MARKER_COLUMNS, iter([frame]), MARKERS_IN_GROUP)
+            self._markers = tables.markers_of(await asyncio.to_thread(pl.read_parquet, path, hive_partitioning=False))
+        for series, path in self._rows.items():
+            own = {marker.tick: marker for marker in self._markers if marker.series == series.name}
+            sources = {tick: marker.source for tick, marker in own.items()}
+            hashes = await asyncio.to_thread(hash_part, path, series, sources)
+            self._sealed[series.name] = [
+                self._sealed_tick(own[tick], *each) for tick, each in hashes.items() if tick in own
+            ]
 
     async def add_small(self, table: str, frame: pl.DataFrame) -> None:
         """Add a part of few rows, if it has any."""
@@ -142,34 +146,21 @@ class _Attempt:
             day=self._day,
             number=self._number,
             sealed_at=now,
-            spacing=self._additions.spacing,
+            spacing=self._before.spacing
+            if self._before
+            else spacing_of(self._markers, self._day, self._store.horizon()),
             parts=[*(self._before.parts if self._before else ()), *self._parts],
             snapshots={name: Snapshots.of(each) for name, each in snapshots.items()},
         )
 
-    def _note(self, marker: Marker, rows: int, hashed: str) -> None:
+    def _sealed_tick(self, marker: Marker, rows: int, hashed: str) -> SealedTick:
         if marker.hash and marker.hash != hashed:
             log.error("an archived snapshot differs from its marker", series=marker.series, tick=marker.tick)
-        self._sealed.setdefault(marker.series, []).append(SealedTick(marker.tick, rows, hashed, self._number))
+        return SealedTick(marker.tick, rows, hashed, self._number)
 
-    async def _frames(self, series: Series, markers: Sequence[Marker]) -> AsyncIterator[pl.DataFrame]:
-        """The rows of these snapshots from the store, some ticks at a time."""
-        for resolution in ("1h", "1m"):
-            some = [marker for marker in markers if self._additions.resolution(marker) == resolution]
-            for at in range(0, len(some), TICKS_IN_GROUP):
-                group = {marker.tick: marker for marker in some[at : at + TICKS_IN_GROUP]}
-                rows = await self._store.rows_between(series, list(group), resolution=resolution)
-                whole = {tick: frame for tick, frame in rows.items() if self._is_whole(group[tick], frame)}
-                if whole:
-                    yield await asyncio.to_thread(_with_ticks, series, whole)
-
-    def _is_whole(self, marker: Marker, rows: pl.DataFrame) -> bool:
-        """Whether the store has all rows of a snapshot. One that lacks some must not stop the rest of its day."""
-        if len(rows) == marker.assets:
-            return True
+    def _lacks_rows(self, marker: Marker) -> None:
         log.error("the store lacks rows of a snapshot: it is not archived", series=marker.series, tick=marker.tick)
         self.unreadable.add((marker.series, marker.tick))
-        return False
 
     async def _exists(self, table: str) -> bool:
         """Whether the part is there already, of an attempt that did not come to its manifest."""
@@ -188,18 +179,3 @@ class _Attempt:
         path = await self._objects.local(name, self._folder)
         self._parts.append(await asyncio.to_thread(describe_part, path, name, table))
         return path
-
-
-def _with_ticks(series: Series, rows: Mapping[datetime, pl.DataFrame]) -> pl.DataFrame:
-    ticks = [frame.select(pl.lit(tick, tables.TIME).alias(tables.TICK), pl.all()) for tick, frame in rows.items()]
-    return tables.in_order(series, pl.concat(ticks))
-
-
-def _in_thread(loop: asyncio.AbstractEventLoop, frames: AsyncIterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-    """The frames for a reader in another thread; the loop makes each when the reader asks for it."""
-
-    async def following() -> pl.DataFrame | None:
-        return await anext(frames, None)
-
-    while (frame := asyncio.run_coroutine_threadsafe(following(), loop).result()) is not None:
-        yield frame

@@ -4,7 +4,7 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import orjson
 import typer
@@ -13,6 +13,7 @@ from lib.cli.app import Json, _settings, all_series, app, with_store
 from lib.clock import utc_now
 from lib.errors import SettingsRejected, Unavailable
 from lib.settings import Settings
+from lib.store import Store
 from lib.store.address import open_store
 
 if TYPE_CHECKING:
@@ -38,6 +39,16 @@ def service(context: typer.Context) -> None:
 def seal() -> None:
     """Seal every closed day that is not sealed, add what came late to the others, and end."""
     asyncio.run(_with_archiver(_settings(), _seal))
+
+
+@archive.command()
+def verify(
+    mend: Annotated[bool, typer.Option("--mend", help="Write damaged parts again from the store.")] = False,
+) -> None:
+    """Check every sealed day: digests, content hashes, no tick twice. Exit code 1 when something is wrong."""
+    chosen = _settings()
+    if not with_store(chosen, lambda store: _verify(chosen, store if mend else None)):
+        raise typer.Exit(1)
 
 
 @archive.command()
@@ -76,6 +87,25 @@ async def _with_archiver(chosen: Settings, work: "Callable[[Archiver, Objects], 
         await work(Archiver(store, objects, all_series(chosen), clock=utc_now, spools=chosen.spool_dir), objects)
     finally:
         await store.close()
+
+
+async def _verify(chosen: Settings, store: Store | None) -> bool:
+    """Print each day; with a store, mend what it can. Returns whether all is well in the end."""
+    from lib.archive.mend import Mender
+    from lib.archive.verify import verify as check
+
+    objects, series, is_well = objects_of(chosen), all_series(chosen), True
+    async for day in check(objects, series):
+        print(f"{day.day}: {day.snapshots} snapshots, {'well' if not day.faults else 'DAMAGED'}", flush=True)
+        for fault in day.faults:
+            print(f"  {fault.name}: {fault.what}", flush=True)
+        if day.faults and store:
+            failures = await Mender(store, objects, series, clock=utc_now).mend(day)
+            print("\n".join(f"  not mended: {failure}" for failure in failures) or "  mended", flush=True)
+            is_well = is_well and not failures
+        else:
+            is_well = is_well and not day.faults
+    return is_well
 
 
 async def _seal(archiver: "Archiver", objects: "Objects") -> None:

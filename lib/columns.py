@@ -6,10 +6,12 @@ The rows, the JSON model, the CSV, `columns=`, the OpenAPI document, exports and
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import Enum
 
 import polars as pl
 
+from lib.clock import DAY, HOUR
 from lib.schema import ID, PRICE, VOLUME_RANK, Series
 
 
@@ -65,6 +67,30 @@ COLUMNS = (
     ),
 )
 """The list's columns, in order. Each field costs InfluxDB one more series for each asset of an answer."""
+
+CHANGES: dict[str, timedelta] = {"change_1h_pct": HOUR, "change_24h_pct": DAY, "change_7d_pct": 7 * DAY}
+"""Columns that compare the price with the price so long before."""
+MORE = (
+    Column(
+        "market_cap_usd",
+        Kind.NUMBER,
+        "US dollars, by the price source's count of coins",
+        PRICE,
+        "market_cap_usd",
+        nullable=True,
+        heading="Market cap",
+    ),
+    *(
+        Column(
+            name,
+            Kind.NUMBER,
+            f"Change of the price in {name.split('_')[1]}, in percent; null without a list so long before",
+            nullable=True,
+        )
+        for name in CHANGES
+    ),
+)
+"""Columns that an answer has only on request: each costs a read more."""
 
 POLARS = {Kind.INTEGER: pl.Int64(), Kind.NUMBER: pl.Float64(), Kind.TEXT: pl.String(), Kind.TIME: pl.String()}
 """The type of a column's values in a frame of answers."""

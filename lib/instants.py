@@ -4,6 +4,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from lib import instant_words
 from lib.clock import from_epoch, isoformat, slot
 from lib.errors import SettingsRejected
 from lib.units import parse_duration
@@ -12,7 +13,10 @@ CLOCK_DIFFERENCE = timedelta(seconds=5)
 """A caller's clock may be this far ahead of ours."""
 
 EXAMPLE = "2026-11-17T14:37:00Z"
-FORMS = f"write for example {EXAMPLE}, 2026-11-17T15:37:00+01:00, 2026-11-17, 1794926220 or now-90m"
+FORMS = (
+    f"write for example {EXAMPLE}, 2026-11-17T15:37:00+01:00, 2026-11-17, 1794926220, now-90m, yesterday 09:00 or"
+    " tue 14:37"
+)
 
 DURATION = r"(?:[0-9]{1,9}(?:\.[0-9]{1,6})?[smhdw])+"
 """What `parse_duration` reads."""
@@ -24,15 +28,15 @@ _DATE_TIME = re.compile(
     r"(?:([Zz])|([+\- ])((?:[01][0-9]|2[0-3]):[0-5][0-9]))?)?"
 )
 _EPOCH = re.compile(r"[0-9]{10}(?:\.[0-9]{1,6})?")
-_AGO = re.compile(r"now(?:-(.+))?")
-SHAPE = rf"^(?:now(?:-{DURATION})?|{_EPOCH.pattern}|{_DATE_TIME.pattern})$"
-"""What every instant looks like, for the OpenAPI document; not everything that looks so is one."""
+_AGO = re.compile(r"now(?: ?- ?(.+))?", re.IGNORECASE)
+SHAPE = rf"^(?:now(?:-{DURATION})?|{_EPOCH.pattern}|{_DATE_TIME.pattern}|{instant_words.SHAPE})$"
+"""What every instant looks like, for the OpenAPI document, words in lower case; not everything that looks so is one."""
 
 _MILLISECONDS = re.compile(r"[0-9]{13}")
 
 
 def parse_instant(text: str, now: datetime) -> datetime:
-    """RFC 3339, a date (its midnight), epoch seconds or `now-90m`, as an aware UTC datetime.
+    """RFC 3339, a date (its midnight), epoch seconds, `now-90m` or words such as `tue 14:37`, as an aware UTC datetime.
 
     Without an offset it is UTC. ValueError says what is wrong, with valid examples; the future is refused.
     """
@@ -54,17 +58,27 @@ def refuse_future(tick: datetime, now: datetime, file: Path) -> None:
         )
 
 
+def is_absolute(text: str) -> bool:
+    """Whether a valid instant means the same whenever it is read."""
+    return bool(_EPOCH.fullmatch(text) or _DATE_TIME.fullmatch(text))
+
+
+def moves(text: str) -> bool:
+    """Whether a valid instant is another one each second: `now`, `now-90m`, `2h ago`."""
+    return bool(_AGO.fullmatch(text)) or text.lower().endswith(" ago")
+
+
 def first_step(start: datetime, text: str | None, every: timedelta) -> datetime:
-    """Where steps begin: at `from`. A `from` that depends on the clock (`now-2h`, or none) is floored to `every`.
+    """Where steps begin: at `from`. A `from` that moves with the clock (`now-2h`, or none) is floored to `every`.
 
     `start` is the instant of `text`, the `from` as the caller wrote it.
     """
-    return slot(start, every) if text is None or text.startswith("now") else start
+    return slot(start, every) if text is None or moves(text) else start
 
 
 def _parsed(text: str, now: datetime) -> datetime:
     if ago := _AGO.fullmatch(text):
-        return now - parse_duration(ago[1]) if ago[1] else now
+        return now - parse_duration(ago[1].lower()) if ago[1] else now
     if _EPOCH.fullmatch(text):
         return from_epoch(float(text))
     if _MILLISECONDS.fullmatch(text):
@@ -76,4 +90,11 @@ def _parsed(text: str, now: datetime) -> datetime:
             return datetime.fromisoformat(f"{date}T{time or '00:00'}{zone}").astimezone(UTC)
         except ValueError as exc:
             raise ValueError(f"{text!r} is no instant: {exc}; {FORMS}") from exc
-    raise ValueError(f"{text!r} is no instant; {FORMS}")
+    try:
+        said = instant_words.parse_words(text, now)
+    except ValueError as exc:
+        why = str(exc) if str(exc).startswith(repr(text)) else f"{text!r} is no instant: {exc}"
+        raise ValueError(f"{why}; {FORMS}") from exc
+    if said is None:
+        raise ValueError(f"{text!r} is no instant; {FORMS}")
+    return said

@@ -6,8 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from fastapi import Depends, FastAPI
-from fastapi.routing import APIRoute
-from fastapi_offline import FastAPIOffline
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from lib.archive.objects import Objects
@@ -28,10 +27,12 @@ from query_api.features.status import route as status
 from query_api.features.stream import route as stream
 from query_api.features.stream.work import SnapshotStream
 from query_api.features.top import route as top
-from query_api.http import problems
+from query_api.http import documentation, problems
+from query_api.http.json_line import JsonLine
 from query_api.http.parameters import known_parameters
 from query_api.middleware.access import EVERYBODY, Access, Timer, with_access
 from query_api.middleware.answer_cache import AnswerCache
+from query_api.middleware.compression import Compression
 from query_api.middleware.request_metrics import CountRequests, RequestMetrics
 from query_api.middleware.security_headers import SecurityHeaders
 from query_api.page import load
@@ -67,7 +68,7 @@ def create_app(
 
     app = new_app()
     problems.install(app)
-    top.install(app, services, files)
+    top.install(app, services)
     page.install(app, files)
     asset.install(app, services)
     history.install(app, services)
@@ -80,7 +81,7 @@ def create_app(
     stream.install(app, services, snapshot_stream or SnapshotStream(store, services.series, clock))
 
     # From the inside out: a request passes the last one first, and `RequestLimits` of the server before all.
-    asgi: ASGIApp = SecurityHeaders(app, private=bool(access.keys))
+    asgi: ASGIApp = SecurityHeaders(Compression(page.ViewAddresses(app)), private=bool(access.keys))
     asgi = AnswerCache(asgi, timer=timer)
     asgi = with_access(asgi, access, timer=timer)
     return CountRequests(asgi, requests)
@@ -88,14 +89,18 @@ def create_app(
 
 def new_app() -> FastAPI:
     """An app with nothing but its documentation."""
-    app: FastAPI = FastAPIOffline(
+    app = FastAPI(
         title="topcoins",
         version=VERSION,
         description="The top coins by 24h volume, with USD prices, as of any minute of the archive.",
         dependencies=[Depends(known_parameters)],
+        default_response_class=JsonLine,
         redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
     )
-    for route in app.routes:  # the documentation's; FastAPI by itself answers no HEAD
-        if isinstance(route, APIRoute):
+    for route in app.routes:  # that of openapi.json; FastAPI by itself answers no HEAD
+        if isinstance(route, Route):
             route.methods = {"GET", "HEAD"}
+    documentation.install(app)
     return app

@@ -11,6 +11,7 @@ from lib.clock import Clock
 from lib.schema import OWN, Series
 from lib.store import Store
 from query_api.asof.filters import NO_FILTERS, Filters
+from query_api.asof.sort import Sort
 from query_api.asof.top_list import TopList, TopListFinder
 from query_api.long_work import LongWork
 from query_api.middleware.single_flight import SingleFlight
@@ -49,7 +50,18 @@ class Services:
         max_age: timedelta,
         known_at: datetime | None = None,
         filters: Filters = NO_FILTERS,
+        sort: Sort | None = None,
+        more: tuple[str, ...] = (),
     ) -> TopList:
         """Find a top list. Equal requests of the same instant share the work."""
-        work = partial(self.lists.find, at, limit=limit, max_age=max_age, known_at=known_at, filters=filters)
-        return await self.single_flight.share(("top", at, limit, max_age, known_at, filters), work)
+        work = partial(
+            self.lists.find,
+            at,
+            limit=limit,
+            max_age=max_age,
+            known_at=known_at,
+            filters=filters,
+            sort=sort,
+            more=more,
+        )
+        return await self.single_flight.share(("top", at, limit, max_age, known_at, filters, sort, more), work)

@@ -82,11 +82,11 @@ def join(price: pl.DataFrame, rank: pl.DataFrame) -> pl.DataFrame:
     return rank.join(price, on=ID, maintain_order="left")
 
 
-def numbered_rows(joined: pl.DataFrame) -> pl.DataFrame:
-    """The answer's rows from joined ones: the list's columns, numbered from 1."""
+def numbered_rows(joined: pl.DataFrame, more: Iterable[Column] = ()) -> pl.DataFrame:
+    """The answer's rows from joined ones: the list's columns, then those of `more`, numbered from 1."""
     # Building the few columns one by one is faster than planning one `select` of all.
     places = pl.Series(RANK.name, np.arange(1, len(joined) + 1), pl.Int64)
-    return pl.DataFrame([places, *(_values(column, joined) for column in COLUMNS if column != RANK)])
+    return pl.DataFrame([places, *(_values(column, joined) for column in (*COLUMNS, *more) if column != RANK)])
 
 
 def _values(column: Column, joined: pl.DataFrame) -> pl.Series:

@@ -1,7 +1,7 @@
 """The first rows of a pair of snapshots. Reads only the tiers and ids that the answer needs."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 
@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from lib.clock import isoformat
-from lib.columns import fields_of
+from lib.columns import Column, fields_of
 from lib.errors import StoreMalformed
 from lib.schema import ID, PRICE, TIER_PLACES, VOLUME_RANK, Series, tiers_holding
 from lib.snapshot import VOLUME, by_volume, unpack_ids
@@ -45,25 +45,33 @@ class RowReader:
     def __init__(self, store: RowSource) -> None:
         self._store = store
 
-    async def first(self, pair: Pair, limit: int, resolution: Resolution, filters: Filters = NO_FILTERS) -> FirstRows:
-        """The first `limit` assets on both sides that pass the filters, renumbered from 1."""
-        read = _PairRows(self._store, pair, resolution, tuple(dict.fromkeys((*PRICE_FIELDS, *filters.fields))))
+    async def first(
+        self,
+        pair: Pair,
+        limit: int,
+        resolution: Resolution,
+        filters: Filters = NO_FILTERS,
+        more: Sequence[Column] = (),
+    ) -> FirstRows:
+        """The first `limit` assets on both sides that pass the filters, renumbered from 1, with `more` columns."""
+        fields = dict.fromkeys((*PRICE_FIELDS, *filters.fields, *(column.field for column in more)))
+        read = _PairRows(self._store, pair, resolution, tuple(fields))
         if filters == NO_FILTERS:
-            return FirstRows(await self._plain(read, limit), len(read.matching))
-        return await self._filtered(read, limit, filters)
+            return FirstRows(await self._plain(read, limit, more), len(read.matching))
+        return await self._filtered(read, limit, filters, more)
 
-    async def _plain(self, read: "_PairRows", limit: int) -> pl.DataFrame:
+    async def _plain(self, read: "_PairRows", limit: int, more: Sequence[Column]) -> pl.DataFrame:
         wanted = min(limit, len(read.matching))
         await read.tiers(tiers_holding(wanted))
         while len(read.rank) < wanted and read.more:
             await read.tiers(read.stop)
         top = read.rank.head(wanted)
         await read.prices_of(top)
-        rows = numbered_rows(join(read.price, top))
+        rows = numbered_rows(join(read.price, top), more)
         read.check(len(rows), wanted)
         return rows
 
-    async def _filtered(self, read: "_PairRows", limit: int, filters: Filters) -> FirstRows:
+    async def _filtered(self, read: "_PairRows", limit: int, filters: Filters, more: Sequence[Column]) -> FirstRows:
         """Reads tiers until enough assets pass; of assets asked for by name, only their rows."""
         if filters.named:
             prices = await read.names() if filters.symbols else PRICE.empty()
@@ -77,7 +85,7 @@ class RowReader:
         passed = rows.filter(pl.col(REASON).is_null()).head(limit)
         above = rows if len(passed) < limit else rows.head(rows[ID].index_of(passed[ID][-1]) or 0)
         missing = filters.missing(rows[ID].to_list(), rows["symbol"].to_list())
-        return FirstRows(numbered_rows(passed), len(read.matching), Filtered(filters.counts(above), missing))
+        return FirstRows(numbered_rows(passed, more), len(read.matching), Filtered(filters.counts(above), missing))
 
     @staticmethod
     async def _with_reasons(read: "_PairRows", filters: Filters) -> pl.DataFrame:

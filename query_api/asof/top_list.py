@@ -6,14 +6,20 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
+from lib.columns import CHANGES, MORE
 from lib.schema import ID, Series
 from lib.snapshot import Marker
 from lib.store import Resolution, Store
+from query_api.asof.changes import ChangeFinder, Earlier
 from query_api.asof.filters import NO_FILTERS, Filtered, Filters
 from query_api.asof.find_pair import PairFinder
 from query_api.asof.hourly_rows import HourlyRows, RowSource
 from query_api.asof.pair import AsOf, Pair, nearest_marker
 from query_api.asof.rows import RowReader
+from query_api.asof.sort import Sort
+
+WHOLE = 2**31
+"""More assets than any list has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +32,16 @@ class Extra:
 
 @dataclass(frozen=True, slots=True)
 class TopList(AsOf):
-    """The list: its rows have the columns of `lib.columns`, then the extra series' fields."""
+    """The list: its rows have the columns of `lib.columns`, then the extra series' fields.
+
+    `earlier` are the lists that the columns of changes come from.
+    """
 
     matched: int
     extras: tuple[Extra, ...]
     rows: pl.DataFrame
     filtered: Filtered | None = None
+    earlier: tuple[Earlier, ...] = ()
 
     @property
     def markers(self) -> tuple[Marker | None, ...]:
@@ -46,6 +56,7 @@ class TopListFinder:
         self, store: Store, *, max_skew: timedelta, extras: Sequence[Series] = (), rows: RowSource | None = None
     ) -> None:
         self.pair_finder = PairFinder(store, max_skew=max_skew)
+        self._changes = ChangeFinder(store, self.pair_finder)
         self._store = store
         self._row_reader = RowReader(rows or store)
         self._max_skew = max_skew
@@ -64,21 +75,36 @@ class TopListFinder:
         max_age: timedelta,
         known_at: datetime | None = None,
         filters: Filters = NO_FILTERS,
+        sort: Sort | None = None,
+        more: Sequence[str] = (),
         explain: bool = True,
     ) -> TopList:
         """The top `limit` as of `at`; NoSnapshot with the reason if no pair lies within `max_age`.
 
-        `known_at` ignores snapshots stored after it, so that a later delivery or backfill changes nothing.
+        `known_at` ignores snapshots stored after it, so that a later delivery or backfill changes nothing. `sort`
+        orders the whole list before the limit is applied. `more` names further columns, of `lib.columns.MORE`.
         """
         basis = await self.pair_finder.find(at, max_age=max_age, known_at=known_at, explain=explain)
         pair, resolution = basis.pair, basis.resolution
-        first = await self._row_reader.first(pair, limit, resolution, filters)
+        priced = [column for column in MORE if column.field and column.name in more]
+        first = await self._row_reader.first(pair, WHOLE if sort else limit, resolution, filters, priced)
         extras = tuple(self._extra(series, basis.markers, pair) for series in self._extras)
         rows = first.rows
         for extra in extras:
             rows = await self._with(extra, rows, resolution)
-        since = max([basis.known_since, *(extra.marker.visible_since for extra in extras if extra.marker)])
-        return TopList(at, pair, resolution, known_at or since, first.matched, extras, rows, first.filtered)
+        spans = [name for name in CHANGES if name in more]
+        rows, earlier = await self._changes.add(rows, spans, pair.price.tick, max_age=max_age, known_at=known_at)
+        if sort:
+            rows = sort.apply(rows).head(limit)
+        since = max(
+            [
+                basis.known_since,
+                *(extra.marker.visible_since for extra in extras if extra.marker),
+                *(each.basis.known_since for each in earlier if each.basis),
+            ]
+        )
+        known = known_at or since
+        return TopList(at, pair, resolution, known, first.matched, extras, rows, first.filtered, tuple(earlier))
 
     def _extra(self, series: Series, markers: Sequence[Marker], pair: Pair) -> Extra:
         own = [marker for marker in markers if marker.series == series.name]

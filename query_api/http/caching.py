@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from fastapi import Request
+from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 
 from lib.clock import SECOND
@@ -14,6 +15,7 @@ from query_api.asof.find_pair import HOURLY_AGE
 from query_api.asof.pair import AsOf, Pair
 from query_api.asof.tick_pairs import TickPair
 from query_api.http.parameters import AsOfParameters
+from query_api.middleware.compression import SMALLEST, compress, is_compressed
 
 DAY_S = 86400
 SOON_S = 30
@@ -30,14 +32,14 @@ def cache_control(final: bool) -> str:
     return f"public, max-age={DAY_S if final else SOON_S}"
 
 
-def cache_control_of(answers: Sequence[AsOf], as_of: AsOfParameters, *, sent: datetime) -> str:
-    """How long a copy of a response may be kept that was sent at `sent` and has these answers."""
+def cache_control_of(answers: Sequence[AsOf | None], as_of: AsOfParameters, *, sent: datetime) -> str:
+    """How long a copy of a response may be kept that was sent at `sent` and has these answers; None: there is none."""
     now, known_at = as_of.now, as_of.known_at
     if as_of.depends_on_now:
-        return until_next_tick(answers, sent - now.replace(microsecond=0))
+        return until_next_tick((answer for answer in answers if answer), sent - now.replace(microsecond=0))
     if known_at and known_at < now - READABLE_AFTER:
         return f"{cache_control(True)}, immutable"
-    return cache_control(all(answer_is_final(answer, max_age=as_of.max_age, now=now) for answer in answers))
+    return cache_control(all(answer and answer_is_final(answer, max_age=as_of.max_age, now=now) for answer in answers))
 
 
 def until_next_tick(answers: Iterable[AsOf], age: timedelta) -> str:
@@ -96,17 +98,29 @@ def _interval(side: Marker | StoredTick, resolution: Resolution) -> timedelta:
 
 
 def conditional_response(request: Request, body: bytes, headers: Mapping[str, str], media_type: str) -> Response:
-    """A response with an ETag, by default a strong one. No body for HEAD and where the caller's copy is right."""
-    headers = headers if "etag" in headers else {**headers, "etag": strong_etag(body)}
-    if _matches(header_list(request, "if-none-match"), headers["etag"]):
-        return Response(status_code=304, headers=headers)
-    shown = b"" if request.method == "HEAD" else body
-    return Response(shown, headers={**headers, "content-length": str(len(body))}, media_type=media_type)
+    """A response with an ETag, by default a strong one. No body for HEAD and where the caller's copy is right.
+
+    The strong ETag of a body that is sent compressed ends with `-gzip`: it identifies other bytes.
+    """
+    compressed = is_compressed(request.scope, len(body), media_type)
+    shown = MutableHeaders(headers)
+    shown.setdefault("etag", strong_etag(body, "-gzip" if compressed else ""))
+    is_known = _matches(header_list(request, "if-none-match"), shown["etag"])
+    if request.method != "HEAD" and not is_known:
+        return Response(body, headers=shown, media_type=media_type)
+    if len(body) >= SMALLEST:
+        shown.add_vary_header("Accept-Encoding")  # as the middleware does where there is a body
+    if is_known:
+        return Response(status_code=304, headers=shown)
+    if compressed:
+        shown["content-encoding"] = "gzip"
+    shown["content-length"] = str(len(compress(body) if compressed else body))
+    return Response(b"", headers=shown, media_type=media_type)
 
 
-def strong_etag(body: bytes) -> str:
-    """An ETag of exactly these bytes."""
-    return f'"{_digest(body)}"'
+def strong_etag(body: bytes, ending: str = "") -> str:
+    """An ETag of exactly these bytes, or of how `ending` names their encoding."""
+    return f'"{_digest(body)}{ending}"'
 
 
 def weak_etag(*parts: object) -> str:
@@ -127,6 +141,11 @@ def _matches(if_none_match: str | None, etag: str) -> bool:
     """RFC 9110, 13.1.2: If-None-Match compares weakly."""
     if if_none_match is None:
         return False
-    own = etag.removeprefix("W/")
+    own = _content(etag)
     tags = if_none_match[:TAGS_LENGTH].split(",")
-    return any(tag.strip().removeprefix("W/") in (own, "*") for tag in tags)
+    return any(_content(tag.strip()) in (own, "*") for tag in tags)
+
+
+def _content(etag: str) -> str:
+    """An ETag as it is compared: weakly, and for a copy in any encoding."""
+    return etag.removeprefix("W/").replace('-gzip"', '"')

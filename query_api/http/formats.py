@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-import orjson
 import polars as pl
+from orjson import Fragment
 
 from lib.clock import isoformat
 from query_api.asof.pair import AsOf
 from query_api.asof.top_list import Extra, TopList
+from query_api.http.json_line import json_line
 
 CSV_DEFAULT = {"rank": "Rank", "symbol": "Symbol", "price_usd": "Price USD"}
 """The columns of the list's CSV without `columns=`, and its header."""
@@ -40,16 +41,16 @@ def to_json(top: TopList, limit: int) -> bytes:
         body |= {"filtered": dict(top.filtered.counts), "missing": top.filtered.missing}
     if top.extras:
         body["extras"] = {extra.series.name: _extra_info(extra) for extra in top.extras}
-    return orjson.dumps(body | {"data": rows_as_json(top.rows)})
+    return json_line(body | {"data": rows_as_json(top.rows)})
 
 
-def rows_as_json(rows: pl.DataFrame) -> orjson.Fragment:
+def rows_as_json(rows: pl.DataFrame) -> Fragment:
     """Rows as a part of a document. Polars writes them without a Python object for each.
 
     `write_json` locks a frame that has times and then waits for the GIL, so two threads that share the frame can wait
     for each other for ever. Each call writes a copy of its own, which shares the columns.
     """
-    return orjson.Fragment(rows.clone().write_json())
+    return Fragment(rows.clone().write_json())
 
 
 def _extra_info(extra: Extra) -> dict[str, Any] | None:

@@ -10,9 +10,11 @@ from fastapi import Path, Query, Request
 from pydantic.json_schema import SkipJsonSchema
 
 from lib.clock import DAY
-from lib.instants import DURATION, FORMS, SHAPE, parse_instant
+from lib.columns import MORE, names
+from lib.instants import DURATION, FORMS, SHAPE, is_absolute, parse_instant
 from lib.units import format_duration, parse_duration
 from query_api.asof.asset import By
+from query_api.asof.sort import Sort
 from query_api.http.content_type import MEDIA_TYPES, Format
 from query_api.http.problems import EXAMPLES, BadRequest
 
@@ -73,6 +75,10 @@ ByName = Annotated[
 ]
 
 
+CACHE_BUSTER = "_"
+"""Scripts and spreadsheets add this name with a random value, to get past caches. It changes no answer."""
+
+
 async def known_parameters(request: Request) -> None:
     """Refuse a parameter that is unknown or given twice."""
     dependant = getattr(request.scope.get("route"), "dependant", None)
@@ -80,6 +86,8 @@ async def known_parameters(request: Request) -> None:
     known = [parameter.alias for each in declared for parameter in each.query_params]
     seen = set()
     for name, value in request.query_params.multi_items():
+        if name == CACHE_BUSTER:
+            continue
         if name not in known:
             takes = f"this address takes {', '.join(known)}" if known else "this address takes none"
             raise BadRequest(
@@ -132,7 +140,8 @@ def parse_as_of(
 
 def depends_on_now(*instants: str | None, known_at: str | None = None) -> bool:
     """Whether an answer changes as time passes. An instant that is missing is now."""
-    return any(text is None or text.startswith("now") for text in (*instants, known_at or "-"))
+    given = (*instants, known_at) if known_at else instants
+    return any(text is None or not is_absolute(text) for text in given)
 
 
 def parse_bound(text: str | None, now: datetime, name: str) -> datetime:
@@ -194,6 +203,26 @@ def parse_columns(text: str | None, chosen: Format, known: Sequence[str]) -> tup
     if len(set(names)) < len(names):
         raise BadRequest("columns", text, "names a column twice")
     return names
+
+
+def parse_sort(text: str | None, known: Sequence[str]) -> Sort | None:
+    """The `sort` parameter: a known column, with `-` before it from the largest down; None without one."""
+    if text is None:
+        return None
+    column = text.removeprefix("-")
+    if column not in known:
+        raise BadRequest("sort", text, f"{column!r} is no column; they are {', '.join(known)}")
+    return Sort(column, descending=text.startswith("-"))
+
+
+def parse_more(text: str | None, *also: str) -> tuple[str, ...]:
+    """The `more` parameter: further columns. Those of `also` that are such columns are added to them."""
+    known = names(MORE)
+    wanted = [] if text is None else [name.strip(" ") for name in text.split(",")]
+    for name in wanted:
+        if name not in known:
+            raise BadRequest("more", text, f"{name!r} is no further column; they are {', '.join(known)}")
+    return tuple(name for name in known if name in wanted or name in also)
 
 
 def parse_by(text: str | None) -> By | None:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import orjson
 import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -17,6 +16,7 @@ from lib.clock import isoformat
 from lib.errors import Busy, Malformed, Rejected, TopcoinsError, Unavailable
 from query_api.asof.asset import AmbiguousTicker, NoAsset
 from query_api.asof.find_pair import NoSnapshot
+from query_api.http.json_line import json_line
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 10
@@ -57,6 +57,9 @@ EXAMPLES = {
     "symbols": "BTC,ETH",
     "ids": "1,1027",
     "columns": "rank,cmc_id,symbol,price_usd",
+    "sort": "-market_cap_usd",
+    "more": "market_cap_usd,change_24h_pct",
+    "q": "luna",
     "span": "24h",
     "points": "48",
     "ranks": "true",
@@ -93,7 +96,7 @@ def problem(status: int, detail: str, *, headers: Mapping[str, str] | None = Non
     """A problem response; `fields` follow the standard four, and may replace the title."""
     body = {"type": "about:blank", "title": TITLES.get(status, "Error"), "status": status, "detail": detail, **fields}
     return Response(
-        orjson.dumps(body), status, headers={"cache-control": "no-store", **(headers or {})}, media_type=MEDIA_TYPE
+        json_line(body), status, headers={"cache-control": "no-store", **(headers or {})}, media_type=MEDIA_TYPE
     )
 
 

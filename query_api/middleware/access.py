@@ -19,7 +19,7 @@ from query_api.http.headers import EXPOSED_HEADERS
 from query_api.http.problems import problem
 from query_api.middleware.security_headers import SecurityHeaders
 
-PUBLIC_PATHS = frozenset({"/healthz", "/readyz", "/docs", "/redoc", "/openapi.json"})
+PUBLIC_PATHS = frozenset({"/healthz", "/readyz", "/docs", "/redoc", "/openapi.json", "/favicon.ico", "/robots.txt"})
 """Answered without a key: probes, and the description of the API. Metrics and status describe the inside."""
 PUBLIC_FOLDER = "/static-offline-docs/"
 CHALLENGE = 'Bearer realm="topcoins", Basic realm="topcoins"'

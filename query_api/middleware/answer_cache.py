@@ -1,7 +1,8 @@
 """Answers that stay the same until the end of the second, given again from memory before any routing.
 
-Rules: exactly the same method, path, query, Accept and If-None-Match; only what a route marks by `keep_this_second`;
-within its second by a clock that is never set; bounded in bytes; headers in a tuple, so that nobody changes them.
+Rules: exactly the same method, path, query, Accept, Accept-Encoding and If-None-Match; only what a route marks by
+`keep_this_second`; within its second by a clock that is never set; bounded in bytes; headers in a tuple, so that nobody
+changes them.
 It lies inside of access control and CORS, which decide for each caller anew.
 """
 
@@ -20,7 +21,7 @@ LARGEST_ANSWER = 4 * 2**20
 TOTAL_BYTES = 32 * 2**20
 OVERHEAD = 2048
 """Bytes that an answer takes beside its body and its request, so that many small ones do not count as nothing."""
-_DECIDING = (b"accept", b"if-none-match")
+_DECIDING = (b"accept", b"accept-encoding", b"if-none-match")
 
 
 def keep_this_second(scope: Scope, now: datetime) -> None:

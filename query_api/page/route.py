@@ -1,12 +1,17 @@
-"""The page for browsers at `/`, and its files under `/page/`."""
+"""The page for browsers at `/`, its files under `/page/`, and the addresses of its views for programs."""
 
 from collections.abc import Mapping
+from urllib.parse import parse_qsl, urlencode
 
 from fastapi import FastAPI, Request
+from starlette.datastructures import Headers, QueryParams
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Match, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from query_api.http.caching import conditional_response
+from query_api.http.content_type import prefers_html
 from query_api.page import Page
 
 POLICY = (
@@ -19,15 +24,36 @@ DOCUMENT: Mapping[str, str] = {
     "vary": "Accept",
     "content-security-policy": POLICY,
 }
+ICON = "icon.svg"
+ROBOTS = "User-agent: *\nDisallow: /v1/\nDisallow: /*?\n"
+"""A crawler would find a list for each second of the archive."""
+VIEWS = {"list": "/v1/top", "movers": "/v1/movers", "gaps": "/v1/gaps", "status": "/v1/status"}
+"""The views of the page, and the address of the API that answers the same parameters."""
 
 
-def document(request: Request, page: Page) -> Response:
-    """The page's document. Its script reads from the address which instant and how many assets to show."""
-    return conditional_response(request, page.document, DOCUMENT, "text/html; charset=utf-8")
+class _ForBrowsers(Route):
+    """The page's route. It matches only callers that prefer HTML; all others get to the list."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """As `Route.matches`, by the `Accept` header and the `format` parameter too."""
+        match, child = super().matches(scope)
+        if match is not Match.NONE and not is_for_browsers(scope):
+            return Match.NONE, {}
+        return match, {**child, "route": self}
+
+
+def is_for_browsers(scope: Scope) -> bool:
+    """Whether the caller prefers HTML. What is wrong with its parameters is shown in the page, by the API's answer."""
+    accept = ", ".join(Headers(scope=scope).getlist("accept")) or None
+    return prefers_html(QueryParams(scope["query_string"]).get("format"), accept)
 
 
 def install(app: FastAPI, page: Page) -> None:
-    """The page's files. Their address contains the version, so that a copy can be cached for ever."""
+    """The page and its files. A file's address contains the version, so that a copy can be cached for ever."""
+
+    async def document(request: Request) -> Response:
+        """The document. Its script reads from the address what to show."""
+        return conditional_response(request, page.document, DOCUMENT, "text/html; charset=utf-8")
 
     async def file(request: Request, version: str, name: str) -> Response:
         """One file."""
@@ -36,4 +62,31 @@ def install(app: FastAPI, page: Page) -> None:
             raise HTTPException(404, "the page has no such file")
         return conditional_response(request, page_file.body, FOR_EVER, page_file.media_type)
 
-    app.api_route("/page/{version}/{name:path}", methods=["GET", "HEAD"], include_in_schema=False)(file)
+    async def icon(request: Request) -> Response:
+        """For browsers that show an answer without the page."""
+        return conditional_response(request, page.files[ICON].body, FOR_EVER, page.files[ICON].media_type)
+
+    async def robots(request: Request) -> Response:
+        """What crawlers may ask."""
+        return PlainTextResponse(b"" if request.method == "HEAD" else ROBOTS)
+
+    app.router.routes.insert(0, _ForBrowsers("/", document, methods=["GET"]))
+    for path, endpoint in (("/page/{version}/{name:path}", file), ("/favicon.ico", icon), ("/robots.txt", robots)):
+        app.api_route(path, methods=["GET", "HEAD"], include_in_schema=False)(endpoint)
+
+
+class ViewAddresses:
+    """An ASGI middleware: `/?view=movers&top=10` is the page's view in a browser, and `/v1/movers?top=10` elsewhere."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on, to the address of the view."""
+        if scope.get("path") == "/" and b"view=" in scope["query_string"] and not is_for_browsers(scope):
+            parameters = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+            path = VIEWS.get(dict(parameters)["view"]) if "view" in dict(parameters) else None
+            if path:
+                query = urlencode([(name, value) for name, value in parameters if name != "view"]).encode()
+                scope |= {"path": path, "raw_path": path.encode(), "query_string": query}
+        await self._app(scope, receive, send)

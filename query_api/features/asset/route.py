@@ -2,7 +2,6 @@
 
 from typing import Annotated, Any
 
-import orjson
 from fastapi import FastAPI, Query, Request
 from pydantic import BaseModel, Field, create_model
 from pydantic.json_schema import SkipJsonSchema
@@ -17,6 +16,7 @@ from query_api.http.caching import cache_control_of, conditional_response
 from query_api.http.client import client_of
 from query_api.http.content_type import MEDIA_TYPES
 from query_api.http.formats import pair_info
+from query_api.http.json_line import json_line
 from query_api.http.responses import Named, PairInfo, model_of
 from query_api.http.routing import get_and_head
 from query_api.services import Services
@@ -83,7 +83,7 @@ def install(app: FastAPI, services: Services) -> None:
         if names:
             async with services.long_work.single_step(client_of(request.scope)):
                 answer["names"] = await _names(asset_found)
-        body = orjson.dumps(answer)
+        body = json_line(answer)
         headers = {"cache-control": cache_control_of([asset_found], as_of, sent=services.clock())}
         return conditional_response(request, body, headers, MEDIA_TYPES["json"])
 

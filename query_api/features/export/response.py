@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any, Literal
 
 import numpy as np
-import orjson
 import polars as pl
 import structlog
 from starlette.responses import StreamingResponse
@@ -25,6 +24,7 @@ from lib.schema import Series
 from query_api.asof.top_list import TopList
 from query_api.features.export.work import Step, StepGap, Steps, Totals, in_groups
 from query_api.http.formats import frame_to_csv, to_json
+from query_api.http.json_line import json_line
 from query_api.long_work import LongWork
 
 log = structlog.get_logger()
@@ -87,7 +87,7 @@ async def to_ndjson(steps: Steps, limit: int, long_work: LongWork) -> AsyncGener
     totals = Totals()
     async for group in in_groups(steps, CHUNK_ROWS, totals):
         yield await long_work.in_thread(partial(_lines, group, limit))
-    yield orjson.dumps({"end": True, **asdict(totals)}) + b"\n"
+    yield json_line({"end": True, **asdict(totals)})
 
 
 async def to_csv(steps: Steps, columns: Columns, long_work: LongWork) -> AsyncGenerator[bytes, None]:
@@ -144,5 +144,5 @@ def _lines(steps: Sequence[Step], limit: int) -> bytes:
 
 def _line(step: Step, limit: int) -> bytes:
     if isinstance(step, TopList):
-        return to_json(step, limit) + b"\n"
-    return orjson.dumps({"requested_at": isoformat(step.at), "gap": step.why}) + b"\n"
+        return to_json(step, limit)
+    return json_line({"requested_at": isoformat(step.at), "gap": step.why})

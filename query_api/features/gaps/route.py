@@ -67,7 +67,9 @@ def install(app: FastAPI, services: Services) -> None:
                     for name, gaps in zip(services.series, found, strict=True)
                 }
                 answer = GapsAnswer(start=first, stop=last, series=series)
-                return await services.long_work.in_thread(lambda: answer.model_dump_json(by_alias=True).encode())
+                return await services.long_work.in_thread(
+                    lambda: answer.model_dump_json(by_alias=True).encode() + b"\n"
+                )
 
         body = await services.single_flight.share(("gaps", first, last), work)
         keep_this_second(request.scope, now)

@@ -7,7 +7,6 @@ from functools import partial
 from typing import Annotated
 from urllib.parse import urlencode
 
-import orjson
 import polars as pl
 from fastapi import FastAPI, Query, Request
 from pydantic import BaseModel, Field
@@ -25,6 +24,7 @@ from query_api.http.caching import WRITE_TIMEOUT, all_final, cache_control, cond
 from query_api.http.client import client_of
 from query_api.http.content_type import MEDIA_TYPES, choose_format
 from query_api.http.formats import frame_to_csv
+from query_api.http.json_line import json_line
 from query_api.http.routing import get_and_head
 from query_api.services import Services
 
@@ -137,11 +137,11 @@ def _lane(services: Services, request: Request, steps: Steps) -> AbstractAsyncCo
 
 
 def _next(cmc_id: int, steps: Steps, **parameters: str) -> str | None:
-    """The address of the next page. Both of its ends are fixed instants."""
+    """The address of the next page, relative to this one's. Both of its ends are fixed instants."""
     if steps.following is None:
         return None
     ends = {"from": isoformat(steps.following), "to": isoformat(steps.stop)}
-    return f"/v1/assets/{cmc_id}/history?{urlencode(ends | parameters)}"
+    return f"../{cmc_id}/history?{urlencode(ends | parameters)}"
 
 
 def _to_csv(history: History) -> bytes:
@@ -149,7 +149,7 @@ def _to_csv(history: History) -> bytes:
 
 
 def _to_json(cmc_id: int, steps: Steps, fill: Fill, following: str | None, history: History) -> bytes:
-    return orjson.dumps(
+    return json_line(
         {
             "cmc_id": cmc_id,
             "from": isoformat(steps.start),

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-import orjson
 import polars as pl
 from fastapi import FastAPI, Request
 from pydantic import BaseModel, Field
@@ -19,6 +18,7 @@ from query_api.http.content_type import MEDIA_TYPES, choose_format
 from query_api.http.filter_parameters import Filtering
 from query_api.http.formats import frame_to_csv, pair_info
 from query_api.http.headers import filter_headers, time_headers
+from query_api.http.json_line import json_line
 from query_api.http.responses import CACHEABLE_RESPONSES, NO_SNAPSHOT, NOT_ACCEPTABLE, PairInfo, Responses, csv_content
 from query_api.http.routing import get_and_head
 from query_api.services import Services
@@ -94,7 +94,7 @@ def _json(lists: Sequence[TopList], top: int, rows: pl.DataFrame) -> bytes:
     moves = rows["move"].to_list()
     counts = {move: moves.count(move) for move in MOVES}
     info = {"from": _list_info(lists[0]), "to": _list_info(lists[1]), "top": top}
-    return orjson.dumps(info | counts | {"data": rows.to_dicts()})
+    return json_line(info | counts | {"data": rows.to_dicts()})
 
 
 def _list_info(one: TopList) -> dict[str, Any]:

@@ -84,7 +84,7 @@ def install(app: FastAPI, services: Services) -> None:
 
 def to_json(answer: SparklinesAnswer) -> bytes:
     """The answer's bytes."""
-    return answer.model_dump_json(by_alias=True, exclude_none=True).encode()
+    return answer.model_dump_json(by_alias=True, exclude_none=True).encode() + b"\n"
 
 
 def parse_ids(text: str) -> list[int]:

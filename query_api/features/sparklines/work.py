@@ -22,7 +22,10 @@ ListPair = tuple[TickPair, Resolution]
 
 
 class Line(BaseModel):
-    """One asset's prices and, with `ranks=true`, its source's ranks: null in a gap and where it is not listed."""
+    """One asset's prices to 6 significant digits and, with `ranks=true`, its source's ranks.
+
+    They are null in a gap and where the asset is not listed.
+    """
 
     cmc_id: int
     prices: list[float | None]
@@ -119,13 +122,18 @@ def _answer(
     data = [
         Line(
             cmc_id=id_,
-            prices=[prices[id_] if id_ in prices and id_ in places else None for prices, places in columns],
+            prices=[_rounded(prices[id_]) if id_ in prices and id_ in places else None for prices, places in columns],
             ranks=[int(places[id_]) if id_ in places else None for _, places in columns] if ranks else None,
         )
         for id_ in ids
     ]
     ticks = [pair[0].price.tick if pair else None for pair in pairs]
     return SparklinesAnswer(start=at[0], stop=at[-1], at=list(at), ticks=ticks, data=data)
+
+
+def _rounded(price: float) -> float:
+    """With 6 significant digits: a line is a few pixels high, and all digits would take twice the bytes."""
+    return float(f"{price:.6g}")
 
 
 def instants(start: datetime, stop: datetime, points: int) -> list[datetime]:

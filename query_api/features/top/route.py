@@ -6,18 +6,18 @@ from fastapi import FastAPI, Query, Request
 from starlette.responses import Response
 
 from lib import columns as declared
+from query_api.asof.pair import AsOf
 from query_api.asof.top_list import TopList
 from query_api.http import parameters
 from query_api.http.caching import cache_control_of, conditional_response, header_list, weak_etag
-from query_api.http.content_type import MEDIA_TYPES, choose_format, prefers_html
+from query_api.http.content_type import MEDIA_TYPES, choose_format
 from query_api.http.filter_parameters import Filtering
 from query_api.http.formats import to_csv, to_json
 from query_api.http.headers import list_headers
+from query_api.http.problems import EXAMPLES
 from query_api.http.responses import TOP_RESPONSES, Responses
 from query_api.http.routing import get_and_head
 from query_api.middleware.answer_cache import keep_this_second
-from query_api.page import Page
-from query_api.page.route import document
 from query_api.services import Services
 
 ROOT_RESPONSES: Responses = {
@@ -30,15 +30,33 @@ ROOT_RESPONSES: Responses = {
 }
 
 
-def install(app: FastAPI, services: Services, page: Page) -> None:
-    """The list at both of its addresses; at `/` a browser gets the page."""
-    known = declared.names((*declared.COLUMNS, *declared.extra_columns(services.extras)))
+def install(app: FastAPI, services: Services) -> None:
+    """The list at both of its addresses. At `/` the page's route takes the browsers."""
+    own = declared.names((*declared.COLUMNS, *declared.extra_columns(services.extras)))
+    further = [name for name in declared.names(declared.MORE) if name not in own]
+    known = [*own, *further]
     one = f" *(?:{'|'.join(known)}) *"
     which = Query(
         default=None,
         description=f"For CSV: which of {', '.join(known)}",
         max_length=4096,
         json_schema_extra={"pattern": f"^{one}(?:,{one})*$"},
+    )
+
+    order = Query(
+        default=None,
+        description="Order by this column, with `-` from the largest down, before the limit; `rank` is by volume",
+        examples=[EXAMPLES["sort"]],
+        max_length=64,
+        json_schema_extra={"pattern": f"^-?(?:{'|'.join(known)})$"},
+    )
+    some = f" *(?:{'|'.join(further)}) *"
+    added = Query(
+        default=None,
+        description=f"Further columns: {', '.join(further)}",
+        examples=[EXAMPLES["more"]],
+        max_length=256,
+        json_schema_extra={"pattern": f"^{some}(?:,{some})*$"},
     )
 
     async def top(
@@ -50,26 +68,39 @@ def install(app: FastAPI, services: Services, page: Page) -> None:
         max_age: parameters.MaxAge = None,
         known_at: parameters.KnownAt = None,
         columns: parameters.OptionalText = which,
+        sort: parameters.OptionalText = order,
+        more: parameters.OptionalText = added,
     ) -> Response:
-        """The top `limit` assets by 24h volume as of `datetime`, with USD prices."""
-        accept = header_list(request, "accept")
-        if request.url.path == "/" and prefers_html(format, accept):
-            return document(request, page)
+        """The top `limit` assets by 24h volume, or by `sort`, as of `datetime`, with USD prices."""
         now = services.clock()
-        chosen = choose_format(format, accept)
+        chosen = choose_format(format, header_list(request, "accept"))
         as_of = parameters.parse_as_of(
             datetime, max_age=max_age, known_at=known_at, now=now, default_age=services.max_age
         )
         at, shown_columns = parameters.parse_datetime(datetime, now), parameters.parse_columns(columns, chosen, known)
-        found = await services.top(at, limit=limit, max_age=as_of.max_age, known_at=as_of.known_at, filters=filters)
+        by = parameters.parse_sort(sort, known)
+        with_more = tuple(
+            name
+            for name in parameters.parse_more(more, *([by.column] if by else []), *(shown_columns or ()))
+            if name in further
+        )
+        found = await services.top(
+            at,
+            limit=limit,
+            max_age=as_of.max_age,
+            known_at=as_of.known_at,
+            filters=filters,
+            sort=by,
+            more=with_more,
+        )
         keep_this_second(request.scope, now)
         if chosen == "json":
             body = await asyncio.to_thread(to_json, found, limit)
         else:
             body = await asyncio.to_thread(to_csv, found, shown_columns)
-        headers = {"cache-control": cache_control_of([found], as_of, sent=services.clock()), "vary": "Accept"}
+        headers = {"cache-control": cache_control_of(_answers(found), as_of, sent=services.clock()), "vary": "Accept"}
         if as_of.depends_on_now:
-            headers["etag"] = weak_etag(_basis(found), limit, chosen, shown_columns, filters)
+            headers["etag"] = weak_etag(_basis(found), limit, chosen, shown_columns, filters, by, with_more)
         if chosen != "json":  # JSON says the same in its body
             headers |= list_headers(found)
         return conditional_response(request, body, headers, MEDIA_TYPES[chosen])
@@ -78,7 +109,13 @@ def install(app: FastAPI, services: Services, page: Page) -> None:
         get_and_head(app, path, top, operation_id=name, summary="The top list", responses=responses)
 
 
+def _answers(top: TopList) -> list[AsOf | None]:
+    """The list, and the earlier ones that its changes come from."""
+    return [top, *(earlier.answer for earlier in top.earlier)]
+
+
 def _basis(top: TopList) -> tuple[object, ...]:
     """What the list is made from."""
     price, rank = top.pair.price, top.pair.rank
-    return (price.tick, price.hash, rank.tick, rank.hash, top.known_at, top.resolution, top.extras)
+    earlier = [answer and (answer.pair.price.tick, answer.pair.price.hash) for answer in _answers(top)[1:]]
+    return (price.tick, price.hash, rank.tick, rank.hash, top.known_at, top.resolution, top.extras, earlier)

@@ -175,7 +175,7 @@ async def test_a_copy_that_is_still_right_is_not_sent_again(client, clock) -> No
     again = await client.get("/v1/sparklines", params=params, headers={"if-none-match": answer.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
     head = await client.head("/v1/sparklines", params=params)
-    assert (head.content, head.headers["content-length"]) == (b"", str(len(answer.content)))
+    assert (head.content, head.headers["content-length"]) == (b"", answer.headers["content-length"])
     for other in ({}, {"to": isoformat(FIRST)}):
         unsettled = await client.get("/v1/sparklines", params={"ids": "1", **other})
         assert unsettled.headers["cache-control"] == "public, max-age=30"

@@ -19,7 +19,7 @@ from tests.unit.query_api.market import MINUTE, NOW, calling, stocked
 SAFE = {"cache-control", "content-language", "content-length", "content-type", "expires", "last-modified", "pragma"}
 """Any page may read these."""
 FOR_BROWSERS = {
-    "vary", "allow", "www-authenticate", "referrer-policy", "x-frame-options",
+    "vary", "content-encoding", "allow", "www-authenticate", "referrer-policy", "x-frame-options",
     *(name.decode() for name, _ in with_security_headers([])),
 }  # fmt: skip
 SITE = "https://dashboard.example.com"

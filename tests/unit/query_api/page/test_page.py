@@ -11,7 +11,7 @@ import query_api.page
 from lib.columns import COLUMNS
 from query_api.http.content_type import prefers_html
 from query_api.page import Page, load
-from query_api.page.route import POLICY
+from query_api.page.route import POLICY, VIEWS
 from tests.fakes import FakeClock
 from tests.unit.query_api.market import NOW, calling, stocked
 
@@ -51,7 +51,7 @@ async def test_a_caller_that_prefers_html_gets_the_page_and_all_others_get_json(
     answer = await client.get("/", headers=headers)
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/html") == page
-    assert answer.headers["vary"] == "Accept"
+    assert answer.headers["vary"].startswith("Accept, Accept-Encoding" if len(answer.content) >= 1024 else "Accept")
 
 
 @pytest.mark.parametrize("format", ["json", "csv", "JSON"])
@@ -60,10 +60,27 @@ async def test_a_named_format_wins_over_a_browser(client, format) -> None:
     assert format.lower() in answer.headers["content-type"]
 
 
-async def test_the_page_is_at_the_root_alone_and_never_answers_a_wrong_question(client) -> None:
+async def test_the_page_is_at_the_root_alone(client) -> None:
     assert (await client.get("/v1/top", headers={"accept": BROWSER})).headers["content-type"] == "application/json"
-    wrong = await client.get("/", params={"nonsense": "1"}, headers={"accept": BROWSER})
-    assert wrong.status_code == 422
+
+
+@pytest.mark.parametrize("query", ["limit=7000", "foo=1", "datetime=x", "view=movers&top=0", "view=nonsense"])
+async def test_a_browser_gets_the_page_for_wrong_parameters_too_and_a_program_the_problem(client, query) -> None:
+    answer = await client.get(f"/?{query}", headers={"accept": BROWSER})
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert (await client.get(f"/?{query}")).status_code == 422
+
+
+@pytest.mark.parametrize(("view", "path"), VIEWS.items())
+async def test_the_address_of_a_view_gives_programs_the_answer_of_the_api(client, view, path) -> None:
+    query = {"top": {"datetime": "2026-11-17T14:05:00Z", "limit": 2}, "movers": {"from": "now-5m", "top": 3}}
+    params = query.get(path.rpartition("/")[2], {})
+    assert (await client.get("/", params={"view": view, **params})).content == (
+        await client.get(path, params=params)
+    ).content
+    assert (await client.get("/", params={"view": view, **params}, headers={"accept": BROWSER})).content.startswith(
+        b"<!doctype"
+    )
 
 
 async def test_the_page_takes_the_list_s_own_parameters(client) -> None:
@@ -83,7 +100,7 @@ async def test_the_page_is_asked_for_again_each_time_and_sent_only_when_it_chang
     assert (again.status_code, again.content) == (304, b"")
     head = await client.head("/", headers=headers)
     assert (head.content, head.headers["etag"]) == (b"", answer.headers["etag"])
-    assert head.headers["content-length"] == str(len(answer.content))
+    assert head.headers["content-length"] == answer.headers["content-length"]
 
 
 async def test_every_file_the_page_names_is_served_and_may_be_kept_for_ever(client, page) -> None:

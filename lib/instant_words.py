@@ -1,0 +1,116 @@
+"""Instants as people say them: `tue 14:37`, `yesterday`, `3 days ago`, `24 nov 09:00`. All are in UTC."""
+
+import re
+from datetime import UTC, date, datetime, time, timedelta
+
+from lib.units import parse_duration
+
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+MONTHS = (
+    "january", "february", "march", "april", "may", "june",
+    "july", "august", "september", "october", "november", "december",
+)  # fmt: skip
+_SHORT = {"tues": "tuesday", "weds": "wednesday", "thur": "thursday", "thurs": "thursday", "sept": "september"}
+_NAMES = {**{name[:3]: name for name in (*WEEKDAYS, *MONTHS)}, **_SHORT, **{n: n for n in (*WEEKDAYS, *MONTHS)}}
+_UNITS = {"second": "s", "sec": "s", "minute": "m", "min": "m", "hour": "h", "hr": "h", "day": "d", "week": "w"}
+
+_weekday = "|".join(name for name, long in _NAMES.items() if long in WEEKDAYS)
+_month = "|".join(name for name, long in _NAMES.items() if long in MONTHS)
+_unit = "|".join(f"{name}s?" for name in _UNITS)
+_clock = r"(?:[01]?[0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9])?|(?:0?[1-9]|1[0-2])(?::[0-5][0-9])? ?[ap]m|noon"
+_numbered = r"(?:0?[1-9]|[12][0-9]|3[01])"
+_day = (
+    rf"today|yesterday|(?:last )?(?:{_weekday})|{_numbered} (?:{_month})(?: [0-9]{{4}})?"
+    rf"|(?:{_month}) {_numbered}(?: [0-9]{{4}})?|[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}"
+)
+_AGO = re.compile(rf"(?:(?:an?|[0-9]{{1,4}}) (?:{_unit})|(?:[0-9]{{1,4}}[smhdw])+) ago")
+_DAY_TIME = re.compile(
+    rf"(?:(?P<day>{_day})(?: (?:at )?(?P<clock>{_clock}))?)|(?:(?P<first>{_clock}) (?P<then>{_day}))"
+)
+SHAPE = rf"(?:{_AGO.pattern})|(?:{_day})(?: (?:at )?(?:{_clock}))?|(?:{_clock}) (?:{_day})"
+"""What `parse_words` understands, in lower case."""
+
+_UNCLEAR = (
+    (r"[0-9]{1,2}[./][0-9]{1,2}[./][0-9]{2,4}.*", "may be day and month, or month and day"),
+    (rf"(?:{_clock})", "names no day"),
+    (r"(?:.* )?midnight(?: .*)?", "may be the begin or the end of the day: 00:00 is its begin"),
+    (r"(?:.* )?(?:last|this|past) (?:week|month|year|hour|day|night|evening|morning)", "is a span, not an instant"),
+    (r".*\b(?:months?|years?) ago", "has no fixed length"),
+    (r"tomorrow.*|(?:next|this|coming) .*|in [0-9].*", "is not in the past"),
+    (r".* (?:[a-z]{1,3}[st]t|ce?t|[a-z]{2,3}/[a-z]+)", "has a time zone that is not understood; times are UTC"),
+    (rf"(?:{_day}) [0-9]{{1,2}}", "may be a.m. or p.m.: 09:00 or 9pm is clear"),
+)
+
+
+def parse_words(text: str, now: datetime) -> datetime | None:
+    """The newest instant up to `now` that the words mean; None for words of another kind.
+
+    ValueError says why words are unclear, such as a date whose month and day may be swapped.
+    """
+    said = re.sub(r"[, ]+", " ", text.lower()).removesuffix(" utc").removesuffix(" gmt")
+    if _AGO.fullmatch(said):
+        return now - _duration(said.removesuffix(" ago"))
+    if found := _DAY_TIME.fullmatch(said):
+        return _instant(found["day"] or found["then"], found["clock"] or found["first"], now)
+    for pattern, why in _UNCLEAR:
+        if re.fullmatch(pattern, said):
+            raise ValueError(f"{text!r} {why}")
+    return None
+
+
+def _duration(said: str) -> timedelta:
+    """`3 days`, `an hour` or `1h30m`."""
+    number, _, unit = said.partition(" ")
+    if not unit:
+        return parse_duration(said)
+    return parse_duration(f"{1 if number in ('a', 'an') else number}{_UNITS[unit.removesuffix('s')]}")
+
+
+def _instant(day: str, clock: str | None, now: datetime) -> datetime:
+    at = _clock_time(clock) if clock else time()
+    words = day.split()
+    if words[-1] in ("today", "yesterday"):
+        return _at(now.date() - timedelta(days=words == ["yesterday"]), at)
+    if (name := _NAMES.get(words[-1])) in WEEKDAYS:
+        return _on_weekday(WEEKDAYS.index(name), at, now, before_today=words[0] == "last")
+    return _at(date.fromisoformat(day), at) if len(words) == 1 else _on_date(words, at, now)
+
+
+def _on_weekday(number: int, at: time, now: datetime, *, before_today: bool) -> datetime:
+    back = (now.weekday() - number) % 7
+    found = _at(now.date() - timedelta(days=back), at)
+    return found - timedelta(weeks=1) if found > now or (before_today and not back) else found
+
+
+def _on_date(words: list[str], at: time, now: datetime) -> datetime:
+    """A day and a month in either order, and perhaps a year; without one, the newest such date."""
+    number, month = sorted(words[:2], key=lambda word: not word.isdigit())
+    place = MONTHS.index(_NAMES[month]) + 1
+    if len(words) > 2:
+        return _at(date(int(words[2]), place, int(number)), at)
+    years = range(now.year, now.year - 9, -1)  # 29 February is at most eight years ago
+    dates = [_at(date(year, place, int(number)), at) for year in years if _exists(year, place, int(number))]
+    if not dates:
+        raise ValueError("day is out of range for month")
+    return next(found for found in dates if found <= now)
+
+
+def _exists(year: int, month: int, day: int) -> bool:
+    try:
+        date(year, month, day)
+    except ValueError:
+        return False
+    return True
+
+
+def _clock_time(text: str) -> time:
+    if text == "noon":
+        return time(12)
+    numbers = [int(number) for number in re.findall("[0-9]+", text)]
+    if text[-1] == "m":
+        numbers[0] = numbers[0] % 12 + (12 if text[-2] == "p" else 0)
+    return time(*numbers)
+
+
+def _at(day: date, at: time) -> datetime:
+    return datetime.combine(day, at, UTC)

@@ -109,7 +109,8 @@ def _clock_time(text: str) -> time:
     numbers = [int(number) for number in re.findall("[0-9]+", text)]
     if text[-1] == "m":
         numbers[0] = numbers[0] % 12 + (12 if text[-2] == "p" else 0)
-    return time(*numbers)
+    hour, minute, second = [*numbers, 0, 0][:3]
+    return time(hour, minute, second)
 
 
 def _at(day: date, at: time) -> datetime:

@@ -88,5 +88,5 @@ class ViewAddresses:
             path = VIEWS.get(dict(parameters)["view"]) if "view" in dict(parameters) else None
             if path:
                 query = urlencode([(name, value) for name, value in parameters if name != "view"]).encode()
-                scope |= {"path": path, "raw_path": path.encode(), "query_string": query}
+                scope.update(path=path, raw_path=path.encode(), query_string=query)
         await self._app(scope, receive, send)

@@ -75,6 +75,9 @@ VOLUME_RANK = Series(
 OWN = {series.name: series for series in (PRICE, VOLUME_RANK)}
 """The series that topcoins itself needs. Source files may add others."""
 
+COIN_MAP = Series("coin_map", tags=("symbol", "name", "slug", "address"), fields=("platform_id",))
+"""CoinMarketCap's map of ids, which is read as a list is, and never stored."""
+
 MARKER = "snapshot"
 """The measurement with one point per series and tick, which says that the snapshot is complete."""
 CLAIM = "claim"

@@ -126,7 +126,9 @@ def _refuse_unknown(values: Values) -> None:
 
 def _settings_of_sources(values: Values) -> Iterator[str]:
     """The settings that source files name: the files that come with topcoins, and those that the settings name."""
-    listed = " ".join(str(values.get(name, "")) for name in ("price_source", "rank_source", "extra_sources"))
+    listed = " ".join(
+        str(values.get(name, "")) for name in ("price_source", "rank_source", "extra_sources", "check_source")
+    )
     paths = [Path(name) for name in re.findall(r"[^\s,'\"\[\]()]+\.toml", listed)]
     for folder in _SOURCE_FOLDERS:
         paths += [Path(str(file)) for file in files(folder).iterdir() if file.name.endswith(".toml")]

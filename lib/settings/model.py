@@ -39,6 +39,8 @@ EXAMPLES = {
     "price_source": "coinmarketcap",
     "rank_source": "coindesk,coinmarketcap",
     "extra_sources": "/etc/topcoins/market_cap.toml",
+    "check_source": "coinpaprika",
+    "id_table": "/etc/topcoins/ids.csv",
     "assets": "1000",
     "interval": "60s",
     "max_skew": "60s",
@@ -80,6 +82,8 @@ class Settings(BaseModel):
     price_source: Text = "coinmarketcap"
     rank_source: Annotated[Names, Field(min_length=1)] = ("coindesk", "coinmarketcap")
     extra_sources: Names = ()
+    check_source: Names = ()
+    id_table: FilePath | None = None
     api_keys: dict[str, Secret] = {}
     source_urls: dict[str, SourceUrl] = {}
     assets: Annotated[Whole, Field(ge=1, le=5000)] = 1000

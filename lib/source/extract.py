@@ -8,7 +8,7 @@ import polars as pl
 
 from lib import schema
 from lib.source.expression import FAILURES, compile_getter
-from lib.source.model import SourceFile
+from lib.source.model import OWN, OWN_NAME, OWN_SYMBOL, SourceFile
 from lib.source.values import read_id, read_number, read_text, read_time
 
 NOT_AN_OBJECT = "record is not an object"
@@ -23,9 +23,11 @@ class Extractor:
     def __init__(self, source: SourceFile) -> None:
         self._let = {name: compile_getter(path) for name, path in source.records.let.items()}
         self._where = {path: compile_getter(path) for path in source.records.where}
-        columns = {name: _column(name, source.values) for name in source.fields}
+        paths = {**source.fields, **(source.id.columns if source.id else {})}
+        columns = {name: _column(name, source.values) for name in paths}
         self._columns = {name: kind for name, (kind, _) in columns.items()}
-        self._reads = [(compile_getter(path), columns[name][1]) for name, path in source.fields.items()]
+        self._reads = [(compile_getter(path), columns[name][1]) for name, path in paths.items()]
+        self._finds_ids = source.id is not None
 
     def rows(self, records: Sequence[Any]) -> tuple[pl.DataFrame, Counter[str]]:
         """One row per accepted record, and the count of the others by reason."""
@@ -37,7 +39,8 @@ class Extractor:
                 rejected[row] += 1
                 continue
             rows.append(row)
-        return pl.DataFrame(rows, schema=self._columns, orient="row"), rejected
+        frame = pl.DataFrame(rows, schema=self._columns, orient="row")
+        return frame.with_columns(pl.lit(None, pl.Int64).alias(schema.ID)) if self._finds_ids else frame, rejected
 
     def _row(self, record: Any) -> list[Any] | str:
         if not isinstance(record, dict):
@@ -56,6 +59,6 @@ class Extractor:
 def _column(name: str, series: schema.Series) -> tuple[pl.DataType, Reader]:
     if name == schema.ID:
         return pl.Int64(), read_id
-    if name in series.tags:
+    if name in series.tags or name in (OWN, OWN_SYMBOL, OWN_NAME):
         return pl.String(), read_text
     return pl.Float64(), read_time if name.endswith("_at") else read_number

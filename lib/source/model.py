@@ -2,13 +2,15 @@
 
 from datetime import timedelta
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from lib import schema
 from lib.errors import SettingsRejected
-from lib.schema import Series
+from lib.ids.asset import CHAINS
+from lib.schema import COIN_MAP, Series
 from lib.settings import Duration, SourceUrl
 from lib.source.expression import check_expression
 
@@ -38,6 +40,9 @@ def _unreserved(name: str) -> str:
 def _texts(value: object) -> object:
     return [str(item) for item in value] if isinstance(value, list) else value
 
+
+DEFAULT_KEYLESS_PACE = timedelta(minutes=5)
+"""Of a source that has a key and is asked without it. No vendor publishes a number."""
 
 UrlPath = Annotated[str, Field(pattern=r"^/", description="a path that begins with /")]
 Jmes = Annotated[str, AfterValidator(check_expression)]
@@ -102,11 +107,69 @@ class Paging(Part):
 
 
 class Records(Part):
-    """Where the records are, what is computed once per record (`let`), and which are taken (`where`)."""
+    """Where the records are, what is computed once per record (`let`), and which are taken (`where`).
+
+    `sort_by` names the field by which the whole list is ordered, the largest first, before it is cut.
+    """
 
     at: Jmes
     let: dict[Name, Jmes] = {}
     where: list[Jmes] = []
+    sort_by: Name | None = None
+
+
+def _known_chains(chains: dict[str, str]) -> dict[str, str]:
+    if unknown := sorted(set(chains.values()) - CHAINS):
+        raise ValueError(f"{unknown[0]!r} is not a chain; chains are {', '.join(sorted(CHAINS))}")
+    return chains
+
+
+class Contracts(Part):
+    """Where the provider lists the contracts of its assets, which are read once a day.
+
+    `{chain}` in `path` asks once for each chain; in `address` it stands for the provider's name of the chain.
+    `chains` translates those names to ours.
+    """
+
+    path: UrlPath
+    params: dict[str, str | int | float] = {}
+    at: Jmes
+    own: Jmes
+    symbol: Jmes | None = None
+    name: Jmes | None = None
+    address: str
+    chains: Annotated[dict[str, str], AfterValidator(_known_chains)]
+
+    @model_validator(mode="after")
+    def _has_a_chain(self) -> Self:
+        if "{chain}" not in self.path + self.address:
+            raise ValueError("{chain} must be in path or in address, such as path = '/v1/contracts/{chain}'")
+        check_expression(self.address.replace("{chain}", "x"))
+        return self
+
+
+class Ids(Part):
+    """How the CoinMarketCap ids of a provider's own ids are found: see docs/sources.md.
+
+    `slug_form` is how the provider makes its ids. `overrides` is a table of ids beside the file.
+    """
+
+    map: Literal["coinmarketcap_map"] = "coinmarketcap_map"
+    own: Jmes
+    symbol: Jmes
+    name: Jmes
+    usd: Jmes
+    slug_form: Literal["", "{slug}", "{symbol}-{slug}"] = ""
+    overrides: Path | None = None
+    contracts: Contracts | None = None
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """What is read from each record beside the fields, by column."""
+        return {OWN: self.own, OWN_SYMBOL: self.symbol, OWN_NAME: self.name, OWN_USD: self.usd}
+
+
+OWN, OWN_SYMBOL, OWN_NAME, OWN_USD = "id.own", "id.symbol", "id.name", "id.usd"
 
 
 class Errors(Part):
@@ -120,9 +183,16 @@ class Errors(Part):
 
 
 class Pace(Part):
-    """The shortest interval at which this source may be asked without a key."""
+    """The shortest intervals at which this source may be asked: without a key, and with one."""
 
-    keyless: Duration = timedelta(minutes=5)
+    keyless: Duration | None = None
+    keyed: Duration | None = None
+
+
+class Budget(Part):
+    """The requests of a month that the provider's plan allows, where no answer reports them."""
+
+    month: Annotated[int, Field(ge=1)]
 
 
 class Daily(Part):
@@ -140,6 +210,8 @@ class SourceFile(Part):
     request: Request
     key: Key | None = None
     pace: Pace = Pace()
+    budget: Budget | None = None
+    id: Ids | None = None
     daily: Daily | None = None
     paging: Paging | None = None
     records: Records
@@ -152,11 +224,15 @@ class SourceFile(Part):
     @model_validator(mode="after")
     def _fields_fit_the_series(self) -> Self:
         required = {
-            "price": ("cmc_id", "usd", "symbol", "name", "volume_usd"),
-            "volume_rank": ("cmc_id", "volume_usd"),
-        }.get(self.series, ("cmc_id",))
-        if missing := [name for name in required if name not in self.fields]:
+            "price": ("usd", "symbol", "name", "volume_usd"),
+            "volume_rank": ("volume_usd",),
+        }.get(self.series, ())
+        if schema.ID in self.fields and self.id:
+            raise ValueError(f"fields: {schema.ID} is in the records or found by [id]; leave one of the two out")
+        if missing := [name for name in ((() if self.id else (schema.ID,)) + required) if name not in self.fields]:
             raise ValueError(f"fields: a source of {self.series} must say where {', '.join(missing)} is")
+        if self.records.sort_by and self.records.sort_by not in self.fields:
+            raise ValueError(f"records.sort_by: {self.records.sort_by!r} is not in [fields], such as volume_usd")
         if not self.values.fields:
             raise ValueError("fields: nothing to measure; name a field beside cmc_id and volume_usd")
         return self
@@ -164,10 +240,17 @@ class SourceFile(Part):
     @cached_property
     def values(self) -> Series:
         """The series this source fills: one of topcoins' own, or one that this file declares."""
+        if self.series == COIN_MAP.name:
+            return COIN_MAP
         if own := schema.OWN.get(self.series):
             return own
         measured = tuple(name for name in self.fields if name not in (schema.ID, "volume_usd"))
         return Series(self.series, (), measured, self.units)
+
+    @property
+    def keyless_pace(self) -> timedelta | None:
+        """The shortest interval without a key."""
+        return self.pace.keyless or (DEFAULT_KEYLESS_PACE if self.key else None)
 
     def filling(self, series: Series) -> Self:
         """This source, when it fills `series`; SettingsRejected otherwise."""

@@ -75,17 +75,19 @@ def read_page(
     )
 
 
-def first_by_volume(pages: Sequence[Page], assets: int) -> tuple[pl.DataFrame, Counter[str]]:
-    """The rows and rejects of the first `assets` records. Those beyond go by volume: not every list is sorted by it."""
+def first_rows(pages: Sequence[Page], assets: int, sort_by: str = VOLUME) -> tuple[pl.DataFrame, Counter[str]]:
+    """The rows and rejects of the first `assets` records. A longer list is ordered first: not all come sorted."""
     rows = pl.concat([page.rows for page in pages])
     rejected = sum((page.rejected for page in pages), Counter[str]())
     most = max(assets - rejected.total(), 0)
-    if len(rows) <= most:
-        return rows, rejected
-    if VOLUME in rows.columns:
-        volume = pl.col(VOLUME).fill_nan(None)
-        rows = rows.sort(volume, descending=True, nulls_last=True, maintain_order=True)
-    return rows.head(most), rejected
+    return (rows, rejected) if len(rows) <= most else (ordered(rows, sort_by).head(most), rejected)
+
+
+def ordered(rows: pl.DataFrame, sort_by: str = VOLUME) -> pl.DataFrame:
+    """The rows by a column, the largest first; as they are where they do not have it."""
+    if sort_by not in rows.columns:
+        return rows
+    return rows.sort(pl.col(sort_by).fill_nan(None), descending=True, nulls_last=True, maintain_order=True)
 
 
 def read_count(path: str | None, body: Any) -> float | None:

@@ -22,6 +22,8 @@ def read_source(path: Path, *, vendors: Path = VENDORS) -> SourceFile:
     merged: Table = {}
     for _, layer in reversed(layers):
         merged = _merged(merged, layer)
+    if isinstance(ids := merged.get("id"), dict) and isinstance(ids.get("overrides"), str):
+        ids["overrides"] = str(path.parent / ids["overrides"])
     try:
         return SourceFile.model_validate(merged)
     except ValidationError as exc:

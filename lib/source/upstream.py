@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from datetime import date, datetime, timedelta
+from typing import Any
 
 import httpx
 import stamina
@@ -11,12 +12,13 @@ from pydantic import SecretStr
 
 from lib.clock import Clock
 from lib.errors import SourceExhausted, SourceUnavailable, TopcoinsError
-from lib.schema import Series
+from lib.schema import COIN_MAP, Series
+from lib.snapshot import VOLUME
 from lib.source.allowance import Allowance, read_allowance
 from lib.source.extract import Extractor
 from lib.source.judge import Judge, MonthUsedUp, next_midnight
-from lib.source.model import Daily, SourceFile
-from lib.source.page import Page, first_by_volume, read_page
+from lib.source.model import Budget, Daily, SourceFile
+from lib.source.page import MOST_RECORDS, Page, first_rows, ordered, read_page
 from lib.source.paging import read_pages
 from lib.source.pauses import Pauses
 from lib.source.reading import Reading
@@ -76,10 +78,15 @@ class Source:
         return self._file.key is None or self._key is not None or self._file.request.keyless_path is not None
 
     def interval(self, asked: timedelta) -> timedelta:
-        """The asked interval, stretched to what this source bears without a key."""
-        keyless = self._file.key is not None and self._key is None
+        """The asked interval, stretched to the pace of this source with or without its key."""
+        pace = self._file.pace.keyed if self._key else self._file.keyless_pace
         simulated = httpx.URL(self._base).scheme == "http"  # settings allow plain http for loopback only
-        return max(asked, self._file.pace.keyless) if keyless and not simulated else asked
+        return max(asked, pace) if pace and not simulated else asked
+
+    @property
+    def budget(self) -> Budget | None:
+        """The requests of a month, where no answer reports them."""
+        return self._file.budget
 
     @property
     def daily(self) -> Daily | None:
@@ -92,18 +99,22 @@ class Source:
         """The first `assets` records by volume, all pages of them; raises what `lib.errors` has for a source.
 
         With `day`, of a `daily` source, as of the end of that UTC day. With `tick`, an answer that another ingestor
-        got for it is used instead of asking.
+        got for it is used instead of asking. A source that finds ids by a table gives every record that it read.
         Retries, for errors that may pass, end at half of `within`; the whole ends at `within`.
         """
         self._pauses.check(self._path)
         try:
             async with asyncio.timeout(within.total_seconds()):
-                pages = await self._pages(assets, within / 2, self._of(day), tick)
+                wanted = MOST_RECORDS if self._file.records.sort_by else assets
+                pages = await self._pages(wanted, within / 2, self._of(day), tick)
         except TimeoutError as exc:
             message = f"{self.name}: no full answer within {within.total_seconds():g} s"
             raise SourceUnavailable(message) from exc
         self._pauses.answered(self._path)
-        rows, rejected = first_by_volume(pages, assets)
+        sort_by = self._file.records.sort_by or VOLUME
+        rows, rejected = first_rows(pages, MOST_RECORDS if self._file.id else assets, sort_by)
+        if self._file.id:
+            rows = ordered(rows, sort_by)
         reading = Reading(
             source=self.name,
             series=self.series,
@@ -114,11 +125,17 @@ class Source:
             observed_at=pages[0].asked_at,
             duration=max(pages[-1].answered_at - pages[0].asked_at, timedelta()),
             upstream_time=spanning(page.time for page in pages),
-            asked=assets,
+            asked=assets if self.series != COIN_MAP else 0,  # the whole map is read, however long it is
             announced=pages[-1].total,
         )
         self._log_missing(reading)
         return reading
+
+    async def fetch(self, path: str, params: Params) -> Any:
+        """The body of another address of this upstream; raises what `lib.errors` has for a source."""
+        self._pauses.check(path)
+        answer = await self._transport.get(path, params, params, self._bound())
+        return await asyncio.to_thread(self._judge.parse, answer)
 
     async def allowance(self) -> Allowance | None:
         """What is left of our key's credits, asked free of charge; None where the upstream does not report it."""

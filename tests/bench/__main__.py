@@ -1,4 +1,7 @@
-"""Benchmarks: `uv run python -m tests.bench [NAME …]`. Each prints ratios and figures of one run; none is a test."""
+"""Benchmarks: `uv run python -m tests.bench [NAME …]`. Each prints ratios and figures of one run; none is a test.
+
+`ids DIR` measures the real lists of a folder, and runs only when it is named.
+"""
 
 import asyncio
 import sys
@@ -6,7 +9,7 @@ import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from tests.bench import answers, archive, crowd, demo, gaps, influx, month, ticks
+from tests.bench import answers, archive, crowd, demo, gaps, ids, influx, month, ticks
 
 BENCHMARKS: dict[str, Callable[[Path], Awaitable[None]]] = {
     "now": answers.now_against_a_bare_app,
@@ -24,10 +27,14 @@ BENCHMARKS: dict[str, Callable[[Path], Awaitable[None]]] = {
 
 
 async def main() -> None:
-    for name in sys.argv[1:] or BENCHMARKS:
+    names = sys.argv[1:] or list(BENCHMARKS)
+    if names[0] == "ids":
+        return await ids.real_lists(Path(names[1]))
+    for name in names:
         with tempfile.TemporaryDirectory(prefix="topcoins-bench-") as folder:
             print(f"-- {name}")
             await BENCHMARKS[name](Path(folder))
+    return None
 
 
 if __name__ == "__main__":

@@ -22,7 +22,21 @@ from lib.ingest.missed import Cause
 from lib.schema import ID, MARKER_UNITS, OWN, TIER
 from lib.settings import Settings
 from lib.source import read_source
-from lib.source.model import Action, Daily, Errors, Key, Pace, Paging, Quota, Records, Request, SourceFile
+from lib.source.model import (
+    Action,
+    Budget,
+    Contracts,
+    Daily,
+    Errors,
+    Ids,
+    Key,
+    Pace,
+    Paging,
+    Quota,
+    Records,
+    Request,
+    SourceFile,
+)
 from lib.units import format_duration
 from lib.version import VERSION
 from tests.docs.pages import PAGES, REASONS, ROOT, all_blocks, anchors, first_column, links, sections, spans
@@ -230,9 +244,11 @@ def tables_of_a_source_file() -> dict[str, set[str]]:
         "[paging]": Paging,
         "[records]": Records,
     }
-    parts |= {"[errors]": Errors, "[pace]": Pace, "[daily]": Daily}
+    parts |= {"[errors]": Errors, "[pace]": Pace, "[budget]": Budget, "[daily]": Daily}
+    parts |= {"[id]": Ids, "[id.contracts]": Contracts}
     found = {name: set(part.model_fields) for name, part in parts.items()}
     found["[key]"] -= {"quota"}
+    found["[id]"] -= {"contracts"}
     found["[errors]"] -= {"actions", "otherwise"}
     found["[errors.actions]"] = {"otherwise"}
     own = set(SourceFile.model_fields) - {name.strip("[]") for name in parts} - {"fields", "units"}

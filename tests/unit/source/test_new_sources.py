@@ -267,7 +267,7 @@ def test_a_source_that_is_not_there_is_refused_with_those_that_are():
     with pytest.raises(SettingsRejected, match=r"source 'acme': there is no file .*; for example coinmarketcap"):
         Service(acme([]), PRICE_SOURCE="acme")
     with pytest.raises(
-        SettingsRejected, match="for example coindesk, coinmarketcap, coinmarketcap_historical, or /path/to/file"
+        SettingsRejected, match=r"for example coindesk, coingecko, coinmarketcap, .*, coinpaprika, or /path/to/file"
     ):
         rank_plan(load({"TOPCOINS_RANK_SOURCE": "acme"}))
 

@@ -1,0 +1,54 @@
+"""Do two providers mean the same coin? Their prices of one tick say so, where prices differ at all."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from lib.ids.keys import text_key
+from lib.ids.rules import PROPOSALS, Rule
+
+CLOSE = 0.05
+"""Two prices of one coin are this near: a provider's free data is minutes old."""
+FAR = 2.0
+"""No coin is this many times its price of minutes ago; one that is may be another coin."""
+MOST_OFF = 3
+"""A match is set aside when its prices were not close in so many lists in a row: a fast coin is off in one or two."""
+DOLLAR = 0.02
+"""A coin this near to one dollar is a stablecoin, as far as a price can tell."""
+_COPIES = ("wrapped", "bridged", "peg", "staked")
+"""Names of tokens that have the price of another coin."""
+
+
+class Quote(NamedTuple):
+    """CoinMarketCap's price of an asset. `is_copy`: it is a stablecoin or wrapped, so that others have its price."""
+
+    usd: float
+    is_copy: bool = False
+
+
+def is_close(usd: float | None, quote: Quote | None) -> bool:
+    """Whether both prices are there and of one coin."""
+    return bool(usd and quote and quote.usd > 0 and abs(usd / quote.usd - 1) <= CLOSE)
+
+
+def is_far(usd: float | None, quote: Quote | None) -> bool:
+    """Whether both prices are there and can't be of one coin."""
+    return bool(usd and quote and quote.usd > 0 and usd > 0 and max(usd / quote.usd, quote.usd / usd) >= FAR)
+
+
+def proves(rule: Rule, name: str, usd: float | None, quote: Quote | None) -> bool:
+    """Whether the price confirms what a rule found. A proposal needs a price that no other coin has by design."""
+    if not is_close(usd, quote):
+        return False
+    if rule not in PROPOSALS:
+        return True
+    assert quote
+    key = text_key(name)
+    return not quote.is_copy and abs(quote.usd - 1) > DOLLAR and not any(word in key for word in _COPIES)
+
+
+def twins(quotes: Iterable[tuple[str, str, float | None]]) -> set[str]:
+    """Of (own id, symbol, price) the ids that share symbol and exact price: the provider mixed up two coins."""
+    listed = [(own, (text_key(symbol), usd)) for own, symbol, usd in quotes if usd]
+    times = Counter(key for _, key in listed)
+    return {own for own, key in listed if times[key] > 1}

@@ -4,11 +4,11 @@ import sys
 
 import structlog
 
-from lib.cli import archive, ask, doubtful, operate, start, withdraw
+from lib.cli import archive, ask, doubtful, ids, operate, start, withdraw
 from lib.cli.app import app
 from lib.errors import TopcoinsError
 
-__all__ = ["archive", "ask", "doubtful", "main", "operate", "start", "withdraw"]
+__all__ = ["archive", "ask", "doubtful", "ids", "main", "operate", "start", "withdraw"]
 
 
 def main() -> None:

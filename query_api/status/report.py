@@ -23,6 +23,7 @@ from lib.version import VERSION
 from query_api.services import Services
 from query_api.status.archive import ArchiveReports, ArchiveStatus
 from query_api.status.disagreement import Disagreements, RankDisagreement
+from query_api.status.providers import ProviderStatus, read_providers
 
 INTERVALS = 3
 """Ticks are counted over so many intervals at least: an ingestor that stopped shows before they are over."""
@@ -84,7 +85,7 @@ class Status(BaseModel):
     """The status of every series, and the operator's `notice`.
 
     `rank_disagreement` is null if one source gives both series, or if there is no recent pair of snapshots.
-    `archive` is null without an archive.
+    `archive` is null without an archive. `providers` are those whose ids are found by a table.
     """
 
     now: datetime
@@ -93,6 +94,7 @@ class Status(BaseModel):
     series: dict[str, SeriesStatus]
     rank_disagreement: RankDisagreement | None = None
     archive: ArchiveStatus | None = None
+    providers: list[ProviderStatus] = []
 
 
 async def read_status(store: Store, series: Sequence[str], now: datetime, *, spools: Path, notice: str) -> Status:
@@ -103,6 +105,7 @@ async def read_status(store: Store, series: Sequence[str], now: datetime, *, spo
         version=VERSION,
         notice=notice or None,
         series=dict(zip(series, each, strict=True)),
+        providers=await asyncio.to_thread(read_providers, spools),
     )
 
 

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from lib.errors import Busy, TopcoinsError
 from lib.ingest.missed import Cause
+from query_api.features.metrics.providers import provider_gauges
 from query_api.http.responses import ACCESS_RESPONSES
 from query_api.http.routing import get_and_head, plain_text
 from query_api.middleware.request_metrics import RequestMetrics
@@ -100,6 +101,7 @@ class _StatusCollector(Collector):
         yield self._gaps(series)
         yield self._disagreement()
         yield from self._archive()
+        yield from provider_gauges(self._status.providers if self._status else ())
 
     def _gaps(self, series: Mapping[str, SeriesStatus]) -> GaugeMetricFamily:
         labels = ["series", "cause"]

@@ -1,0 +1,62 @@
+"""`topcoins ids`: how the ids of other providers' assets were found."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from lib.cli.app import Json, _settings, app, console
+from lib.errors import SettingsRejected
+from lib.ingest.ids.report import IdsReport, read_reports
+
+
+@app.command()
+def ids(
+    source: Annotated[str | None, typer.Argument(help="Only this provider, such as coinpaprika.")] = None,
+    json: Json = False,
+) -> None:
+    """Show the matches of other providers' assets with CoinMarketCap's ids, the refusals and the changes."""
+    reports = read_reports(_settings().spool_dir)
+    names = [report.source for report in reports]
+    if source and source not in names:
+        raise SettingsRejected(f"no list of {source} was read yet; there are: {', '.join(names) or 'none'}")
+    reports = [report for report in reports if source in (None, report.source)]
+    if json:
+        print(f"[{','.join(report.model_dump_json() for report in reports)}]")
+        return
+    if not reports:
+        console.print("No list of another provider was read yet. For example: TOPCOINS_CHECK_SOURCE=coinpaprika")
+    for report in reports:
+        _show(report)
+
+
+def _show(report: IdsReport) -> None:
+    out = Console()
+    rules = ", ".join(f"{count} by {rule}" for rule, count in sorted(report.rules.items(), key=lambda each: -each[1]))
+    out.print(f"{report.source}, list of {report.at:%Y-%m-%dT%H:%M:%SZ}, map of {report.map_day or 'no day'}")
+    out.print(
+        f"{report.matched} of {report.listed} assets have an id: {rules or 'none'}; {report.without} have no candidate."
+    )
+    if comparison := report.comparison:
+        shares = ", ".join(f"{share:.0%} of the first {places}" for places, share in comparison.unshared.items())
+        off = f"{comparison.price_off:.1%} of {comparison.assets} by more than 5 %"
+        out.print(
+            f"Prices differ by {comparison.price_median:.2%} in the median from {comparison.price_source}, {off}."
+        )
+        out.print(f"Not shared with {comparison.rank_source}: {shares}." if shares else "No ranks to compare with.")
+    if report.refused:
+        rows = [(each.own, each.symbol, each.name, each.why) for each in report.refused]
+        out.print(_table("Without an id, and why", ("own id", "symbol", "name", "why"), rows))
+    if report.changed:
+        rows = [(each.own, str(each.pinned), str(each.now or "none"), each.why) for each in report.changed]
+        out.print(_table("Pinned, and would now be decided otherwise", ("own id", "pinned", "now", "why"), rows))
+
+
+def _table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table:
+    table = Table(*columns, title=title, title_justify="left")
+    for row in rows:
+        table.add_row(*map(escape, row))
+    return table

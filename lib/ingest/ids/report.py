@@ -1,0 +1,84 @@
+"""What came of a provider's last list: a file in `ids/`, for /v1/status, /metrics and `topcoins ids`."""
+
+from contextlib import suppress
+from pathlib import Path
+
+import structlog
+from pydantic import AwareDatetime, BaseModel, ValidationError
+
+from lib.snapshot_file import write_whole
+
+log = structlog.get_logger()
+
+FOLDER = "ids"
+ENDING = ".report.json"
+
+
+class Refused(BaseModel):
+    """An asset without an id, and why."""
+
+    own: str
+    symbol: str
+    name: str
+    why: str
+
+
+class Changed(BaseModel):
+    """A pinned match that the rules would now decide otherwise; `now` is null if they would refuse it."""
+
+    own: str
+    pinned: int
+    now: int | None
+    why: str
+
+
+class Comparison(BaseModel):
+    """How far the list differs from what is stored.
+
+    `price_median` is the median difference of the prices, 0.01 is 1 %. `price_off` is the part of the assets whose
+    prices differ by more than 5 %. `unshared` is the part of the first places that the two rank lists do not share.
+    """
+
+    price_source: str
+    rank_source: str | None
+    assets: int
+    price_median: float
+    price_off: float
+    unshared: dict[str, float]
+
+
+class IdsReport(BaseModel):
+    """One list of a provider: how many assets have an id, by which rule; the refused, the changes, the comparison.
+
+    `refused` are assets with candidates; `without` counts those without any. `map_day` is the day of the map.
+    """
+
+    source: str
+    at: AwareDatetime
+    map_day: str | None
+    listed: int
+    matched: int
+    rules: dict[str, int]
+    without: int
+    refused: list[Refused]
+    changed: list[Changed]
+    comparison: Comparison | None
+
+
+def write_report(folder: Path, report: IdsReport) -> None:
+    """Replace the file. A disk that refuses costs no list."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / f"{report.source}{ENDING}", report.model_dump_json().encode())
+    except OSError as exc:
+        log.warning("the report on ids can't be written", folder=str(folder), why=exc.strerror)
+
+
+def read_reports(spools: Path) -> list[IdsReport]:
+    """The reports of all providers under the spools' folder, without those that can't be read."""
+    reports = []
+    with suppress(OSError):  # the folder may not be read
+        for file in sorted((spools / FOLDER).glob(f"*{ENDING}")):
+            with suppress(OSError, ValidationError):
+                reports.append(IdsReport.model_validate_json(file.read_bytes()))
+    return reports

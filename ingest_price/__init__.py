@@ -1,1 +1,1 @@
-"""Polls USD prices once a minute: one source, `PRICE_SOURCE`, beside it any `EXTRA_SOURCES` of other series."""
+"""Polls USD prices once a minute: the sources of `PRICE_SOURCE`, tried in order, and any `EXTRA_SOURCES`."""

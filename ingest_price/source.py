@@ -13,10 +13,10 @@ HERE = Path(__file__).parent
 
 
 def plan(settings: Settings) -> Sequence[Sequence[SourceFile]]:
-    """The price source, then each extra source, every one a series of its own."""
-    price = find_source(HERE, settings.price_source).filling(PRICE)
+    """The price sources in the order they are tried, then each extra source, every one a series of its own."""
+    prices = [find_source(HERE, name).filling(PRICE) for name in settings.price_source]
     extra = [find_source(HERE, name) for name in settings.extra_sources]
     for source in extra:
         if source.series in OWN:
             raise SettingsRejected(f"extra source {source.name} fills {source.series}, which has sources of its own")
-    return [[price], *([source] for source in extra)]
+    return [prices, *([source] for source in extra)]

@@ -72,6 +72,11 @@ def usable_sources(
     raise SettingsRejected(f"no source of {files[0].series} has its key; set {wanted}")
 
 
+def with_stand_ins(sources: Sequence[Source]) -> list[Source]:
+    """Each source, followed by the one that stands in for it without its key, where there is one."""
+    return [each for source in sources for each in (source, source.stand_in()) if each]
+
+
 Deliveries = Callable[[Series], Delivery]
 """Returns the delivery of a series."""
 
@@ -97,7 +102,9 @@ def ingests(
             raise SettingsRejected(f"{times} sources fill {name}; an extra source is one of another series")
     return [
         Ingest(
-            usable_sources(files, chosen, client=client, clock=clock, shared=_shared_answers(folder, clock)),
+            with_stand_ins(
+                usable_sources(files, chosen, client=client, clock=clock, shared=_shared_answers(folder, clock))
+            ),
             store=store,
             delivery=deliveries(files[0].values),
             clock=clock,

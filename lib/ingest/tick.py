@@ -4,7 +4,7 @@
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -19,6 +19,7 @@ from lib.ingest.delivery import Delivery
 from lib.ingest.judge import Judge
 from lib.ingest.last_reading import write_last_reading
 from lib.ingest.missed import Cause, MissedTick, MissedTicks, cause_of
+from lib.ingest.source_choice import SourceChoice
 from lib.schema import Series
 from lib.snapshot import Snapshot
 from lib.source import Reading, Source
@@ -51,13 +52,14 @@ class Ingest:
         folder: Path | None = None,
         clock_check: bool = True,
     ) -> None:
-        self._sources = sources
+        self._choice = SourceChoice(sources, clock=clock, folder=folder)
+        self._series = sources[0].series
         self._store = store
         self._delivery = delivery
         self._clock = clock
         self._assets = assets
         self._planners = {
-            source.name: CreditPlanner(source, asked=source.interval(interval), clock=clock, folder=folder)
+            source: CreditPlanner(source, asked=source.interval(interval), clock=clock, folder=folder)
             for source in sources
         }
         self._folder = folder
@@ -68,36 +70,44 @@ class Ingest:
         self._before: Snapshot | None = None
         self._before_is_current = False
         self._failed = 0  # ticks in a row
-        self._used = sources[0].name  # gave the last snapshot; its credit plan sets the interval
 
     @property
     def series(self) -> Series:
         """The series that is filled."""
-        return self._sources[0].series
+        return self._series
 
     @property
     def interval(self) -> timedelta:
-        """The distance between ticks: as asked, or stretched for a keyless pace or for credits that must last."""
-        return self._planners[self._used].interval
+        """The distance between ticks, by the source in use: stretched for its pace or for credits that must last."""
+        return self._planners[self._choice.used].interval
 
     async def tick(self, tick: datetime, *, backfilled: bool = False) -> Snapshot | None:
         """Fetch, judge and accept the snapshot of a tick, then flush; None when there is no new one: the log says why.
 
         `backfilled` marks a snapshot that is fetched later than its tick.
         A tick that an earlier run fetched is not fetched again. An outage is logged when it starts and when it ends.
-        Snapshots that wait for the store are flushed also when this tick failed.
+        Snapshots that wait for the store are flushed also when this tick failed. Better sources than the one in use are
+        tried last, when the snapshot is stored.
         """
+        now = asyncio.get_running_loop().time
+        until = now() + self.interval.total_seconds() * PART_FOR_FETCHING
+        failures: dict[Source, TopcoinsError] = {}
         try:
-            return await self._fetch(tick, backfilled)
+            snapshot = await self._fetch(tick, backfilled, until, failures)
         finally:
             await self._delivery.flush()
+        if snapshot and not backfilled:
+            await self._try_better(tick, until, failures)
+        return snapshot
 
     def missed(self, ticks: Sequence[datetime], cause: Cause, why: str) -> None:
         """Record ticks without a snapshot."""
         if self._misses:
             self._misses.record(*(MissedTick(tick, cause, why, self.interval) for tick in ticks))
 
-    async def _fetch(self, tick: datetime, backfilled: bool) -> Snapshot | None:
+    async def _fetch(
+        self, tick: datetime, backfilled: bool, until: float, failures: dict[Source, TopcoinsError]
+    ) -> Snapshot | None:
         try:
             if not self._before_is_current:
                 self._before = await self._last_known(tick) or self._before
@@ -105,7 +115,7 @@ class Ingest:
                 if self._before and self._before.tick == tick:
                     log.info("tick is there already", series=self.series.name, tick=tick)
                     return None
-            snapshot = await self._snapshot(tick, backfilled)
+            snapshot = await self._snapshot(tick, backfilled, until, failures)
         except TopcoinsError as exc:
             self._record_failure(tick, exc)
             return None
@@ -116,25 +126,37 @@ class Ingest:
         self._before, self._before_is_current = snapshot, True
         return snapshot
 
-    async def _snapshot(self, tick: datetime, backfilled: bool) -> Snapshot:
-        """The accepted snapshot of the first source that gives one."""
-        failures: list[TopcoinsError] = []
-        now = asyncio.get_running_loop().time
-        until = now() + self.interval.total_seconds() * PART_FOR_FETCHING
-        for source in self._sources:
-            share = 1.0 if source is self._sources[-1] else PART_BEFORE_ANOTHER
+    async def _snapshot(
+        self, tick: datetime, backfilled: bool, until: float, failures: dict[Source, TopcoinsError]
+    ) -> Snapshot:
+        """The accepted snapshot of the first source that gives one. Notes the failures of those before it."""
+        for source, is_last in self._choice.candidates(failures):
             try:
-                within = timedelta(seconds=(until - now()) * share)
+                within = _time_left(until) * (1.0 if is_last else PART_BEFORE_ANOTHER)
                 reading = await source.read(self._assets, within, tick=None if backfilled else tick)
                 if self._folder:  # also for a list that is refused: /v1/status shows what came
                     write_last_reading(self._folder, reading)
                 snapshot = self._admit(source, reading, tick, backfilled)
             except TopcoinsError as exc:
-                failures.append(exc)
+                failures[source] = exc
+                self._choice.tried(source, exc)
                 continue
-            self._use(source.name, failures)
+            self._choice.use(source, failures)
             return await self._accept(snapshot)
-        raise failures[0] if len(failures) == 1 else _combined(failures)
+        raise next(iter(failures.values())) if len(failures) == 1 else _combined(list(failures.values()))
+
+    async def _try_better(self, tick: datetime, until: float, failures: Mapping[Source, TopcoinsError]) -> None:
+        """Read the sources that are preferred to the one in use, to see whether they stay good."""
+        for source in self._choice.better:
+            if source in failures:
+                continue
+            try:
+                reading = await source.read(self._assets, _time_left(until), tick=tick)
+                await self._planners[source].spent(reading.credits)
+            except TopcoinsError as exc:
+                self._choice.tried(source, exc)
+            else:
+                self._choice.tried(source, None)
 
     async def _accept(self, snapshot: Snapshot) -> Snapshot:
         """Put a snapshot on its way, then let the credit planner choose the interval.
@@ -143,7 +165,7 @@ class Ingest:
         A marker states when the next tick is expected, so a changed interval goes into the marker as well.
         """
         await self._delivery.accept(snapshot)
-        await self._planners[self._used].spent(snapshot.marker.credits)
+        await self._planners[self._choice.used].spent(snapshot.marker.credits)
         if self.interval == snapshot.marker.interval:
             return snapshot
         planned = replace(snapshot, marker=replace(snapshot.marker, interval=self.interval))
@@ -153,7 +175,7 @@ class Ingest:
 
     def _admit(self, source: Source, reading: Reading, tick: datetime, backfilled: bool) -> Snapshot:
         """Let the judge make a snapshot of a reading, and log its counts; SnapshotRefused when the list is not good."""
-        interval = self._planners[source.name].interval
+        interval = self._planners[source].interval
         snapshot, rejected = self._judge.admit(
             reading, tick, before=self._before, interval=interval, backfilled=backfilled
         )
@@ -171,13 +193,6 @@ class Ingest:
             unchanged=marker.unchanged,
         )
         return snapshot
-
-    def _use(self, name: str, failures: Sequence[TopcoinsError]) -> None:
-        """Note the source that gave the snapshot. A change is logged with the failures of those asked before it."""
-        if name != self._used:
-            why = [str(failure) for failure in failures]
-            log.warning("source changed", series=self.series.name, before=self._used, now=name, why=why)
-        self._used = name
 
     def _record_failure(self, tick: datetime, error: TopcoinsError) -> None:
         self._failed += 1
@@ -207,6 +222,11 @@ class Ingest:
         except TopcoinsError as exc:
             log.warning("the snapshot before is unknown", series=self.series.name, why=str(exc))
             return None
+
+
+def _time_left(until: float) -> timedelta:
+    """The time until an instant of the event loop's clock."""
+    return timedelta(seconds=max(0.0, until - asyncio.get_running_loop().time()))
 
 
 def _combined(failures: Sequence[TopcoinsError]) -> TopcoinsError:

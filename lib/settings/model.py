@@ -79,7 +79,7 @@ class Settings(BaseModel):
     archive_region: Text = "us-east-1"
     archive_access_key: str = ""
     archive_secret_key: SecretStr | None = None
-    price_source: Text = "coinmarketcap"
+    price_source: Annotated[Names, Field(min_length=1)] = ("coinmarketcap",)
     rank_source: Annotated[Names, Field(min_length=1)] = ("coindesk", "coinmarketcap")
     extra_sources: Names = ()
     check_source: Names = ()

@@ -43,10 +43,13 @@ class Source:
         key: SecretStr | None = None,
         url: str | None = None,
         shared: SharedAnswers | None = None,
+        is_stand_in: bool = False,
     ) -> None:
         self._file = file
+        self._client = client
         self._clock = clock
         self._key = key if file.key else None
+        self.is_stand_in = is_stand_in
         self._path = file.request.path if self._key else file.request.keyless_path or file.request.path
         self._base = url or file.request.url
         self._extractor = Extractor(file)
@@ -63,6 +66,16 @@ class Source:
         return self._file.name
 
     @property
+    def label(self) -> str:
+        """The name, with what distinguishes a stand-in: the same list without its key."""
+        return f"{self.name} without its key" if self.is_stand_in else self.name
+
+    @property
+    def identity(self) -> str:
+        """A digest of the address and the key."""
+        return self._transport.question(self._path, {}, {}).address
+
+    @property
     def key_setting(self) -> str:
         """The setting its key comes from; nothing where it is asked without one."""
         return self._file.key.setting if self._file.key and self._key else ""
@@ -76,6 +89,14 @@ class Source:
     def usable(self) -> bool:
         """Whether it can be asked at all: it has its key, or a keyless base."""
         return self._file.key is None or self._key is not None or self._file.request.keyless_path is not None
+
+    def stand_in(self) -> "Source | None":
+        """The same list asked without the key, for when the key is spent or refused; None where that can't be."""
+        if not self._key or not self._file.request.keyless_path:
+            return None
+        return Source(
+            self._file, client=self._client, clock=self._clock, url=self._base, shared=self._shared, is_stand_in=True
+        )
 
     def interval(self, asked: timedelta) -> timedelta:
         """The asked interval, stretched to the pace of this source with or without its key."""

@@ -16,6 +16,7 @@ from lib.ingest.credits import FILE as PLAN_FILE
 from lib.ingest.doubtful import count_doubtful
 from lib.ingest.last_reading import LastReading, read_last_reading
 from lib.ingest.missed import Cause
+from lib.ingest.source_choice import read_used_source
 from lib.ingest.spool_folder import counted
 from lib.snapshot import next_tick
 from lib.store import Store
@@ -52,12 +53,28 @@ class CreditStatus(BaseModel):
     interval_s: float
 
 
+class SourceStatus(BaseModel):
+    """The source in use since `since`. It is a fallback where a preferred one fails; `why` has the failures.
+
+    `is_keyless`: its key is spent or refused, so it is asked without one. `failovers` counts the changes to a less
+    preferred source.
+    """
+
+    source: str
+    is_keyless: bool
+    is_fallback: bool
+    since: datetime
+    failovers: int
+    why: list[str]
+
+
 class SeriesStatus(BaseModel):
     """One series. `tick` is null before the first snapshot. A tick is expected one interval after its slot.
 
     `missing_last_hour` counts the expected ticks without a snapshot by cause, as /v1/gaps does.
     `doubtful_lists` counts the lists that are kept apart; `reading` is the last list that a source sent.
-    `spool`, `plan`, `doubtful_lists` and `reading` are null if query_api can't read the ingestor's spool folder.
+    `spool`, `plan`, `doubtful_lists`, `reading` and `source_in_use` are null if query_api can't read the ingestor's
+    spool folder.
     """
 
     tick: datetime | None
@@ -79,6 +96,7 @@ class SeriesStatus(BaseModel):
     plan: CreditStatus | None
     doubtful_lists: int | None = None
     reading: LastReading | None = None
+    source_in_use: SourceStatus | None = None
 
 
 class Status(BaseModel):
@@ -140,6 +158,7 @@ async def _read_series(store: Store, name: str, now: datetime, folder: Path) -> 
         plan=plan,
         doubtful_lists=count_doubtful(folder) if spool else None,
         reading=await asyncio.to_thread(read_last_reading, folder),
+        source_in_use=await asyncio.to_thread(_read_source, folder),
     )
 
 
@@ -152,6 +171,11 @@ def _read_spool(folder: Path) -> SpoolStatus | None:
     except OSError:
         return None
     return SpoolStatus.model_validate(counts, from_attributes=True)
+
+
+def _read_source(folder: Path) -> SourceStatus | None:
+    used = read_used_source(folder)
+    return SourceStatus.model_validate(used, from_attributes=True) if used else None
 
 
 def _read_plan(folder: Path) -> CreditStatus | None:

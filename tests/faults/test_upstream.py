@@ -232,15 +232,15 @@ async def test_frozen_values_are_marked_as_unchanged(tmp_path, target):
     await hold(world, target.series)
 
 
-async def test_a_failing_first_rank_source_is_replaced_and_used_again_once_it_answers(tmp_path):
+async def test_a_failing_first_rank_source_is_replaced_and_used_again_once_it_stays_good(tmp_path):
     fault = Fault(path=TOP_LIST, kind="error", preset="coindesk-500", first=PAGES + 1, count=2 * ATTEMPTS)
     world = World(tmp_path, faults=[fault], sources=(COINDESK, CMC_RANK))
     async with world.opened("volume_rank") as ingest:
         used = []
-        for _ in range(4):
+        for _ in range(14):
             snapshot = await ingest.tick(world.clock.now)
             used.append(snapshot.marker.source if snapshot else None)
             world.clock.now += MINUTE
-    assert used == ["coindesk", "coinmarketcap", "coinmarketcap", "coindesk"]
+    assert used == ["coindesk", *["coinmarketcap"] * 12, "coindesk"]  # it must stay good for ten minutes
     await hold(world, "volume_rank")
     assert await causes(world, "volume_rank") == {}

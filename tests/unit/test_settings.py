@@ -42,7 +42,7 @@ def test_nothing_set_gives_the_defaults():
     )
     assert (found.rank_source, found.price_source, found.extra_sources) == (
         ("coindesk", "coinmarketcap"),
-        "coinmarketcap",
+        ("coinmarketcap",),
         (),
     )
     assert (found.http_host, found.http_port, found.http_safe_port) == ("127.0.0.1", 6667, 8667)

@@ -22,7 +22,8 @@ YEARS = 3650
 
 async def check_keys(chosen: Settings, client: httpx.AsyncClient, store: Store, clock: Clock) -> list[Finding]:
     """For each source how it is asked; for each key that can report it, the credits left and how long they last."""
-    sources = [("ingest_price", chosen.price_source), *(("ingest_rank", name) for name in chosen.rank_source)]
+    by_service = {"ingest_price": chosen.price_source, "ingest_rank": chosen.rank_source}
+    sources = [(service, name) for service, names in by_service.items() for name in names]
     findings: list[Finding] = []
     checked_keys: set[str] = set()
     askable: set[str] = set()

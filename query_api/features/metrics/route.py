@@ -5,7 +5,7 @@ from typing import get_args
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from starlette.responses import Response
 
@@ -49,6 +49,10 @@ _SERIES: Mapping[str, tuple[str, Callable[[SeriesStatus], float | None]]] = {
             series.reading.newest_update.timestamp() if series.reading and series.reading.newest_update else None
         ),
     ),
+    "source_is_fallback": (
+        "1 while a source is in use that stands in for a preferred one, or for its own key",
+        lambda series: float(series.source_in_use.is_fallback) if series.source_in_use else None,
+    ),
     "credits_left": ("Credits left of the source's key", lambda series: series.plan.left if series.plan else None),
     "credits_last_until_timestamp_seconds": (
         "When the credits run out, if that is before their reset",
@@ -89,7 +93,7 @@ class _StatusCollector(Collector):
         self._status = status
         self._store_up = store_up
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def collect(self) -> Iterator[Metric]:
         yield GaugeMetricFamily("topcoins_store_up", "1 when the store answers", value=float(self._store_up))
         series = self._status.series if self._status else {}
         for name, (description, value_of) in _SERIES.items():
@@ -98,10 +102,19 @@ class _StatusCollector(Collector):
                 if (value := value_of(status)) is not None:
                     gauge.add_metric([label], value)
             yield gauge
+        yield self._failovers(series)
         yield self._gaps(series)
         yield self._disagreement()
         yield from self._archive()
         yield from provider_gauges(self._status.providers if self._status else ())
+
+    def _failovers(self, series: Mapping[str, SeriesStatus]) -> CounterMetricFamily:
+        description = "Changes to a less preferred source, or to asking without the key"
+        counter = CounterMetricFamily("topcoins_source_failovers", description, labels=["series"])
+        for name, status in series.items():
+            if status.source_in_use:
+                counter.add_metric([name], status.source_in_use.failovers)
+        return counter
 
     def _gaps(self, series: Mapping[str, SeriesStatus]) -> GaugeMetricFamily:
         labels = ["series", "cause"]

@@ -846,6 +846,7 @@ async def test_the_status_counts_the_gaps_of_the_last_hour(client) -> None:
         "plan": None,
         "doubtful_lists": None,
         "reading": None,
+        "source_in_use": None,
     }
     assert answer["series"]["volume_rank"]["source"] == "coindesk"
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from lib.clock import isoformat
 from lib.errors import Busy, StoreUnavailable
+from lib.ingest.source_choice import UsedSource
 from tests.fakes import FakeClock
 from tests.unit.query_api.market import NOW, calling, stocked
 
@@ -52,3 +54,27 @@ async def test_only_a_store_that_is_away_is_reported_as_down(failure, up):
     assert answer.status_code == 200
     assert f"topcoins_store_up {up}.0" in answer.text
     assert "topcoins_snapshot_assets{" not in answer.text
+
+
+async def test_the_source_in_use_and_its_failovers_are_in_the_status_and_the_metrics(tmp_path):
+    clock = FakeClock(NOW)
+    (tmp_path / "price").mkdir()
+    used = UsedSource(
+        source="coinmarketcap",
+        is_keyless=True,
+        is_fallback=True,
+        since=NOW,
+        failovers=3,
+        why=("HTTP 401",),
+        asked=("a",),
+    )
+    (tmp_path / "price" / "source.json").write_text(used.model_dump_json())
+    async with calling(stocked(clock), clock, spools=tmp_path) as client:
+        status, metrics = [await client.get(path) for path in ("/v1/status", "/metrics")]
+    series = status.json()["series"]
+    shown = {"source": "coinmarketcap", "is_keyless": True, "is_fallback": True, "failovers": 3, "why": ["HTTP 401"]}
+    assert series["price"]["source_in_use"] == {**shown, "since": isoformat(NOW)}
+    assert series["volume_rank"]["source_in_use"] is None
+    assert 'topcoins_source_failovers_total{series="price"} 3.0' in metrics.text
+    assert 'topcoins_source_is_fallback{series="price"} 1.0' in metrics.text
+    assert 'failovers_total{series="volume_rank"}' not in metrics.text

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from lib import settings
 from lib.cli.app import all_series
-from lib.cli.demo import print_addresses, start_services
+from lib.cli.demo import print_addresses, start_archiver, start_services
 from lib.cli.ports import refuse_taken
 from lib.cli.stack import running
 from lib.clock import Clock, utc_now
@@ -53,6 +53,7 @@ class Up:
         began = self._clock()
         with running() as stack:
             start_services(stack, self._environ, None)
+            start_archiver(stack, self._environ, None)
             stack.wait(self._answers)
             stack.wait(lambda: self._has_list(stored) or self._failed(began))
             self._print_addresses(began)

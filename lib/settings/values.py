@@ -14,6 +14,8 @@ from lib import access
 from lib.units import parse_duration
 
 SQLITE = "sqlite:///"
+_LOCAL_NAME = re.compile(r"[a-z][a-z0-9_-]*")
+"""A host name without a dot, which no public host has. It begins with a letter: an address may be one number."""
 
 
 def _duration(value: object) -> object:
@@ -123,7 +125,7 @@ def _endpoint(url: str) -> str:
     if parts.scheme not in ("http", "https"):
         raise ValueError("must be an http or https address")
     host = parts.hostname or ""
-    if parts.scheme == "http" and host not in LOOPBACK and "." in host:
+    if parts.scheme == "http" and not (_is_loopback(host) or _LOCAL_NAME.fullmatch(host)):
         raise ValueError("must be https: only loopback and a host name without a dot may be http")
     return url.rstrip("/")
 

@@ -55,12 +55,10 @@ def create_app(
     archive: Objects | None = None,
     access: Access = EVERYBODY,
     timer: Timer = time.monotonic,
-    run_id: str = "",
 ) -> ASGIApp:
     """The whole API over one store. `timer` counts seconds and is never set, unlike `clock`.
 
     A server passes its `snapshot_stream`, to end the streams before it stops, and its `requests`, to share the counts.
-    `run_id` marks the processes of one `topcoins up`.
     """
     lists = TopListFinder(store, max_skew=max_skew, extras=extras)
     services = Services(store, clock, lists, max_age, spools, extras, notice, archive)
@@ -76,7 +74,7 @@ def create_app(
     history.install(app, services)
     movers.install(app, services)
     gaps.install(app, services)
-    status.install(app, services, reports, run_id)
+    status.install(app, services, reports)
     metrics.install(app, reports, requests)
     sparklines.install(app, services)
     export.install(app, services)

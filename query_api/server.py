@@ -14,11 +14,10 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
-from lib.endpoint import bracketed, describe_refusal, http_url, open_listener
 from lib.errors import SettingsRejected
 from lib.settings import Settings
 from query_api.features.stream.work import SnapshotStream
-from query_api.http.client import Addresses, with_mapped
+from query_api.http.client import Addresses
 from query_api.middleware.connection import connection_factory
 from query_api.middleware.connection_limits import ConnectionLimits
 from query_api.middleware.request_limits import RequestLimits
@@ -43,15 +42,16 @@ def listen(settings: Settings) -> list[socket.socket]:
     sockets = []
     for port in dict.fromkeys((settings.http_port, settings.http_safe_port)):
         try:
-            listener = open_listener(settings.http_host, port, backlog=2048)
+            listener = socket.create_server((settings.http_host, port), backlog=2048)
         except OSError as exc:
-            setting = "TOPCOINS_HTTP_PORT" if port == settings.http_port else "TOPCOINS_HTTP_SAFE_PORT"
-            why = describe_refusal(exc, setting)
-            raise SettingsRejected(f"{bracketed(settings.http_host)}:{port} can't be listened on: {why}") from exc
+            raise SettingsRejected(
+                f"{settings.http_host}:{port} can't be listened on: {exc.strerror}; set TOPCOINS_HTTP_PORT or"
+                " TOPCOINS_HTTP_SAFE_PORT to a free one, for example 16667"
+            ) from exc
         # An answer's head and body are two writes: without this the second waits 40 ms for the first's ACK.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sockets.append(listener)
-    addresses = [http_url(*listener.getsockname()[:2]) for listener in sockets]
+    addresses = [f"http://{name}:{port}" for name, port in (listener.getsockname()[:2] for listener in sockets)]
     log.info("answering", at=addresses)
     return sockets
 
@@ -136,7 +136,7 @@ async def serve(
         RequestLimits(app), log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=DRAIN_S,
         server_header=False,
         http=connection_factory(limits), ws="none", proxy_headers=bool(settings.trusted_proxies),
-        forwarded_allow_ips=with_mapped(settings.trusted_proxies),
+        forwarded_allow_ips=list(settings.trusted_proxies),
     )  # fmt: skip
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, frame: None)  # uvicorn ends at these, then raises them again

@@ -1,4 +1,4 @@
-"""`topcoins demo`: the three services as processes, over a simulated market."""
+"""`topcoins demo` and `topcoins up`: the three services as processes, over a simulated market or the real one."""
 
 import json
 import os
@@ -21,7 +21,6 @@ from lib import settings
 from lib.cli.ports import free_port, refuse_taken, wait_for_port
 from lib.cli.stack import Ended, Stack, running
 from lib.clock import slot, utc_now
-from lib.endpoint import LOOPBACK, shown_url
 from lib.settings import PREFIX, SERVICES
 from lib.simulator.history import Fill, shared
 
@@ -68,7 +67,7 @@ class Demo:
         body = first_list(stack, self.port, now.replace(microsecond=0))
         if self.once:
             return body
-        print_addresses(console, LOOPBACK, self.port, self.safe_port, now)
+        print_addresses(console, self.port, self.safe_port, now)
         self._fill(stack, data, console, environ, events_at, _ticks(body))
         start_archiver(stack, own, data)
         console.print("Ctrl-C ends it.")
@@ -151,6 +150,16 @@ def sources() -> list[Path]:
     return [Path(str(files(package) / name)) for package, name in _SOURCES]
 
 
+def up(console: Console, environ: Mapping[str, str], port: int, safe_port: int) -> None:
+    """Run the three services with these settings until Ctrl-C."""
+    with running() as stack:
+        start_services(stack, environ, None)
+        start_archiver(stack, environ, None)
+        first_list(stack, port)
+        print_addresses(console, port, safe_port, utc_now())
+        stack.wait()
+
+
 def start_services(stack: Stack, environ: Mapping[str, str], logs: Path | None) -> None:
     """Start the two ingestors and the API."""
     for service in SERVICES:
@@ -185,21 +194,18 @@ def first_list(stack: Stack, port: int, since: datetime | None = None) -> bytes:
     return bodies[0]
 
 
-def print_addresses(
-    console: Console, host: str, port: int, safe_port: int, now: datetime, *, key: bool = False
-) -> None:
-    """Print addresses to try; with `key`, commands that send one."""
+def print_addresses(console: Console, port: int, safe_port: int, now: datetime) -> None:
+    """Print addresses to try."""
     earlier = slot(now - timedelta(hours=1), INTERVAL).strftime("%Y-%m-%dT%H:%MZ")
-    base = shown_url(host, port)
-    curl = 'curl -H "X-Api-Key: $KEY"' if key else "curl"
+    base = f"http://localhost:{port}"
     for url in (
         f"{base}?limit=200",
         f"{base}?limit=200&format=csv",
         f"{base}?limit=200&datetime={earlier}&format=csv",
         f"{base}/v1/status",
     ):
-        console.print(f"  {curl} '{url}'", soft_wrap=True)
-    console.print(f"  {shown_url(host, safe_port)} in a browser (browsers refuse port 6667)", soft_wrap=True)
+        console.print(f"  curl '{url}'", soft_wrap=True, highlight=False)
+    console.print(f"  http://localhost:{safe_port} in a browser (browsers refuse port {port})", highlight=False)
 
 
 def _ticks(body: bytes) -> tuple[datetime, datetime]:

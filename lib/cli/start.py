@@ -33,9 +33,10 @@ def demo(
 @app.command()
 def up() -> None:
     """Run both ingestors and the API with the real sources of the settings."""
-    from lib.cli.up import Up
+    from lib.cli.demo import up as run
 
-    Up(console, os.environ).run()
+    chosen = _settings()
+    run(console, os.environ, chosen.http_port, chosen.http_safe_port)
 
 
 @app.command()

@@ -5,15 +5,26 @@ is free. Other users of the same key show in the credits left. All series of one
 together: each plan is a file beside its series' spool, and the newest one counts, also after a restart.
 """
 
-import math
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import structlog
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
-from lib.clock import DAY, MINUTE, Clock
+from lib.clock import DAY, HOUR, Clock, slot
 from lib.errors import TopcoinsError
+from lib.ingest.credit_plan import (
+    FILE,
+    LONGEST_PERIOD,
+    SHARES,
+    CreditPlan,
+    at_least,
+    choose_interval,
+    empty_at,
+    next_month,
+    read_plans,
+    usual_share,
+)
+from lib.ingest.spending import SpendingFile, Spent, write_whole
 from lib.source import Allowance, Source
 from lib.units import format_duration
 
@@ -21,74 +32,22 @@ log = structlog.get_logger()
 
 CHECK_EVERY = timedelta(minutes=30)
 FIRST_CHECK_AFTER = timedelta(minutes=10)
-MEASURED_TICKS = 8
-"""The rate is measured over at least this many ticks: over few, one tick more or less would look like a change."""
-RESERVE = 0.03
-"""The part of the credits left that the plan does not use: for retries, and for a reset that comes late."""
-SHORTEN_MARGIN = 1.1
-"""The interval is shortened only if one this much longer than needed is shorter too. Without it, it would swing."""
-SPARE_TICKS = 4
-"""The plan does not use the credits of this many ticks either."""
-INTERVALS = [MINUTE * minutes for minutes in range(1, 1441) if 1440 % minutes == 0]
-"""The intervals to stretch to: whole minutes that divide a day."""
-LONGEST = INTERVALS[-1]
-
-ASSUMED_MONTH = timedelta(days=31)
-FILE = "credits.json"
-
-
-class CreditPlan(BaseModel):
-    """The credits left of a key, how fast they are spent, and the interval at which they last.
-
-    `per_day` is what all users of the key spend a day at that interval, measured since `since`. `told_at` is the time
-    of the key-info answer.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    source: str
-    key: str
-    left: float
-    limit: float
-    resets_at: AwareDatetime
-    told_at: AwareDatetime
-    per_day: float
-    lasts_until: AwareDatetime | None
-    interval_s: float
-    stretch: float
-    since: AwareDatetime
-    since_left: float
-
-
-def empty_at(left: float, per_day: float, now: datetime, resets_at: datetime) -> datetime | None:
-    """When the credits run out at this rate; None when they last until the reset."""
-    if per_day <= 0 or left / per_day > (resets_at - now) / DAY:
-        return None
-    return (now + timedelta(days=left / per_day)).replace(microsecond=0)
-
-
-def needed(left: float, per_day: float, days: float, *, spare: float = 0) -> float:
-    """The factor by which spending must slow down so that the credits last this many days."""
-    allowed = left * (1 - RESERVE) - spare
-    return per_day * days / allowed if allowed > 0 else math.inf
-
-
-def stretched(asked: timedelta, stretch: float) -> timedelta:
-    """The shortest of `INTERVALS` that is at least `stretch` times `asked`; `asked` itself without a stretch."""
-    if stretch <= 1:
-        return asked
-    wanted = asked.total_seconds() * stretch * (1 - 1e-9)
-    return next((span for span in INTERVALS if span.total_seconds() >= wanted), max(asked, LONGEST))
+CAUTIOUS = timedelta(minutes=15)
+"""The shortest interval while a key's credits, or the cost of a list, are unknown."""
+MEASURED_SLOTS = 4
+"""A tick's cost is measured over at least so many ticks where the answers do not report it."""
 
 
 class CreditPlanner:
-    """Plans one series. For a source without a key, or without a key-info call, the interval stays as asked."""
+    """Plans one series. Without a key-info call and without a budget, the interval stays as asked."""
 
     def __init__(self, source: Source, *, asked: timedelta, clock: Clock, folder: Path | None = None) -> None:
         self._source = source
         self._asked = asked
         self._clock = clock
         self._folder = folder
+        self._is_planned = source.has_quota or source.budget is not None
+        self._spending = SpendingFile(folder, source.planned_as, source.list_asked)
         self._plan: CreditPlan | None = None
         self._resumed = False
         self._interval = asked
@@ -96,70 +55,154 @@ class CreditPlanner:
 
     @property
     def interval(self) -> timedelta:
-        """The distance between ticks: as asked, or stretched. After a restart the earlier plan still counts."""
+        """The distance between ticks: as asked, or stretched. After a restart the earlier plan still counts.
+
+        After the reset, a long interval gives way at once: the first tick brings the new plan.
+        """
+        now = self._clock()
         if not self._resumed:
             self._resumed = True
-            self._follow(self._clock())
+            self._follow(now)
+        if self._plan and now >= self._plan.resets_at:
+            return min(self._interval, at_least(self._asked, CAUTIOUS))
         return self._interval
 
     async def spent(self, credits: float) -> None:
-        """Record what a tick cost. When a check is due, ask for the credits left and plan again."""
+        """Record what a list cost, 0 where another series paid. When a check is due, ask what is left and plan again.
+
+        Call it also for a list that was refused: it was paid for.
+        """
+        if not self._is_planned:
+            return
+        self._spending.add(credits, self._clock())
+        await self._check()
+
+    async def used_up(self) -> None:
+        """The credits are used up. When a check is due, ask what is left, so that the plan says so."""
+        if self._is_planned:
+            await self._check()
+
+    async def _check(self) -> None:
         now = self._clock()
         self._follow(now)
-        if now < self._next or not credits:
+        if not self._is_due(now):
             return
-        try:
-            allowance = await self._source.allowance()
-        except (TopcoinsError, OverflowError) as exc:  # OverflowError: a time past the year 9999
-            log.warning("the credits left are unknown", source=self._source.name, why=str(exc))
-            self._next = now + CHECK_EVERY
+        allowance = await self._allowance(now)
+        if self._follow(now):  # another series asked meanwhile
             return
-        if allowance is None:
-            self._next = now + LONGEST
-        elif not self._follow(now):  # another series may have asked meanwhile
-            self._adopt(self._planned(allowance, credits, now))
+        if allowance is None or self._is_from_before_the_reset(allowance, now):
+            self._next = now + FIRST_CHECK_AFTER
+        else:
+            self._adopt(self._planned(allowance, now))
 
-    def _planned(self, allowance: Allowance, credits: float, now: datetime) -> CreditPlan:
-        left, interval = allowance.left, self.interval
-        resets_at = allowance.resets_at if allowance.resets_at and allowance.resets_at > now else now + ASSUMED_MONTH
-        per_day, since, since_left = self._measured(left, credits, now)
-        stretch = interval / self._asked
-        stretch *= needed(left, per_day, (resets_at - now) / DAY, spare=SPARE_TICKS * credits)
-        chosen = stretched(self._asked, stretch)
-        if chosen < interval:
-            chosen = min(interval, stretched(self._asked, stretch * SHORTEN_MARGIN))
+    def _is_due(self, now: datetime) -> bool:
+        """Whether to ask again. A clock that was set back or past the reset makes the plan worthless."""
+        plan = self._plan
+        return now >= self._next or (plan is not None and not plan.told_at <= now < plan.resets_at)
+
+    async def _allowance(self, now: datetime) -> Allowance | None:
+        """What is left, by the vendor; before its first answer, and where it never answers, by our own count."""
+        if self._source.has_quota:
+            try:
+                return await self._source.allowance()
+            except (TopcoinsError, OverflowError) as exc:  # OverflowError: a time past the year 9999
+                log.warning("the credits left are unknown", source=self._source.name, why=str(exc))
+            if self._plan and not self._plan.counted:
+                return None  # the plan made from its last answer still counts
+        if (month := self._source.budget) is not None:
+            used = self._spending.all().in_month(now)
+            return Allowance(max(0.0, month - used), month, next_month(now), None, counted=True)
+        self._interval = max(self._interval, at_least(self._asked, CAUTIOUS))
+        return None
+
+    def _is_from_before_the_reset(self, allowance: Allowance, now: datetime) -> bool:
+        """Whether the reset is over and the answer does not know it yet: then the plan stays for a while."""
+        plan = self._plan
+        if plan is None or plan.counted or now < plan.resets_at:
+            return False
+        if allowance.resets_at and allowance.resets_at <= now:
+            return now < plan.resets_at + DAY
+        return allowance.left <= plan.left and now < plan.resets_at + HOUR
+
+    def _planned(self, allowance: Allowance, now: datetime) -> CreditPlan:
+        spent, before, interval = self._spending.all(), self._before(allowance, now), self.interval
+        resets_at = next_month(now)
+        if allowance.resets_at and now < allowance.resets_at <= now + LONGEST_PERIOD:
+            resets_at = allowance.resets_at
+        shares = self._shares(before, allowance, spent, now)
+        per_slot = self._per_slot(before, allowance, spent, now)
+        sure = self._sure(allowance, spent, per_slot, now)
+        share = usual_share(shares)
+        chosen = interval if per_slot else max(interval, at_least(self._asked, CAUTIOUS))
+        if sure > per_slot > 0:  # without credits for a tick, asking costs nothing
+            remaining = max(resets_at - now, HOUR)
+            chosen = choose_interval(
+                self._asked, interval, left=sure, per_slot=per_slot, share=share, remaining=remaining
+            )
+        per_day = per_slot * share * (DAY / chosen)
+        lasts_until = empty_at(sure, per_day, now, resets_at)
         if chosen != interval:
-            lasts = chosen.total_seconds() >= self._asked.total_seconds() * stretch
-            self._log_change(chosen, allowance, resets_at, lasts=lasts)
-            since, since_left = now, left
-            per_day *= interval / chosen
+            self._log_change(chosen, allowance, resets_at, lasts=lasts_until is None)
+        continues = before is not None and chosen == interval
         return CreditPlan(
             source=self._source.name,
-            key=self._source.key_setting,
-            left=left,
+            key=self._source.planned_as,
+            left=allowance.left,
             limit=allowance.limit,
+            counted=allowance.counted,
             resets_at=resets_at,
-            told_at=now.replace(microsecond=0),
+            told_at=now,
             per_day=per_day,
-            lasts_until=empty_at(left, per_day, now, resets_at),
+            lasts_until=lasts_until,
             interval_s=chosen.total_seconds(),
-            stretch=chosen / self._asked,
-            since=since,
-            since_left=since_left,
+            sure=sure,
+            spent=spent.credits,
+            shares=shares,
+            since=before.since if before and continues else now,
+            since_left=before.since_left if before and continues else allowance.left,
+            since_spent=before.since_spent if before and continues else spent.credits,
         )
 
-    def _measured(self, left: float, credits: float, now: datetime) -> tuple[float, datetime, float]:
-        """The credits spent a day, since when that is measured, and the credits left at that time."""
-        before = self._plan
-        if before is None:  # nothing measured yet: assume a second series of the same cost on this key
-            return 2 * credits * (DAY / self.interval), now, left
-        if left > before.since_left:  # a reset, or credits bought
-            return before.per_day, now, left
-        span = now - before.since
-        if span < max(FIRST_CHECK_AFTER, MEASURED_TICKS * self.interval):
-            return before.per_day, before.since, before.since_left
-        per_day = (before.since_left - left) / (span / DAY)
-        return (per_day, now, left) if span >= DAY else (per_day, before.since, before.since_left)
+    def _before(self, allowance: Allowance, now: datetime) -> CreditPlan | None:
+        """The plan that the answer continues: none at a reset, a changed limit or a clock that was set back."""
+        plan = self._plan
+        if plan is None or not plan.told_at <= now < plan.resets_at:
+            return None
+        return plan if (plan.limit, plan.counted) == (allowance.limit, allowance.counted) else None
+
+    def _expected(self, plan: CreditPlan, allowance: Allowance, spent: Spent, now: datetime) -> float:
+        """What must be left if nobody but us spends of the key since the last check. At a reset, of the whole limit."""
+        sure = plan.sure if now < plan.resets_at else allowance.limit or allowance.left
+        return sure - (spent.credits - plan.spent)
+
+    def _shares(
+        self, before: CreditPlan | None, allowance: Allowance, spent: Spent, now: datetime
+    ) -> tuple[float, ...]:
+        """The shares of the last checks, with that of the time since the check before."""
+        known = self._plan.shares if self._plan else ()
+        if before is None or now - before.told_at < FIRST_CHECK_AFTER or (ours := spent.credits - before.spent) <= 0:
+            return known
+        others = max(0.0, self._expected(before, allowance, spent, now) - allowance.left)
+        return (*known, 1 + others / ours)[-SHARES:]
+
+    def _per_slot(self, before: CreditPlan | None, allowance: Allowance, spent: Spent, now: datetime) -> float:
+        """What a tick of all series costs: by the answers, or more where more was spent. 0 while it is unknown."""
+        reported = spent.per_slot(now, within=max(HOUR, 3 * self.interval))
+        slots = (slot(now, self.interval) - slot(before.since, self.interval)) / self.interval if before else 0.0
+        if before is None or slots < MEASURED_SLOTS:
+            return reported
+        if not reported:
+            return max(0.0, before.since_left - allowance.left) / slots
+        return max(reported, (spent.credits - before.since_spent - reported) / slots)
+
+    def _sure(self, allowance: Allowance, spent: Spent, per_slot: float, now: datetime) -> float:
+        """What is left, less what we spent and the vendor does not report yet: at most what we spend in a day."""
+        plan = self._plan
+        if plan is None or plan.counted or plan.limit != allowance.limit or plan.told_at > now:
+            return allowance.left
+        expected = self._expected(plan, allowance, spent, now)
+        unreported = allowance.left - expected
+        return expected if 0 < unreported <= per_slot * (DAY / self.interval) else allowance.left
 
     def _log_change(self, chosen: timedelta, allowance: Allowance, resets_at: datetime, *, lasts: bool) -> None:
         write = log.warning if lasts else log.error
@@ -175,44 +218,21 @@ class CreditPlanner:
 
     def _follow(self, now: datetime) -> bool:
         """Use the newest plan of our key if it is newer than ours; whether it was."""
-        ours = self._plan.told_at if self._plan else None
-        plans = read_plans(self._folder.parent) if self._folder else []
-        plans = [
-            plan for plan in plans if plan.key == self._source.key_setting and plan.told_at <= now < plan.resets_at
-        ]
+        ours = self._plan.told_at if self._plan and self._plan.told_at <= now else None
+        plans = read_plans(self._folder.parent) if self._folder and self._is_planned else []
+        # A plan whose reset is just over still says how fast to tick until the vendor answers.
+        plans = [p for p in plans if p.key == self._source.planned_as and p.told_at <= now < p.resets_at + DAY]
         newest = max(plans, key=lambda plan: plan.told_at, default=None)
         if newest is None or (ours and newest.told_at <= ours):
             return False
-        self._use(newest)
+        self._adopt(newest)
         return True
 
     def _adopt(self, plan: CreditPlan) -> None:
-        """Use a plan of our own, and write it for the other series, /v1/status and doctor."""
-        is_first = self._plan is None
-        self._use(plan)
-        if is_first:
-            self._next = plan.told_at + FIRST_CHECK_AFTER
-        if self._folder is None:
-            return
-        part = self._folder / f"{FILE}.part"
-        try:
-            part.write_text(plan.model_dump_json(), "utf-8")
-            part.rename(self._folder / FILE)
-        except OSError as exc:
-            log.warning("the credit plan can't be written", folder=str(self._folder), why=exc.strerror)
-
-    def _use(self, plan: CreditPlan) -> None:
+        """Use a plan, and write it for the other series, /v1/status and doctor."""
+        is_first = self._plan is None and plan.since == plan.told_at
         self._plan = plan
-        self._interval = stretched(self._asked, plan.stretch)
-        self._next = plan.told_at + CHECK_EVERY
-
-
-def read_plans(folder: Path) -> list[CreditPlan]:
-    """The plans of all series under the spools' folder, without those that can't be read."""
-    plans = []
-    for file in sorted(folder.glob(f"*/{FILE}")):
-        try:
-            plans.append(CreditPlan.model_validate_json(file.read_bytes()))
-        except (OSError, ValidationError):
-            continue
-    return plans
+        self._interval = at_least(self._asked, plan.interval)
+        self._next = plan.told_at + (FIRST_CHECK_AFTER if is_first else CHECK_EVERY)
+        if self._folder:
+            write_whole(self._folder / FILE, plan.model_dump_json())

@@ -13,7 +13,7 @@ from pathlib import Path
 import structlog
 
 from lib.clock import Clock
-from lib.errors import ClockDisagrees, SnapshotDoubtful, SourceUnavailable, TopcoinsError
+from lib.errors import ClockDisagrees, SnapshotDoubtful, SourceExhausted, SourceUnavailable, TopcoinsError
 from lib.ingest.credits import CreditPlanner
 from lib.ingest.delivery import Delivery
 from lib.ingest.judge import Judge
@@ -136,10 +136,12 @@ class Ingest:
                 reading = await source.read(self._assets, within, tick=None if backfilled else tick)
                 if self._folder:  # also for a list that is refused: /v1/status shows what came
                     write_last_reading(self._folder, reading)
-                snapshot = self._admit(source, reading, tick, backfilled)
+                snapshot = await self._admitted(source, reading, tick, backfilled)
             except TopcoinsError as exc:
                 failures[source] = exc
                 self._choice.tried(source, exc)
+                if isinstance(exc, SourceExhausted):
+                    await self._planners[source].used_up()
                 continue
             self._choice.use(source, failures)
             return await self._accept(snapshot)
@@ -157,6 +159,14 @@ class Ingest:
                 self._choice.tried(source, exc)
             else:
                 self._choice.tried(source, None)
+
+    async def _admitted(self, source: Source, reading: Reading, tick: datetime, backfilled: bool) -> Snapshot:
+        """The snapshot of a reading. A list that is refused was paid for too: the credit planner must know."""
+        try:
+            return self._admit(source, reading, tick, backfilled)
+        except TopcoinsError:
+            await self._planners[source].spent(reading.credits)
+            raise
 
     async def _accept(self, snapshot: Snapshot) -> Snapshot:
         """Put a snapshot on its way, then let the credit planner choose the interval.

@@ -38,7 +38,7 @@ def serve(
     what = "recorded answers" if replay else f"a simulated market of {assets} assets"
     console.print(f"Serving {what}; to use it, set:")
     for name in ("CMC_URL", "COINDESK_URL", "COINPAPRIKA_URL", "COINGECKO_URL"):
-        console.print(f"  TOPCOINS_{name}=http://127.0.0.1:{port}")
+        console.print(f"  TOPCOINS_{name}=http://127.0.0.1:{port}", highlight=False)
     for name in ("CMC_API_KEY", "COINDESK_API_KEY", "COINGECKO_API_KEY"):
-        console.print(f"  TOPCOINS_{name}=demo")
+        console.print(f"  TOPCOINS_{name}=demo", highlight=False)
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", access_log=False, lifespan="off")

@@ -76,12 +76,22 @@ class Request(Part):
 
 
 class Quota(Part):
-    """Where the upstream reports, free of charge, what is left of a key's credits."""
+    """Where the upstream reports a key's credits: those `left`, or those `used` of a `limit`.
+
+    Without `resets_at`, or where an answer has none, the credits are those of the calendar month.
+    """
 
     path: UrlPath
-    left: Jmes
-    limit: Jmes
-    resets_at: Jmes
+    left: Jmes | None = None
+    used: Jmes | None = None
+    limit: Jmes | None = None
+    resets_at: Jmes | None = None
+
+    @model_validator(mode="after")
+    def _says_what_is_left(self) -> Self:
+        if self.left or (self.used and self.limit):
+            return self
+        raise ValueError("name where the credits left are, or both those used and their limit")
 
 
 class Key(Part):
@@ -190,7 +200,10 @@ class Pace(Part):
 
 
 class Budget(Part):
-    """The requests of a month that the provider's plan allows, where no answer reports them."""
+    """The requests or credits of a calendar month by the provider's plan, where no answer reports what is left.
+
+    topcoins counts the `cost` of each answer.
+    """
 
     month: Annotated[int, Field(ge=1)]
 

@@ -17,7 +17,7 @@ from lib.snapshot import VOLUME
 from lib.source.allowance import Allowance, read_allowance
 from lib.source.extract import Extractor
 from lib.source.judge import Judge, MonthUsedUp, next_midnight
-from lib.source.model import Budget, Daily, SourceFile
+from lib.source.model import Daily, Quota, SourceFile
 from lib.source.page import MOST_RECORDS, Page, first_rows, ordered, read_page
 from lib.source.paging import read_pages
 from lib.source.pauses import Pauses
@@ -105,9 +105,29 @@ class Source:
         return max(asked, pace) if pace and not simulated else asked
 
     @property
-    def budget(self) -> Budget | None:
-        """The requests of a month, where no answer reports them."""
-        return self._file.budget
+    def planned_as(self) -> str:
+        """The sources with this name share one allowance: those of a key; without a key, the source alone."""
+        return self.key_setting or self.name
+
+    @property
+    def list_asked(self) -> str:
+        """The address of the list and its parameters: sources that share it ask for the same list."""
+        return str(httpx.URL(f"{self._base}{self._path}", params=sorted(self._file.request.params.items())))
+
+    @property
+    def has_quota(self) -> bool:
+        """Whether the upstream reports what is left of our key's credits."""
+        return self._quota is not None
+
+    @property
+    def budget(self) -> float | None:
+        """The requests or credits of a calendar month by the source file; a keyless address charges none."""
+        keyless = self._file.key is not None and self._key is None
+        return self._file.budget.month if self._file.budget and not keyless else None
+
+    @property
+    def _quota(self) -> Quota | None:
+        return self._file.key.quota if self._file.key and self._key else None
 
     @property
     def daily(self) -> Daily | None:
@@ -160,7 +180,7 @@ class Source:
 
     async def allowance(self) -> Allowance | None:
         """What is left of our key's credits, asked free of charge; None where the upstream does not report it."""
-        quota = self._file.key.quota if self._file.key and self._key else None
+        quota = self._quota
         if quota is None:
             return None
         self._pauses.check(quota.path)

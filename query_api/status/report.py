@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from lib.clock import HOUR
 from lib.errors import TopcoinsError
 from lib.gaps import find_gaps
-from lib.ingest.credits import FILE as PLAN_FILE
+from lib.ingest.credit_plan import FILE as PLAN_FILE
 from lib.ingest.doubtful import count_doubtful
 from lib.ingest.last_reading import LastReading, read_last_reading
 from lib.ingest.missed import Cause
@@ -41,16 +41,20 @@ class SpoolStatus(BaseModel):
 
 
 class CreditStatus(BaseModel):
-    """The credits left of the source's key at `told_at`, and how long they last; null: until the reset or longer."""
+    """The credits left of the source's key at `told_at`, and how long they last; null: until the reset or longer.
+
+    `counted`: the source does not report what is left; it is a budget without what topcoins spent.
+    """
 
     source: str
     left: float
-    limit: float
+    limit: float | None
     resets_at: datetime
     told_at: datetime
     per_day: float
     lasts_until: datetime | None
     interval_s: float
+    counted: bool = False
 
 
 class SourceStatus(BaseModel):

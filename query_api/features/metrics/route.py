@@ -54,6 +54,22 @@ _SERIES: Mapping[str, tuple[str, Callable[[SeriesStatus], float | None]]] = {
         lambda series: float(series.source_in_use.is_fallback) if series.source_in_use else None,
     ),
     "credits_left": ("Credits left of the source's key", lambda series: series.plan.left if series.plan else None),
+    "credits_limit": (
+        "Credits of the source's key until their reset, used or left",
+        lambda series: series.plan.limit if series.plan else None,
+    ),
+    "credits_per_day": (
+        "Credits that all users of the key spend a day at the planned interval",
+        lambda series: series.plan.per_day if series.plan else None,
+    ),
+    "credits_reset_timestamp_seconds": (
+        "When the credits are reset",
+        lambda series: series.plan.resets_at.timestamp() if series.plan else None,
+    ),
+    "credits_suffice": (
+        "1 when the credits last until their reset, 0 when they run out before it",
+        lambda series: float(series.plan.lasts_until is None) if series.plan else None,
+    ),
     "credits_last_until_timestamp_seconds": (
         "When the credits run out, if that is before their reset",
         lambda series: series.plan.lasts_until.timestamp() if series.plan and series.plan.lasts_until else None,

@@ -1,269 +1,431 @@
-"""The credit planner, over simulated months of the simulator's own plan."""
+"""The credit planner, over months of a key that counts as the vendors do, with a clock of its own."""
 
-import math
-from datetime import datetime, timedelta
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import cast
 
-import httpx
-import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import SecretStr
 
-import ingest_price
-from lib.clock import slot
-from lib.errors import SourceExhausted
-from lib.ingest.credits import FILE, LONGEST, RESERVE, CreditPlanner, empty_at, needed, stretched
-from lib.simulator import Fault, Market, Plan, create_app
-from lib.source import Allowance, Source, read_source
+from lib.clock import DAY, HOUR, MINUTE, slot
+from lib.errors import SourceMalformed
+from lib.ingest.credit_plan import FILE, LONGEST, CreditPlan, choose_interval, next_month, read_plans
+from lib.ingest.credits import CAUTIOUS, CreditPlanner
+from lib.source import Allowance, Source
 from tests.fakes import NOON, FakeClock
 
-SECOND = timedelta(seconds=1)
-MINUTE = timedelta(minutes=1)
-DAY = timedelta(days=1)
-CMC = read_source(Path(ingest_price.__file__).parent / "coinmarketcap.toml")
-SKEW = MINUTE
+FREE = 15_000
+A_THOUSAND, TWO_HUNDRED_FIFTY = 4, 1
+"""What a list of so many assets costs at 1 credit per 250."""
+
+Change = Callable[[Allowance], Allowance | None]
 
 
-class Month:
-    """Planners of series on one key of the simulator, which counts the credits."""
+class Key:
+    """A vendor's count of a key's credits, by calendar month. It may report late, and less than it should."""
 
-    def __init__(
-        self, folder: Path, *, credits: int, assets: int = 1, series: int = 2, asked: timedelta = MINUTE, faults=()
-    ) -> None:
-        self.clock = FakeClock(NOON.replace(day=1, hour=0))
-        plan = Plan(requests_per_minute=10**6, credits_per_month=credits)
-        app = create_app(Market(1, assets), self.clock, plan=plan, faults=faults)
-        self.client = httpx.AsyncClient(transport=httpx.ASGITransport(app))
+    def __init__(self, clock: FakeClock, *, limit: float = FREE, lag: timedelta = timedelta()) -> None:
+        self.clock = clock
+        self.limit = limit
+        self.lag = lag
+        self.reports: Change = lambda allowance: allowance
+        self.refused = 0
+        self.asked = 0
+        self._times: list[datetime] = []
+        self._sums: list[float] = [0.0]  # of the credits charged before each time, and of all
+
+    def used(self, at: datetime) -> float:
+        begin = at.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        return self._sums[bisect_right(self._times, at)] - self._sums[bisect_left(self._times, begin)]
+
+    def charge(self, credits: float) -> bool:
+        now = self.clock()
+        if self.used(now) + credits > self.limit:
+            self.refused += 1
+            return False
+        place = bisect_right(self._times, now)  # a clock may be set back
+        self._times.insert(place, now)
+        self._sums[place + 1 :] = [total + credits for total in self._sums[place:]]
+        return True
+
+    def allowance(self) -> Allowance:
+        self.asked += 1
+        seen = self.clock() - self.lag
+        told = self.reports(Allowance(self.limit - self.used(seen), self.limit, next_month(seen), None))
+        if told is None:
+            raise SourceMalformed("no credits")
+        return told
+
+
+class Lists:
+    """A source on a key, as the planner sees it."""
+
+    name = "coinmarketcap"
+    planned_as = "cmc_api_key"
+
+    def __init__(self, key: Key, asked: str = "/listings", *, has_quota: bool = True, budget: float | None = FREE):
+        self.key = key
+        self.list_asked = asked
+        self.has_quota = has_quota
+        self.budget = budget
+
+    async def allowance(self) -> Allowance:
+        return self.key.allowance()
+
+
+class Stack:
+    """Planners of series on one key, each a tick at its interval; series with one address share the list."""
+
+    def __init__(self, key: Key, folder: Path | None = None, *, lists: list[Lists] | None = None, cost: float = 4):
+        self.key = key
+        self.clock = key.clock
         self.folder = folder
-        self.assets = assets
-        self.asked = asked
-        self.sources = [self.source() for _ in range(series)]
-        self.planners = [self.planner(number) for number in range(series)]
+        self.lists = lists or [Lists(key)]
+        self.cost = cost
+        self.reported_cost: float | None = None
+        self.shares = True
+        self.planners = [self.planner(number) for number in range(len(self.lists))]
         self.due = [self.clock.now for _ in self.planners]
-        self.ticks: list[list[datetime]] = [[] for _ in self.planners]
-        self.spent = self.refused = 0
-
-    def source(self) -> Source:
-        return Source(CMC, client=self.client, clock=self.clock, key=SecretStr("key"), url="http://localhost")
+        self.intervals: list[tuple[datetime, timedelta]] = []
+        self._fetched: set[tuple[str, datetime]] = set()
 
     def planner(self, number: int) -> CreditPlanner:
-        folder = self.folder / str(number)
-        folder.mkdir(exist_ok=True)
-        return CreditPlanner(self.sources[number], asked=self.asked, clock=self.clock, folder=folder)
+        folder = self.folder / str(number) if self.folder else None
+        if folder:
+            folder.mkdir(exist_ok=True, parents=True)
+        return CreditPlanner(cast("Source", self.lists[number]), asked=MINUTE, clock=self.clock, folder=folder)
 
-    def restart(self, number: int) -> None:
-        self.sources[number] = self.source()
-        self.planners[number] = self.planner(number)
-        self.due[number] = self.clock.now
+    def restart(self) -> None:
+        self.planners = [self.planner(number) for number in range(len(self.lists))]
+        self.due = [self.clock.now for _ in self.planners]
 
-    async def pass_days(self, days: float) -> None:
-        """Ticks at the planners' intervals; what they cost is charged to the key as the vendor would."""
-        end = self.clock.now + days * DAY
-        while (at := min(self.due)) < end:
-            number = self.due.index(at)
-            self.clock.now = at + number * SECOND
-            await self.tick(number)
-            interval = self.planners[number].interval
-            self.due[number] = slot(at, interval) + interval
-        self.clock.now = end
+    async def run(self, until: datetime) -> None:
+        await run([self], until)
 
     async def tick(self, number: int) -> None:
-        try:
-            reading = await self.sources[number].read(self.assets, timedelta(seconds=30))
-        except SourceExhausted:
-            self.refused += 1
-            return
-        self.spent += int(reading.credits)
-        self.ticks[number].append(slot(self.clock.now, MINUTE))
-        await self.planners[number].spent(reading.credits)
+        at, asked = self.due[number], self.lists[number].list_asked
+        shared = self.shares and (asked, slot(at, MINUTE)) in self._fetched
+        if shared or self.key.charge(self.cost):
+            self._fetched.add((asked, slot(at, MINUTE)))
+            paid = 0.0 if shared else self.cost
+            await self.planners[number].spent(paid if self.reported_cost is None else self.reported_cost)
+        else:
+            await self.planners[number].used_up()
+        interval = self.planners[number].interval
+        self.intervals.append((at, interval))
+        self.due[number] = slot(at, interval) + interval
 
-    async def burn(self, credits: int) -> None:
-        """Another user of the key spends credits."""
-        for _ in range(credits):
-            await self.source().read(1, timedelta(seconds=30))
+    def slowest(self, after: datetime) -> timedelta:
+        return max(interval for at, interval in self.intervals if at >= after)
 
     @property
     def together(self) -> float:
-        """The part of the first series' ticks that have one of each other series beside them."""
-        others = [set(ticks) for ticks in self.ticks[1:]]
-        met = [tick for tick in self.ticks[0] if all(tick in ticks for ticks in others)]
-        return len(met) / len(self.ticks[0])
+        """The part of the first series' ticks at which every series ticked."""
+        addresses = {source.list_asked for source in self.lists}
+        slots = {at for _, at in self._fetched}
+        return sum(all((asked, at) in self._fetched for asked in addresses) for at in slots) / len(slots)
 
 
-@pytest.mark.parametrize(
-    ("credits", "series"),
-    [(2_000, 2), (500, 1), (400, 2), (900, 3)],  # the first is a free key's 10,000 for 1,000 assets at 5 a tick
-)
-async def test_a_month_of_credits_lasts_the_month_is_used_and_the_series_tick_together(tmp_path, credits, series):
-    month = Month(tmp_path, credits=credits, series=series)
-    await month.pass_days(31)
-    assert month.refused == 0
-    assert credits * 0.85 < month.spent <= credits
-    assert month.together > 0.97
+async def run(stacks: list[Stack], until: datetime) -> None:
+    while (at := min(min(stack.due) for stack in stacks)) < until:
+        stack = next(stack for stack in stacks if min(stack.due) == at)
+        number = stack.due.index(at)
+        stack.clock.now = at + number * timedelta(seconds=1)
+        await stack.tick(number)
+    stacks[0].clock.now = until
 
 
-async def test_enough_credits_leave_the_interval_as_it_is(tmp_path):
-    month = Month(tmp_path, credits=10**6)
-    await month.pass_days(0.2)
-    assert [planner.interval for planner in month.planners] == [MINUTE, MINUTE]
+def month(year: int, number: int, **of_key) -> tuple[Key, datetime, datetime]:
+    """A fresh key at the begin of a month; the month's begin and end."""
+    begin = datetime(year, number, 1, tzinfo=UTC)
+    key = Key(FakeClock(begin), **of_key)
+    return key, begin, next_month(begin)
 
 
-@pytest.mark.parametrize("asked", [timedelta(seconds=30), 7 * MINUTE, 5 * MINUTE])
-async def test_an_interval_is_stretched_to_whole_minutes_that_divide_a_day(tmp_path, asked):
-    month = Month(tmp_path, credits=600, asked=asked)
-    await month.pass_days(1)
-    (interval,) = {planner.interval for planner in month.planners}
-    assert interval > asked
-    assert not DAY % interval
-    assert not interval % MINUTE
+MONTHS = [(2027, 2), (2028, 2), (2027, 4), (2027, 1)]  # 28, 29, 30 and 31 days
 
 
-async def test_the_plan_includes_what_other_users_of_the_key_spend(tmp_path):
-    month = Month(tmp_path, credits=1_000)
-    others = 0
-    for _ in range(4 * 31):
-        await month.burn(3)
-        others += 3
-        await month.pass_days(0.25)
-    assert month.refused == 0
-    assert 1_000 * 0.85 < month.spent + others <= 1_000
-    assert month.together > 0.9
+@pytest.mark.parametrize(("year", "number"), MONTHS)
+async def test_a_free_keys_month_for_a_thousand_assets_is_used_and_lasts(year, number):
+    key, begin, end = month(year, number)
+    stack = Stack(key, cost=A_THOUSAND)
+    await stack.run(end)
+    assert key.refused == 0
+    assert key.used(end - MINUTE) >= 0.95 * FREE
+    assert stack.slowest(begin + HOUR) <= 15 * MINUTE
 
 
-async def test_a_key_that_others_have_used_up_is_used_again_after_its_reset(tmp_path):
-    month = Month(tmp_path, credits=600)
-    await month.pass_days(3)
-    await month.burn(600 - month.spent)
-    refused_at = month.clock.now
-    await month.pass_days(27.9)
-    assert month.refused > 0
-    assert not [tick for ticks in month.ticks for tick in ticks if tick > refused_at]
-    await month.pass_days(2)
-    assert month.ticks[0][-1] > refused_at.replace(month=9, day=1)
+async def test_a_free_key_gives_250_assets_every_4_minutes_or_faster():
+    key, begin, _ = month(2027, 1)
+    stack = Stack(key, cost=TWO_HUNDRED_FIFTY)
+    await stack.run(begin + 2 * DAY)
+    assert stack.slowest(begin + HOUR) <= 4 * MINUTE
 
 
-async def test_after_a_restart_the_old_plan_counts_until_the_first_check(tmp_path):
-    month = Month(tmp_path, credits=600)
-    await month.pass_days(15)
-    before = month.planners[0].interval
-    assert before > MINUTE
-    assert month.planner(0).interval == before
+@pytest.mark.parametrize("cost", [20, 75])
+async def test_a_month_of_few_large_lists_is_used_too(cost):
+    key, _, end = month(2027, 2)
+    await Stack(key, cost=cost).run(end)
+    assert key.refused == 0
+    assert key.used(end - MINUTE) >= 0.95 * FREE
 
 
-async def test_a_month_of_credits_lasts_through_any_number_of_restarts(tmp_path):
-    month = Month(tmp_path, credits=600)
-    for _ in range(62):
-        await month.pass_days(0.5)
-        month.restart(0)
-    assert month.refused == 0
-    assert month.spent <= 600
+@pytest.mark.parametrize("lag", [20 * MINUTE, 5 * HOUR])
+async def test_credits_that_are_reported_late_last_through_a_reset_and_the_pace_stays(lag):
+    key, begin, end = month(2027, 2, lag=lag)
+    stack = Stack(key, cost=A_THOUSAND)
+    await stack.run(end - MINUTE)
+    assert key.used(end - MINUTE) >= 0.95 * FREE
+    stack.intervals.clear()
+    await stack.run(end + 3 * DAY)
+    assert key.refused == 0
+    assert stack.slowest(begin) <= 15 * MINUTE
 
 
-async def test_a_plan_is_dropped_after_its_reset(tmp_path):
-    month = Month(tmp_path, credits=600)
-    await month.pass_days(1)
-    month.clock.move(days=31)
-    assert month.planner(0).interval == MINUTE
+MISSING: list[Change] = [
+    lambda told: Allowance(told.left, None, told.resets_at, None),
+    lambda told: Allowance(told.left, told.limit, None, None),
+    lambda told: Allowance(told.left, told.limit, NOON - 400 * DAY, None),
+    lambda told: Allowance(told.left, told.limit, NOON + 4000 * DAY, None),
+]
 
 
-async def test_the_plan_is_read_from_its_file_though_a_file_beside_it_is_broken(tmp_path):
-    month = Month(tmp_path, credits=10_000)
+@pytest.mark.parametrize("reports", MISSING)
+async def test_a_month_is_used_and_lasts_though_the_answers_lack_a_limit_or_a_reset(reports):
+    key, _, end = month(2027, 2)
+    key.reports = reports
+    stack = Stack(key, cost=20)
+    await stack.run(end)
+    assert key.refused == 0
+    assert key.used(end - MINUTE) >= 0.9 * FREE
+
+
+async def test_restarts_cost_ticks_and_the_month_still_lasts_and_is_used(tmp_path):
+    key, begin, end = month(2027, 2)
+    stack = Stack(key, tmp_path, cost=75)
+    for day in range(28):
+        await stack.run(begin + day * DAY + 5 * HOUR)
+        stack.restart()
+    await stack.run(end)
+    assert key.refused == 0
+    assert key.used(end - MINUTE) >= 0.95 * FREE
+
+
+async def test_a_list_that_two_series_share_counts_once_whoever_fetches_it(tmp_path):
+    key, begin, _ = month(2027, 1)
+    stack = Stack(key, tmp_path, lists=[Lists(key), Lists(key)], cost=A_THOUSAND)
+    await stack.run(begin + 4 * HOUR)
+    stack.due.reverse()
+    await stack.run(begin + 8 * HOUR)
+    assert {interval for at, interval in stack.intervals if at > begin + HOUR} == {12 * MINUTE}
+
+
+async def test_lists_of_two_addresses_count_both_and_tick_together(tmp_path):
+    key, begin, _ = month(2027, 1)
+    stack = Stack(key, tmp_path, lists=[Lists(key, "/prices"), Lists(key, "/ranks")], cost=A_THOUSAND)
+    await stack.run(begin + DAY)
+    assert {interval for at, interval in stack.intervals if at > begin + HOUR} == {24 * MINUTE}
+    assert stack.together > 0.95
+
+
+async def test_a_list_that_both_series_pay_for_though_it_is_shared_is_noticed(tmp_path):
+    key, _, end = month(2027, 1)
+    stack = Stack(key, tmp_path, lists=[Lists(key), Lists(key)], cost=75)
+    stack.shares = False
+    await stack.run(end)
+    assert key.refused == 0
+    assert key.used(end - MINUTE) >= 0.9 * FREE
+
+
+async def test_two_stacks_that_share_a_key_share_its_month():
+    key, _, end = month(2027, 2)
+    stacks = [Stack(key, cost=75), Stack(key, cost=75)]
+    await run(stacks, end)
+    assert key.refused == 0
+    assert key.used(end - MINUTE) >= 0.9 * FREE
+    ticks = [len(stack.intervals) for stack in stacks]
+    assert max(ticks) < 1.5 * min(ticks)
+
+
+async def test_another_user_of_the_key_is_planned_for():
+    key, begin, end = month(2027, 2)
+    stack = Stack(key, cost=20)
+    for number in range(28 * 24):
+        key.charge(9)
+        await stack.run(begin + number * HOUR)
+    assert key.refused == 0
+    assert key.used(end - MINUTE) >= 0.9 * FREE
+
+
+async def test_a_burst_of_another_user_is_no_rate():
+    key, begin, _ = month(2027, 1)
+    stack = Stack(key, cost=A_THOUSAND)
+    await stack.run(begin + 2 * DAY)
+    key.charge(2000)
+    stack.intervals.clear()
+    await stack.run(begin + 4 * DAY)
+    assert stack.slowest(begin) == 15 * MINUTE  # 2,000 of 14,000 fewer for the rest of the month
+
+
+async def test_a_limit_that_shrinks_and_grows_within_the_month_is_followed():
+    key, begin, end = month(2027, 2)
+    stack = Stack(key, cost=20)
+    await stack.run(begin + 5 * DAY)
+    key.limit = 10_000
+    await stack.run(begin + 10 * DAY)
+    assert stack.planners[0].interval == 90 * MINUTE
+    key.limit = 20_000
+    await stack.run(end)
+    assert key.refused == 0
+    assert key.used(end - MINUTE) >= 0.95 * 20_000
+
+
+async def test_costs_that_no_answer_reports_are_measured_from_what_is_left():
+    key, begin, _ = month(2027, 1)
+    stack = Stack(key, cost=A_THOUSAND)
+    stack.reported_cost = 0.0
+    await stack.run(begin + HOUR)
+    assert stack.slowest(begin) == CAUTIOUS
+    await stack.run(begin + DAY)
+    assert stack.planners[0].interval == 12 * MINUTE
+
+
+async def test_a_key_that_others_used_up_does_not_last_and_is_planned_again_after_its_reset(tmp_path):
+    key, begin, end = month(2027, 2)
+    stack = Stack(key, tmp_path, cost=20)
+    await stack.run(begin + 3 * DAY)
+    used_up_at = key.clock.now
+    key.charge(key.limit - key.used(used_up_at) - 5)
+    await stack.run(begin + 4 * DAY)
+    (plan,) = read_plans(tmp_path)
+    assert plan.lasts_until
+    assert used_up_at <= plan.lasts_until <= begin + 4 * DAY
+    await stack.run(end + DAY)
+    (plan,) = read_plans(tmp_path)
+    assert (plan.lasts_until, plan.interval) == (None, HOUR)
+
+
+async def test_a_long_interval_ends_with_the_reset(tmp_path):
+    key, _, end = month(2027, 2)
+    key.charge(FREE - 50)
+    stack = Stack(key, tmp_path, cost=20)
+    await stack.run(end - MINUTE)
+    assert stack.planners[0].interval == LONGEST
+    key.clock.now = end + MINUTE
+    assert stack.planners[0].interval == CAUTIOUS
+
+
+async def test_before_its_first_answer_a_key_is_planned_as_its_smallest_plan_and_then_as_it_is():
+    key, begin, _ = month(2027, 1, limit=300_000)
+    key.reports = lambda told: None
+    stack = Stack(key, cost=A_THOUSAND)
+    await stack.run(begin + 2 * HOUR)
+    assert stack.slowest(begin) == 12 * MINUTE
+    key.reports = lambda told: told
+    await stack.run(begin + 4 * HOUR)
+    assert stack.planners[0].interval == MINUTE
+
+
+async def test_a_key_without_an_answer_and_without_a_budget_is_asked_cautiously():
+    key, begin, _ = month(2027, 1)
+    key.reports = lambda told: None
+    stack = Stack(key, lists=[Lists(key, budget=None)])
+    await stack.run(begin + HOUR)
+    assert {interval for _, interval in stack.intervals} == {CAUTIOUS}
+
+
+async def test_an_answer_that_fails_later_leaves_the_plan_as_it_is():
+    key, begin, _ = month(2027, 1, limit=60_000)
+    stack = Stack(key, cost=A_THOUSAND)
+    await stack.run(begin + 2 * HOUR)
+    key.reports = lambda told: None
+    stack.intervals.clear()
+    await stack.run(begin + DAY)
+    assert {interval for _, interval in stack.intervals} == {3 * MINUTE}
+
+
+async def test_a_budget_that_no_answer_reports_is_counted_over_restarts_and_begins_anew_each_month(tmp_path):
+    key, begin, end = month(2027, 2, limit=1000)
+    lists = Lists(key, has_quota=False, budget=1000)
+    stack = Stack(key, tmp_path, lists=[lists], cost=2)
+    for day in range(28):
+        await stack.run(begin + day * DAY)
+        stack.restart()
+    await stack.run(end)
+    assert key.asked == 0
+    assert key.refused == 0
+    assert key.used(end - MINUTE) >= 0.9 * 1000
+    await stack.run(end + 3 * DAY)
+    (plan,) = read_plans(tmp_path)
+    assert plan.counted
+    assert plan.left == 1000 - key.used(plan.told_at)
+
+
+async def test_without_a_call_and_without_a_budget_the_interval_is_as_asked(tmp_path):
+    key, begin, _ = month(2027, 1)
+    stack = Stack(key, tmp_path, lists=[Lists(key, has_quota=False, budget=None)])
+    await stack.run(begin + HOUR)
+    assert {interval for _, interval in stack.intervals} == {MINUTE}
+    assert not read_plans(tmp_path)
+
+
+async def test_enough_credits_leave_the_interval_as_it_is():
+    key, begin, _ = month(2027, 1, limit=10**6)
+    stack = Stack(key, cost=A_THOUSAND)
+    await stack.run(begin + 3 * HOUR)
+    assert {interval for _, interval in stack.intervals} == {MINUTE}
+
+
+async def test_after_a_restart_the_plan_counts_until_the_next_check(tmp_path):
+    key, begin, _ = month(2027, 1)
+    stack = Stack(key, tmp_path)
+    await stack.run(begin + HOUR)
+    asked = key.asked
+    stack.restart()
+    assert stack.planners[0].interval == 12 * MINUTE
+    await stack.run(begin + HOUR + MINUTE)
+    assert key.asked == asked
+
+
+async def test_a_clock_that_is_set_back_or_past_the_reset_does_not_stop_the_checks(tmp_path):
+    key, begin, _ = month(2027, 1)
+    stack = Stack(key, tmp_path)
+    await stack.run(begin + 5 * DAY)
+    for now in (begin + 2 * DAY, begin + 20 * DAY, begin + 6 * DAY):
+        asked, key.clock.now = key.asked, now
+        stack.due = [now]
+        await stack.run(now + 2 * HOUR)
+        assert key.asked > asked
+        assert stack.planners[0].interval <= 15 * MINUTE
+
+
+async def test_a_broken_file_beside_the_plans_is_ignored(tmp_path):
+    key, begin, _ = month(2027, 1)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / FILE).write_text("{")
-    await month.pass_days(0.2)
-    plan = orjson.loads((tmp_path / "0" / FILE).read_bytes())
-    assert plan["limit"] == 10_000
-    assert plan["left"] <= 10_000
-    assert plan["interval_s"] == month.planners[0].interval.total_seconds()
-    assert plan["resets_at"] > plan["told_at"]
-    assert "key" not in str(plan["key"]).replace("api_key", "")
+    stack = Stack(key, tmp_path)
+    await stack.run(begin + HOUR)
+    (plan,) = read_plans(tmp_path)
+    assert (plan.limit, plan.interval) == (FREE, 12 * MINUTE)
 
 
-async def test_the_interval_stays_when_the_upstream_does_not_report_the_credits_left_and_it_is_asked_again(tmp_path):
-    fault = Fault(path="/v1/key/info", kind="error", preset="cmc-500", count=3)
-    month = Month(tmp_path, credits=10_000, series=1, faults=[fault])
-    await month.pass_days(0.01)
-    assert month.planners[0].interval == MINUTE
-    await month.pass_days(0.1)
-    assert month.planners[0].interval > MINUTE
+@given(
+    left=st.floats(0, 1e6), per_slot=st.floats(0.1, 1e3), share=st.floats(1, 10), days=st.floats(0.1, 31),
+    before=st.sampled_from([MINUTE, 12 * MINUTE, LONGEST]),
+)  # fmt: skip
+def test_a_chosen_interval_lasts_or_is_the_longest(left, per_slot, share, days, before):
+    chosen = choose_interval(MINUTE, before, left=left, per_slot=per_slot, share=share, remaining=timedelta(days=days))
+    assert chosen == LONGEST or per_slot * share * (timedelta(days=days) / chosen) <= left
+    assert not DAY % chosen
 
 
-@given(left=st.floats(0, 1e6), per_day=st.floats(0, 1e6), days=st.floats(0.01, 40))
-def test_a_planned_interval_lasts_or_is_the_longest(left, per_day, days):
-    interval = stretched(MINUTE, needed(left, per_day, days))
-    resets_at = NOON + days * DAY
-    assert interval >= LONGEST or empty_at(left, per_day * (MINUTE / interval), NOON, resets_at) is None
-    assert not interval % MINUTE
-
-
-@given(asked=st.integers(1, 1440).map(lambda minutes: minutes * MINUTE), stretch=st.floats(0, 2000) | st.just(math.inf))
-def test_a_stretched_interval_is_long_enough_and_divides_a_day(asked, stretch):
-    interval = stretched(asked, stretch)
-    assert interval >= asked
-    assert interval == asked or not DAY % interval
-    assert interval >= min(asked * min(stretch, 1e4), LONGEST) * (1 - 1e-6)
-
-
-# The margins, each by what it guards. A tick costs 5 credits; a second series on the key is assumed to cost as much.
-
-
-class Quota:
-    """A source with a key that has these credits left until the reset."""
-
-    name = "quota"
-    key_setting = "quota_api_key"
-
-    def __init__(self, left: float, resets_at: datetime) -> None:
-        self.left = left
-        self.resets_at = resets_at
-
-    async def allowance(self) -> Allowance:
-        return Allowance(self.left, 1000, self.resets_at, None)
-
-
-COST = 5.0
-
-
-async def planned(left: float) -> tuple[CreditPlanner, Quota, FakeClock]:
-    """A planner that has seen so many credits for the next day, once."""
-    clock = FakeClock()
-    quota = Quota(left, NOON + DAY)
-    planner = CreditPlanner(cast("Source", quota), asked=MINUTE, clock=clock)
-    await planner.spent(COST)
-    return planner, quota, clock
-
-
-async def test_a_plan_leaves_four_ticks_of_credits_for_retries():
-    planner, quota, _ = await planned(100)
-    spent_until_the_reset = 2 * COST * (DAY / planner.interval)
-    assert spent_until_the_reset <= quota.left * (1 - RESERVE) - 4 * COST
-    assert planner.interval == 240 * MINUTE  # 160 minutes would last too, without anything to spare
-
-
-async def test_a_few_credits_more_do_not_shorten_the_interval_and_many_do():
-    planner, quota, clock = await planned(100)
-    for left, interval in ((108, 240 * MINUTE), (200, 96 * MINUTE)):  # 108 would allow 180 minutes, by a hair
-        clock.move(minutes=31)
-        quota.left, quota.resets_at = left, clock.now + DAY
-        await planner.spent(COST)
-        assert planner.interval == interval
-
-
-async def test_one_tick_more_in_a_short_time_is_no_faster_rate():
-    planner, quota, clock = await planned(100)
-    clock.move(minutes=240)
-    quota.left -= 3 * COST  # one tick of this series, two of the other
-    await planner.spent(COST)
-    assert planner.interval == 240 * MINUTE  # 15 credits in 240 minutes, taken as a rate, would ask for 288
-
-
-async def test_a_rate_is_measured_once_there_are_enough_ticks():
-    planner, quota, clock = await planned(1000)
-    assert planner.interval == 16 * MINUTE
-    clock.move(minutes=8 * 16)
-    quota.left -= 8 * 2 * COST * 2  # twice as fast as assumed
-    await planner.spent(COST)
-    assert planner.interval > 24 * MINUTE
+def test_a_plan_of_an_older_version_is_read():
+    old = CreditPlan.model_validate_json(
+        '{"source":"coinmarketcap","key":"cmc_api_key","left":9000,"limit":10000,"resets_at":"2026-09-01T00:00:00Z",'
+        '"told_at":"2026-08-01T11:00:00Z","per_day":300,"lasts_until":null,"interval_s":600,"stretch":10,'
+        '"since":"2026-08-01T11:00:00Z","since_left":9000}'
+    )
+    assert old.interval == 10 * MINUTE

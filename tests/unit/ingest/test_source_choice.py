@@ -92,7 +92,8 @@ class Series:
     def _answer(self, request: httpx.Request) -> httpx.Response:
         path = request.url.path
         if path == "/v1/key/info":
-            return httpx.Response(500)
+            usage = {"current_month": {"credits_left": 900_000}}
+            return httpx.Response(200, json={"data": {"plan": {"credit_limit_monthly": 10**6}, "usage": usage}})
         name = "coindesk" if "coindesk" in request.url.host else "keyless" if KEYLESS in path else "keyed"
         self.asked.append(name)
         answers = self.answers.get(name, [LISTED])

@@ -312,12 +312,13 @@ class Keyed:
     def answer(self, request: httpx.Request) -> httpx.Response:
         if request.url.path == "/v1/key/info":
             self.spooled_when_asked.append(self.spool.counts().spooled)
-            resets = (self.clock.now + timedelta(days=15)).isoformat()
+            resets = (NOON + timedelta(days=15)).isoformat()
             plan = {"credit_limit_monthly": 110_000, "credit_limit_monthly_reset_timestamp": resets}
             body = {"data": {"plan": plan, "usage": {"current_month": {"credits_left": self.left}}}}
             return httpx.Response(200, json=body, headers=self.headers)
         quote = {"USD": {"price": 2.0, "volume_24h": 3.0, "last_updated": (self.clock.now + self.ahead).isoformat()}}
         data = [{"id": id_, "symbol": "A", "name": "A", "quote": quote} for id_ in range(1, 11)]
+        self.left -= 5
         return httpx.Response(200, json={"data": data, "status": {"error_code": 0, "credit_count": 5}})
 
 

@@ -891,14 +891,32 @@ async def test_the_status_has_the_spool_and_the_credit_plan_when_their_folder_is
     async with calling(CountingStore(clock), clock, spools=tmp_path) as client:
         series = (await client.get("/v1/status")).json()["series"]
         gauges = await metrics(client)
-    assert series["price"]["plan"] == plan | times
+    assert series["price"]["plan"] == plan | times | {"counted": False}
     assert series["price"]["spool"] == {
         "fetched": 1, "stored": 0, "spooled": 1, "dropped": 0,
         "spooled_bytes": series["price"]["spool"]["spooled_bytes"],
     }  # fmt: skip
     assert series["volume_rank"]["spool"] is None
     assert gauges["topcoins_spooled_snapshots", ("price",)] == 1
-    assert gauges["topcoins_credits_left", ("price",)] == 90
+    assert {name: gauges[f"topcoins_credits_{name}", ("price",)] for name in ("left", "limit", "per_day")} == {
+        "left": 90, "limit": 100, "per_day": 4,
+    }  # fmt: skip
+    assert gauges["topcoins_credits_reset_timestamp_seconds", ("price",)] == 1796083200
+    assert gauges["topcoins_credits_suffice", ("price",)] == 1
+    assert ("topcoins_credits_last_until_timestamp_seconds", ("price",)) not in gauges
+
+
+async def test_credits_that_run_out_before_their_reset_do_not_suffice(clock, tmp_path) -> None:
+    (tmp_path / "price").mkdir()
+    plan = {"source": "coinmarketcap", "left": 90.0, "limit": None, "per_day": 40.0, "interval_s": 120.0}
+    times = {"resets_at": "2026-12-01T00:00:00Z", "told_at": "2026-11-17T14:00:00Z"}
+    empty = {"lasts_until": "2026-11-19T20:00:00Z"}
+    (tmp_path / "price" / "credits.json").write_bytes(orjson.dumps(plan | times | empty))
+    async with calling(CountingStore(clock), clock, spools=tmp_path) as client:
+        gauges = await metrics(client)
+    assert gauges["topcoins_credits_suffice", ("price",)] == 0
+    assert gauges["topcoins_credits_last_until_timestamp_seconds", ("price",)] == 1795118400
+    assert ("topcoins_credits_limit", ("price",)) not in gauges
 
 
 async def test_the_gaps_are_named_with_their_causes(clock, tmp_path) -> None:

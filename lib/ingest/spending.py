@@ -1,0 +1,113 @@
+"""What each series spends of a key's credits, as the answers say: one small file beside the series' spool."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import structlog
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+
+log = structlog.get_logger()
+
+NAME = "spending.{}.json"
+
+
+class Spending(BaseModel):
+    """What one series spent of a key: `credits` since the file began, `month_credits` of them in the month of `at`.
+
+    `cost` is what the list at the address `asked` cost when this series last paid for it. Series that share a list
+    have the same address, and only the one that fetched it pays.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    key: str
+    asked: str
+    at: AwareDatetime
+    cost: float = 0.0
+    credits: float = 0.0
+    month_credits: float = 0.0
+
+    def after(self, credits: float, now: datetime) -> "Spending":
+        """The spending after a list that cost so much."""
+        month = self.month_credits if _month(self.at) == _month(now) else 0.0
+        changed = {"at": now, "credits": self.credits + credits, "month_credits": month + credits}
+        return self.model_copy(update=changed | ({"cost": credits} if credits else {}))
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What all series on this machine spent of a key."""
+
+    each: tuple[Spending, ...]
+
+    @property
+    def credits(self) -> float:
+        """All credits, since the files began."""
+        return sum(spending.credits for spending in self.each)
+
+    def in_month(self, now: datetime) -> float:
+        """The credits of the present calendar month."""
+        return sum(spending.month_credits for spending in self.each if _month(spending.at) == _month(now))
+
+    def per_slot(self, now: datetime, within: timedelta) -> float:
+        """What one tick costs of all series that were fetched within this time; of all, when none was.
+
+        A list that series share counts once.
+        """
+        lists: dict[str, float] = {}
+        for spending in [each for each in self.each if now - each.at <= within] or self.each:
+            lists[spending.asked] = max(lists.get(spending.asked, 0.0), spending.cost)
+        return sum(lists.values())
+
+
+class SpendingFile:
+    """The spending of one series on one key, kept over restarts; in memory only without a folder."""
+
+    def __init__(self, folder: Path | None, key: str, asked: str) -> None:
+        self._folder = folder
+        self._file = folder / NAME.format(key) if folder else None
+        self._key = key
+        self._asked = asked
+        self._own: Spending | None = None
+
+    def add(self, credits: float, now: datetime) -> None:
+        """Count what a list cost."""
+        before = self._own or (_read(self._file) if self._file else None)
+        if before is None or before.asked != self._asked:
+            before = Spending(key=self._key, asked=self._asked, at=now, **_totals(before))
+        self._own = before.after(credits, now)
+        if self._file:
+            write_whole(self._file, self._own.model_dump_json())
+
+    def all(self) -> Spent:
+        """The spending of every series on this key."""
+        if self._folder is None:
+            return Spent((self._own,) if self._own else ())
+        files = self._folder.parent.glob(f"*/{NAME.format(self._key)}")
+        return Spent(tuple(spending for file in sorted(files) if (spending := _read(file))))
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Replace a file by this text, whole or not at all. A disk that refuses it is logged."""
+    part = file.with_name(f"{file.name}.part")
+    try:
+        part.write_text(text, "utf-8")
+        part.rename(file)
+    except OSError as exc:
+        log.warning("a file of the credit plan can't be written", file=str(file), why=exc.strerror)
+
+
+def _read(file: Path) -> Spending | None:
+    try:
+        return Spending.model_validate_json(file.read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def _totals(spending: Spending | None) -> dict[str, float]:
+    return {"credits": spending.credits, "month_credits": spending.month_credits} if spending else {}
+
+
+def _month(at: datetime) -> tuple[int, int]:
+    return at.year, at.month

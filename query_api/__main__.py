@@ -65,6 +65,7 @@ async def run(chosen: Settings, arguments: Sequence[str]) -> None:
         notice=chosen.notice,
         archive=open_objects(chosen),
         access=Access.of(chosen, chosen.http_workers),
+        metrics_port=chosen.metrics_port,
     )
     if inherited:
         end_with_parent(inherited.lifeline)

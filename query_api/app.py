@@ -33,6 +33,7 @@ from query_api.http.parameters import known_parameters
 from query_api.middleware.access import EVERYBODY, Access, Timer, with_access
 from query_api.middleware.answer_cache import AnswerCache
 from query_api.middleware.compression import Compression
+from query_api.middleware.metrics_port import MetricsPort
 from query_api.middleware.request_metrics import CountRequests, RequestMetrics
 from query_api.middleware.security_headers import SecurityHeaders
 from query_api.page import load
@@ -54,6 +55,7 @@ def create_app(
     notice: str = "",
     archive: Objects | None = None,
     access: Access = EVERYBODY,
+    metrics_port: int | None = None,
     timer: Timer = time.monotonic,
 ) -> ASGIApp:
     """The whole API over one store. `timer` counts seconds and is never set, unlike `clock`.
@@ -75,7 +77,7 @@ def create_app(
     movers.install(app, services)
     gaps.install(app, services)
     status.install(app, services, reports)
-    metrics.install(app, reports, requests)
+    metrics.install(app, services, reports, requests)
     sparklines.install(app, services)
     export.install(app, services)
     stream.install(app, services, snapshot_stream or SnapshotStream(store, services.series, clock))
@@ -83,8 +85,10 @@ def create_app(
     # From the inside out: a request passes the last one first, and `RequestLimits` of the server before all.
     asgi: ASGIApp = SecurityHeaders(Compression(page.ViewAddresses(app)), private=bool(access.keys))
     asgi = AnswerCache(asgi, timer=timer)
-    asgi = with_access(asgi, access, timer=timer)
-    return CountRequests(asgi, requests)
+    guarded = with_access(asgi, access, timer=timer)
+    if metrics_port:
+        guarded = MetricsPort(guarded, asgi, metrics_port)
+    return CountRequests(guarded, requests)
 
 
 def new_app() -> FastAPI:

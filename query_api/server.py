@@ -38,15 +38,16 @@ log = structlog.get_logger()
 
 
 def listen(settings: Settings) -> list[socket.socket]:
-    """A socket for the port, and one for the port that browsers do not refuse."""
+    """A socket for the port, one for the port that browsers do not refuse, and one for metrics where that is set."""
     sockets = []
-    for port in dict.fromkeys((settings.http_port, settings.http_safe_port)):
+    ports = (settings.http_port, settings.http_safe_port, settings.metrics_port)
+    for port in dict.fromkeys(port for port in ports if port):
         try:
             listener = socket.create_server((settings.http_host, port), backlog=2048)
         except OSError as exc:
             raise SettingsRejected(
-                f"{settings.http_host}:{port} can't be listened on: {exc.strerror}; set TOPCOINS_HTTP_PORT or"
-                " TOPCOINS_HTTP_SAFE_PORT to a free one, for example 16667"
+                f"{settings.http_host}:{port} can't be listened on: {exc.strerror}; set TOPCOINS_HTTP_PORT,"
+                " TOPCOINS_HTTP_SAFE_PORT or TOPCOINS_METRICS_PORT to a free one, for example 16667"
             ) from exc
         # An answer's head and body are two writes: without this the second waits 40 ms for the first's ACK.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

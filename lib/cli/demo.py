@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from importlib.resources import files
 from pathlib import Path
 
 import httpx
@@ -22,13 +21,12 @@ from lib.cli.ports import free_port, refuse_taken, wait_for_port
 from lib.cli.stack import Ended, Stack, running
 from lib.clock import slot, utc_now
 from lib.settings import PREFIX, SERVICES
-from lib.simulator.history import Fill, shared
+from lib.simulator.history import Fill, shared, sources
 
 INTERVAL = timedelta(seconds=60)
 EVENTS_EVERY = timedelta(hours=12)
 PATIENCE_S = 60.0
 SIMULATED = "The market is simulated: no price, volume or rank is real."
-_SOURCES = (("ingest_price", "coinmarketcap.toml"), ("ingest_rank", "coindesk.toml"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,11 +141,6 @@ class Demo:
             stack.check()
             progress.update(task, completed=total)
         console.print(f"{total} snapshots of {self.assets} assets filled in {time.monotonic() - began:.1f} s.")
-
-
-def sources() -> list[Path]:
-    """The source files that fill a simulated history: prices, then ranks."""
-    return [Path(str(files(package) / name)) for package, name in _SOURCES]
 
 
 def up(console: Console, environ: Mapping[str, str], port: int, safe_port: int) -> None:

@@ -69,6 +69,10 @@ def key(
 @app.command()
 def init(
     folder: Annotated[Path, typer.Option(help="The folder for each consumer's token.")] = Path("data/tokens"),
+    scrape: Annotated[
+        str | None,
+        typer.Option(help="The address of metrics for InfluxDB to read, such as http://query_api:9668/metrics."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Set up InfluxDB: buckets, downsampling, one scoped token per consumer. Can be run again."""
@@ -88,6 +92,7 @@ def init(
             retention=RETENTION,
             folder=folder,
             client=client,
+            scrape=scrape,
         )
     if json:
         sys.stdout.write(orjson.dumps({"made": done.made, "kept": done.kept}).decode() + "\n")
@@ -123,6 +128,9 @@ def restore(folder: Annotated[Path, typer.Argument(help="A folder `topcoins back
 
 @app.command()
 def simulate(
+    host: Annotated[
+        str, typer.Option(help="The address to listen on; other machines must not reach it.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 9667,
     assets: Assets = 500,
     seed: Seed = 1,
@@ -135,7 +143,7 @@ def simulate(
     credits: Annotated[int, typer.Option(min=0, help="A month, of each key of CoinMarketCap.")] = 15_000,
     requests: Annotated[int, typer.Option(min=0, help="A minute, of each key of CoinMarketCap.")] = 50,
 ) -> None:
-    """Serve the upstream APIs on loopback, simulated or replayed."""
+    """Serve the upstream APIs, simulated or replayed; on loopback by default."""
     from lib.cli.ports import refuse_taken
     from lib.simulator.serve import serve
     from lib.simulator.usage import Plan
@@ -143,7 +151,7 @@ def simulate(
     refuse_taken(port, "--port")
     limited = Plan(requests_per_minute=requests, credits_per_month=credits, assets_per_credit=assets_per_credit)
     serve(
-        console, port, assets=assets, seed=seed, replay=replay, match=match, faults=faults, events_at=events_at,
+        console, host, port, assets=assets, seed=seed, replay=replay, match=match, faults=faults, events_at=events_at,
         plan=Plan.unlimited() if unlimited else limited,
     )  # fmt: skip
 

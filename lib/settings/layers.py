@@ -16,6 +16,8 @@ from lib.settings.refusal import PREFIX, TABLES, is_secret, refuse, shown
 SERVICES = ("ingest_price", "ingest_rank", "query_api")
 _TESTS = "test_"
 """Variables with this after the prefix are for the tests only."""
+_OF_COMPOSE = ("alert_webhook",)
+"""Variables that Compose reads for Grafana alone."""
 _MULTILINE = ("client_keys",)
 _KUBERNETES = re.compile(r"(?:.*_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?)")
 """Variables that Kubernetes puts into each container, for a Service whose name begins with topcoins."""
@@ -81,7 +83,7 @@ def _from_environment(environ: Mapping[str, str]) -> Values:
     from_files: Values = {}
     for variable, text in environ.items():
         name = variable.removeprefix(PREFIX).lower()
-        if not variable.startswith(PREFIX) or name == "config" or name.startswith(_TESTS):
+        if not variable.startswith(PREFIX) or name in ("config", *_OF_COMPOSE) or name.startswith(_TESTS):
             continue
         secret = name.removesuffix("_file")
         if name.endswith("_file") and is_secret(secret):

@@ -4,7 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ByteSize, ConfigDict, Field, PrivateAttr, SecretStr
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, PrivateAttr, SecretStr, ValidationInfo, field_validator
 
 from lib.settings.values import (
     ArchiveUrl,
@@ -50,6 +50,7 @@ EXAMPLES = {
     "http_host": "127.0.0.1",
     "http_port": "6667",
     "http_safe_port": "8667",
+    "metrics_port": "9668",
     "notice": "The market is simulated",
     "http_connections": "800",
     "http_workers": "2 or auto",
@@ -96,6 +97,7 @@ class Settings(BaseModel):
     http_host: Text = "127.0.0.1"
     http_port: Port = 6667
     http_safe_port: Port = 8667
+    metrics_port: Port | None = None
     http_connections: Annotated[Whole, Field(ge=1, le=100_000)] = 800
     http_workers: Workers = 1
     client_keys: ClientKeys = {}
@@ -108,6 +110,13 @@ class Settings(BaseModel):
     log_format: Literal["auto", "console", "json"] = "auto"
     log_file: FilePath | None = None
     _ignored: tuple[str, ...] = PrivateAttr(())
+
+    @field_validator("metrics_port")
+    @classmethod
+    def _metrics_have_their_own_port(cls, port: int | None, others: ValidationInfo) -> int | None:
+        if port and port in (others.data.get("http_port"), others.data.get("http_safe_port")):
+            raise ValueError("must differ from HTTP_PORT and HTTP_SAFE_PORT: this port needs no key")
+        return port
 
     @property
     def ignored_variables(self) -> tuple[str, ...]:

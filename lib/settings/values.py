@@ -13,6 +13,8 @@ from lib import access
 from lib.units import parse_duration
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_OWN_NETWORK = re.compile(r"[a-z][a-z0-9_-]*")
+"""A host name without a dot, such as a service's name in Compose. No public host has one. A number is an address."""
 SQLITE = "sqlite:///"
 
 
@@ -76,8 +78,11 @@ def _source_url(url: str) -> str:
     parts = _split(url, "an http or https address")
     if parts.scheme not in ("http", "https"):
         raise ValueError("must be an http or https address")
-    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
-        raise ValueError("must be https: only an address on loopback may be http, a key would be readable")
+    host = parts.hostname or ""
+    if parts.scheme == "http" and host not in LOOPBACK and not _OWN_NETWORK.fullmatch(host):
+        raise ValueError(
+            "must be https: only loopback and a host name without a dot may be http, a key would be readable"
+        )
     return url.rstrip("/")
 
 

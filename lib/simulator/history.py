@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from importlib.resources import files
 from pathlib import Path
 
 import httpx
@@ -18,16 +19,18 @@ from pydantic import BaseModel, SecretStr, TypeAdapter
 
 from lib import log
 from lib.clock import slot, utc_now
-from lib.ingest.delivery import WriteThrough
+from lib.ingest.delivery import Delivery, WriteThrough
 from lib.ingest.tick import Ingest
 from lib.settings import Settings
 from lib.simulator.app import create_app
 from lib.simulator.market import Market
 from lib.simulator.usage import Plan
 from lib.source import Source, read_source
+from lib.store import Store
 from lib.store.sqlite import SqliteStore
 
 BASE = "http://simulator"
+_SOURCES = (("ingest_price", "coinmarketcap.toml"), ("ingest_rank", "coindesk.toml"))
 REPORT_EVERY = 10
 MOST_WORKERS = 4
 """More would only wait, because SQLite writes one snapshot at a time."""
@@ -68,37 +71,64 @@ def shared(fills: Sequence[Fill]) -> list[str]:
     return [_FILLS.dump_json([each.stretch(number, workers) for each in fills]).decode() for number in range(workers)]
 
 
-async def fill(plan: Fill, done: Callable[[], None]) -> None:
-    """Ingest the ticks in order, with the simulator's clock set to each; call `done` after each.
+class Past:
+    """The past of one source in a simulated market. It can be ingested into a store in any order of ticks."""
 
-    Raises RuntimeError at the first tick without a snapshot, because a simulated history has no gaps.
-    """
-    at = plan.start
+    def __init__(self, file: Path, market: Market, store: Store, delivery: Delivery, *, assets: int) -> None:
+        self._file = read_source(file)
+        self._store = store
+        self._delivery = delivery
+        self._assets = assets
+        self._at = utc_now()
+        transport = httpx.ASGITransport(create_app(market, self._clock, plan=Plan.unlimited()))
+        self._client = httpx.AsyncClient(transport=transport)
 
-    def clock() -> datetime:
-        return at
+    async def fill(self, ticks: Sequence[datetime], interval: timedelta, done: Callable[[], None]) -> None:
+        """Ingest the ticks that are not stored yet, in order, with the simulator's clock set to each.
 
-    market = Market(plan.seed, plan.assets, events_at=plan.events_at)
-    transport = httpx.ASGITransport(create_app(market, clock, plan=Plan.unlimited()))
-    store = SqliteStore(plan.store, clock=utc_now, durable=False)
-    async with httpx.AsyncClient(transport=transport) as client:
-        source = Source(read_source(plan.source), client=client, clock=clock, key=SecretStr("demo"), url=BASE)
+        Calls `done` after each tick. Raises RuntimeError at the first one without a snapshot, because a simulated
+        history has no gaps.
+        """
+        source = Source(self._file, client=self._client, clock=self._clock, key=SecretStr("demo"), url=BASE)
         ingest = Ingest(
             [source],
-            store=store,
-            delivery=WriteThrough(store),
-            clock=clock,
-            assets=plan.assets,
-            interval=plan.interval,
+            store=self._store,
+            delivery=self._delivery,
+            clock=self._clock,
+            assets=self._assets,
+            interval=interval,
         )
-        gc.freeze()  # nothing of this is garbage; scanning it takes a tenth of a tick
-        stored = {*await store.ticks(ingest.series.name, plan.start, plan.stop)}
-        for tick in plan.ticks():
-            at = tick
+        stored = {*await self._store.ticks(ingest.series.name, ticks[0], ticks[-1])} if ticks else set()
+        for tick in ticks:
+            self._at = tick
             if tick not in stored and await ingest.tick(tick, backfilled=True) is None:
-                raise RuntimeError(f"{plan.source.name}: no snapshot for {tick}; {plan.log_file} has the reason")
+                raise RuntimeError(f"{self._file.name}: no snapshot for {tick}; the log has the reason")
             done()
-    await store.close()
+
+    async def close(self) -> None:
+        """Close the client."""
+        await self._client.aclose()
+
+    def _clock(self) -> datetime:
+        return self._at
+
+
+def sources() -> list[Path]:
+    """The source files that fill a simulated history: prices, then ranks."""
+    return [Path(str(files(package) / name)) for package, name in _SOURCES]
+
+
+async def fill(plan: Fill, done: Callable[[], None]) -> None:
+    """Ingest the ticks of a plan in order; call `done` after each."""
+    market = Market(plan.seed, plan.assets, events_at=plan.events_at)
+    store = SqliteStore(plan.store, clock=utc_now, durable=False)
+    past = Past(plan.source, market, store, WriteThrough(store), assets=plan.assets)
+    gc.freeze()  # nothing of this is garbage; scanning it takes a tenth of a tick
+    try:
+        await past.fill(plan.ticks(), plan.interval, done)
+    finally:
+        await past.close()
+        await store.close()
 
 
 async def _work(fills: Sequence[Fill]) -> None:

@@ -1,4 +1,4 @@
-"""The simulator as a server on loopback."""
+"""The simulator as a server."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ from lib.simulator.usage import Plan
 
 def serve(
     console: Console,
+    host: str,
     port: int,
     *,
     assets: int,
@@ -26,7 +27,7 @@ def serve(
     events_at: datetime | None,
     plan: Plan,
 ) -> None:
-    """Serve the upstream APIs on 127.0.0.1 until interrupted."""
+    """Serve the upstream APIs at this address until interrupted."""
     events = {"events_at": events_at.replace(tzinfo=events_at.tzinfo or UTC)} if events_at else {}
     upstream = Replay(replay, match) if replay else Market(seed, assets, **events)
     app = create_app(
@@ -41,4 +42,4 @@ def serve(
         console.print(f"  TOPCOINS_{name}=http://127.0.0.1:{port}", highlight=False)
     for name in ("CMC_API_KEY", "COINDESK_API_KEY", "COINGECKO_API_KEY"):
         console.print(f"  TOPCOINS_{name}=demo", highlight=False)
-    uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", access_log=False, lifespan="off")
+    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, lifespan="off")

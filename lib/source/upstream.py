@@ -101,7 +101,7 @@ class Source:
     def interval(self, asked: timedelta) -> timedelta:
         """The asked interval, stretched to the pace of this source with or without its key."""
         pace = self._file.pace.keyed if self._key else self._file.keyless_pace
-        simulated = httpx.URL(self._base).scheme == "http"  # settings allow plain http for loopback only
+        simulated = httpx.URL(self._base).scheme == "http"  # settings allow plain http for our own network only
         return max(asked, pace) if pace and not simulated else asked
 
     @property

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from lib.cli.demo import sources
 from lib.cli.ports import free_port
 from lib.clock import slot, utc_now
-from lib.simulator.history import Fill, shared
+from lib.simulator.history import Fill, shared, sources
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 MINUTE = timedelta(minutes=1)

@@ -12,12 +12,12 @@ import httpx
 import polars as pl
 from pydantic import SecretStr
 
-from lib.cli.demo import sources
 from lib.clock import slot
 from lib.ingest.delivery import WriteThrough
 from lib.ingest.tick import Ingest
 from lib.schema import ID, OWN
 from lib.simulator.app import create_app
+from lib.simulator.history import sources
 from lib.simulator.market import Market
 from lib.simulator.usage import Plan
 from lib.snapshot import Snapshot

@@ -15,6 +15,7 @@ from tests.influxd import fresh_influxd
 
 pytestmark = [pytest.mark.influx, pytest.mark.xdist_group("setup")]
 RETENTION = timedelta(days=90)
+BUCKETS = {"market", "market_hourly", "market_metrics"}
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +29,14 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("tokens")
 
 
-def run(url, folder, *, retention=RETENTION, transport=None) -> Setup:
+SCRAPE = "http://127.0.0.1:9/metrics"
+
+
+def run(url, folder, *, retention=RETENTION, transport=None, scrape: str | None = SCRAPE) -> Setup:
     with httpx.Client(transport=transport) as client:
-        return set_up(url, org="topcoins", bucket="market", retention=retention, folder=folder, client=client)
+        return set_up(
+            url, org="topcoins", bucket="market", retention=retention, folder=folder, client=client, scrape=scrape
+        )
 
 
 @pytest.fixture(scope="module")
@@ -119,9 +125,11 @@ def test_runs_that_die_one_request_further_each_time_are_completed_by_the_next(d
         assert run(fresh, tmp_path).made == ()
         operator = token(tmp_path, "operator")
         headers = {"Authorization": f"Token {operator}"}
-        for what, most in (("buckets", {"market", "market_hourly", "_monitoring", "_tasks"}), ("tasks", {TASK})):
+        for what, most in (("buckets", BUCKETS | {"_monitoring", "_tasks"}), ("tasks", {TASK})):
             made = [each["name"] for each in httpx.get(f"{fresh}/api/v2/{what}", headers=headers).json()[what]]
             assert sorted(made) == sorted(most)
+        scrapers = httpx.get(f"{fresh}/api/v2/scrapers", headers=headers).json()["configurations"]
+        assert [each["url"] for each in scrapers] == [SCRAPE]
         given = httpx.get(f"{fresh}/api/v2/authorizations", headers=headers).json()["authorizations"]
         assert len(given) == 1 + len(CONSUMERS)
         for consumer in CONSUMERS:
@@ -153,18 +161,34 @@ def test_another_retention_is_taken_over(url, folder, ready):
     run(url, folder)
 
 
+def test_metrics_are_scraped_from_one_address_into_a_bucket_of_two_weeks(url, folder, ready):
+    headers = {"Authorization": f"Token {token(folder, 'operator')}"}
+
+    def scrapers() -> list[tuple[str, str]]:
+        made = httpx.get(f"{url}/api/v2/scrapers", headers=headers).json()["configurations"]
+        return [(each["url"], each["bucket"]) for each in made]
+
+    assert run(url, folder, scrape="http://127.0.0.1:10/metrics").made == ("scraper of http://127.0.0.1:10/metrics",)
+    assert scrapers() == [("http://127.0.0.1:10/metrics", "market_metrics")]
+    assert run(url, folder, scrape=None).made == ()
+    run(url, folder)
+    assert scrapers() == [(SCRAPE, "market_metrics")]
+    (bucket,) = httpx.get(f"{url}/api/v2/buckets", params={"name": "market_metrics"}, headers=headers).json()["buckets"]
+    assert bucket["retentionRules"][0]["everySeconds"] == 14 * 24 * 3600
+
+
 @pytest.mark.parametrize(
     ("consumer", "reads", "writes"),
     [
         ("ingest_price", ["market"], ["market"]),
         ("ingest_rank", ["market"], ["market"]),
         ("query_api", ["market", "market_hourly"], []),
-        ("grafana", ["market", "market_hourly"], []),
+        ("grafana", ["market", "market_hourly", "market_metrics"], []),
     ],
 )
 def test_a_token_of_a_consumer_cannot_do_more(url, folder, ready, consumer, reads, writes):
     own = token(folder, consumer)
-    for bucket in ("market", "market_hourly", "_monitoring"):
+    for bucket in (*BUCKETS, "_monitoring"):
         assert (query(url, own, bucket) == 200) == (bucket in reads)
         assert (write(url, own, bucket) == 204) == (bucket in writes)
     span = {"start": "2026-01-01T00:00:00Z", "stop": "2026-01-02T00:00:00Z"}

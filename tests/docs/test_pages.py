@@ -196,7 +196,7 @@ def test_the_table_of_settings_shows_the_defaults():
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES.get)
 def test_every_setting_a_page_names_is_one(page):
-    known = {*documented_settings(), "CONFIG", "TEST_INFLUX_URL", "SERVICE_HOST", "PORT"}
+    known = {*documented_settings(), "CONFIG", "TEST_INFLUX_URL", "SERVICE_HOST", "PORT", "ALERT_WEBHOOK"}
     for name in re.findall(r"\bTOPCOINS_([A-Z_]+[A-Z])\b", page.read_text("utf-8")):
         assert name.removesuffix("_FILE") in known, name
 

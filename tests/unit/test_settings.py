@@ -258,17 +258,39 @@ def test_the_tables_of_source_settings_are_not_names_to_set(file, table):
     assert f"mean {table}" not in message
 
 
-@pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "127.0.0.1", "[::1]"])
-def test_a_source_on_loopback_may_be_http(host):
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "127.0.0.1", "[::1]", "simulator", "my_simulator-2"])
+def test_a_source_on_loopback_or_of_a_host_name_without_a_dot_may_be_http(host):
     assert load({"TOPCOINS_CMC_URL": f"http://{host}:9000/"}).source_urls == {"cmc_url": f"http://{host}:9000"}
 
 
 @pytest.mark.parametrize(
-    "url", ["http://example.com", "http://localhost.example.com", "http://127.0.0.1.example.com", "http://10.0.0.1"]
+    "url",
+    [
+        "http://example.com",
+        "http://localhost.example.com",
+        "http://127.0.0.1.example.com",
+        "http://10.0.0.1",
+        "http://16843009",  # the number of an address, which has no dot
+        "http://0x1010101",
+        "http://[2606:4700::1111]",
+        "http://example\u3002com",  # becomes a dot in DNS
+        "http://simulator.",
+    ],
 )
 def test_a_source_elsewhere_must_be_https(url):
-    assert "only an address on loopback may be http" in refusal({"TOPCOINS_CMC_URL": url})
+    refused = refusal({"TOPCOINS_CMC_URL": url})
+    assert "only loopback and a host name without a dot may be http" in refused
     assert load({"TOPCOINS_CMC_URL": url.replace("http:", "https:")})
+
+
+@pytest.mark.parametrize("port", ["6667", "8667"])
+def test_the_metrics_have_a_port_of_their_own(port):
+    assert "must differ from HTTP_PORT and HTTP_SAFE_PORT" in refusal({"TOPCOINS_METRICS_PORT": port})
+    assert load({"TOPCOINS_METRICS_PORT": "9668"}).metrics_port == 9668
+
+
+def test_what_compose_reads_for_grafana_is_no_setting_and_is_not_refused():
+    assert load({"TOPCOINS_ALERT_WEBHOOK": "https://hooks.example.com/x"}) == Settings()
 
 
 ACME = """

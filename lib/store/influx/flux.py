@@ -34,6 +34,11 @@ def hourly(bucket: str) -> str:
     return f"{bucket}_hourly"
 
 
+def metrics(bucket: str) -> str:
+    """The bucket of the services' own numbers, which the server's scraper fills."""
+    return f"{bucket}_metrics"
+
+
 def bucket_of(bucket: str, resolution: Resolution | None) -> str:
     """The bucket that holds the ticks of a resolution, by default `1m`."""
     return hourly(bucket) if resolution == "1h" else bucket

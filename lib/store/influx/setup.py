@@ -1,4 +1,4 @@
-"""`topcoins init`: makes an InfluxDB ready: organisation, buckets, downsampling task, one scoped token per consumer.
+"""`topcoins init`: makes an InfluxDB ready: organisation, buckets, task, scraper, one scoped token per consumer.
 
 Each step changes only what is missing or different, so that it can be run again, also after it stopped half-way.
 """
@@ -14,14 +14,14 @@ from typing import Any
 import httpx
 
 from lib.errors import SettingsRejected, StoreRejected, StoreUnavailable
-from lib.store.influx.flux import hourly
+from lib.store.influx.flux import hourly, metrics
 from lib.store.influx.hourly import TASK, task
 
 CONSUMERS: Mapping[str, tuple[str, ...]] = {
     "ingest_price": ("write", "read"),
     "ingest_rank": ("write", "read"),
     "query_api": ("read", "read hourly"),
-    "grafana": ("read", "read hourly"),
+    "grafana": ("read", "read hourly", "read metrics"),
 }
 """The rights of each consumer's token. An ingestor reads markers, to know what was stored before a restart."""
 
@@ -29,6 +29,8 @@ OPERATOR = "operator"
 TOKEN = "influx_token"
 PASSWORD = "password"
 GRAFANA_PASSWORD = "admin_password"
+SCRAPER = "topcoins"
+METRICS_RETENTION = timedelta(days=14)
 TIMEOUT_S = 30.0
 
 
@@ -40,13 +42,24 @@ class Setup:
     kept: tuple[str, ...]
 
 
-def set_up(url: str, *, org: str, bucket: str, retention: timedelta, folder: Path, client: httpx.Client) -> Setup:
+def set_up(
+    url: str,
+    *,
+    org: str,
+    bucket: str,
+    retention: timedelta,
+    folder: Path,
+    client: httpx.Client,
+    scrape: str | None = None,
+) -> Setup:
     """Make the server ready and write each token to `folder`/CONSUMER/influx_token.
+
+    With `scrape`, the server itself reads the metrics at this address every ten seconds, and sends no headers.
 
     StoreUnavailable when the server is away; SettingsRejected when it is set up already and the operator's token is not
     in the folder. A token is written as soon as it is made: InfluxDB does not show it again.
     """
-    return _Work(url, org, bucket, retention, folder, client).all()
+    return _Work(url, org, bucket, retention, folder, client, scrape).all()
 
 
 @dataclass(slots=True)
@@ -57,6 +70,7 @@ class _Work:
     retention: timedelta
     folder: Path
     client: httpx.Client
+    scrape: str | None
     token: str = ""
     made: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
@@ -64,11 +78,16 @@ class _Work:
     def all(self) -> Setup:
         self._onboard()
         org_id = self._organisation()
-        raw = self._ensure_bucket(org_id, self.bucket, self.retention)
-        hours = self._ensure_bucket(org_id, hourly(self.bucket), timedelta())
+        buckets = {
+            "": self._ensure_bucket(org_id, self.bucket, self.retention),
+            "hourly": self._ensure_bucket(org_id, hourly(self.bucket), timedelta()),
+            "metrics": self._ensure_bucket(org_id, metrics(self.bucket), METRICS_RETENTION),
+        }
         self._ensure_task(org_id)
+        if self.scrape:
+            self._ensure_scraper(org_id, buckets["metrics"], self.scrape)
         for consumer, rights in CONSUMERS.items():
-            self._ensure_token(org_id, consumer, [_permission(right, org_id, raw, hours) for right in rights])
+            self._ensure_token(org_id, consumer, [_permission(right, org_id, buckets) for right in rights])
         self._secret("grafana", GRAFANA_PASSWORD, 0o440)
         return Setup(tuple(self.made), tuple(self.kept))
 
@@ -124,6 +143,19 @@ class _Work:
             self._ask("POST", "tasks", json={"orgID": org_id, "flux": flux, "status": "active"})
         self._note(f"task {TASK}", made=not same)
 
+    def _ensure_scraper(self, org_id: str, bucket_id: str, url: str) -> None:
+        """One scraper of our name. Another address replaces it: the server takes no change of one that it has begun."""
+        existing = self._ask("GET", "scrapers", params={"orgID": org_id})["configurations"]
+        own = [each for each in existing if each["name"] == SCRAPER]
+        same = [each for each in own if each["url"] == url and each["bucketID"] == bucket_id]
+        for each in own:
+            if each not in same[:1]:
+                self._ask("DELETE", f"scrapers/{each['id']}")
+        if not same:
+            body = {"name": SCRAPER, "type": "prometheus", "url": url, "orgID": org_id, "bucketID": bucket_id}
+            self._ask("POST", "scrapers", json=body)
+        self._note(f"scraper of {url}", made=not same)
+
     def _ensure_token(self, org_id: str, consumer: str, permissions: Sequence[Mapping[str, Any]]) -> None:
         file = self.folder / consumer / TOKEN
         description = f"topcoins {consumer}"
@@ -177,9 +209,9 @@ class _Work:
             raise StoreUnavailable(f"InfluxDB at {self.url} does not answer: {exc}") from exc
 
 
-def _permission(right: str, org_id: str, raw: str, hours: str) -> dict[str, Any]:
-    action, *which = right.split()
-    return {"action": action, "resource": {"type": "buckets", "id": hours if which else raw, "orgID": org_id}}
+def _permission(right: str, org_id: str, buckets: Mapping[str, str]) -> dict[str, Any]:
+    action, _, which = right.partition(" ")
+    return {"action": action, "resource": {"type": "buckets", "id": buckets[which], "orgID": org_id}}
 
 
 def _has_exactly(own: Sequence[Mapping[str, Any]], permissions: Sequence[Mapping[str, Any]]) -> bool:

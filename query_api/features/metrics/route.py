@@ -1,20 +1,25 @@
 """`/metrics`: what operators watch. The status of the series as gauges, and the requests of all workers."""
 
+import asyncio
+import shutil
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import get_args
 
 from fastapi import FastAPI
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from starlette.responses import Response
 
 from lib.errors import Busy, TopcoinsError
 from lib.ingest.missed import Cause
+from lib.version import VERSION
 from query_api.features.metrics.providers import provider_gauges
 from query_api.http.responses import ACCESS_RESPONSES
 from query_api.http.routing import get_and_head, plain_text
 from query_api.middleware.request_metrics import RequestMetrics
+from query_api.services import Services
 from query_api.status.report import SeriesStatus, Status, StatusReports
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -78,7 +83,7 @@ _SERIES: Mapping[str, tuple[str, Callable[[SeriesStatus], float | None]]] = {
 """The gauges of each series: their help, and their value in the status."""
 
 
-def install(app: FastAPI, reports: StatusReports, requests: RequestMetrics) -> None:
+def install(app: FastAPI, services: Services, reports: StatusReports, requests: RequestMetrics) -> None:
     """Metrics for Prometheus."""
 
     async def metrics() -> Response:
@@ -89,10 +94,33 @@ def install(app: FastAPI, reports: StatusReports, requests: RequestMetrics) -> N
             status = status_exposition(None, store_up=True)
         except TopcoinsError:
             status = status_exposition(None, store_up=False)
-        return Response(requests.exposition() + status, media_type=MEDIA_TYPE)
+        own = about_exposition(services.notice, await asyncio.to_thread(_free_bytes, services.spools))
+        return Response(requests.exposition() + own + status, media_type=MEDIA_TYPE)
 
     shown = plain_text("Prometheus' text format") | ACCESS_RESPONSES
     get_and_head(app, "/metrics", metrics, summary="Metrics for Prometheus", response_class=Response, responses=shown)
+
+
+def _free_bytes(folder: Path) -> int | None:
+    """The free bytes of the disk that has the spools; None if the folder can't be read."""
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return None
+
+
+def about_exposition(notice: str, free_bytes: int | None) -> bytes:
+    """The Prometheus text about this installation: its version and notice, and its disk."""
+    registry = CollectorRegistry()
+    info = Gauge(
+        "topcoins_info", "1; the labels have the version and the notice", ["version", "notice"], registry=registry
+    )
+    info.labels(VERSION, notice).set(1)
+    if free_bytes is not None:
+        Gauge("topcoins_disk_free_bytes", "Free bytes of the disk that has the spools", registry=registry).set(
+            free_bytes
+        )
+    return generate_latest(registry)
 
 
 def status_exposition(status: Status | None, *, store_up: bool) -> bytes:

@@ -66,7 +66,7 @@ async def test_a_tick_without_a_snapshot_ends_the_fill(tmp_path):
     broken.write_text(SOURCE.read_text().replace('path = "/asset/', 'path = "/nowhere/'))
     done: list[None] = []
     with pytest.raises(
-        RuntimeError, match=r"^coindesk\.toml: no snapshot for 2026-01-01 11:59:00\+00:00; .* has the reason$"
+        RuntimeError, match=r"^coindesk: no snapshot for 2026-01-01 11:59:00\+00:00; the log has the reason$"
     ):
         await history.fill(fill(NOON - MINUTE, NOON, source=broken, folder=tmp_path), lambda: done.append(None))
     assert not done

@@ -24,6 +24,7 @@ from lib.ingest.missed import Cause, MissedTick, MissedTicks
 from lib.ingest.spool import Spool
 from lib.schema import PRICE
 from lib.snapshot import Snapshot
+from lib.version import VERSION
 from query_api.http.content_type import choose_format
 from query_api.http.problems import EXAMPLES, NotAcceptable
 from tests.fakes import FakeClock
@@ -810,6 +811,13 @@ async def test_addresses_nobody_has_do_not_make_labels(client) -> None:
     routes = {labels[0] for name, labels in await metrics(client) if name == "topcoins_http_requests_total"}
     assert len(routes) <= 2
     assert not [route for route in routes if re.search("[0-9]", route)]
+
+
+async def test_metrics_have_the_version_the_notice_and_the_free_disk(store, clock, tmp_path) -> None:
+    async with calling(store, clock, notice='said "so"', spools=tmp_path) as client:
+        samples = await metrics(client)
+    assert samples["topcoins_info", ('said "so"', VERSION)] == 1
+    assert samples["topcoins_disk_free_bytes", ()] > 0
 
 
 async def test_metrics_show_the_newest_tick_of_each_series(client) -> None:

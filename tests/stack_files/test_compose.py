@@ -138,7 +138,7 @@ def test_influxdb_scrapes_the_port_of_metrics_on_their_common_network():
 @pytest.mark.parametrize("service", SERVICES)
 def test_with_no_env_file_every_setting_is_its_default(service):
     chosen = settings.load(environment(REAL[service]), service).model_dump()
-    given = {"store_url": "http://influxdb:8086", "log_format": "json"}
+    given: dict[str, object] = {"store_url": "http://influxdb:8086", "log_format": "json"}
     if service == "query_api":
         given |= {"http_host": "0.0.0.0", "metrics_port": 9668, "archive_url": "/archive"}
     assert chosen == Settings().model_dump() | given

@@ -1,5 +1,6 @@
-"""Recorded answers of CoinMarketCap, served again in the order they were captured."""
+"""Recorded lists of CoinMarketCap, served again in the order they were captured; `recorded` serves all else."""
 
+import csv
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -19,12 +20,15 @@ from lib.simulator.feed import Page, Record
 from lib.simulator.listings import Ask, BadParameter
 from lib.simulator.market import Listing, Oddities
 from lib.simulator.noise import Floats
+from lib.simulator.recorded import Recordings
 from lib.simulator.toplist import TopList
 
-FILES: Final = "cmc-listings-latest-*.json"
+FILES: Final = re.compile(r"cmc-(?:sandbox-|v3-)?listings-latest-.*\.(?:json|csv)")
 DAYS: Final = "cmc-listings-historical-*.json"
+OTHERS: Final = ("cmc-", "coindesk-", "coingecko-", "coinpaprika-", "cryptocompare-", "idmap-")
 
-_CAPTURED = re.compile(r"-(\d{8})(?:T(\d{4})Z)?\.json$")
+_CAPTURED = re.compile(r"-(\d{8})(?:T(\d{4})Z)?\.(?:json|csv)$")
+_OF_QUOTES: Final = ("volume_24h", "percent_change_24h", "market_cap")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,24 +43,32 @@ class Capture:
 
 
 class Replay:
-    """Serves the captures of a folder; each request for a first page advances to the next one; the last one repeats.
+    """Serves the recorded answers of a folder. CoinMarketCap's lists follow each other, the last one repeats.
 
-    The CoinDesk list is synthetic: CoinMarketCap's assets and USD volumes in CoinDesk's shape. It advances separately,
-    and is empty for a capture without USD quotes. Times are moved to the present: an ingestor refuses a list whose time
-    is not that of its clock. `total_count` is the number of
+    Each request for a first page advances to the next list. The CoinDesk list is synthetic: CoinMarketCap's assets and
+    USD volumes in CoinDesk's shape. It advances separately, and is empty for a capture without USD quotes. Times are
+    moved to the present: an ingestor refuses a list whose time is not that of its clock. `total_count` is the number of
     records in the capture, so that a client does not wait for pages that were not recorded.
     """
 
     def __init__(self, folder: Path, match: str = "*") -> None:
-        files = [path for path in folder.glob(FILES) if fnmatchcase(path.name, match)]
-        self._captures = sorted((_capture(path) for path in files), key=lambda capture: capture.at)
+        files = [path for path in sorted(folder.glob("**/*.*")) if fnmatchcase(path.name, match)]
+        lists = [path for path in files if FILES.fullmatch(path.name)]
+        others = [path for path in files if path.name.startswith(OTHERS) and path.suffix in (".json", ".csv")]
+        if not others:
+            raise SettingsRejected(
+                f"{folder} has no recorded answers that match {match!r}; a usable name begins with one of "
+                f"{', '.join(OTHERS)}, for example cmc-listings-latest-20-20240917T1600Z.json"
+            )
+        self._captures = sorted((_capture(path) for path in lists), key=lambda capture: capture.at)
         self._days = sorted(folder.glob(DAYS))
         self._steps: Counter[str] = Counter()
-        if not files:
-            raise SettingsRejected(
-                f"{folder} has no recorded answers named {FILES} that match {match!r}; "
-                "a usable name is for example cmc-listings-latest-20-20240917T1600Z.json"
-            )
+        self.recordings = Recordings(others, with_lists=bool(lists))
+
+    @property
+    def has_lists(self) -> bool:
+        """Whether there is a list of CoinMarketCap, of which CoinDesk's and others' lists are made."""
+        return bool(self._captures)
 
     def listings(self, ask: Ask, at: datetime, *, hold: bool = False) -> Page:
         """The requested part of the current capture, with its times moved to `at`; sorted only for a sort by volume."""
@@ -95,9 +107,12 @@ class Replay:
 def _capture(path: Path) -> Capture:
     at = _captured_at(path)
     try:
-        answer = orjson.loads(path.read_bytes())
+        answer = _csv_records(path) if path.suffix == ".csv" else orjson.loads(path.read_bytes())
         records = answer if isinstance(answer, list) else answer["data"]
         status = {} if isinstance(answer, list) else answer["status"]
+        for record in records:
+            if isinstance(record["quote"], list):  # v3
+                record["quote"] = {quote["symbol"]: quote for quote in record["quote"]}
         newest = max(record["last_updated"] for record in records)
         top = TopList(_listing(at, records), Oddities())
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as exc:
@@ -106,6 +121,26 @@ def _capture(path: Path) -> Capture:
         ) from exc
     status = {"timestamp": newest, **status}
     return Capture(at, datetime.fromisoformat(str(status["timestamp"])), records, status, top)
+
+
+def _csv_records(path: Path) -> list[Record]:
+    """The records of a list that its author flattened."""
+    with path.open(encoding="utf-8", newline="") as lines:
+        return [_csv_record(row) for row in csv.DictReader(lines)]
+
+
+def _csv_record(row: Mapping[str, str]) -> Record:
+    quote = {name: float(row[name]) if row[name] else None for name in _OF_QUOTES}
+    updated = row["last_updated"]
+    return {
+        "id": int(row["id"]),
+        "name": row["name"],
+        "symbol": row["symbol"],
+        "slug": row["name"].lower().replace(" ", "-"),
+        "cmc_rank": int(row["cmc_rank"]),
+        "last_updated": updated,
+        "quote": {"USD": {"price": float(row["price_usd"] or "nan"), **quote, "last_updated": updated}},
+    }
 
 
 def _moved(record: Record, by: timedelta) -> Record:

@@ -13,7 +13,9 @@ from lib.simulator.coingecko import CoinGecko
 from lib.simulator.coinmarketcap import CoinMarketCap
 from lib.simulator.coinpaprika import CoinPaprika
 from lib.simulator.feed import Feed
+from lib.simulator.recorded import Recordings
 from lib.simulator.refusals import Refusal
+from lib.simulator.replay import Replay
 from lib.simulator.usage import COINDESK, COINGECKO, COINPAPRIKA, Plan, Usage
 
 Serve = Callable[[Request, datetime | None], Answer]
@@ -23,13 +25,24 @@ Serve = Callable[[Request, datetime | None], Answer]
 def routes(feed: Feed, clock: Clock, plan: Plan, coindesk_plan: Plan | None) -> dict[str, Serve]:
     """What each path answers. `plan` is that of CoinMarketCap's keys; an unlimited one is for every vendor."""
     others = plan if plan == Plan.unlimited() else None
-    return {
+    simulated = {
         **_coinmarketcap(CoinMarketCap(feed, Usage(plan, clock), clock)),
         **_coindesk(CoinDesk(feed, Usage(coindesk_plan or others or COINDESK, clock), clock)),
         **_coinpaprika(CoinPaprika(feed, Usage(others or COINPAPRIKA, clock), clock)),
         **_coingecko(CoinGecko(feed, Usage(others or COINGECKO, clock), clock)),
+    }
+    return {
+        **(simulated if not isinstance(feed, Replay) or feed.has_lists else {}),
+        **(_recorded(feed.recordings, clock) if isinstance(feed, Replay) else {}),
         "/{path:path}": lambda request, _: _unknown(request.url.path, clock()),
     }
+
+
+def _recorded(recordings: Recordings, clock: Clock) -> Mapping[str, Serve]:
+    def serve(path: str) -> Serve:
+        return lambda request, _: recordings.answer(path, request.query_params, clock())
+
+    return {path: serve(path) for path in recordings.by_path}
 
 
 def _coinmarketcap(vendor: CoinMarketCap) -> Mapping[str, Serve]:

@@ -13,6 +13,12 @@ V3 = "/v3/cryptocurrency/listings/latest"
 MARCH = "*-100-20240317T*"
 
 
+@pytest.fixture
+def names(recorded: Path) -> list[str]:
+    """The names of all recorded answers."""
+    return [file.stem for file in recorded.glob("*.json")]
+
+
 def capture(folder: Path, name: str) -> Any:
     return orjson.loads((folder / f"cmc-listings-latest-{name}.json").read_bytes())
 
@@ -131,6 +137,77 @@ async def test_replayed_answers_cost_what_their_records_cost(simulate: Open, rec
 async def test_frozen_values_hold_the_replay_where_it_is(simulate: Open, recorded: Path):
     caller = simulate(Replay(recorded, MARCH), faults=[Fault(kind="frozen", first=2, count=2, at=NOON)])
     assert [bitcoin(await caller.cmc()) for _ in range(4)] == [67075, 67075, 67075, 66936]
+
+
+async def test_every_recorded_answer_can_be_had_by_its_file_with_its_status(
+    simulate: Open, recorded: Path, names: list[str]
+):
+    caller = simulate(Replay(recorded))
+    expected = {"cmc-error-1002-keymissing-1-20200323": 401, "coindesk-data-error-401-keyrequired-1-20260623": 401}
+    expected |= {f"cmc-error-http{status}": status for status in (400, 401, 403, 429, 500)}
+    for name in names:
+        assert (await caller.client.get(f"/recorded/{name}.json")).status_code == expected.get(name, 200)
+
+
+async def test_an_answer_is_served_at_the_path_of_its_vendor(simulate: Open, recorded: Path):
+    answer = await simulate(Replay(recorded)).client.get("/data/all/coinlist")
+    assert answer.json()["Type"] == 99
+
+
+async def test_errors_are_served_for_the_list_when_only_they_are_chosen(simulate: Open, recorded: Path):
+    cmc = simulate(Replay(recorded, "cmc-error-http4*"))
+    assert [(await cmc.cmc(V3)).status_code for _ in range(5)] == [400, 401, 403, 429, 429]
+    desk = simulate(Replay(recorded, "coindesk-data-error-*"))
+    assert (await desk.desk()).status_code == 401
+    listed = simulate(Replay(recorded, "coindesk-asset-*"))
+    assert len((await listed.desk()).json()["Data"]["LIST"]) == 1
+
+
+MARKETS = [
+    {"id": f"coin-{n}", "total_volume": float(n), "last_updated": f"2026-01-01T00:0{n}:00.000Z", "ath_date": "2020"}
+    for n in range(5)
+]
+
+
+async def test_a_recorded_list_has_pages_the_asked_order_and_times_of_the_present(simulate: Open, tmp_path: Path):
+    (tmp_path / "coingecko-markets-5-20260101T0004Z.json").write_bytes(orjson.dumps(MARKETS))
+    caller = simulate(Replay(tmp_path))
+    pages = [
+        (await caller.client.get("/api/v3/coins/markets", params={"per_page": 2, "page": page, **order})).json()
+        for page, order in ((1, {}), (2, {}), (1, {"order": "volume_desc"}))
+    ]
+    assert [[row["id"][-1] for row in page] for page in pages] == [["0", "1"], ["2", "3"], ["4", "3"]]
+    newest = pages[2][0]
+    assert datetime.fromisoformat(newest["last_updated"]) == NOON
+    assert newest["ath_date"] == "2020"
+
+
+async def test_answers_of_one_path_come_in_the_order_of_their_dates_and_the_last_repeats(
+    simulate: Open, tmp_path: Path
+):
+    for day in (2, 1):
+        file = tmp_path / f"coinpaprika-tickers-1-2026010{day}.json"
+        file.write_bytes(orjson.dumps([{"id": f"day-{day}"}]))
+    caller = simulate(Replay(tmp_path))
+    assert [(await caller.client.get("/v1/tickers")).json()[0]["id"] for _ in range(3)] == ["day-1", "day-2", "day-2"]
+
+
+async def test_a_table_of_rows_is_served_as_the_answer_it_was_made_from(simulate: Open, tmp_path: Path):
+    (tmp_path / "coinpaprika-coins-1-20260101.csv").write_text("id,rank,is_active\nbtc-bitcoin,1,True\n")
+    (tmp_path / "cmc-listings-latest-1-20260101T0000Z.csv").write_text(
+        "id,name,symbol,cmc_rank,last_updated,price_usd,volume_24h,percent_change_24h,market_cap\n"
+        "1,Bitcoin,BTC,1,2026-01-01T00:00:00.000Z,2.5,7.0,,9.0\n"
+    )
+    caller = simulate(Replay(tmp_path))
+    assert (await caller.client.get("/v1/coins")).json() == [{"id": "btc-bitcoin", "rank": 1, "is_active": True}]
+    quote = (await caller.cmc()).json()["data"][0]["quote"]["USD"]
+    assert (quote["price"], quote["volume_24h"], quote["percent_change_24h"]) == (2.5, 7.0, None)
+
+
+async def test_a_list_of_v3_is_served_in_both_shapes(simulate: Open, recorded: Path):
+    caller = simulate(Replay(recorded, "cmc-v3-*"))
+    old, new = (await caller.cmc()).json()["data"][0], (await caller.cmc(V3)).json()["data"][0]
+    assert old["quote"]["USD"]["price"] == next(q for q in new["quote"] if q["symbol"] == "USD")["price"]
 
 
 @pytest.mark.parametrize("match", ["*", "*nothing*"])

@@ -83,7 +83,8 @@ def rate(value: object) -> object:
 
 
 def networks(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Checks addresses and networks. None may include every address."""
+    """Checks addresses and networks; IPv6 may have brackets. None may include every address."""
+    names = tuple(name.replace("[", "").replace("]", "") for name in names)
     for name in names:
         try:
             everybody = ip_network(name).prefixlen == 0

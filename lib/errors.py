@@ -88,6 +88,10 @@ class StoreMalformed(Malformed):
     """The store holds or returned something that topcoins did not write."""
 
 
+class DamagedFile(Exception):
+    """The file does not hold what was written."""
+
+
 class Rejected(TopcoinsError):
     """Another try changes nothing: a person must change something."""
 

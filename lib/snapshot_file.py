@@ -15,6 +15,7 @@ import polars as pl
 from pydantic import TypeAdapter, ValidationError
 
 from lib.clock import isoformat
+from lib.errors import DamagedFile as DamagedFile
 from lib.schema import NAME, OWN, Series
 from lib.snapshot import Marker, Snapshot
 
@@ -22,10 +23,6 @@ ENDING = ".snapshot"
 PART = ".part"
 VERSION = 1
 _MARKER = TypeAdapter(Marker)
-
-
-class DamagedFile(Exception):
-    """The file does not hold what was written."""
 
 
 class FileCalls(Protocol):

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import uvloop
 
-from lib import columns, log, settings
+from lib import columns, process
 from lib.archive.objects.address import open_objects
 from lib.clock import utc_now
 from lib.errors import SettingsRejected
 from lib.schema import OWN, Series
-from lib.settings import Settings
+from lib.settings import RUN_ID, Settings
 from lib.source import read_source
 from lib.store.address import open_store
 from query_api.app import create_app
@@ -23,7 +23,7 @@ from query_api.features.stream.work import MAX_LISTENERS, PER_CLIENT, SnapshotSt
 from query_api.middleware.access import Access
 from query_api.middleware.request_metrics import RequestMetrics
 from query_api.server import listen, serve
-from query_api.workers import Inherited, end_with_parent, run_workers
+from query_api.workers import WORKER, Inherited, end_with_parent, run_workers
 
 
 def read_extras(chosen: Settings) -> list[Series]:
@@ -38,8 +38,9 @@ def read_extras(chosen: Settings) -> list[Series]:
 
 
 async def run(chosen: Settings, arguments: Sequence[str]) -> None:
-    """Answer in this process, or start and watch the workers that do."""
+    """Answer in this process, or start and watch the workers that do. A worker has arguments."""
     extras = read_extras(chosen)
+    process.reopen_log_at_hangup(asyncio.get_running_loop())
     if not arguments and chosen.http_workers > 1:
         await run_workers(chosen.http_workers, listen(chosen))
         return
@@ -66,6 +67,7 @@ async def run(chosen: Settings, arguments: Sequence[str]) -> None:
         archive=open_objects(chosen),
         access=Access.of(chosen, chosen.http_workers),
         metrics_port=chosen.metrics_port,
+        run_id=os.environ.get(RUN_ID, ""),
     )
     if inherited:
         end_with_parent(inherited.lifeline)
@@ -76,13 +78,13 @@ async def run(chosen: Settings, arguments: Sequence[str]) -> None:
 
 def main() -> None:
     """The service's whole life. A wrong setting is one sentence."""
-    try:
-        chosen = settings.load(os.environ, "query_api")
-        log.configure(chosen)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(run(chosen, sys.argv[1:]))
-    except SettingsRejected as exc:
-        sys.exit(f"query_api: {exc}")
+    _, *arguments = sys.argv
+    own = arguments[1:] if arguments[:1] == [WORKER] else []
+    with (
+        process.begin("query_api", [] if own else arguments) as chosen,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        runner.run(run(chosen, own))
 
 
 if __name__ == "__main__":

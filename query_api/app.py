@@ -57,10 +57,12 @@ def create_app(
     access: Access = EVERYBODY,
     metrics_port: int | None = None,
     timer: Timer = time.monotonic,
+    run_id: str = "",
 ) -> ASGIApp:
     """The whole API over one store. `timer` counts seconds and is never set, unlike `clock`.
 
     A server passes its `snapshot_stream`, to end the streams before it stops, and its `requests`, to share the counts.
+    `run_id` marks the processes of one `topcoins up`.
     """
     lists = TopListFinder(store, max_skew=max_skew, extras=extras)
     services = Services(store, clock, lists, max_age, spools, extras, notice, archive)
@@ -76,7 +78,7 @@ def create_app(
     history.install(app, services)
     movers.install(app, services)
     gaps.install(app, services)
-    status.install(app, services, reports)
+    status.install(app, services, reports, run_id)
     metrics.install(app, services, reports, requests)
     sparklines.install(app, services)
     export.install(app, services)

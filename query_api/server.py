@@ -14,10 +14,11 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
+from lib.endpoint import bracketed, describe_refusal, http_url, open_listener
 from lib.errors import SettingsRejected
-from lib.settings import Settings
+from lib.settings import PREFIX, Settings
 from query_api.features.stream.work import SnapshotStream
-from query_api.http.client import Addresses
+from query_api.http.client import Addresses, with_mapped
 from query_api.middleware.connection import connection_factory
 from query_api.middleware.connection_limits import ConnectionLimits
 from query_api.middleware.request_limits import RequestLimits
@@ -43,16 +44,15 @@ def listen(settings: Settings) -> list[socket.socket]:
     ports = (settings.http_port, settings.http_safe_port, settings.metrics_port)
     for port in dict.fromkeys(port for port in ports if port):
         try:
-            listener = socket.create_server((settings.http_host, port), backlog=2048)
+            listener = open_listener(settings.http_host, port, backlog=2048)
         except OSError as exc:
-            raise SettingsRejected(
-                f"{settings.http_host}:{port} can't be listened on: {exc.strerror}; set TOPCOINS_HTTP_PORT,"
-                " TOPCOINS_HTTP_SAFE_PORT or TOPCOINS_METRICS_PORT to a free one, for example 16667"
-            ) from exc
+            names = {settings.http_port: "HTTP_PORT", settings.http_safe_port: "HTTP_SAFE_PORT"}
+            why = describe_refusal(exc, PREFIX + names.get(port, "METRICS_PORT"))
+            raise SettingsRejected(f"{bracketed(settings.http_host)}:{port} can't be listened on: {why}") from exc
         # An answer's head and body are two writes: without this the second waits 40 ms for the first's ACK.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sockets.append(listener)
-    addresses = [f"http://{name}:{port}" for name, port in (listener.getsockname()[:2] for listener in sockets)]
+    addresses = [http_url(*listener.getsockname()[:2]) for listener in sockets]
     log.info("answering", at=addresses)
     return sockets
 
@@ -137,7 +137,7 @@ async def serve(
         RequestLimits(app), log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=DRAIN_S,
         server_header=False,
         http=connection_factory(limits), ws="none", proxy_headers=bool(settings.trusted_proxies),
-        forwarded_allow_ips=list(settings.trusted_proxies),
+        forwarded_allow_ips=with_mapped(settings.trusted_proxies),
     )  # fmt: skip
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, frame: None)  # uvicorn ends at these, then raises them again

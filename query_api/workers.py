@@ -14,6 +14,8 @@ from pathlib import Path
 import structlog
 
 RESTART_AFTER_S = 1.0
+WORKER = "--worker"
+"""The first argument of a worker; the others are what it inherits."""
 
 log = structlog.get_logger()
 
@@ -43,7 +45,7 @@ async def run_workers(count: int, sockets: Sequence[socket.socket]) -> None:
     lifeline, own_end = os.pipe()
     inherited = [lifeline, *(listener.fileno() for listener in sockets)]
     with tempfile.TemporaryDirectory(prefix="topcoins-metrics-") as folder:
-        command = [sys.executable, "-m", "query_api", folder, *map(str, inherited)]
+        command = [sys.executable, "-m", "query_api", WORKER, folder, *map(str, inherited)]
         await asyncio.gather(*(_keep_running(command, inherited, stop) for _ in range(count)))
     os.close(own_end)
 

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import orjson
-import polars as pl
 
 END = "#end"
 """The first cell of a CSV's last row, in place of a step."""
@@ -36,6 +35,8 @@ def _totals_of_line(line: bytes) -> Totals | None:
 
 
 def _totals_of_parquet(path: Path) -> Totals | None:
+    import polars as pl  # not for the other formats, which need no Polars
+
     try:
         about = orjson.loads(pl.read_parquet_metadata(path).get(METADATA, "{}"))
         if about:

@@ -4,19 +4,18 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 from rich.console import Console
 
-from lib import settings
 from lib.clock import utc_now
-from lib.schema import OWN, Series
-from lib.settings import Settings
-from lib.source import read_source
-from lib.store import Store
-from lib.store.address import open_store
 from lib.version import VERSION
+
+if TYPE_CHECKING:  # Polars is imported by the commands that need it: it takes half a second, and a newer CPU
+    from lib.schema import Series
+    from lib.settings import Settings
+    from lib.store import Store
 
 T = TypeVar("T")
 
@@ -26,7 +25,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-console = Console(stderr=True)
+console = Console(stderr=True, markup=False, highlight=False, emoji=False)
+out = Console(markup=False, highlight=False, emoji=False)
+"""Answers. Texts of upstreams may have brackets, so nothing is markup."""
 
 Assets = Annotated[int, typer.Option(min=1, max=5000, help="How many assets the market has.")]
 Seed = Annotated[int, typer.Option(help="Each seed is a different market.")]
@@ -51,19 +52,25 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """The top coins by 24h volume, with USD prices, as of any minute."""
+    if context.obj:  # what `main` has to do before a command, but not before --help
+        context.obj()
 
 
-def _settings() -> Settings:
+def _settings() -> "Settings":
+    from lib import settings
+
     return settings.load(os.environ)
 
 
-def with_store(chosen: Settings, work: Callable[[Store], Awaitable[T]]) -> T:
+def with_store(chosen: "Settings", work: "Callable[[Store], Awaitable[T]]") -> T:
     """The result of the work on the store of these settings, which is closed at the end."""
+    from lib.store.address import open_store
 
     async def run() -> T:
         store = open_store(chosen, utc_now)
@@ -75,6 +82,9 @@ def with_store(chosen: Settings, work: Callable[[Store], Awaitable[T]]) -> T:
     return asyncio.run(run())
 
 
-def all_series(chosen: Settings) -> list[Series]:
+def all_series(chosen: "Settings") -> "list[Series]":
     """The series of these settings: our own, and those of further sources."""
+    from lib.schema import OWN
+    from lib.source import read_source
+
     return [*OWN.values(), *(read_source(Path(name)).values for name in chosen.extra_sources)]

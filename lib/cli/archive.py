@@ -12,13 +12,12 @@ import typer
 from lib.cli.app import Json, _settings, all_series, app, with_store
 from lib.clock import utc_now
 from lib.errors import SettingsRejected, Unavailable
-from lib.settings import Settings
-from lib.store import Store
-from lib.store.address import open_store
 
 if TYPE_CHECKING:
     from lib.archive.archiver import Archiver
     from lib.archive.objects import Objects
+    from lib.settings import Settings
+    from lib.store import Store
 
 archive = typer.Typer(help="Seal closed days into the archive, until Ctrl-C; or run one of the commands below.")
 app.add_typer(archive, name="archive")
@@ -28,8 +27,9 @@ app.add_typer(archive, name="archive")
 def service(context: typer.Context) -> None:
     """Seal each closed day soon after its end, and add what comes late, until SIGTERM or Ctrl-C."""
     if context.invoked_subcommand is None:
-        from lib import log
+        from lib import log, process
 
+        process.ignore_harmless_signals()
         chosen = _settings()
         log.configure(chosen)
         asyncio.run(_with_archiver(chosen, _serve))
@@ -69,7 +69,7 @@ def status(json: Json = False) -> None:
         raise typer.Exit(1)
 
 
-def objects_of(chosen: Settings) -> "Objects":
+def objects_of(chosen: "Settings") -> "Objects":
     """The archive of the settings; SettingsRejected if they name none."""
     from lib.archive.objects.address import open_objects
 
@@ -78,8 +78,9 @@ def objects_of(chosen: Settings) -> "Objects":
     raise SettingsRejected("TOPCOINS_ARCHIVE_URL is none: there is no archive; for example ./data/archive")
 
 
-async def _with_archiver(chosen: Settings, work: "Callable[[Archiver, Objects], Awaitable[None]]") -> None:
+async def _with_archiver(chosen: "Settings", work: "Callable[[Archiver, Objects], Awaitable[None]]") -> None:
     from lib.archive.archiver import Archiver
+    from lib.store.address import open_store
 
     objects = objects_of(chosen)
     store = open_store(chosen, utc_now)
@@ -89,7 +90,7 @@ async def _with_archiver(chosen: Settings, work: "Callable[[Archiver, Objects], 
         await store.close()
 
 
-async def _verify(chosen: Settings, store: Store | None) -> bool:
+async def _verify(chosen: "Settings", store: "Store | None") -> bool:
     """Print each day; with a store, mend what it can. Returns whether all is well in the end."""
     from lib.archive.mend import Mender
     from lib.archive.verify import verify as check
@@ -117,6 +118,7 @@ async def _seal(archiver: "Archiver", objects: "Objects") -> None:
 
 
 async def _serve(archiver: "Archiver", objects: "Objects") -> None:
+    from lib import process
     from lib.archive.archiver import EVERY
     from lib.archive.objects import probe
     from lib.ingest.poll import Poll
@@ -124,6 +126,7 @@ async def _serve(archiver: "Archiver", objects: "Objects") -> None:
     with suppress(Unavailable):  # an absent object store does not stop the service; the first run logs it
         await probe(objects)
     stop = asyncio.Event()
+    process.reopen_log_at_hangup(asyncio.get_running_loop())
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     poll = Poll(utc_now)

@@ -1,4 +1,4 @@
-"""The commands that ask a running API."""
+"""The commands that ask a running API. They import libraries when they run: `--help` needs none of them."""
 
 import os
 import sys
@@ -7,17 +7,25 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import quote
 
-import httpx
 import typer
-from pydantic import TypeAdapter, ValidationError
-from rich.console import Console
-from rich.progress import Progress
 
-from lib.cli.app import Asset, Exclude, Ids, Instant, Json, Shown, Symbols, Url, VolumeToCap, _settings, app, console
+from lib.cli.app import (
+    Asset,
+    Exclude,
+    Ids,
+    Instant,
+    Json,
+    Shown,
+    Symbols,
+    Url,
+    VolumeToCap,
+    _settings,
+    app,
+    console,
+    out,
+)
+from lib.endpoint import http_url, to_ask
 from lib.errors import SettingsRejected, TopcoinsError
-from lib.http_client import open_sync_client
-from lib.settings import shown
-from lib.settings.values import ServerUrl
 
 
 @app.command()
@@ -47,7 +55,7 @@ def asset(
     from lib.cli.table import fields_table
 
     body = _ask(url, f"/v1/assets/{quote(id, safe='')}", None, datetime=datetime)
-    Console().print(fields_table(body)) if not json else _print_list(body, "json")
+    out.print(fields_table(body)) if not json else _print_list(body, "json")
 
 
 @app.command()
@@ -68,7 +76,7 @@ def history(
 
     parameters = {"from": start, "to": stop, "every": every, "fill": fill}
     body = _ask(url, f"/v1/assets/{quote(id, safe='')}/history", format, **parameters, limit=limit)
-    Console().print(history_table(body)) if format == "table" else _print_list(body, format)
+    out.print(history_table(body)) if format == "table" else _print_list(body, format)
 
 
 @app.command()
@@ -90,7 +98,7 @@ def movers(
 
     filters = {"exclude": exclude, "max_volume_to_cap": max_volume_to_cap, "symbols": symbols, "ids": ids}
     body = _ask(url, "/v1/movers", format, **{"from": start, "to": stop}, top=top, **filters)
-    Console().print(movers_table(body)) if format == "table" else _print_list(body, format)
+    out.print(movers_table(body)) if format == "table" else _print_list(body, format)
 
 
 @app.command()
@@ -100,6 +108,7 @@ def watch(
 ) -> None:
     """Print a line for each new snapshot of a running API, until Ctrl-C. A lost connection loses no event."""
     from lib.cli.watch import line, watch
+    from lib.http_client import open_sync_client
 
     try:
         with open_sync_client(os.environ, headers=_key()) as client:
@@ -120,7 +129,11 @@ def export(
     url: Url = None,
 ) -> None:
     """Write the list at each step to a file. Run the same command again to resume after an interruption."""
+    import httpx
+    from rich.progress import Progress
+
     from lib.cli.download import TIMEOUT_S, Download
+    from lib.http_client import open_sync_client
 
     parameters = {"from": start, "to": stop, "every": every, "top": str(top)}
     parameters["format"] = (format or output.suffix.removeprefix(".")).lower()
@@ -136,21 +149,26 @@ def export(
         except httpx.HTTPError as exc:
             raise TopcoinsError(f"{address} does not answer ({exc}); run the same command again to resume") from exc
     gaps, answered = totals.get("gaps", 0), totals.get("answered", 0)
-    console.print(f"{output}: {totals['steps']} steps, {answered} with a list, {gaps} gaps", highlight=False)
+    console.print(f"{output}: {totals['steps']} steps, {answered} with a list, {gaps} gaps")
     if not answered:
-        console.print("no step has a list: `topcoins status` shows what is stored", highlight=False)
+        console.print("no step has a list: `topcoins status` shows what is stored")
         raise typer.Exit(3)
 
 
 def _address(url: str | None) -> str:
-    chosen = _settings()
+    from pydantic import TypeAdapter, ValidationError
+
+    from lib import settings
+    from lib.settings.values import ServerUrl
+
     if url is None:
-        return f"http://{chosen.http_host}:{chosen.http_port}"
+        chosen = settings.load(os.environ, "query_api")
+        return http_url(to_ask(chosen.http_host), chosen.http_port)
     try:
         return TypeAdapter(ServerUrl).validate_python(url)
     except ValidationError as exc:  # its text has the address, and so a password in it
         why = exc.errors()[0]["msg"].removeprefix("Value error, ")
-        raise SettingsRejected(f"--url {shown(url)}: {why}; for example http://127.0.0.1:6667") from None
+        raise SettingsRejected(f"--url {settings.shown(url)}: {why}; for example http://127.0.0.1:6667") from None
 
 
 def _key() -> dict[str, str]:
@@ -160,6 +178,10 @@ def _key() -> dict[str, str]:
 
 def _ask(url: str | None, path: str, format: str | None, **parameters: str | int | float | None) -> bytes:
     """The body of a running API's answer; raises TopcoinsError with the problem's title, detail and example."""
+    import httpx
+
+    from lib.http_client import open_sync_client
+
     if format not in ("table", "json", "csv", None):
         raise SettingsRejected(f"--format {format}: must be table, json or csv; for example --format csv")
     params = {name: str(value) for name, value in parameters.items() if value is not None}
@@ -182,6 +204,6 @@ def _print_list(body: bytes, format: str) -> None:
     from lib.cli.table import top_table
 
     if format == "table":
-        Console().print(top_table(body))
+        out.print(top_table(body))
     else:
         sys.stdout.buffer.write(body if body.endswith(b"\n") else body + b"\n")

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lib.archive.backfill import Offer, fill, offers
-from lib.cli.app import with_store
+from lib.cli.app import out, with_store
 from lib.cli.option import duration
 from lib.clock import isoformat, utc_now
 from lib.http_client import open_client
@@ -54,7 +54,7 @@ def _show(found: list[Offer]) -> None:
             cost = str(sum(call.credits for call in days))
             span = f"{gap.first:%Y-%m-%d %H:%MZ}\n{gap.last:%Y-%m-%d %H:%MZ}"
             table.add_row(offer.source.series.name, span, str(gap.ticks), gap.cause, lists, cost)
-    Console().print(table)
+    out.print(table)
     for offer in found:
         print(
             f"{offer.source.series.name}: {len(offer.calls)} of {len(offer.calls) + offer.lost} missing ticks can be"

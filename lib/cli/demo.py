@@ -1,4 +1,4 @@
-"""`topcoins demo` and `topcoins up`: the three services as processes, over a simulated market or the real one."""
+"""`topcoins demo`: the three services as processes, over a simulated market."""
 
 import json
 import os
@@ -20,6 +20,7 @@ from lib import settings
 from lib.cli.ports import free_port, refuse_taken, wait_for_port
 from lib.cli.stack import Ended, Stack, running
 from lib.clock import slot, utc_now
+from lib.endpoint import LOOPBACK, shown_url
 from lib.settings import PREFIX, SERVICES
 from lib.simulator.history import Fill, shared, sources
 
@@ -65,7 +66,7 @@ class Demo:
         body = first_list(stack, self.port, now.replace(microsecond=0))
         if self.once:
             return body
-        print_addresses(console, self.port, self.safe_port, now)
+        print_addresses(console, LOOPBACK, self.port, self.safe_port, now)
         self._fill(stack, data, console, environ, events_at, _ticks(body))
         start_archiver(stack, own, data)
         console.print("Ctrl-C ends it.")
@@ -143,16 +144,6 @@ class Demo:
         console.print(f"{total} snapshots of {self.assets} assets filled in {time.monotonic() - began:.1f} s.")
 
 
-def up(console: Console, environ: Mapping[str, str], port: int, safe_port: int) -> None:
-    """Run the three services with these settings until Ctrl-C."""
-    with running() as stack:
-        start_services(stack, environ, None)
-        start_archiver(stack, environ, None)
-        first_list(stack, port)
-        print_addresses(console, port, safe_port, utc_now())
-        stack.wait()
-
-
 def start_services(stack: Stack, environ: Mapping[str, str], logs: Path | None) -> None:
     """Start the two ingestors and the API."""
     for service in SERVICES:
@@ -187,18 +178,21 @@ def first_list(stack: Stack, port: int, since: datetime | None = None) -> bytes:
     return bodies[0]
 
 
-def print_addresses(console: Console, port: int, safe_port: int, now: datetime) -> None:
-    """Print addresses to try."""
+def print_addresses(
+    console: Console, host: str, port: int, safe_port: int, now: datetime, *, key: bool = False
+) -> None:
+    """Print addresses to try; with `key`, commands that send one."""
     earlier = slot(now - timedelta(hours=1), INTERVAL).strftime("%Y-%m-%dT%H:%MZ")
-    base = f"http://localhost:{port}"
+    base = shown_url(host, port)
+    curl = 'curl -H "X-Api-Key: $KEY"' if key else "curl"
     for url in (
         f"{base}?limit=200",
         f"{base}?limit=200&format=csv",
         f"{base}?limit=200&datetime={earlier}&format=csv",
         f"{base}/v1/status",
     ):
-        console.print(f"  curl '{url}'", soft_wrap=True, highlight=False)
-    console.print(f"  http://localhost:{safe_port} in a browser (browsers refuse port {port})", highlight=False)
+        console.print(f"  {curl} '{url}'", soft_wrap=True)
+    console.print(f"  {shown_url(host, safe_port)} in a browser (browsers refuse port 6667)", soft_wrap=True)
 
 
 def _ticks(body: bytes) -> tuple[datetime, datetime]:

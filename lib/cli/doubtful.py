@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import orjson
 import typer
@@ -13,10 +13,9 @@ import typer
 from lib.cli.app import Json, _settings, app, console, with_store
 from lib.clock import isoformat
 from lib.errors import SettingsRejected
-from lib.ingest.doubtful import FOLDER, drop, reasons_of, stored_lists, tick_of
-from lib.snapshot import Snapshot
-from lib.snapshot_file import decode
-from lib.store import Store
+
+if TYPE_CHECKING:
+    from lib.store import Store
 
 doubtful = typer.Typer(help="The lists that are kept apart because they are not plausible.")
 app.add_typer(doubtful, name="doubtful")
@@ -27,6 +26,8 @@ Names = Annotated[list[str], typer.Argument(help="As `topcoins doubtful` shows t
 @doubtful.callback(invoke_without_command=True)
 def show(context: typer.Context, json: Json = False) -> None:
     """List them, oldest first, with the reasons."""
+    from lib.ingest.doubtful import reasons_of, tick_of
+
     if context.invoked_subcommand:
         return
     files = list(_files())
@@ -45,7 +46,7 @@ def admit(names: Names) -> None:
     """Store lists. The next list of the series is compared with what was stored last."""
     files = [_find(name) for name in names]
 
-    async def run(store: Store) -> None:
+    async def run(store: "Store") -> None:
         for file in files:
             print(f"{_name(file)}: {await admit_file(file, store)}", flush=True)
 
@@ -55,13 +56,19 @@ def admit(names: Names) -> None:
 @doubtful.command(name="drop")
 def drop_(names: Names) -> None:
     """Remove lists."""
+    from lib.ingest.doubtful import drop
+
     for file in [_find(name) for name in names]:
         drop(file)
         print(f"{_name(file)}: dropped")
 
 
-async def admit_file(file: Path, store: Store) -> str:
+async def admit_file(file: Path, store: "Store") -> str:
     """Store a doubtful list and remove its file; what became of it. A tick that has a snapshot keeps that one."""
+    from lib.ingest.doubtful import drop
+    from lib.snapshot import Snapshot
+    from lib.snapshot_file import decode
+
     snapshot = decode(await asyncio.to_thread(file.read_bytes))
     if await _is_stored(store, snapshot.series.name, snapshot.tick):
         return "not stored: its tick has a snapshot; drop it, or withdraw that one"
@@ -70,12 +77,14 @@ async def admit_file(file: Path, store: Store) -> str:
     return "stored"
 
 
-async def _is_stored(store: Store, series: str, tick: datetime) -> bool:
+async def _is_stored(store: "Store", series: str, tick: datetime) -> bool:
     newest = await store.nearest(series, tick)
     return newest is not None and newest.tick == tick
 
 
 def _files() -> Iterator[Path]:
+    from lib.ingest.doubtful import FOLDER, stored_lists
+
     for folder in sorted(_settings().spool_dir.glob(f"*/{FOLDER}")):
         yield from stored_lists(folder)
 

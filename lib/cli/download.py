@@ -3,6 +3,7 @@
 Beside FILE is FILE.part, with the request and the complete pieces. FILE is complete once it exists.
 """
 
+import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -12,12 +13,10 @@ from pathlib import Path
 
 import httpx
 import orjson
-import polars as pl
 
 from lib.archive.panel import END, METADATA, Totals, totals_of
 from lib.clock import isoformat
 from lib.errors import SettingsRejected, TopcoinsError
-from lib.snapshot_file import write_whole
 from lib.units import parse_duration
 
 PIECE = timedelta(days=1)
@@ -71,6 +70,8 @@ class Download:
 
     def run(self, progress: Progress) -> Totals:
         """Fetch the pieces that are missing, then join them. The totals of the file."""
+        if self._format == "parquet":
+            import polars as pl  # noqa: F401  # before anything is fetched: it may be missing here
         if self._file.exists():
             raise SettingsRejected(f"{self._file} exists already: name another file, or remove it first")
         plan = self._plan()
@@ -98,7 +99,7 @@ class Download:
         start, stop = (datetime.fromisoformat(head.headers[name]) for name in ("x-from", "x-to"))
         plan = DownloadPlan(self._parameters, start, stop, int(head.headers["x-steps"]))
         self._folder.mkdir(parents=True, exist_ok=True)
-        write_whole(path, orjson.dumps(asdict(plan)))
+        _save(path, orjson.dumps(asdict(plan)))
         return plan
 
     def _read_plan(self, path: Path) -> DownloadPlan:
@@ -134,6 +135,8 @@ class Download:
     def _join(self, pieces: list[Path], totals: Totals) -> None:
         whole = self._folder / "whole"
         if self._format == "parquet":
+            import polars as pl
+
             metadata = {METADATA: orjson.dumps({**self._parameters, **totals}).decode()}
             pl.scan_parquet(pieces).sink_parquet(whole, metadata=metadata, maintain_order=True)
         else:
@@ -143,6 +146,16 @@ class Download:
     def _refuse(self, response: httpx.Response) -> None:
         problem = response.json()
         raise TopcoinsError(f"{problem['title']}: {problem['detail']}")
+
+
+def _save(path: Path, body: bytes) -> None:
+    """Write a file, all of it or nothing, on any system."""
+    part = path.with_suffix(".part")
+    with part.open("wb") as file:
+        file.write(body)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(part, path)
 
 
 def _join_lines(pieces: list[Path], whole: Path, totals: Totals) -> None:

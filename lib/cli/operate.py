@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import orjson
 import typer
-from rich.console import Console
 
-from lib.cli.app import Assets, Json, Seed, _settings, all_series, app, console, with_store
+from lib.cli.app import Assets, Json, Seed, _settings, all_series, app, console, out, with_store
 from lib.clock import utc_now
 from lib.errors import SettingsRejected
-from lib.http_client import open_sync_client
-from lib.store import Store
 
 if TYPE_CHECKING:
     from lib.archive.backup import Day
+    from lib.store import Store
 
 
 @app.command(name="import")
@@ -28,7 +26,7 @@ def import_(
     """Import earlier exports: snapshots at their own ticks, where the store has none."""
     from lib.archive.imports import imported
 
-    async def run(store: Store) -> None:
+    async def run(store: "Store") -> None:
         async for done in imported(files, store, clock=utc_now):
             print(f"{done.file}: {done.written} snapshots written, {done.kept} ticks had one", flush=True)
 
@@ -40,11 +38,11 @@ def doctor(json: Json = False) -> None:
     """Check settings, keys, credits, clock, store and disk; exit code 1 when something is wrong."""
     from lib.cli.doctor import as_json, examine, show
 
-    findings = examine(os.environ, utc_now)
+    findings = examine(os.environ, utc_now, console.print)
     if json:
         sys.stdout.buffer.write(as_json(findings) + b"\n")
     else:
-        show(findings, Console())
+        show(findings, out)
     if not all(finding.well for finding in findings):
         raise typer.Exit(1)
 
@@ -63,7 +61,7 @@ def key(
         return
     print(made.key)
     print(made.line)
-    console.print("The first line is the client's. The second goes into TOPCOINS_CLIENT_KEYS.", highlight=False)
+    console.print("The first line is the client's. The second goes into TOPCOINS_CLIENT_KEYS.")
 
 
 @app.command()
@@ -76,6 +74,7 @@ def init(
     json: Json = False,
 ) -> None:
     """Set up InfluxDB: buckets, downsampling, one scoped token per consumer. Can be run again."""
+    from lib.http_client import open_sync_client
     from lib.store.influx.setup import set_up
     from lib.store.influx.store import RETENTION
 
@@ -99,7 +98,7 @@ def init(
         return
     for what, names in (("made", done.made), ("kept", done.kept)):
         for name in names:
-            console.print(f"{what:5} {name}", highlight=False)
+            console.print(f"{what:5} {name}")
 
 
 @app.command()

@@ -1,24 +1,24 @@
-"""Ports on loopback."""
+"""Ports, most of them on loopback."""
 
-import os
 import socket
 
 from lib.cli.stack import Stack
+from lib.endpoint import LOOPBACK, describe_refusal, open_listener
 from lib.errors import SettingsRejected
 
 
-def refuse_taken(port: int, option: str) -> None:
-    """Raise SettingsRejected when a port is not free on loopback."""
+def refuse_taken(port: int, option: str, host: str = LOOPBACK) -> None:
+    """Raise SettingsRejected when a port is not free, or the host is none of this machine."""
     try:
-        socket.create_server(("127.0.0.1", port)).close()
+        open_listener(host, port).close()
     except OSError as exc:
-        why = os.strerror(exc.errno or 0).lower()
-        raise SettingsRejected(f"port {port} can't be listened on: {why}; choose a free one with {option}") from exc
+        why = describe_refusal(exc, option)
+        raise SettingsRejected(f"port {port} can't be listened on: {why}") from exc
 
 
 def free_port() -> int:
     """A port on loopback that is free now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with socket.create_server((LOOPBACK, 0)) as listener:
         return int(listener.getsockname()[1])
 
 
@@ -27,6 +27,6 @@ def wait_for_port(stack: Stack, port: int) -> None:
 
     def listening() -> bool:
         with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", port)) == 0
+            return probe.connect_ex((LOOPBACK, port)) == 0
 
     stack.wait(listening)

@@ -1,6 +1,5 @@
 """Service processes that start together and end together."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -10,6 +9,8 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+
+from lib.process import ignore_harmless_signals
 
 GRACE_S = 15.0
 LOOK_S = 0.1
@@ -74,11 +75,11 @@ class Stack:
             if code is not None and not (child.passing and code == 0):
                 raise Ended(f"{child.name} ended with exit code {code}{child.last_words()}")
 
-    def wait(self, until: Callable[[], bool] = lambda: False) -> None:
-        """Wait until `until()` is true; raises Interrupted or Ended."""
+    def wait(self, until: Callable[[], bool] = lambda: False, *, look_s: float = LOOK_S) -> None:
+        """Wait until `until()` is true, looking every `look_s`; raises Interrupted or Ended."""
         while not until():
             self.check()
-            time.sleep(LOOK_S)
+            time.sleep(look_s)
 
     def end(self) -> None:
         """End all processes, the last started first: SIGTERM, then SIGKILL after a grace period."""
@@ -94,6 +95,12 @@ class Stack:
                 process.wait()
 
 
+def _ending_signals() -> list[int]:
+    """Those of Ctrl-C, Ctrl-\\, `kill` and a closed terminal. Under `nohup` the last one does not end the command."""
+    numbers = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGQUIT", "SIGHUP")]
+    return [number for number in numbers if number and signal.getsignal(number) is not signal.SIG_IGN]
+
+
 @contextmanager
 def running() -> Iterator[Stack]:
     """A stack whose processes end with the block, whatever happens. Interrupted leaves the block without an error."""
@@ -102,7 +109,9 @@ def running() -> Iterator[Stack]:
     def interrupt(number: int, frame: FrameType | None) -> None:
         stack.interrupt()  # raising here could lose a child that has just started
 
-    for number in (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if os.name == "posix" else [])):
+    ending = _ending_signals()
+    ignore_harmless_signals()
+    for number in ending:
         signal.signal(number, interrupt)
     try:
         yield stack

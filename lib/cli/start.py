@@ -33,10 +33,9 @@ def demo(
 @app.command()
 def up() -> None:
     """Run both ingestors and the API with the real sources of the settings."""
-    from lib.cli.demo import up as run
+    from lib.cli.up import Up
 
-    chosen = _settings()
-    run(console, os.environ, chosen.http_port, chosen.http_safe_port)
+    Up(console, os.environ).run()
 
 
 @app.command()

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import structlog
 
-from lib import log, settings
+from lib import process, settings
 from lib.clock import Clock, utc_now
 from lib.errors import SettingsRejected
 from lib.http_client import open_client
@@ -163,16 +163,13 @@ async def poll(
 
 def main(service: str, plan: SourcePlan) -> None:
     """Run a service until SIGTERM or Ctrl-C. A wrong setting ends it with one sentence."""
-    try:
-        chosen = settings.load(os.environ, service)
-        log.configure(chosen)
+    with process.begin(service, sys.argv[1:]) as chosen:
         asyncio.run(_until_signalled(service, plan, chosen, open_client(os.environ)))
-    except SettingsRejected as exc:
-        sys.exit(f"{service}: {exc}")
 
 
 async def _until_signalled(service: str, plan: SourcePlan, chosen: Settings, client: httpx.AsyncClient) -> None:
     stop = asyncio.Event()
+    process.reopen_log_at_hangup(asyncio.get_running_loop())
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await poll(service, plan, chosen, client=client, clock=utc_now, stop=stop)

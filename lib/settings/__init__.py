@@ -4,9 +4,12 @@ A table named after a service (`[query_api]`) is for that service only. Every se
 by `TOPCOINS_…_FILE`.
 """
 
-from lib.settings.layers import SERVICES, load
+from lib.settings.layers import RUN_ID, SERVICES, load, log_of
 from lib.settings.model import EXAMPLES, Settings
 from lib.settings.refusal import PREFIX, shown
 from lib.settings.values import SQLITE, Duration, SourceUrl
 
-__all__ = ["EXAMPLES", "PREFIX", "SERVICES", "SQLITE", "Duration", "Settings", "SourceUrl", "load", "shown"]
+__all__ = [
+    "EXAMPLES", "PREFIX", "RUN_ID", "SERVICES", "SQLITE", "Duration", "Settings", "SourceUrl", "load", "log_of",
+    "shown",
+]  # fmt: skip

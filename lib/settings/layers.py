@@ -14,10 +14,13 @@ from lib.settings.model import EXAMPLES, Settings
 from lib.settings.refusal import PREFIX, TABLES, is_secret, refuse, shown
 
 SERVICES = ("ingest_price", "ingest_rank", "query_api")
+RUN_ID = PREFIX + "RUN_ID"
+"""The variable with which `topcoins up` marks its processes; `/healthz` returns it."""
 _TESTS = "test_"
 """Variables with this after the prefix are for the tests only."""
 _OF_COMPOSE = ("alert_webhook",)
 """Variables that Compose reads for Grafana alone."""
+_NO_SETTINGS = (PREFIX + "CONFIG", RUN_ID)
 _MULTILINE = ("client_keys",)
 _KUBERNETES = re.compile(r"(?:.*_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?)")
 """Variables that Kubernetes puts into each container, for a Service whose name begins with topcoins."""
@@ -44,6 +47,16 @@ def load(environ: Mapping[str, str], service: str | None = None) -> Settings:
         return Settings.model_validate(values | tables).ignoring(ignored)
     except ValidationError as exc:
         raise refuse(exc, values | tables, EXAMPLES) from None
+
+
+def log_of(environ: Mapping[str, str], service: str) -> tuple[str, str]:
+    """The log's format and file as configured, where the other settings may be wrong; empty where that fails."""
+    try:
+        own, _ = _from_file(environ.get(PREFIX + "CONFIG", "").strip(), service)
+    except SettingsRejected:
+        own = {}
+    format, file = (environ.get(f"{PREFIX}{name.upper()}") or own.get(name, "") for name in ("log_format", "log_file"))
+    return str(format).strip(), str(file).strip()
 
 
 def _is_of_kubernetes(variable: str, environ: Mapping[str, str]) -> bool:
@@ -83,7 +96,9 @@ def _from_environment(environ: Mapping[str, str]) -> Values:
     from_files: Values = {}
     for variable, text in environ.items():
         name = variable.removeprefix(PREFIX).lower()
-        if not variable.startswith(PREFIX) or name in ("config", *_OF_COMPOSE) or name.startswith(_TESTS):
+        if not variable.startswith(PREFIX) or variable in _NO_SETTINGS:
+            continue
+        if name in _OF_COMPOSE or name.startswith(_TESTS):
             continue
         secret = name.removesuffix("_file")
         if name.endswith("_file") and is_secret(secret):

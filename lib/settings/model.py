@@ -12,6 +12,7 @@ from lib.settings.values import (
     Duration,
     Endpoint,
     FilePath,
+    Host,
     Interval,
     Names,
     Networks,
@@ -94,7 +95,7 @@ class Settings(BaseModel):
     clock_check: Literal["on", "off"] = "on"
     spool_dir: FilePath = Path("data/spool")
     spool_limit: ByteSize = ByteSize(2**30)
-    http_host: Text = "127.0.0.1"
+    http_host: Host = "127.0.0.1"
     http_port: Port = 6667
     http_safe_port: Port = 8667
     metrics_port: Port | None = None

@@ -3,6 +3,7 @@
 import os
 import re
 from datetime import timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
@@ -12,10 +13,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from lib import access
 from lib.units import parse_duration
 
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
-_OWN_NETWORK = re.compile(r"[a-z][a-z0-9_-]*")
-"""A host name without a dot, such as a service's name in Compose. No public host has one. A number is an address."""
 SQLITE = "sqlite:///"
+_LOCAL_NAME = re.compile(r"[a-z][a-z0-9_-]*")
+"""A host name without a dot, which no public host has. It begins with a letter: an address may be one number."""
 
 
 def _duration(value: object) -> object:
@@ -35,7 +35,13 @@ def _whole_number(value: object) -> object:
 
 def _worker_count(value: object) -> object:
     """`auto` as the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if value == "auto" else _whole_number(value)
+    return _cores() if value == "auto" else _whole_number(value)
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1  # macOS, Windows
 
 
 def _positive(span: timedelta) -> timedelta:
@@ -73,13 +79,20 @@ def _refuse_secrets(url: str) -> None:
         raise ValueError("must end with the host, a port or a path: a key goes into its own setting")
 
 
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def _source_url(url: str) -> str:
     _refuse_secrets(url)
     parts = _split(url, "an http or https address")
     if parts.scheme not in ("http", "https"):
         raise ValueError("must be an http or https address")
     host = parts.hostname or ""
-    if parts.scheme == "http" and host not in LOOPBACK and not _OWN_NETWORK.fullmatch(host):
+    if parts.scheme == "http" and not (_is_loopback(host) or _LOCAL_NAME.fullmatch(host)):
         raise ValueError(
             "must be https: only loopback and a host name without a dot may be http, a key would be readable"
         )
@@ -115,7 +128,7 @@ def _endpoint(url: str) -> str:
     if parts.scheme not in ("http", "https"):
         raise ValueError("must be an http or https address")
     host = parts.hostname or ""
-    if parts.scheme == "http" and host not in LOOPBACK and "." in host:
+    if parts.scheme == "http" and not (_is_loopback(host) or _LOCAL_NAME.fullmatch(host)):
         raise ValueError("must be https: only loopback and a host name without a dot may be http")
     return url.rstrip("/")
 
@@ -124,6 +137,18 @@ def _server_url(url: str) -> str:
     if url.startswith("sqlite:"):
         raise ValueError("must be http(s)://HOST:PORT: only an InfluxDB has a second address to read from")
     return _store_url(url)
+
+
+def _host(text: str) -> str:
+    """A name or an address, of which IPv6 may have brackets."""
+    host = text.removeprefix("[").removesuffix("]") if text.startswith("[") else text
+    form = "an address of this machine or its name, without http:// and without a port"
+    try:
+        ip_address(host)
+    except ValueError:
+        if not re.fullmatch(r"[A-Za-z0-9._-]+", host):
+            raise ValueError(f"must be {form}") from None
+    return host
 
 
 def _header_value(secret: SecretStr) -> SecretStr:
@@ -147,6 +172,7 @@ Endpoint = Annotated[str, AfterValidator(_endpoint)]
 Whole = Annotated[int, BeforeValidator(_whole_number)]
 Port = Annotated[Whole, Field(ge=1, le=65535)]
 Text = Annotated[str, Field(min_length=1)]
+Host = Annotated[Text, AfterValidator(_host)]
 Workers = Annotated[int, BeforeValidator(_worker_count), Field(ge=1, le=64)]
 ClientKeys = Annotated[dict[str, str], BeforeValidator(access.client_keys)]
 Rate = Annotated[access.Rate | None, BeforeValidator(access.rate)]

@@ -39,7 +39,7 @@ def serve(
     what = "recorded answers" if replay else f"a simulated market of {assets} assets"
     console.print(f"Serving {what}; to use it, set:")
     for name in ("CMC_URL", "COINDESK_URL", "COINPAPRIKA_URL", "COINGECKO_URL"):
-        console.print(f"  TOPCOINS_{name}=http://127.0.0.1:{port}", highlight=False)
+        console.print(f"  TOPCOINS_{name}=http://127.0.0.1:{port}")
     for name in ("CMC_API_KEY", "COINDESK_API_KEY", "COINGECKO_API_KEY"):
         console.print(f"  TOPCOINS_{name}=demo", highlight=False)
     uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, lifespan="off")

@@ -43,6 +43,13 @@ class Addresses:
         return address is not None and any(address in network for network in self._networks)
 
 
+def with_mapped(names: Sequence[str]) -> list[str]:
+    """Addresses and networks, and the IPv6 form that those of IPv4 have on a socket that takes both."""
+    networks = [ip_network(name) for name in names]
+    mapped = [f"::ffff:{each.network_address}/{96 + each.prefixlen}" for each in networks if each.version == 4]
+    return [*names, *mapped]
+
+
 def _address(host: str) -> IPv4Address | IPv6Address | None:
     """The address, without its zone, an IPv4 address that is mapped to IPv6 as such; None for other text."""
     try:

@@ -3,10 +3,11 @@
 `ids DIR` measures the real lists of a folder, and runs only when it is named.
 """
 
+import argparse
 import asyncio
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from tests.bench import answers, archive, crowd, demo, gaps, ids, influx, month, ticks
@@ -26,8 +27,20 @@ BENCHMARKS: dict[str, Callable[[Path], Awaitable[None]]] = {
 }
 
 
+def parse_names(arguments: Sequence[str]) -> list[str]:
+    """The benchmarks to run, and the folder of `ids`. `--help` and unknown names run none."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"ids DIR, or some of: {', '.join(BENCHMARKS)}")
+    names: list[str] = parser.parse_args(arguments).names or list(BENCHMARKS)
+    if names[0] == "ids" and len(names) != 2:
+        parser.error("ids needs a folder: ids DIR")
+    if names[0] != "ids" and (unknown := [name for name in names if name not in BENCHMARKS]):
+        parser.error(f"{unknown[0]} is no benchmark; there are {', '.join(BENCHMARKS)}")
+    return names
+
+
 async def main() -> None:
-    names = sys.argv[1:] or list(BENCHMARKS)
+    names = parse_names(sys.argv[1:])
     if names[0] == "ids":
         return await ids.real_lists(Path(names[1]))
     for name in names:

@@ -91,6 +91,23 @@ def test_the_api_ends_when_it_is_asked_to(stage):
     assert "Traceback" not in api.process.out + api.process.err
 
 
+HARMLESS = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_stray_signal_ends_no_service_and_a_hangup_opens_a_moved_log_again(stage, service):
+    log, moved = stage.folder / "log", stage.folder / "log.1"
+    settings = {"HTTP_PORT": free_port(), "HTTP_SAFE_PORT": free_port(), **upstream(free_port())}
+    process = stage.service(service, LOG_FILE=log, LOG_FORMAT="json", **settings)
+    process.until(lambda: log.exists() and log.read_text("utf-8"))
+    log.rename(moved)
+    for number in HARMLESS:
+        process.send(number)
+    process.until(log.exists)
+    process.send(signal.SIGTERM)
+    assert process.ends() == 0
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_wrong_setting_ends_a_service_with_one_sentence(stage, service):
     process = stage.service(service, ASSETS="many")

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from lib import log
 from lib.errors import SettingsRejected
+from lib.line_limit import LineLimit
 from lib.log import HIDDEN, Redaction
 from lib.settings import Settings, load
 
@@ -237,6 +238,49 @@ def test_each_service_writes_to_the_file_of_its_own_table(logged, tmp_path):
         assert [json.loads(line)["event"] for line in (tmp_path / f"{name}.log").read_text().splitlines()] == [
             f"I am {name}"
         ]
+
+
+@pytest.mark.parametrize("hangup", [True, False])
+def test_a_log_file_that_was_moved_away_is_opened_again(logged, tmp_path, hangup):
+    read = logged()
+    structlog.get_logger().info("earlier")
+    (tmp_path / "log").rename(tmp_path / "log.1")
+    if hangup:
+        log.reopen()
+        assert read() == ""
+    structlog.get_logger().info("later")
+    assert "later" in read()
+    assert "later" not in (tmp_path / "log.1").read_text()
+
+
+def test_a_log_file_that_cannot_be_opened_again_costs_no_event_its_work(logged, tmp_path, capsys):
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    logged(log_file=folder / "log")
+    (folder / "log").unlink()
+    folder.rmdir()
+    structlog.get_logger("lib.store").info("tick")
+    log.reopen()
+    assert "log: an event of lib.store cannot be written: FileNotFoundError" in capsys.readouterr().err
+    folder.mkdir()
+    structlog.get_logger().info("later")
+    assert "later" in (folder / "log").read_text()
+
+
+def test_many_lines_of_one_kind_are_ten_and_a_count(logged):
+    read = logged(log_format="json")
+    for number in range(1000):
+        structlog.get_logger().warning("refused", number=number)
+    (limit,) = logging.getLogger().handlers[-1].filters
+    assert isinstance(limit, LineLimit)
+    limit.flush()
+    *lines, count = map(json.loads, read().splitlines())
+    assert len(lines) == 10
+    assert {name: count[name] for name in ("kind", "lines", "level")} == {
+        "kind": "refused",
+        "lines": 990,
+        "level": "warning",
+    }
 
 
 def test_a_log_file_is_appended_to(logged, tmp_path):

@@ -1,53 +1,77 @@
-"""`topcoins doctor`: checks the installation. Each finding names what was checked and what was seen."""
+"""`topcoins doctor`: checks the installation. Each finding names what was checked, what was seen and what to do.
+
+One module for each group of findings; `findings_of` lists the groups.
+"""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
 
 import httpx
 import orjson
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from lib import settings
 from lib.cli.doctor.archived import check_archive
+from lib.cli.doctor.credits import check_credits
 from lib.cli.doctor.disk import check_disk, check_server_disk
 from lib.cli.doctor.finding import Finding
-from lib.cli.doctor.keys import check_keys
-from lib.cli.doctor.stored import check_gaps, check_readings, check_store, check_ticks
+from lib.cli.doctor.ports import check_ports
+from lib.cli.doctor.sources import check_how_asked, find_sources, try_sources
+from lib.cli.doctor.storage import check_influx, check_same_store, check_spool, check_sqlite
+from lib.cli.doctor.stored import check_gaps, check_readings, check_ticks
 from lib.cli.forecast import sqlite_bytes_per_tick
 from lib.clock import Clock
 from lib.errors import SettingsRejected
 from lib.http_client import open_client
-from lib.settings import PREFIX, SQLITE, Settings
+from lib.schema import OWN
+from lib.settings import PREFIX, SERVICES, SQLITE, Settings
+from lib.store import Store
 from lib.store.address import open_store
+from lib.store.sqlite import SqliteStore
+from lib.text import without_control
+
+Announce = Callable[[str], None]
+"""Says what is about to be done that others may notice."""
+
+Findings = Finding | list[Finding]
 
 
-def examine(environ: Mapping[str, str], clock: Clock) -> list[Finding]:
+def examine(environ: Mapping[str, str], clock: Clock, announce: Announce = lambda text: None) -> list[Finding]:
     """All findings. Broken settings are the only finding, because nothing else can be checked then."""
     try:
-        chosen = settings.load(environ)
+        services = {name: settings.load(environ, name) for name in SERVICES}
     except SettingsRejected as exc:
         return [Finding("settings", False, str(exc))]
-    where = environ.get(f"{PREFIX}CONFIG", "the environment and the defaults")
     try:
         client = open_client(environ, timeout_s=10)
     except SettingsRejected as exc:
         return [Finding("proxy and certificates", False, str(exc))]
-    return [Finding("settings", True, f"read from {where}"), *asyncio.run(_examine(chosen, client, clock))]
 
+    async def run() -> list[Finding]:
+        async with client:
+            found = await findings_of(
+                services["ingest_price"], client, clock, services=services, announce=announce,
+                token_file=environ.get(f"{PREFIX}INFLUX_TOKEN_FILE", ""),
+            )  # fmt: skip
+            return [*found, *await _guarded("ports", lambda: check_ports(services["query_api"]))]
 
-async def _examine(chosen: Settings, client: httpx.AsyncClient, clock: Clock) -> list[Finding]:
-    async with client:
-        return await findings_of(chosen, client, clock)
+    where = environ.get(f"{PREFIX}CONFIG", "the environment and the defaults")
+    return [Finding("settings", True, f"read from {where}"), *asyncio.run(run())]
 
 
 def show(findings: Sequence[Finding], console: Console) -> None:
-    """The findings as a table for people."""
+    """The findings as a table for people. Texts of upstreams are neither markup nor control sequences."""
     table = Table("", "checked", "seen", show_lines=False, box=None)
     for finding in findings:
-        mark = "[green]well[/]" if finding.well else "[bold red]wrong[/]"
-        table.add_row(mark, finding.what, finding.seen)
+        mark = Text("well", "green") if finding.well else Text("wrong", "bold red")
+        table.add_row(mark, Text(without_control(finding.what)), Text(without_control(finding.seen)))
     console.print(table)
 
 
@@ -56,23 +80,63 @@ def as_json(findings: Sequence[Finding]) -> bytes:
     return orjson.dumps([asdict(finding) for finding in findings])
 
 
-async def findings_of(chosen: Settings, client: httpx.AsyncClient, clock: Clock) -> list[Finding]:
-    """The findings for these settings: keys, store, ticks, disk."""
-    store = open_store(chosen, clock)
-    embedded = chosen.store_url.startswith(SQLITE)
-    try:
-        return [
-            *await check_keys(chosen, client, store, clock),
-            await check_store(store),
-            *await check_ticks(store, clock()),
-            *check_readings(clock(), chosen.spool_dir),
-            *await check_gaps(store, clock(), chosen.spool_dir),
-            *await check_archive(chosen, store, clock()),
-            *(
-                check_disk(chosen, await sqlite_bytes_per_tick(chosen.assets))
-                if embedded
-                else [await check_server_disk(chosen, client)]
-            ),
+async def findings_of(
+    chosen: Settings,
+    client: httpx.AsyncClient,
+    clock: Clock,
+    *,
+    services: Mapping[str, Settings] | None = None,
+    announce: Announce = lambda text: None,
+    token_file: str = "",
+) -> list[Finding]:
+    """The findings for these settings, group by group. `services` has those of each service where they differ."""
+    services = services or dict.fromkeys(SERVICES, chosen)
+    sources, findings = find_sources(services, client, clock)
+    series = [*OWN, *(each.file.series for each in sources if each.file.series not in OWN)]
+    interval = min((each.interval for each in sources if each.source.usable), default=chosen.interval)
+    path = Path(chosen.store_url.removeprefix(SQLITE)) if chosen.store_url.startswith(SQLITE) else None
+    async with _store_to_read(chosen, path, clock) as store:
+        checks: list[tuple[str, Callable[[], Findings | Awaitable[Findings]]]] = [
+            ("sources", lambda: check_how_asked(sources)),
+            ("credits", lambda: check_credits(sources, store, clock)),
+            ("answers", lambda: try_sources(sources, announce)),
+            ("same store", lambda: check_same_store(services)),
+            ("store", lambda: check_sqlite(path, store) if path else check_influx(chosen, client, store, token_file)),
+            ("spool", lambda: check_spool(chosen, series)),
+            ("ticks", lambda: check_ticks(store, clock())),
+            ("readings", lambda: check_readings(clock(), chosen.spool_dir)),
+            ("gaps", lambda: check_gaps(store, clock(), chosen.spool_dir)),
+            ("archive", lambda: check_archive(chosen, store, clock())),
+            ("disk", lambda: _check_disk(chosen, path, interval, client)),
         ]
-    finally:
-        await store.close()
+        for what, check in checks:
+            findings += await _guarded(what, check)
+    return findings
+
+
+async def _check_disk(chosen: Settings, path: Path | None, interval: timedelta, client: httpx.AsyncClient) -> Finding:
+    if path is None:
+        return await check_server_disk(chosen, interval, client)
+    return check_disk(path, chosen.assets, interval, await sqlite_bytes_per_tick(chosen.assets))
+
+
+@asynccontextmanager
+async def _store_to_read(chosen: Settings, path: Path | None, clock: Clock) -> AsyncIterator[Store]:
+    """The store; an empty one elsewhere when there is no file yet, because to open it would make one."""
+    with tempfile.TemporaryDirectory(prefix="topcoins-doctor-") as folder:
+        exists = path is None or await asyncio.to_thread(path.is_file)
+        store = open_store(chosen, clock) if exists else SqliteStore(Path(folder) / "empty.db", clock=clock)
+        try:
+            yield store
+        finally:
+            await store.close()
+
+
+async def _guarded(what: str, check: Callable[[], Findings | Awaitable[Findings]]) -> list[Finding]:
+    """The findings of one group. An error of our own is a finding too: the other groups are still shown."""
+    try:
+        found = check()
+        found = await found if isinstance(found, Awaitable) else found
+    except Exception as exc:
+        return [Finding(what, False, f"the check itself failed: {type(exc).__name__}: {exc}; please report this")]
+    return [found] if isinstance(found, Finding) else found

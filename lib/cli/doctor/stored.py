@@ -20,15 +20,6 @@ OLDEST_UPDATE = timedelta(minutes=30)
 """Vendors update their largest assets every minute. A list whose newest value is older comes from a frozen cache."""
 
 
-async def check_store(store: Store) -> Finding:
-    """Whether the store answers a query."""
-    try:
-        await store.ready()
-    except TopcoinsError as exc:
-        return Finding("store", False, str(exc))
-    return Finding("store", True, "answers")
-
-
 async def check_ticks(store: Store, now: datetime) -> list[Finding]:
     """How old the newest tick of each series is."""
     findings = []

@@ -90,6 +90,20 @@ class Database:
                     raise
 
 
+def try_write(path: Path, *, connect: Connect = connect) -> None:
+    """Begin a write to an existing file and undo it; raises what every write would."""
+    try:
+        database = Database(path, durable=False, busy=BUSY, connect=connect)
+        try:
+            database.execute("BEGIN IMMEDIATE")
+            database.execute("CREATE TABLE attempt (one)")
+            database.execute("ROLLBACK")
+        finally:
+            database.close()
+    except (sqlite3.Error, OSError) as exc:
+        raise translate(path, exc) from exc
+
+
 def _identity(path: Path) -> tuple[int, int]:
     status = os.stat(path)
     return status.st_dev, status.st_ino

@@ -10,8 +10,9 @@ from query_api.status.report import Status, StatusReports
 PROBE_RESPONSES = {code: shown for code, shown in STORE_RESPONSES.items() if code not in ACCESS_RESPONSES}
 
 
-def install(app: FastAPI, services: Services, reports: StatusReports) -> None:
+def install(app: FastAPI, services: Services, reports: StatusReports, run_id: str = "") -> None:
     """Status and probes."""
+    health = {"status": "ok"} | ({"run_id": run_id} if run_id else {})
 
     async def status() -> Status:
         """Newest ticks, their ages, sources, credits and spools; expected against stored ticks of the last hour."""
@@ -19,7 +20,7 @@ def install(app: FastAPI, services: Services, reports: StatusReports) -> None:
 
     async def healthz() -> dict[str, str]:
         """The process runs."""
-        return {"status": "ok"}
+        return health
 
     async def readyz() -> dict[str, str]:
         """The store answers a real query."""

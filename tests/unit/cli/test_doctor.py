@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import socket
+import ssl
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 from rich.console import Console
 
 from lib import settings
+from lib.cli.app import out
 from lib.cli.doctor import as_json, examine, findings_of, show
 from lib.cli.doctor.finding import Finding
 from lib.cli.forecast import in_a_year, sample_snapshot, sqlite_bytes_per_tick
@@ -29,16 +32,26 @@ MINUTE = timedelta(minutes=1)
 PATIENCE_S = 30
 
 
-def findings(environ, clock, *, plan=None) -> dict[str, Finding]:
-    """All findings, the upstreams being the simulator in process."""
+def findings(environ, clock, *, plan=None, upstream=None, announce=lambda text: None, **more) -> dict[str, Finding]:
+    """All findings, the upstreams being the simulator in process, on its own clock, or a given transport."""
     app = create_app(Market(1, 50), clock, plan=plan or Plan())
+    chosen = settings.load(environ)
 
     async def found() -> list[Finding]:
-        ways = {"http://127.0.0.1": httpx.AsyncHTTPTransport(), "all://": httpx.ASGITransport(app)}
+        ways = {"http://127.0.0.1": httpx.AsyncHTTPTransport(), "all://": upstream or httpx.ASGITransport(app)}
         async with httpx.AsyncClient(mounts=ways) as client:
-            return await findings_of(settings.load(environ), client, clock)
+            return await findings_of(chosen, client, more.pop("own_clock", clock), announce=announce, **more)
 
     return {finding.what: finding for finding in asyncio.run(found())}
+
+
+def refusing(error: Exception) -> httpx.MockTransport:
+    """An upstream that fails with this error, as httpx raises those of the network."""
+
+    def refuse(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("All connection attempts failed") from error
+
+    return httpx.MockTransport(refuse)
 
 
 @pytest.fixture
@@ -68,7 +81,7 @@ def test_without_keys_all_is_well_and_the_sources_left_out_are_named(environ, cl
     assert found["ingest_price: coinmarketcap"].seen == "asked without a key, every 5m"
     assert "left out: TOPCOINS_COINDESK_API_KEY is not set" in found["ingest_rank: coindesk"].seen
     assert found["ticks of price"].seen == "none stored yet"
-    assert "GiB a day for 50 assets every 1m" in found["disk"].seen
+    assert "GiB a day for 50 assets every 5m" in found["disk"].seen
     assert "after a year: ticks for 30 days, the first of each hour for ever" in found["disk"].seen
 
 
@@ -88,6 +101,125 @@ def test_a_refused_key_is_wrong(environ, clock):
     found = findings(environ | {"TOPCOINS_CMC_API_KEY": "bad-key"}, clock)
     assert not found["TOPCOINS_CMC_API_KEY"].well
     assert "bad-key" not in found["TOPCOINS_CMC_API_KEY"].seen
+
+
+def test_a_source_without_a_key_is_tried_too_and_that_is_announced(environ, clock):
+    said: list[str] = []
+    found = findings(environ, clock, announce=said.append)
+    assert found["ingest_price: coinmarketcap: answer"].well
+    assert found["clock"] == Finding("clock", True, "agrees with that of coinmarketcap, within 5 s")
+    (line,) = said
+    assert line == "Asking each source once for one asset: coinmarketcap (costs nothing). Nothing is stored."
+
+
+def test_each_source_is_asked_once_and_its_cost_is_announced(environ, clock):
+    keys = {"TOPCOINS_CMC_API_KEY": "good", "TOPCOINS_COINDESK_API_KEY": "good"}
+    said: list[str] = []
+    found = findings(environ | keys, clock, announce=said.append)
+    assert [name for name in found if name.endswith(": answer")] == [
+        "ingest_price: coinmarketcap: answer",
+        "ingest_rank: coindesk: answer",
+    ]
+    assert "coinmarketcap (1 credit), coindesk (1 call)" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        (socket.gaierror(-2, "Name or service not known"), "cannot be found: check the network, DNS and"),
+        (ConnectionRefusedError(111, "refused"), "nothing listens at https://pro-api.coinmarketcap.com"),
+        (TimeoutError(), "does not answer: check the network, the firewall, HTTPS_PROXY"),
+        (ssl.SSLCertVerificationError("self-signed certificate"), "is not trusted here: check this machine's clock"),
+        (ExceptionGroup("all", [ConnectionRefusedError(111, "refused")]), "nothing listens at"),
+        (OSError(101, "Network is unreachable"), "does not answer: check the network"),
+    ],
+)
+def test_a_source_that_is_not_reached_is_wrong_with_its_address_and_what_to_do(environ, clock, error, advice):
+    found = findings(environ, clock, upstream=refusing(error))["ingest_price: coinmarketcap: answer"]
+    assert not found.well
+    assert advice in found.seen
+    assert "pro-api.coinmarketcap.com" in found.seen
+
+
+def test_a_clock_that_is_off_is_wrong_with_the_direction_and_the_remedy(environ, clock):
+    found = findings(environ, clock, own_clock=FakeClock(NOON + timedelta(hours=1)))["clock"]
+    assert not found.well
+    assert "our clock is 3600 s ahead of the upstream's" in found.seen
+    assert "timedatectl set-ntp true" in found.seen
+
+
+def test_an_upstreams_brackets_and_control_characters_are_shown_as_text(environ, clock, capsys):
+    def refuse(request: httpx.Request) -> httpx.Response:
+        status = {"error_code": 1001, "error_message": "This [/x] key [bold] is \x1b[2J no good :smile:"}
+        return httpx.Response(401, json={"status": status})
+
+    found = findings(environ, clock, upstream=httpx.MockTransport(refuse))
+    show(list(found.values()), out)
+    text = capsys.readouterr().out
+    assert "[/x]" in text
+    assert "[bold]" in text
+    assert ":smile:" in text
+    assert "\x1b[2J" not in text
+
+
+def test_an_error_of_a_check_is_a_finding_and_the_others_are_shown(environ, clock):
+    def burst(request: httpx.Request) -> httpx.Response:
+        raise RecursionError("deep [/x]")
+
+    found = findings(environ, clock, upstream=httpx.MockTransport(burst))
+    assert found["answers"].seen.startswith("the check itself failed: RecursionError: deep [/x]")
+    assert found["disk"].well
+
+
+def test_doctor_makes_no_file(environ, clock, tmp_path):
+    findings(environ | {"TOPCOINS_SPOOL_DIR": str(tmp_path / "spool")}, clock)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_doctor_leaves_nothing_in_a_store_and_a_spool(environ, clock, tmp_path):
+    environ["TOPCOINS_SPOOL_DIR"] = str(tmp_path / "spool")
+    (tmp_path / "spool" / "price").mkdir(parents=True)
+    filled(environ, clock, minutes_ago=1)
+    before = sorted(tmp_path.rglob("*"))
+    found = findings(environ, clock)
+    assert found["store"].seen.endswith("topcoins.db answers and can be written")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_spool_that_cannot_be_written_is_wrong(environ, clock):
+    found = findings(environ | {"TOPCOINS_SPOOL_DIR": "/dev/null/spool"}, clock)["spool"]
+    assert not found.well
+    assert "/dev/null/spool/price: /dev/null is no folder: " in found.seen
+    assert found.seen.endswith("set TOPCOINS_SPOOL_DIR")
+
+
+@pytest.mark.parametrize("url", ["sqlite:///{folder}", "sqlite:////dev/null/deep/topcoins.db"])
+def test_a_store_that_cannot_be_made_is_one_finding_that_is_wrong(environ, clock, tmp_path, url):
+    found = findings(environ | {"TOPCOINS_STORE_URL": url.format(folder=tmp_path)}, clock)
+    assert [what for what, finding in found.items() if "store" in what.split() and not finding.well] == ["store"]
+    assert "TOPCOINS_STORE_URL" in found["store"].seen
+
+
+def test_services_with_different_stores_are_wrong(environ, clock, tmp_path):
+    chosen = settings.load(environ)
+    other = settings.load({"TOPCOINS_STORE_URL": "sqlite:///elsewhere.db"})
+    services = {"ingest_price": chosen, "ingest_rank": chosen, "query_api": other}
+    found = findings(environ, clock, services=services)["stores"]
+    assert not found.well
+    assert "query_api sqlite:///elsewhere.db" in found.seen
+
+
+def test_a_key_given_twice_is_the_only_finding():
+    key = {"TOPCOINS_CMC_API_KEY": "a" * 9, "TOPCOINS_CMC_API_KEY_FILE": "/dev/stdin"}
+    (only,) = examine({**key, "TOPCOINS_CMC_API_KEY_FILE": __file__}, utc_now)
+    assert only.seen == "TOPCOINS_CMC_API_KEY and TOPCOINS_CMC_API_KEY_FILE are both set; set one of them"
+
+
+def test_the_settings_of_each_service_count(clock, tmp_path):
+    path = tmp_path / "topcoins.toml"
+    path.write_text("[query_api]\nhttp_port = 0\n")
+    (only,) = examine({"TOPCOINS_CONFIG": str(path)}, utc_now)
+    assert "TOPCOINS_HTTP_PORT" in only.seen
 
 
 @pytest.mark.parametrize(("credits", "well"), [(1.0, True), (5000.0, False)])
@@ -207,10 +339,19 @@ async def test_what_a_row_takes_in_influxdb_is_counted_where_there_are_rows_enou
 
 
 @pytest.mark.influx
+def test_a_token_is_tried_by_a_write_of_nothing(influx_bucket, clock, tmp_path):
+    found = findings(influx_environ(influx_bucket), clock)["store"]
+    assert found == Finding("store", True, f"{influx_bucket.server.url} answers, and takes writes with this token")
+    wrong = findings(influx_environ(influx_bucket) | {"TOPCOINS_INFLUX_TOKEN": "nobody"}, clock)["store"]
+    assert not wrong.well
+    assert "topcoins init makes what is missing" in wrong.seen
+
+
+@pytest.mark.influx
 def test_the_disk_of_an_influxdb_is_forecast(influx_bucket, clock):
     found = findings(influx_environ(influx_bucket), clock)
     assert found["store"].well
-    assert "GiB a day for 1000 assets every 1m" in found["disk"].seen
+    assert "GiB a day for 1000 assets every 5m" in found["disk"].seen
     assert "GiB after a year: ticks for 90 days, the first of each hour for ever" in found["disk"].seen
     assert "by what a simulated market took" in found["disk"].seen
 

@@ -1,0 +1,150 @@
+"""`topcoins up`: the three services with the settings of the environment, and whether they begin well."""
+
+import tempfile
+import uuid
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import httpx
+import orjson
+from rich.console import Console
+
+from lib import settings
+from lib.cli.app import all_series
+from lib.cli.demo import print_addresses, start_archiver, start_services
+from lib.cli.ports import refuse_taken
+from lib.cli.stack import running
+from lib.clock import Clock, utc_now
+from lib.endpoint import http_url, to_ask
+from lib.errors import SettingsRejected
+from lib.ingest.missed import MissedTick, read_missed
+from lib.ingest.spool import Spool
+from lib.ingest.spool_folder import counted
+from lib.schema import OWN
+from lib.settings import PREFIX, RUN_ID, SERVICES, SQLITE, Settings
+from lib.text import without_control
+
+PATIENCE = timedelta(seconds=30)
+"""How long the first list may take before its absence is reported."""
+EARLIER = timedelta(minutes=1)
+"""The first tick may be stamped with a slot this long before the start."""
+
+
+class Up:
+    """The services of one run. They are recognised by an id that they have in their environment."""
+
+    def __init__(
+        self, console: Console, environ: Mapping[str, str], *, clock: Clock = utc_now, patience: timedelta = PATIENCE
+    ) -> None:
+        self._console = console
+        self._services = {name: _load(environ, name) for name in SERVICES}
+        self._api = self._services["query_api"]
+        self._spools = self._services["ingest_price"].spool_dir, self._services["ingest_rank"].spool_dir
+        self._run_id = uuid.uuid4().hex
+        self._environ = {**environ, RUN_ID: self._run_id}
+        self._clock = clock
+        self._patience = patience
+
+    def run(self) -> None:
+        """Check, start, report, and run until Ctrl-C."""
+        self.check()
+        stored = self._stored()
+        began = self._clock()
+        with running() as stack:
+            start_services(stack, self._environ, None)
+            start_archiver(stack, self._environ, None)
+            stack.wait(self._answers)
+            stack.wait(lambda: self._has_list(stored) or self._failed(began))
+            self._print_addresses(began)
+            if not self._has_list(stored):
+                self._report_absence(began)
+                stack.wait(lambda: self._has_list(stored), look_s=1)
+                self._console.print("The first list is stored.")
+            stack.wait()
+
+    def check(self) -> None:
+        """Refuse ports that are taken and folders that cannot be written, before anything starts."""
+        for setting in ("http_port", "http_safe_port"):
+            refuse_taken(getattr(self._api, setting), f"{PREFIX}{setting.upper()}", self._api.http_host)
+        for name, spools in zip(OWN, self._spools, strict=True):
+            _open_spool(spools / name, self._services["ingest_price"])
+        for series in all_series(self._services["ingest_price"]):
+            if series.name not in OWN:
+                _open_spool(self._spools[0] / series.name, self._services["ingest_price"])
+        for chosen in self._services.values():
+            _check_folders(chosen)
+
+    def _print_addresses(self, began: datetime) -> None:
+        host, port, safe_port = self._api.http_host, self._api.http_port, self._api.http_safe_port
+        print_addresses(self._console, host, port, safe_port, began, key=bool(self._api.client_keys))
+
+    def _answers(self) -> bool:
+        """Whether our own API answers, not another program on its port."""
+        try:
+            return bool(orjson.loads(self._ask("/healthz").content)["run_id"] == self._run_id)
+        except (httpx.HTTPError, ValueError, LookupError, TypeError):
+            return False
+
+    def _ask(self, path: str) -> httpx.Response:
+        url = http_url(to_ask(self._api.http_host), self._api.http_port)
+        return httpx.get(url + path, trust_env=False, verify=False, timeout=10)
+
+    def _stored(self) -> list[int]:
+        """How many snapshots of each series the store has confirmed."""
+        return [counted(spools / name).stored for name, spools in zip(OWN, self._spools, strict=True)]
+
+    def _has_list(self, before: list[int]) -> bool:
+        return all(now > then for now, then in zip(self._stored(), before, strict=True))
+
+    def _failed(self, began: datetime) -> bool:
+        """Whether the first ticks failed, or take too long."""
+        return len(self._missed(began)) == len(OWN) or self._clock() - began > self._patience
+
+    def _missed(self, began: datetime) -> dict[str, MissedTick]:
+        """The last failed tick of each series in this run."""
+        now = self._clock()
+        failed = {
+            name: read_missed(spools / name, began - EARLIER, now)
+            for name, spools in zip(OWN, self._spools, strict=True)
+        }
+        return {name: missed[-1] for name, missed in failed.items() if missed}
+
+    def _report_absence(self, began: datetime) -> None:
+        self._console.print("No list is stored yet. The services keep trying.")
+        for name, missed in self._missed(began).items():
+            self._console.print(f"  {name}: {missed.cause}: {without_control(missed.why)}", soft_wrap=True)
+
+
+def _load(environ: Mapping[str, str], service: str) -> Settings:
+    try:
+        return settings.load(environ, service)
+    except SettingsRejected as exc:
+        raise SettingsRejected(f"{service}: {exc}") from exc
+
+
+def _open_spool(folder: Path, chosen: Settings) -> None:
+    """SettingsRejected when the spool cannot be written, or another process fills it."""
+    spool = Spool(folder, limit=chosen.spool_limit)
+    spool.open()
+    spool.close()
+
+
+def _check_folders(chosen: Settings) -> None:
+    if chosen.store_url.startswith(SQLITE):
+        store = Path(chosen.store_url.removeprefix(SQLITE))
+        _make(store.parent, f"{PREFIX}STORE_URL", "sqlite:///./data/topcoins.db")
+        if store.is_dir():
+            raise SettingsRejected(f"{PREFIX}STORE_URL: {store} is a folder; for example sqlite:///{store}/topcoins.db")
+    if chosen.log_file:
+        _make(chosen.log_file.parent, f"{PREFIX}LOG_FILE", "/var/log/topcoins.log")
+
+
+def _make(folder: Path, setting: str, example: str) -> None:
+    """Make a folder and write into it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"x")
+    except OSError as exc:
+        raise SettingsRejected(f"{setting}: {folder} can't be written: {exc.strerror}; for example {example}") from exc

@@ -1,0 +1,75 @@
+"""How a service process begins: it takes no arguments, reads its settings, opens its log and survives stray signals."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+import structlog
+
+from lib import log, settings
+from lib.errors import SettingsRejected
+from lib.settings import Settings
+
+_HARMLESS = ("SIGHUP", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGVTALRM", "SIGPROF", "SIGIO", "SIGPWR")
+"""Signals that would end a process that does not expect them."""
+
+
+def ignore_harmless_signals() -> None:
+    """No longer end at a signal that asks for nothing. SIGHUP reopens the log once the service runs."""
+    for name in _HARMLESS:
+        if number := getattr(signal, name, None):  # not every system has all
+            signal.signal(number, signal.SIG_IGN)
+
+
+def reopen_log_at_hangup(loop: asyncio.AbstractEventLoop) -> None:
+    """Open the log file again at SIGHUP, as a log's rotation asks."""
+    loop.add_signal_handler(signal.SIGHUP, log.reopen)
+
+
+@contextmanager
+def begin(service: str, arguments: Sequence[str]) -> Iterator[Settings]:
+    """The settings of a service, its log being open. A setting that is refused ends the process with one line."""
+    _refuse_arguments(service, arguments)
+    ignore_harmless_signals()
+    opened = False
+    try:
+        chosen = settings.load(os.environ, service)
+        log.configure(chosen)
+        opened = True
+        yield chosen
+    except SettingsRejected as exc:
+        _end(service, exc, opened)
+
+
+def _refuse_arguments(service: str, arguments: Sequence[str]) -> None:
+    """Print what the service is for `--help`, and end for any argument: nothing may start by mistake."""
+    if not arguments:
+        return
+    usage = f"usage: python -m {service}\nIts settings are the variables TOPCOINS_…, which docs/operating.md lists."
+    if arguments[0] in ("-h", "--help"):
+        print(usage)
+        sys.exit(0)
+    print(f"{service}: takes no arguments, and got {' '.join(arguments)}\n{usage}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _end(service: str, exc: SettingsRejected, opened: bool) -> NoReturn:
+    """End with the reason: a line of the log where JSON is configured, else a sentence on stderr."""
+    format, file = settings.log_of(os.environ, service)
+    if format == "json":
+        if not opened:
+            _open_log(file)
+        structlog.get_logger(__name__).error("setting refused", service=service, why=str(exc))
+    sys.exit(1 if format == "json" and not file else f"{service}: {exc}")
+
+
+def _open_log(file: str) -> None:
+    try:
+        log.configure(Settings(log_format="json", log_file=Path(file) if file else None))
+    except SettingsRejected:  # the file may be what is wrong
+        log.configure(Settings(log_format="json"))

@@ -22,6 +22,9 @@ _OF_COMPOSE = ("alert_webhook",)
 """Variables that Compose reads for Grafana alone."""
 _NO_SETTINGS = (PREFIX + "CONFIG", RUN_ID)
 _MULTILINE = ("client_keys",)
+_FREE_TEXT = ("notice",)
+_QUOTES = "\"'`\u201c\u201d\u2018\u2019"
+"""`docker run --env-file` keeps the quotation marks of a file, and a text editor may make curly ones."""
 _KUBERNETES = re.compile(r"(?:.*_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?)")
 """Variables that Kubernetes puts into each container, for a Service whose name begins with topcoins."""
 _SOURCE_SETTING = re.compile(r"""\b(?:url_)?setting\s*=\s*["'](\w+)["']""")
@@ -37,7 +40,7 @@ def load(environ: Mapping[str, str], service: str | None = None) -> Settings:
     own, of_others = _from_file(environ.get(PREFIX + "CONFIG", "").strip(), service)
     values = own | _from_environment({name: value for name, value in environ.items() if name not in ignored})
     _refuse_unknown(values | of_others)
-    _refuse_control_characters(values)
+    _refuse_odd_characters(values)
     open_names = [name for name in values if name not in Settings.model_fields]
     tables: Values = {
         "api_keys": {name: values.pop(name) for name in open_names if is_secret(name)},
@@ -160,7 +163,13 @@ def _refuse_lower_case(environ: Mapping[str, str]) -> None:
             raise SettingsRejected(f"{shown(variable)} is not a setting; write {shown(variable.upper())}")
 
 
-def _refuse_control_characters(values: Values) -> None:
+def _refuse_odd_characters(values: Values) -> None:
     for name, value in values.items():
-        if isinstance(value, str) and not is_secret(name) and name not in _MULTILINE and not value.isprintable():
-            raise SettingsRejected(f"{PREFIX}{name.upper()} (or {name} in the file): its value has a control character")
+        if not isinstance(value, str):
+            continue
+        setting = f"{PREFIX}{name.upper()} (or {name} in the file)"
+        if name not in _FREE_TEXT and value.strip() != value.strip().strip(_QUOTES):
+            why = "its value begins or ends with a quotation mark, which would be a part of it; write it without"
+            raise SettingsRejected(f"{setting}: {why}")
+        if not is_secret(name) and name not in _MULTILINE and not value.isprintable():
+            raise SettingsRejected(f"{setting}: its value has a control character")

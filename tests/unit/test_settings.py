@@ -495,6 +495,23 @@ def test_a_control_character_is_refused(name, character):
     assert message == f"TOPCOINS_{name.upper()} (or {name} in the file): its value has a control character"
 
 
+@pytest.mark.parametrize("quoted", ['"{}"', "'{}'", '"{}', "{}'", "\u201c{}\u201d"])
+@pytest.mark.parametrize(
+    "name", ["CMC_API_KEY", "INFLUX_TOKEN", "CLIENT_KEY", "STORE_URL", "INFLUX_BUCKET", "RANK_SOURCE"]
+)
+def test_quotation_marks_around_a_value_are_refused_and_a_secret_in_them_is_not_shown(tmp_path, name, quoted):
+    why = "its value begins or ends with a quotation mark, which would be a part of it; write it without"
+    expected = f"TOPCOINS_{name} (or {name.lower()} in the file): {why}"
+    assert refusal({f"TOPCOINS_{name}": quoted.format(CANARY)}) == expected
+    if "URL" not in name and "SOURCE" not in name and "BUCKET" not in name:
+        (tmp_path / "key").write_text(quoted.format(CANARY) + "\n", "utf-8")
+        assert refusal({f"TOPCOINS_{name}_FILE": str(tmp_path / "key")}) == expected
+
+
+def test_a_notice_may_be_a_quotation():
+    assert load({"TOPCOINS_NOTICE": '"Simulated"'}).notice == '"Simulated"'
+
+
 def test_a_path_may_begin_in_the_home_folder():
     home = Path.home()
     found = load(

@@ -118,7 +118,9 @@ class SnapshotStream:
         """Read the replay once for all listeners. From here on `_poll` adds to it."""
         self._recent = {}
         try:
-            self._remember(await self._store.markers(oldest, now))
+            reads = (self._store.markers(oldest, now, series=name) for name in self._series)
+            for markers in await asyncio.gather(*reads):
+                self._remember(markers)
         except BaseException:
             self._recent = None
             raise

@@ -70,6 +70,7 @@ class Ingest:
         self._before: Snapshot | None = None
         self._before_is_current = False
         self._failed = 0  # ticks in a row
+        self._failures: set[type[TopcoinsError]] = set()  # the kinds that this outage logged
 
     @property
     def series(self) -> Series:
@@ -85,7 +86,8 @@ class Ingest:
         """Fetch, judge and accept the snapshot of a tick, then flush; None when there is no new one: the log says why.
 
         `backfilled` marks a snapshot that is fetched later than its tick.
-        A tick that an earlier run fetched is not fetched again. An outage is logged when it starts and when it ends.
+        A tick that an earlier run fetched is not fetched again. An outage is logged when it starts, when another kind
+        of failure joins it, and when it ends.
         Snapshots that wait for the store are flushed also when this tick failed. Better sources than the one in use are
         tried last, when the snapshot is stored.
         """
@@ -206,7 +208,8 @@ class Ingest:
 
     def _record_failure(self, tick: datetime, error: TopcoinsError) -> None:
         self._failed += 1
-        write = log.error if self._failed == 1 else log.debug
+        write = log.debug if type(error) in self._failures else log.error
+        self._failures.add(type(error))
         write("tick failed", series=self.series.name, tick=tick, why=str(error), kind=type(error).__name__)
         self.missed([tick], cause_of(error), str(error))
         if isinstance(error, SnapshotDoubtful):  # an operator may admit the doubtful list meanwhile
@@ -216,6 +219,7 @@ class Ingest:
         if self._failed:
             log.warning("ticks succeed again", series=self.series.name, tick=tick, failed=self._failed)
             self._failed = 0
+            self._failures.clear()
             if self._misses:
                 self._misses.record()  # no new one: it writes those that the disk refused earlier
 

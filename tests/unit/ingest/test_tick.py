@@ -35,12 +35,12 @@ REFUSED = says(recorded("coindesk-data-error-401-keyrequired-1-20260623"), 401)
 AWAY = says({"status": {"error_code": 1011}, "Err": {"type": 99}}, 429)
 
 
-def top_list(count: int, *, volume: float = 1.0):
+def top_list(count: int, *, volume: float = 1.0, **headers: str):
     records = [
         {"ASSET_ALTERNATIVE_IDS": [{"NAME": "CMC", "ID": str(id_)}], "SPOT_MOVING_24_HOUR_QUOTE_VOLUME_USD": volume}
         for id_ in range(1, count + 1)
     ]
-    return says({"Data": {"LIST": records}, "Err": {}})
+    return says({"Data": {"LIST": records}, "Err": {}}, 200, **headers)
 
 
 def listing(count: int, *, volume: float = 2.0):
@@ -99,6 +99,20 @@ async def test_a_tick_keeps_the_snapshot_of_its_slot(market):
     assert await market.store.nearest("volume_rank", NOON) == snapshot.marker.with_stored_at(market.clock())
     assert_frame_equal(await market.store.rows(VOLUME_RANK, NOON), snapshot.rows)
     assert not market.cmc.asked
+
+
+async def test_an_outage_that_becomes_one_of_another_kind_is_logged_again_once(market):
+    """A clock that is found wrong while the source was away, for example."""
+    market.cmc.answers[:] = [says({}, 503)]
+    ingest = market.ingest()
+    with capture_logs() as logs:
+        for answer in [says({}, 503), top_list(10, date="Sat, 01 Aug 2026 11:00:00 GMT")] * 2:
+            market.coindesk.answers[:] = [answer]
+            assert await market.tick(ingest) is None
+    assert logged([entry for entry in logs if entry["log_level"] == "error"], "kind") == [
+        ("tick failed", "error", "SourceUnavailable"),
+        ("tick failed", "error", "ClockDisagrees"),
+    ]
 
 
 async def test_a_tick_is_one_line_of_the_log_with_its_counts(market):

@@ -16,7 +16,7 @@ from lib.settings import SERVICES
 from lib.snapshot import Marker
 from lib.store.sqlite import SqliteStore
 from tests.fakes import RECORDED
-from tests.flow.processes import WITHIN_S, free_port, upstream
+from tests.flow.processes import WITHIN_S, Process, free_port, upstream
 
 pytestmark = pytest.mark.stack
 
@@ -156,9 +156,10 @@ def test_a_failure_of_the_command_is_reported_in_one_sentence(stage, command):
     assert process.out == ""
 
 
-def test_an_absent_upstream_is_waited_for(stage):
+def test_an_absent_upstream_is_waited_for_and_then_asked_once_for_both_series(stage):
     port = free_port()
-    processes = [stage.service(name, INTERVAL="2s", ASSETS=50, **upstream(port)) for name in INGESTORS]
+    chosen = {"INTERVAL": "2s", "ASSETS": 50, "RANK_SOURCE": "coinmarketcap", **upstream(port)}
+    processes = [stage.service(name, **chosen) for name in INGESTORS]
     for process in processes:
         failed = process.event("tick failed")
         assert (failed["level"], failed["kind"]) == ("error", "SourceUnavailable")
@@ -169,6 +170,17 @@ def test_an_absent_upstream_is_waited_for(stage):
         names = [event["event"] for event in process.events]
         assert names.count("tick failed") == 1
         assert process.runs
+    first, second = processes
+    first.until(lambda: any(credits == [0, 1] for credits in costs(first, second)))
+
+
+def costs(first: Process, second: Process) -> list[list[float]]:
+    """The credits of the two markers of each tick that both have, without the order."""
+    of_first, of_second = (
+        {event["tick"]: event["credits"] for event in process.events if event["event"] == "tick"}
+        for process in (first, second)
+    )
+    return [sorted([credits, of_second[tick]]) for tick, credits in of_first.items() if tick in of_second]
 
 
 async def test_an_absent_store_is_logged_and_waited_for_and_nothing_is_lost(stage):

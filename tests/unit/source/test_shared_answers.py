@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -226,6 +227,19 @@ async def test_a_lock_that_is_never_released_costs_half_of_the_time_and_no_answe
     with FileLock(question.with_suffix(".lock")):
         assert len((await source.read(10, MINUTE, tick=NOON + MINUTE)).rows) == 10
     assert sum(pair.slept) == pytest.approx(30, abs=2 * POLL.total_seconds())
+
+
+async def test_the_lock_of_an_ingestor_that_was_killed_is_free_at_once(pair):
+    lock = (await _address_of(pair)).with_suffix(".lock")
+    held = f"import filelock, time; filelock.FileLock({str(lock)!r}).acquire(); print(flush=True); time.sleep(60)"
+    # The promise is the system's: it needs a process that dies.
+    other = await asyncio.create_subprocess_exec(sys.executable, "-c", held, stdout=asyncio.subprocess.PIPE)
+    assert other.stdout
+    await other.stdout.readline()
+    other.kill()
+    await other.wait()
+    assert len((await pair.read(RANKS, tick=NOON + MINUTE)).rows) == 10
+    assert not pair.slept
 
 
 async def _address_of(pair: Pair) -> Path:

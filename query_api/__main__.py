@@ -11,13 +11,14 @@ from pathlib import Path
 import uvloop
 
 from lib import columns, process
+from lib.archive.address import open_tiers
 from lib.archive.objects.address import open_objects
+from lib.archive.tiers import Tiers
 from lib.clock import utc_now
 from lib.errors import SettingsRejected
 from lib.schema import OWN, Series
 from lib.settings import RUN_ID, Settings
 from lib.source import read_source
-from lib.store.address import open_store
 from query_api.app import create_app
 from query_api.features.stream.work import MAX_LISTENERS, PER_CLIENT, SnapshotStream
 from query_api.middleware.access import Access
@@ -45,7 +46,10 @@ async def run(chosen: Settings, arguments: Sequence[str]) -> None:
         await run_workers(chosen.http_workers, listen(chosen))
         return
     inherited = Inherited.parse(arguments) if arguments else None
-    store = open_store(chosen, utc_now)
+    archive = open_objects(chosen)
+    store = open_tiers(chosen, archive, utc_now)
+    if isinstance(store, Tiers):
+        await store.refresh()  # so that the first question knows which days are sealed
     requests = RequestMetrics(inherited.metrics if inherited else None)
     snapshot_stream = SnapshotStream(
         store,
@@ -64,7 +68,7 @@ async def run(chosen: Settings, arguments: Sequence[str]) -> None:
         snapshot_stream=snapshot_stream,
         requests=requests,
         notice=chosen.notice,
-        archive=open_objects(chosen),
+        archive=archive,
         access=Access.of(chosen, chosen.http_workers),
         metrics_port=chosen.metrics_port,
         run_id=os.environ.get(RUN_ID, ""),

@@ -14,6 +14,8 @@ from lib import access
 from lib.units import parse_duration
 
 SQLITE = "sqlite:///"
+NONE = "none"
+"""The address of a store or an archive that there is not."""
 _LOCAL_NAME = re.compile(r"[a-z][a-z0-9_-]*")
 """A host name without a dot, which no public host has. It begins with a letter: an address may be one number."""
 
@@ -100,6 +102,8 @@ def _source_url(url: str) -> str:
 
 
 def _store_url(url: str) -> str:
+    if url == NONE:
+        return url
     if url.startswith(SQLITE) and url.removeprefix(SQLITE).strip("/"):
         return f"{SQLITE}{Path(url.removeprefix(SQLITE)).expanduser()}"
     _refuse_secrets(url)
@@ -111,7 +115,7 @@ def _store_url(url: str) -> str:
 
 def _archive_url(url: str) -> str:
     if "://" not in url:
-        return url if url == "none" else str(Path(url).expanduser())
+        return url if url == NONE else str(Path(url).expanduser())
     _refuse_secrets(url)
     form = "a folder, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX or none"
     if _split(url, form).scheme not in ("s3", "gs", "az"):

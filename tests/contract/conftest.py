@@ -1,14 +1,17 @@
-"""Both stores, behind one fixture: what a test asks of one it asks of the other."""
+"""Both stores and the archive, behind one fixture: what a test asks of one it asks of the others."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import cast
 
 import pytest
+from obstore.store import MemoryStore as ObjectsInMemory
 
 from lib.store import Store
 from lib.store.influx import hourly
 from lib.store.influx.server import Server
 from lib.store.sqlite import SqliteStore
+from tests.contract.sealed import SealsAtOnce
 from tests.fakes import FakeClock
 
 
@@ -26,10 +29,24 @@ def clock():
     return FakeClock()
 
 
-@pytest.fixture(params=["sqlite", pytest.param("influx", marks=pytest.mark.influx)])
+SEALED_TOO = ("test_rows", "test_markers", "test_history", "test_known_at", "test_withdrawal")
+"""What the archive promises as well. The rest asks nothing of a store that these do not."""
+
+
+def pytest_generate_tests(metafunc):
+    if "place" in metafunc.fixturenames:
+        sealed = ["sealed"] if metafunc.module.__name__.rpartition(".")[2] in SEALED_TOO else []
+        stores = ["sqlite", *sealed, pytest.param("influx", marks=pytest.mark.influx)]
+        metafunc.parametrize("place", stores, indirect=True)
+
+
+@pytest.fixture
 def place(request, tmp_path, clock):
     if request.param == "sqlite":
         return Place(lambda: SqliteStore(tmp_path / "topcoins.db", clock=clock), _nothing)
+    if request.param == "sealed":
+        objects = ObjectsInMemory()
+        return Place(lambda: cast(Store, SealsAtOnce(tmp_path, objects, clock)), _nothing)
     bucket = request.getfixturevalue("influx_bucket")
 
     async def fill_hours():

@@ -1,8 +1,9 @@
 """`Objects`: where the archive's files are, a folder or an object store. Nothing in it is ever overwritten."""
 
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import uuid4
 
 import polars as pl
@@ -33,8 +34,11 @@ class Objects(Protocol):
     async def local(self, name: str, folder: Path) -> Path:
         """The file on this machine: itself, or a copy in `folder`. Raises StoreMalformed if there is none."""
 
-    def scan(self, names: list[str]) -> pl.LazyFrame:
-        """A lazy frame over Parquet files. Only the row groups that a filter needs are read."""
+    def scan(self, names: Sequence[str], columns: Mapping[str, Any]) -> pl.LazyFrame:
+        """A lazy frame over Parquet files with these columns; one that a file lacks is null.
+
+        Only the row groups that a filter needs are read.
+        """
 
     def workspace(self) -> AbstractContextManager[Path]:
         """A folder for files that are being made. It is deleted at the end; after a kill, by the next one."""
@@ -42,6 +46,20 @@ class Objects(Protocol):
     @property
     def shown(self) -> str:
         """The address without secrets, for messages."""
+
+
+def scan_parts(
+    sources: Sequence[Any], columns: Mapping[str, Any], options: Mapping[str, str] | None = None
+) -> pl.LazyFrame:
+    """A lazy frame over Parquet files, by path, address or content."""
+    return pl.scan_parquet(
+        list(sources),
+        schema=dict(columns),
+        missing_columns="insert",
+        extra_columns="ignore",
+        hive_partitioning=False,
+        storage_options=dict(options) if options else None,
+    )
 
 
 async def probe(objects: Objects) -> None:

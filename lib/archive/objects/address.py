@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from lib.archive.objects import Objects
 from lib.archive.objects.folder import Folder
-from lib.settings import Settings
+from lib.settings import NONE, Settings
 
 MAKING = "archive"
 """In the spools' folder: files on their way to an object store."""
@@ -17,7 +17,7 @@ _TIMEOUT = timedelta(seconds=20)
 def open_objects(settings: Settings) -> Objects | None:
     """The archive that the settings name, None for `none`. Does no I/O yet: an absent one shows at its first use."""
     url = settings.archive_url
-    if url == "none":
+    if url == NONE:
         return None
     if "://" not in url:
         return Folder(Path(url))

@@ -1,7 +1,7 @@
 """The archive in an object store: S3 and what speaks it, Google Cloud Storage, Azure. The only home of obstore."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from obstore.exceptions import (
 )
 from obstore.store import ObjectStore
 
+from lib.archive.objects import scan_parts
 from lib.archive.objects.workspace import workspace
 from lib.errors import StoreMalformed, StoreRejected, StoreUnavailable
 
@@ -90,13 +91,12 @@ class Cloud:
                 await asyncio.to_thread(file.write, chunk)
         return target
 
-    def scan(self, names: list[str]) -> pl.LazyFrame:
+    def scan(self, names: Sequence[str], columns: Mapping[str, Any]) -> pl.LazyFrame:
         """See `Objects.scan`."""
         if not self._address:
             whole = [bytes(obstore.get(self._store, name).bytes()) for name in names]
-            return pl.scan_parquet(whole, hive_partitioning=False)
-        paths = [f"{self._address}/{name}" for name in names]
-        return pl.scan_parquet(paths, hive_partitioning=False, storage_options=self._options)
+            return scan_parts(whole, columns)
+        return scan_parts([f"{self._address}/{name}" for name in names], columns, self._options)
 
     def workspace(self) -> AbstractContextManager[Path]:
         """See `Objects.workspace`."""

@@ -3,14 +3,14 @@
 import asyncio
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import polars as pl
 
-from lib.archive.objects import TEMPORARY
+from lib.archive.objects import TEMPORARY, scan_parts
 from lib.archive.objects.workspace import workspace
 from lib.errors import StoreMalformed, StoreRejected, StoreUnavailable
 
@@ -60,9 +60,9 @@ class Folder:
             raise StoreMalformed(f"archive {self.shown}: {name} is missing")
         return path
 
-    def scan(self, names: list[str]) -> pl.LazyFrame:
+    def scan(self, names: Sequence[str], columns: Mapping[str, Any]) -> pl.LazyFrame:
         """See `Objects.scan`."""
-        return pl.scan_parquet([self._root / name for name in names], hive_partitioning=False)
+        return scan_parts([self._root / name for name in names], columns)
 
     @contextmanager
     def workspace(self) -> Iterator[Path]:

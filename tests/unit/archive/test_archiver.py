@@ -9,6 +9,7 @@ import structlog
 from lib.archive.archiver import LATE, Archiver, read_progress
 from lib.archive.manifest import start_of
 from lib.archive.objects.folder import Folder
+from lib.archive.tables import GAP_COLUMNS
 from lib.clock import DAY as A_DAY
 from lib.errors import StoreUnavailable
 from lib.ingest.missed import MissedTick, MissedTicks
@@ -79,7 +80,7 @@ async def test_the_causes_come_from_the_spools(folder, clock, tmp_path):
     MissedTicks(tmp_path / "price").record(MissedTick(last, "source away", "no route", timedelta(hours=1)))
     await archiver(store, folder, clock, tmp_path).catch_up()
     manifest = await manifest_of(folder)
-    gaps = folder.scan(manifest.names("gap")).collect()
+    gaps = folder.scan(manifest.names("gap"), GAP_COLUMNS).collect()
     assert gaps.select("series", "tick", "cause", "why").rows() == [
         ("price", last, "source away", "no route"),
         ("volume_rank", last, "not running", None),

@@ -81,7 +81,7 @@ async def test_a_tick_in_two_parts_is_named(folder, root, store, clock):
     """A part as no sealer would write it, with the digest that its manifest says."""
     manifest = await manifest_of(folder)
     twice = part_name("price", DAY, 1)
-    rows = folder.scan([part_name("price", DAY, 0)]).head(3).collect()
+    rows = folder.scan([part_name("price", DAY, 0)], series_columns(PRICE)).head(3).collect()
     (root / twice).unlink()
     write_part(root / twice, series_columns(PRICE), iter([rows]), rows_in_group=3)
     from lib.archive.parts import describe_part

@@ -1,6 +1,6 @@
 """A store with a day of ticks, and an archive to seal it into."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -126,8 +126,8 @@ class Interrupting:
         self._step()
         return await self._inner.local(name, folder)
 
-    def scan(self, names: list[str]) -> pl.LazyFrame:
-        return self._inner.scan(names)
+    def scan(self, names: Sequence[str], columns: Mapping[str, Any]) -> pl.LazyFrame:
+        return self._inner.scan(names, columns)
 
     def workspace(self) -> AbstractContextManager[Path]:
         return self._inner.workspace()

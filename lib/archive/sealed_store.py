@@ -1,0 +1,203 @@
+"""What the archive answers of the questions that a store is asked. All ticks it is asked for are of sealed days."""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from typing import Unpack
+
+import polars as pl
+
+from lib.archive import tables
+from lib.archive.reader import ArchiveReader, between
+from lib.archive.tables import TICK, with_withdrawals
+from lib.clock import EPOCH
+from lib.ingest.missed import MissedTick
+from lib.schema import ID, TIER, Series
+from lib.snapshot import Marker, StoredTick, first_of_hours, visible_at
+from lib.store import Resolution, Selection, View
+
+_VISIBLE = "visible_since"
+_HOUR = "hour"
+_LIGHT = ("series", TICK, "interval_s", "backfilled", "observed_at", "duration_s", "stored_at")
+"""A marker's columns without what costs most to read."""
+_BLANK = Marker("", "", EPOCH, 0, 0, 0, timedelta(), EPOCH, 0.0, timedelta(), False, False, "")
+_STEPS = (1, 8, 64, 512, 4096)
+"""How many more days each step of a search reads at once."""
+
+
+class SealedStore:
+    """The reading methods of `Store`, over an archive."""
+
+    def __init__(self, reader: ArchiveReader) -> None:
+        self._reader = reader
+
+    async def markers(
+        self, start: datetime, stop: datetime, *, series: str | None = None, **view: Unpack[View]
+    ) -> list[Marker]:
+        """See `Store.markers`."""
+        known_at, hourly = view.get("known_at"), view.get("resolution") == "1h"
+        where = _of(series) & between(start, stop)
+        if hourly:  # the ids of all other markers need not be read
+            firsts = _first_of_hours(_visible(await self._light(start, stop, series), known_at))
+            where = where & pl.col(TICK).is_in(firsts[TICK].implode())
+        days = await self._days(start, stop)
+        frame = await self._reader.read(tables.MARKERS, days, tables.MARKER_COLUMNS, where)
+        changes = await self._reader.withdrawals(days) if len(frame) else {}
+        markers = [
+            with_withdrawals(marker, changes.get((marker.series, marker.tick), ()))
+            for marker in tables.markers_of(frame.sort(TICK, "series"))
+        ]
+        visible = visible_at(markers, known_at)
+        return first_of_hours(visible) if hourly else visible
+
+    async def ticks(self, series: str, start: datetime, stop: datetime, **view: Unpack[View]) -> list[datetime]:
+        """See `Store.ticks`."""
+        known_at = view.get("known_at")
+        frame = _visible(await self._light(start, stop, series), known_at)
+        if view.get("resolution") == "1h":
+            frame = _first_of_hours(frame)
+        withdrawn = await self._withdrawn(series, await self._days(start, stop), known_at)
+        return [tick for tick in frame[TICK].to_list() if tick not in withdrawn]
+
+    async def stored_ticks(
+        self, series: str, start: datetime, stop: datetime, *, resolution: Resolution = "1m"
+    ) -> list[StoredTick]:
+        """See `Store.stored_ticks`."""
+        frame = await self._light(start, stop, series)
+        ticks = await self._stored_ticks(series, await self._days(start, stop), frame)
+        return first_of_hours(ticks) if resolution == "1h" else ticks
+
+    async def nearest(self, series: str, at: datetime) -> Marker | None:
+        """See `Store.nearest`."""
+        where = _of(series) & (pl.col(TICK) <= pl.lit(at, tables.TIME))
+        for days in _in_steps(await self._days_before(at)):
+            frame = await self._light_of(days, where)
+            if len(frame):
+                return await self._marker(series, frame[TICK][-1])
+        return None
+
+    async def first(self, series: str) -> Marker | None:
+        """See `Store.first`."""
+        for days in _in_steps(await self._reader.days()):
+            frame = await self._light_of(days, _of(series))
+            if len(frame):
+                return await self._marker(series, frame[TICK][0])
+        return None
+
+    async def newest_tick(self, series: str, at: datetime) -> StoredTick | None:
+        """See `Store.newest_tick`."""
+        newest: StoredTick | None = None
+        where = _of(series) & (pl.col(TICK) <= pl.lit(at, tables.TIME))
+        for days in _in_steps(await self._days_before(at)):
+            ticks = await self._stored_ticks(series, days, await self._light_of(days, where))
+            if live := [tick for tick in ticks if not tick.backfilled]:
+                return live[-1]
+            newest = newest or next(reversed(ticks), None)
+        return newest
+
+    async def rows_between(
+        self, series: Series, ticks: Collection[datetime], **selection: Unpack[Selection]
+    ) -> dict[datetime, pl.DataFrame]:
+        """See `Store.rows_between`."""
+        fields = selection.get("fields")
+        shown = series if fields is None else series.only(fields)
+        found = dict.fromkeys(ticks, shown.empty())
+        if not shown.fields or not ticks:
+            return found
+        frame = await self._rows(shown, sorted({*ticks}), _selected(shown, **selection))
+        for (tick,), rows in frame.partition_by(TICK, as_dict=True, include_key=False).items():
+            assert isinstance(tick, datetime)
+            found[tick] = rows.sort(ID)
+        return found
+
+    async def history(self, series: Series, cmc_id: int, ticks: Collection[datetime]) -> pl.DataFrame:
+        """See `Store.history`."""
+        wanted = sorted({*ticks})
+        if not wanted or not series.fields:
+            return pl.DataFrame(schema=tables.series_columns(series))
+        return (await self._rows(series, wanted, _selected(series, ids=[cmc_id]))).sort(TICK)
+
+    async def missed(self, series: str, start: datetime, stop: datetime) -> list[MissedTick]:
+        """The missing ticks whose cause was recorded."""
+        days = await self._days(start, stop)
+        where = _of(series) & between(start, stop)
+        return tables.missed_of(await self._reader.read(tables.GAPS, days, tables.GAP_COLUMNS, where))
+
+    async def _rows(self, series: Series, ticks: Sequence[datetime], selected: pl.Expr) -> pl.DataFrame:
+        where = pl.col(TICK) == pl.lit(ticks[0], tables.TIME)
+        if len(ticks) > 1:
+            where = between(ticks[0], ticks[-1]) & pl.col(TICK).is_in(pl.Series(ticks, dtype=tables.TIME).implode())
+        days = sorted({tick.date() for tick in ticks})
+        return await self._reader.read(series.name, days, tables.series_columns(series), where & selected)
+
+    async def _marker(self, series: str, tick: datetime) -> Marker:
+        return (await self.markers(tick, tick, series=series))[0]
+
+    async def _light(self, start: datetime, stop: datetime, series: str | None) -> pl.DataFrame:
+        return await self._light_of(await self._days(start, stop), _of(series) & between(start, stop))
+
+    async def _light_of(self, days: Sequence[date], where: pl.Expr) -> pl.DataFrame:
+        """Markers by tick, without what costs most to read, with the instant at which each became visible."""
+        frame = await self._reader.read(tables.MARKERS, days, tables.MARKER_COLUMNS, where, _LIGHT)
+        fetched = pl.col("observed_at") + pl.duration(microseconds=(pl.col("duration_s") * 1e6).round())
+        return frame.sort(TICK, "series").with_columns(pl.coalesce("stored_at", fetched).alias(_VISIBLE))
+
+    async def _stored_ticks(self, series: str, days: Sequence[date], frame: pl.DataFrame) -> list[StoredTick]:
+        withdrawn = await self._withdrawn(series, days, None) if len(frame) else frozenset()
+        intervals = {seconds: timedelta(seconds=seconds) for seconds in frame["interval_s"].unique()}
+        return [
+            StoredTick(tick, intervals[seconds], backfilled, tick in withdrawn)
+            for tick, seconds, backfilled in frame.select(TICK, "interval_s", "backfilled").iter_rows()
+        ]
+
+    async def _withdrawn(self, series: str, days: Sequence[date], known_at: datetime | None) -> frozenset[datetime]:
+        """The ticks of a series that do not answer at an instant, by default now."""
+        changes = await self._reader.withdrawals(days)
+        return frozenset(
+            tick
+            for (name, tick), some in changes.items()
+            if name == series and with_withdrawals(replace(_BLANK, tick=tick), some).is_withdrawn(known_at)
+        )
+
+    async def _days(self, start: datetime, stop: datetime) -> list[date]:
+        return [day for day in await self._reader.days() if start.date() <= day <= stop.date()]
+
+    async def _days_before(self, at: datetime) -> list[date]:
+        return [day for day in reversed(await self._reader.days()) if day <= at.date()]
+
+
+def _of(series: str | None) -> pl.Expr:
+    return pl.lit(True) if series is None else pl.col("series") == series
+
+
+def _visible(frame: pl.DataFrame, known_at: datetime | None) -> pl.DataFrame:
+    return frame if known_at is None else frame.filter(pl.col(_VISIBLE) <= known_at)
+
+
+def _first_of_hours(frame: pl.DataFrame) -> pl.DataFrame:
+    hours = frame.with_columns(pl.col(TICK).dt.truncate("1h").alias(_HOUR))
+    return hours.unique(["series", _HOUR], keep="first", maintain_order=True)
+
+
+def _selected(series: Series, **selection: Unpack[Selection]) -> pl.Expr:
+    """The rows of `Selection` that have a value."""
+    where = pl.any_horizontal(pl.col(name).is_not_null() for name in series.fields)
+    tiers, ids, digits = selection.get("tiers"), selection.get("ids"), selection.get("digits")
+    if tiers is not None:
+        where = where & (pl.col(TIER) >= tiers.start) & (pl.col(TIER) < tiers.stop)
+    if ids is not None:
+        where = where & pl.col(ID).is_in([int(id_) for id_ in ids])
+    if digits is not None:
+        if not (digits.isascii() and digits.isdigit()):
+            raise ValueError(f"{digits!r} is not ASCII digits")  # as in the stores
+        where = where & (pl.col("symbol") == digits)
+    return where
+
+
+def _in_steps(days: Sequence[date]) -> Iterator[Sequence[date]]:
+    """The days in growing groups: most searches end with the first."""
+    at = 0
+    for step in _STEPS:
+        if some := days[at : at + step]:
+            yield sorted(some)
+        at += step

@@ -1,0 +1,193 @@
+"""A `Store` of two tiers: the hot store has the newest days, the archive every sealed day before them."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+from datetime import datetime, timedelta
+from typing import TypeVar, Unpack
+
+import polars as pl
+import structlog
+
+from lib.archive.coverage import Coverage, read_coverage
+from lib.archive.reader import FRESH, ArchiveReader
+from lib.archive.sealed_store import SealedStore
+from lib.clock import SECOND, Clock
+from lib.errors import TopcoinsError
+from lib.ingest.missed import MissedTick
+from lib.schema import Series
+from lib.snapshot import Marker, Snapshot, StoredTick
+from lib.store import Resolution, Selection, Store, View
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+
+
+class Tiers:
+    """Answers each tick from the hot store while that is sure to have it, and from the archive before.
+
+    While the archive is away, only questions about its ticks raise StoreUnavailable. A snapshot that comes late for a
+    tick of the archive is there after the archiver's next run.
+    """
+
+    def __init__(self, hot: Store, reader: ArchiveReader, *, clock: Clock) -> None:
+        self._hot = hot
+        self._reader = reader
+        self._sealed = SealedStore(reader)
+        self._clock = clock
+        self._coverage = Coverage.unknown()
+        self._looked_at: datetime | None = None
+        self._firsts: dict[tuple[str, datetime], Marker | None] = {}
+
+    async def refresh(self) -> None:
+        """Look which days are sealed, at most once a minute. An archive that is away changes nothing."""
+        now = self._clock()
+        if self._looked_at is not None and timedelta() <= now - self._looked_at < FRESH:
+            return
+        self._looked_at = now
+        try:
+            self._coverage = await read_coverage(self._hot, self._reader)
+        except TopcoinsError as exc:
+            log.warning("the archive's days can't be listed", why=str(exc))
+
+    async def write(self, snapshot: Snapshot) -> None:
+        """See `Store.write`."""
+        await self._hot.write(snapshot)
+
+    async def withdraw(self, series: str, start: datetime, stop: datetime, *, why: str) -> list[datetime]:
+        """See `Store.withdraw`."""
+        return await self._hot.withdraw(series, start, stop, why=why)
+
+    async def undo_withdrawal(self, series: str, start: datetime, stop: datetime) -> list[datetime]:
+        """See `Store.undo_withdrawal`."""
+        return await self._hot.undo_withdrawal(series, start, stop)
+
+    async def markers(
+        self, start: datetime, stop: datetime, *, series: str | None = None, **view: Unpack[View]
+    ) -> list[Marker]:
+        """See `Store.markers`."""
+        return await self._over(
+            start,
+            stop,
+            view.get("resolution"),
+            lambda store, first, last: store.markers(first, last, series=series, **view),
+        )
+
+    async def nearest(self, series: str, at: datetime) -> Marker | None:
+        """See `Store.nearest`."""
+        await self.refresh()
+        hot = await self._hot.nearest(series, at)
+        first, last = self._coverage.span(self._hot.horizon(), "1m")
+        if first >= last or at < first or (hot and hot.tick >= last):
+            return hot
+        found = [marker for marker in (hot, await self._sealed.nearest(series, min(at, last - SECOND))) if marker]
+        return max(found, key=lambda marker: marker.tick, default=None)
+
+    async def first(self, series: str) -> Marker | None:
+        """See `Store.first`."""
+        await self.refresh()
+        hot = await self._hot.first(series)
+        if self._coverage.is_unknown or (hot and hot.tick < self._coverage.first):
+            return hot
+        key = series, self._coverage.first
+        if key not in self._firsts:  # it never changes, and the status asks for it often
+            self._firsts[key] = await self._sealed.first(series)
+        found = [marker for marker in (hot, self._firsts[key]) if marker]
+        return min(found, key=lambda marker: marker.tick, default=None)
+
+    async def rows(self, series: Series, tick: datetime, **selection: Unpack[Selection]) -> pl.DataFrame:
+        """See `Store.rows`."""
+        return (await self.rows_between(series, [tick], **selection))[tick]
+
+    async def ticks(self, series: str, start: datetime, stop: datetime, **view: Unpack[View]) -> list[datetime]:
+        """See `Store.ticks`."""
+        return await self._over(
+            start, stop, view.get("resolution"), lambda store, first, last: store.ticks(series, first, last, **view)
+        )
+
+    async def stored_ticks(
+        self, series: str, start: datetime, stop: datetime, *, resolution: Resolution = "1m"
+    ) -> list[StoredTick]:
+        """See `Store.stored_ticks`."""
+        return await self._over(
+            start,
+            stop,
+            resolution,
+            lambda store, first, last: store.stored_ticks(series, first, last, resolution=resolution),
+        )
+
+    async def newest_tick(self, series: str, at: datetime) -> StoredTick | None:
+        """See `Store.newest_tick`."""
+        await self.refresh()
+        hot = await self._hot.newest_tick(series, at)
+        first, last = self._coverage.span(self._hot.horizon(), "1m")
+        if first >= last or at < first or (hot and hot.tick >= last and not hot.backfilled):
+            return hot
+        found = [tick for tick in (hot, await self._sealed.newest_tick(series, min(at, last - SECOND))) if tick]
+        return max(found, key=lambda tick: (not tick.backfilled, tick.tick), default=None)
+
+    async def history(
+        self, series: Series, cmc_id: int, ticks: Collection[datetime], *, resolution: Resolution = "1m"
+    ) -> pl.DataFrame:
+        """See `Store.history`."""
+        sealed, hot = await self._split(ticks, resolution)
+        parts = []
+        if sealed:
+            parts.append(await self._sealed.history(series, cmc_id, sealed))
+        if hot or not parts:
+            parts.append(await self._hot.history(series, cmc_id, hot, resolution=resolution))
+        return pl.concat(parts).sort("tick") if len(parts) > 1 else parts[0]
+
+    async def rows_between(
+        self, series: Series, ticks: Collection[datetime], **selection: Unpack[Selection]
+    ) -> dict[datetime, pl.DataFrame]:
+        """See `Store.rows_between`."""
+        sealed, hot = await self._split(ticks, selection.get("resolution"))
+        rows = await self._sealed.rows_between(series, sealed, **selection) if sealed else {}
+        return rows | (await self._hot.rows_between(series, hot, **selection) if hot else {})
+
+    async def missed(self, series: str, start: datetime, stop: datetime) -> list[MissedTick]:
+        """The missing ticks of sealed days whose cause was recorded: see `lib.gaps`."""
+        await self.refresh()
+        first, last = self._coverage.span(self._hot.horizon(), "1m")
+        begin, end = max(start, first), min(stop, last - SECOND)
+        return await self._sealed.missed(series, begin, end) if begin <= end else []
+
+    def horizon(self) -> datetime:
+        """See `Store.horizon`."""
+        return self._coverage.horizon(self._hot.horizon())
+
+    async def ready(self) -> None:
+        """See `Store.ready`."""
+        await self._hot.ready()
+
+    async def close(self) -> None:
+        """See `Store.close`."""
+        await self._hot.close()
+
+    async def _split(
+        self, ticks: Collection[datetime], resolution: Resolution | None
+    ) -> tuple[list[datetime], list[datetime]]:
+        """The ticks that the archive answers, and those of the hot store."""
+        await self.refresh()
+        start, stop = self._coverage.span(self._hot.horizon(), resolution)
+        sealed = [tick for tick in ticks if start <= tick < stop]
+        return sealed, [tick for tick in ticks if not start <= tick < stop]
+
+    async def _over(
+        self,
+        start: datetime,
+        stop: datetime,
+        resolution: Resolution | None,
+        read: "Callable[[Store | SealedStore, datetime, datetime], Awaitable[list[T]]]",
+    ) -> list[T]:
+        """What the tiers have of a span, oldest first. Tiers change at midnight, so no hour is in two."""
+        await self.refresh()
+        first, last = self._coverage.span(self._hot.horizon(), resolution)
+        parts = (
+            (self._hot, start, min(stop, first - SECOND)),
+            (self._sealed, max(start, first), min(stop, last - SECOND)),
+            (self._hot, max(start, last), stop),
+        )
+        found = await asyncio.gather(*(read(store, begin, end) for store, begin, end in parts if begin <= end))
+        return [each for part in found for each in part]

@@ -100,6 +100,8 @@ def ingests(
     for name, times in Counter(files[0].series for files in planned).items():
         if times > 1:
             raise SettingsRejected(f"{times} sources fill {name}; an extra source is one of another series")
+    for files in planned:
+        _refuse_equal_names(files)
     return [
         Ingest(
             with_stand_ins(
@@ -115,6 +117,16 @@ def ingests(
         )
         for files in planned
     ]
+
+
+def _refuse_equal_names(files: Sequence[SourceFile]) -> None:
+    """An answer names the source of its snapshot: two of a series need two names."""
+    for name, times in Counter(file.name for file in files).items():
+        if times > 1:
+            series = files[0].series
+            raise SettingsRejected(
+                f"{times} sources of {series} are named {name!r}; give each file its own name, such as {name}_2"
+            )
 
 
 def _shared_answers(folder: Path | None, clock: Clock) -> SharedAnswers | None:

@@ -123,7 +123,7 @@ class SharedAnswers:
             headers = httpx.Headers(about["headers"])
             answer = Answer(question.path, question.shown, about["status"], headers, bytearray(body))
             return TimedAnswer(answer, from_epoch(about["asked_at"]), timedelta(seconds=about["duration_s"]), True)
-        except (OSError, ValueError, TypeError, LookupError, OverflowError):
+        except (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError):
             return None
 
     def _write(self, question: Question, tick: datetime, received: TimedAnswer) -> None:

@@ -10,12 +10,15 @@ import pytest
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-import ingest_price
+import ingest_price.source
 import ingest_rank
+from lib.cli.doctor.stored import check_readings
+from lib.errors import SettingsRejected
 from lib.ingest.delivery import WriteThrough
-from lib.ingest.service import with_stand_ins
+from lib.ingest.service import ingests, with_stand_ins
 from lib.ingest.source_choice import UsedSource, read_used_source
 from lib.ingest.tick import Ingest
+from lib.settings import load
 from lib.source import Source, SourceFile, read_source
 from tests.fakes import NOON, Answer, FakeClock, MemoryStore, Upstream, says
 
@@ -228,6 +231,32 @@ async def test_a_damaged_file_begins_anew(ranks, damage: Any):
     ranks.start()
     assert await ranks.ticks(1) == ["coindesk"]
     assert ranks.state.failovers == 0
+
+
+async def test_doctor_reports_a_source_that_stands_in_and_why(prices, tmp_path):
+    prices.answers["keyed"] = [REFUSED]
+    prices.folder = tmp_path / "price"
+    prices.folder.mkdir()
+    prices.start()
+    await prices.ticks(1)
+    (finding,) = [each for each in check_readings(prices.clock(), tmp_path) if each.what == "source of price"]
+    assert not finding.well
+    assert finding.seen.startswith(
+        "coinmarketcap without its key since 2026-08-01T12:00:00Z, because of: coinmarketcap:"
+    )
+
+
+def test_two_sources_of_a_series_with_one_name_are_refused(tmp_path):
+    file = tmp_path / "other.toml"
+    file.write_text((Path(ingest_price.__path__[0]) / "coinmarketcap.toml").read_text("utf-8"))
+    chosen = load({"TOPCOINS_PRICE_SOURCE": f"coinmarketcap,{file}"}, "ingest_price")
+    clock = FakeClock()
+    store = MemoryStore(clock)
+    with pytest.raises(SettingsRejected, match="2 sources of price are named 'coinmarketcap'"):
+        ingests(
+            ingest_price.source.plan, chosen, client=Upstream(LISTED).client, store=store,
+            deliveries=lambda series: WriteThrough(store), clock=clock,
+        )  # fmt: skip
 
 
 async def test_no_key_is_in_the_file(prices):

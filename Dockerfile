@@ -1,7 +1,9 @@
 # One image for ingest_price, ingest_rank, query_api and the set-up. Another base: --build-arg PYTHON=...
+# For a CPU without AVX2: --build-arg POLARS=rtcompat
 ARG PYTHON=python:3.11.14-slim-bookworm
 
 FROM ${PYTHON} AS build
+ARG POLARS
 RUN pip install --no-cache-dir --disable-pip-version-check uv==0.13.9
 ENV UV_COMPILE_BYTECODE=1 \
     UV_LINK_MODE=copy \
@@ -12,12 +14,12 @@ ENV UV_COMPILE_BYTECODE=1 \
 WORKDIR /build
 # The dependencies first: they change less often than our code.
 COPY pyproject.toml uv.lock README.md LICENSE ./
-RUN uv sync --locked --no-dev --no-editable --no-install-project
+RUN uv sync --locked --no-dev --no-editable --no-install-project ${POLARS:+--extra "$POLARS"}
 COPY lib lib
 COPY ingest_price ingest_price
 COPY ingest_rank ingest_rank
 COPY query_api query_api
-RUN uv sync --locked --no-dev --no-editable
+RUN uv sync --locked --no-dev --no-editable ${POLARS:+--extra "$POLARS"}
 
 FROM ${PYTHON}
 RUN pip uninstall --yes --quiet --root-user-action ignore setuptools wheel pip \

@@ -1,16 +1,17 @@
 """`topcoins ids`: how the ids of other providers' assets were found."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from lib.cli.app import Json, _settings, app, console
+from lib.cli.app import Json, _settings, app, console, out
 from lib.errors import SettingsRejected
-from lib.ingest.ids.report import IdsReport, read_reports
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from lib.ingest.ids.report import IdsReport
 
 
 @app.command()
@@ -19,6 +20,8 @@ def ids(
     json: Json = False,
 ) -> None:
     """Show the matches of other providers' assets with CoinMarketCap's ids, the refusals and the changes."""
+    from lib.ingest.ids.report import read_reports
+
     reports = read_reports(_settings().spool_dir)
     names = [report.source for report in reports]
     if source and source not in names:
@@ -33,8 +36,7 @@ def ids(
         _show(report)
 
 
-def _show(report: IdsReport) -> None:
-    out = Console()
+def _show(report: "IdsReport") -> None:
     rules = ", ".join(f"{count} by {rule}" for rule, count in sorted(report.rules.items(), key=lambda each: -each[1]))
     out.print(f"{report.source}, list of {report.at:%Y-%m-%dT%H:%M:%SZ}, map of {report.map_day or 'no day'}")
     out.print(
@@ -55,8 +57,10 @@ def _show(report: IdsReport) -> None:
         out.print(_table("Pinned, and would now be decided otherwise", ("own id", "pinned", "now", "why"), rows))
 
 
-def _table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table:
+def _table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> "Table":
+    from rich.table import Table
+
     table = Table(*columns, title=title, title_justify="left")
     for row in rows:
-        table.add_row(*map(escape, row))
+        table.add_row(*row)
     return table

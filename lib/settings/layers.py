@@ -28,7 +28,8 @@ _QUOTES = "\"'`\u201c\u201d\u2018\u2019"
 _KUBERNETES = re.compile(r"(?:.*_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?)")
 """Variables that Kubernetes puts into each container, for a Service whose name begins with topcoins."""
 _SOURCE_SETTING = re.compile(r"""\b(?:url_)?setting\s*=\s*["'](\w+)["']""")
-_SOURCE_FOLDERS = ("ingest_price", "ingest_rank", "lib.source.vendors")
+_SOURCE_FOLDERS = (("ingest_price", "."), ("ingest_rank", "."), ("lib", "source/vendors"))
+"""Packages and folders in them: to name the package `lib.source` would import it, and Polars with it."""
 
 Values = dict[str, object]
 
@@ -150,8 +151,8 @@ def _settings_of_sources(values: Values) -> Iterator[str]:
         str(values.get(name, "")) for name in ("price_source", "rank_source", "extra_sources", "check_source")
     )
     paths = [Path(name) for name in re.findall(r"[^\s,'\"\[\]()]+\.toml", listed)]
-    for folder in _SOURCE_FOLDERS:
-        paths += [Path(str(file)) for file in files(folder).iterdir() if file.name.endswith(".toml")]
+    for package, folder in _SOURCE_FOLDERS:
+        paths += (Path(str(files(package))) / folder).glob("*.toml")
     for path in paths:
         if path.is_file():
             yield from _SOURCE_SETTING.findall(path.read_text("utf-8-sig", "replace"))

@@ -23,6 +23,14 @@ def test_the_environment_is_the_locked_one_without_the_developers_tools():
         assert {"--locked", "--no-dev", "--no-editable"} <= set(command.split())
 
 
+def test_a_build_argument_chooses_the_build_of_polars_for_older_cpus():
+    (extra,) = PROJECT["project"]["optional-dependencies"]
+    assert "ARG POLARS" in BUILD
+    assert f"--build-arg POLARS={extra}" in TEXT
+    for command in re.findall(r"uv sync .*", BUILD):
+        assert command.endswith(' ${POLARS:+--extra "$POLARS"}')
+
+
 def test_everything_locked_has_its_hash():
     locked = tomllib.loads((ROOT / "uv.lock").read_text("utf-8"))["package"]
     foreign = [package for package in locked if package["source"] != {"editable": "."}]

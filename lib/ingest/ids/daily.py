@@ -1,0 +1,91 @@
+"""What is fetched once a day and kept on disk: CoinMarketCap's map, a provider's contracts."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Generic, Protocol, TypeVar
+
+import structlog
+
+from lib.clock import Clock
+from lib.errors import TopcoinsError
+from lib.snapshot_file import write_whole
+
+log = structlog.get_logger()
+
+AGAIN_AFTER = timedelta(minutes=10)
+"""A fetch that failed is tried again so much later."""
+
+
+class OfADay(Protocol):
+    """Anything that belongs to a day."""
+
+    @property
+    def day(self) -> date: ...  # noqa: D102
+
+
+T = TypeVar("T", bound=OfADay)
+
+
+class DailyCopy(Generic[T]):
+    """A value that `fetch` gets once a day, from the one before it. While it can't be fetched the old one is used."""
+
+    def __init__(
+        self,
+        file: Path | None,
+        *,
+        clock: Clock,
+        fetch: Callable[[T | None], Awaitable[T]],
+        encode: Callable[[T], bytes],
+        decode: Callable[[bytes], T],
+    ) -> None:
+        self._file = file
+        self._clock = clock
+        self._fetch = fetch
+        self._encode = encode
+        self._decode = decode
+        self._value: T | None = None
+        self._again: datetime | None = None
+
+    async def current(self) -> T | None:
+        """Today's value, or the newest one that could be had; None if there never was one."""
+        now = self._clock()
+        today = now.astimezone(UTC).date()
+        if not self._is_of(today):
+            self._value = await asyncio.to_thread(self._load) or self._value
+        if not self._is_of(today) and (self._again is None or now >= self._again):
+            await self._refresh(now)
+        return self._value
+
+    def _is_of(self, today: date) -> bool:
+        return self._value is not None and self._value.day >= today
+
+    async def _refresh(self, now: datetime) -> None:
+        try:
+            self._value = await self._fetch(self._value)
+        except TopcoinsError as exc:
+            day = self._value.day if self._value else None
+            log.warning("a daily list can't be fetched; the old one is used", why=str(exc), day=day)
+            self._again = now + AGAIN_AFTER
+            return
+        self._again = None
+        await asyncio.to_thread(self._save, self._value)
+
+    def _load(self) -> T | None:
+        try:
+            return self._decode(self._file.read_bytes()) if self._file else None
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError) as exc:
+            log.warning("a daily list can't be read", file=str(self._file), why=str(exc))
+            return None
+
+    def _save(self, value: T) -> None:
+        if self._file is None:
+            return
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(self._file, self._encode(value))
+        except OSError as exc:
+            log.warning("a daily list can't be written", file=str(self._file), why=exc.strerror)

@@ -1,0 +1,237 @@
+"""Gives the rows of a provider's list their CoinMarketCap ids, and compares the list with what is stored."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, timedelta
+from pathlib import Path
+
+import polars as pl
+import structlog
+
+from lib.clock import Clock
+from lib.errors import TopcoinsError
+from lib.ids.asset import ProviderAsset
+from lib.ids.coin_map import CoinMap
+from lib.ids.pins import NOT_TESTED, Listed
+from lib.ids.price_test import Quote, twins
+from lib.ids.rules import Decision, Rules, decide_all
+from lib.ingest.ids.compare import compared, disagrees
+from lib.ingest.ids.daily import DailyCopy
+from lib.ingest.ids.lists import ContractsFetch, ProviderAssets
+from lib.ingest.ids.pins_file import ENDING, load_pins, save_pins
+from lib.ingest.ids.prices_file import write_prices
+from lib.ingest.ids.report import Changed, Comparison, IdsReport, Refused, write_report
+from lib.schema import ID, PRICE, VOLUME_RANK, Series
+from lib.snapshot import Snapshot
+from lib.source import Reading, SourceFile
+from lib.source.model import OWN, OWN_NAME, OWN_SYMBOL, OWN_USD
+from lib.store import Store
+
+log = structlog.get_logger()
+
+OLDEST_STORED = timedelta(minutes=15)
+"""An older snapshot is not compared with."""
+NO_OWN_ID = "its own id is missing"
+TWINS = "another asset of the provider has its symbol and price"
+
+
+class Identifier:
+    """Finds the ids of one provider's assets: see `lib/ids`. `tables` come before the rules.
+
+    Its matches, and what came of the last list, are files in `folder`, if there is one.
+    """
+
+    def __init__(
+        self,
+        file: SourceFile,
+        *,
+        coin_map: DailyCopy[CoinMap],
+        contracts: DailyCopy[ProviderAssets] | None = None,
+        contracts_fetch: ContractsFetch | None = None,
+        tables: Mapping[str, Decision],
+        store: Store,
+        clock: Clock,
+        folder: Path | None = None,
+    ) -> None:
+        assert file.id, f"{file.name} finds no ids"
+        self._name = file.name
+        self._slug_form = file.id.slug_form
+        self._map = coin_map
+        self._contracts = contracts
+        self._contracts_fetch = contracts_fetch
+        self._tables = tables
+        self._store = store
+        self._clock = clock
+        self._folder = folder
+        self._pins_file = folder / f"{file.name}{ENDING}" if folder else None
+        self._pins = load_pins(self._pins_file)
+        self._decided: tuple[object, dict[str, Decision]] | None = None
+        self._disagrees = False
+        self._changed: set[str] = set()
+        self._lock = asyncio.Lock()
+
+    async def identify(self, reading: Reading, assets: int) -> Reading:
+        """The reading with at most `assets` rows, those that have an id; the others before the last one are rejects."""
+        async with self._lock:
+            coin_map = await self._map.current()
+            known = await self._contracts.current() if self._contracts else None
+            price, rank = await self._stored(PRICE), await self._stored(VOLUME_RANK)
+            return await asyncio.to_thread(self._identified, reading, assets, coin_map, known, price, rank)
+
+    async def _stored(self, series: Series) -> Snapshot | None:
+        """The newest snapshot of another source; None if there is none, or it is too old, or can't be read."""
+        now = self._clock()
+        try:
+            marker = await self._store.nearest(series.name, now)
+            if marker is None or marker.source == self._name or now - marker.tick > OLDEST_STORED:
+                return None
+            return Snapshot(series, marker, await self._store.rows(series, marker.tick))
+        except TopcoinsError as exc:
+            log.warning("nothing to compare a provider with", series=series.name, why=str(exc))
+            return None
+
+    def _identified(
+        self,
+        reading: Reading,
+        assets: int,
+        coin_map: CoinMap | None,
+        known: ProviderAssets | None,
+        price: Snapshot | None,
+        rank: Snapshot | None,
+    ) -> Reading:
+        listed = _listed(reading.rows)
+        decisions = self._decisions(listed, coin_map, known)
+        used = self._used(listed, decisions, coin_map, price)
+        ids = pl.Series(ID, [_id(used.get(own)) for own in reading.rows[OWN]], pl.Int64)
+        rows = reading.rows.with_columns(ids)
+        rows = rows.head(_end(ids, assets))
+        identified = rows.drop_nulls(ID)
+        comparison = compared(identified, price, rank)
+        self._report(reading, listed, used, decisions, coin_map, comparison)
+        if self._folder:
+            write_prices(self._folder, reading, identified)
+        rejected = Counter(reading.rejected)
+        rejected.update(_reason(used.get(own)) for own in rows.filter(pl.col(ID).is_null())[OWN])
+        return replace(
+            reading,
+            rows=identified.drop(OWN, OWN_SYMBOL, OWN_NAME, OWN_USD),
+            records=len(identified) + rejected.total(),
+            rejected=rejected,
+            credits=reading.credits + self._calls(),
+        )
+
+    def _calls(self) -> int:
+        """The requests for contracts since the last list: they are part of the provider's budget."""
+        if self._contracts_fetch is None:
+            return 0
+        calls, self._contracts_fetch.calls = self._contracts_fetch.calls, 0
+        return calls
+
+    def _decisions(
+        self, listed: Mapping[str, Listed], coin_map: CoinMap | None, known: ProviderAssets | None
+    ) -> dict[str, Decision]:
+        """What tables and rules decide. They are applied again only if something they depend on changed."""
+        by_own = {asset.own: asset for asset in known.assets} if known else {}
+        assets = [
+            ProviderAsset(own, each.symbol, each.name, by_own[own].contracts if own in by_own else ())
+            for own, each in listed.items()
+        ]
+        basis = (coin_map and coin_map.day, known and known.day, assets)
+        if self._decided is None or self._decided[0] != basis:
+            everything = [*assets, *(asset for own, asset in by_own.items() if own not in listed)]
+            rules = Rules(coin_map.assets if coin_map else (), everything, slug_form=self._slug_form)
+            self._decided = (basis, decide_all(rules, everything, self._tables))
+        return self._decided[1]
+
+    def _used(
+        self,
+        listed: Mapping[str, Listed],
+        decisions: Mapping[str, Decision],
+        coin_map: CoinMap | None,
+        price: Snapshot | None,
+    ) -> dict[str, Decision]:
+        """The decisions that pass the price test. The pins are written."""
+        now = self._clock()
+        may_pin = coin_map is not None and coin_map.is_fresh(now.astimezone(UTC).date())
+        mixed_up = twins((own, each.symbol, each.usd) for own, each in listed.items())
+        sound = {own: each for own, each in listed.items() if own not in mixed_up}
+        used = self._pins.use(decisions, sound, _quotes(price), now=now, may_pin=may_pin)
+        save_pins(self._pins_file, self._pins)
+        return used | {own: Decision(own, why=TWINS) for own in mixed_up}
+
+    def _report(
+        self,
+        reading: Reading,
+        listed: Mapping[str, Listed],
+        used: Mapping[str, Decision],
+        decisions: Mapping[str, Decision],
+        coin_map: CoinMap | None,
+        comparison: Comparison | None,
+    ) -> None:
+        matched = [each for each in used.values() if each.cmc_id]
+        changes = self._pins.changes(decisions)
+        report = IdsReport(
+            source=self._name,
+            at=reading.observed_at,
+            map_day=coin_map.day.isoformat() if coin_map else None,
+            listed=len(listed),
+            matched=len(matched),
+            rules=Counter(str(each.rule) for each in matched),
+            untested=sum(each.why == NOT_TESTED for each in used.values()),
+            without=sum(each.cmc_id is None and not each.is_refused for each in used.values()),
+            refused=[
+                Refused(own=own, symbol=listed[own].symbol, name=listed[own].name, why=each.why)
+                for own, each in used.items()
+                if each.is_refused and each.why != NOT_TESTED
+            ],
+            changed=[Changed.model_validate(change._asdict()) for change in changes],
+            comparison=comparison,
+        )
+        self._warn(report)
+        if self._folder:
+            write_report(self._folder, report)
+
+    def _warn(self, report: IdsReport) -> None:
+        """Log new changes, and when the provider begins and ends to disagree."""
+        changed = {each.own for each in report.changed}
+        if new := sorted(changed - self._changed):
+            log.warning("pinned ids would now be others; they stay", source=self._name, own=new[:20], count=len(new))
+        self._changed = changed
+        if report.comparison is None:
+            return
+        before, self._disagrees = self._disagrees, disagrees(report.comparison)
+        if before != self._disagrees:
+            what = "a provider disagrees with what is stored" if self._disagrees else "a provider agrees again"
+            log.warning(what, source=self._name, **report.comparison.model_dump())
+
+
+def _listed(rows: pl.DataFrame) -> dict[str, Listed]:
+    columns = rows.select(OWN, OWN_SYMBOL, OWN_NAME, OWN_USD).iter_rows()
+    return {own: Listed(symbol or "", name or "", usd) for own, symbol, name, usd in columns if own}
+
+
+def _quotes(price: Snapshot | None) -> dict[int, Quote]:
+    if price is None:
+        return {}
+    rows = price.rows.select(ID, "usd", "stablecoin", "wrapped").iter_rows()
+    return {id_: Quote(usd, is_copy=bool(stablecoin or wrapped)) for id_, usd, stablecoin, wrapped in rows}
+
+
+def _end(ids: Sequence[int | None] | pl.Series, assets: int) -> int:
+    """How many rows hold the first `assets` ids."""
+    matched = 0
+    for place, id_ in enumerate(ids, 1):
+        matched += id_ is not None
+        if matched == assets:
+            return place
+    return len(ids)
+
+
+def _id(decision: Decision | None) -> int | None:
+    return decision.cmc_id if decision else None
+
+
+def _reason(decision: Decision | None) -> str:
+    return f"no id: {decision.why.partition(':')[0]}" if decision else NO_OWN_ID

@@ -1,0 +1,129 @@
+"""The two lists that are fetched once a day: CoinMarketCap's map, and the contracts of a provider."""
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from datetime import UTC, date, timedelta
+from typing import Any, NamedTuple
+
+import orjson
+import structlog
+
+from lib.clock import Clock
+from lib.errors import SourceMalformed, TopcoinsError
+from lib.ids.asset import Contract, ProviderAsset
+from lib.ids.coin_map import CoinMap, read_rows
+from lib.source import Source
+from lib.source.expression import get
+from lib.source.model import Contracts
+from lib.source.page import MOST_RECORDS
+from lib.source.values import read_text
+
+log = structlog.get_logger()
+
+TIME_LIMIT = timedelta(seconds=30)
+LEAST = 0.9
+"""A map of fewer than this part of the ids before is a part of a map: it would make namesakes look unique."""
+
+
+class MapFetch:
+    """Fetches CoinMarketCap's map."""
+
+    def __init__(self, source: Source, clock: Clock) -> None:
+        self._source = source
+        self._clock = clock
+
+    async def __call__(self, before: CoinMap | None) -> CoinMap:
+        """The map of today, with the ids that left it; SourceMalformed where it is only a part."""
+        reading = await self._source.read(MOST_RECORDS, TIME_LIMIT)
+        assets = read_rows(reading.rows)
+        usual = len(before.assets) - len(before.gone) if before else 1
+        if len(assets) < usual * LEAST:
+            raise SourceMalformed(f"{reading.source}: only {len(assets)} ids, the map before had {usual}")
+        today = self._clock().astimezone(UTC).date()
+        return (before or CoinMap(today, (), {})).refreshed(assets, today)
+
+
+class ProviderAssets(NamedTuple):
+    """What a provider lists of its assets beside their prices: contracts, also of assets beyond the list."""
+
+    day: date
+    assets: tuple[ProviderAsset, ...]
+
+
+Fetch = Callable[[str, Mapping[str, str | int | float]], Awaitable[Any]]
+
+
+class ContractsFetch:
+    """Fetches a provider's contracts. `calls` counts the requests, which are part of its budget."""
+
+    def __init__(self, contracts: Contracts, fetch: Fetch, clock: Clock) -> None:
+        self._contracts = contracts
+        self._fetch = fetch
+        self._clock = clock
+        self.calls = 0
+
+    async def __call__(self, before: ProviderAssets | None) -> ProviderAssets:
+        """The contracts of today. Of a chain that can't be asked those before stay; raises if none can be."""
+        found: dict[str, ProviderAsset] = {}
+        failures: list[TopcoinsError] = []
+        requests = list(self._requests())
+        for path, chains in requests:
+            self.calls += 1
+            try:
+                body = await self._fetch(path, self._contracts.params)
+            except TopcoinsError as exc:
+                failures.append(exc)
+                _keep(found, before, set(chains.values()))
+                continue
+            for record in get(self._contracts.at, body) or []:
+                self._read(record, chains, found)
+        if len(failures) == len(requests):
+            raise failures[0]
+        if failures:
+            log.warning("contracts of some chains can't be fetched", why=[str(failure) for failure in failures])
+        return ProviderAssets(self._clock().astimezone(UTC).date(), tuple(found.values()))
+
+    def _requests(self) -> Iterator[tuple[str, Mapping[str, str]]]:
+        """Each path to ask, and the chains of its answer, by the provider's names."""
+        if "{chain}" not in self._contracts.path:
+            yield self._contracts.path, self._contracts.chains
+            return
+        for name, chain in self._contracts.chains.items():
+            yield self._contracts.path.replace("{chain}", name), {name: chain}
+
+    def _read(self, record: Any, chains: Mapping[str, str], found: dict[str, ProviderAsset]) -> None:
+        own = read_text(get(self._contracts.own, record))
+        if not own:
+            return
+        symbol, name = (read_text(get(path, record)) or "" for path in (self._contracts.symbol, self._contracts.name))
+        asset = found.get(own) or ProviderAsset(own, symbol, name)
+        for their_name, chain in chains.items():
+            if address := read_text(get(self._contracts.address.replace("{chain}", their_name), record)):
+                asset = asset._replace(contracts=(*asset.contracts, Contract(chain, address)))
+        found[own] = asset
+
+
+def _keep(found: dict[str, ProviderAsset], before: ProviderAssets | None, chains: set[str]) -> None:
+    for asset in before.assets if before else ():
+        kept = tuple(contract for contract in asset.contracts if contract.chain in chains)
+        if kept:
+            known = found.get(asset.own) or asset._replace(contracts=())
+            found[asset.own] = known._replace(contracts=(*known.contracts, *kept))
+
+
+def encode(assets: ProviderAssets) -> bytes:
+    """The assets as JSON."""
+    rows = [[own, symbol, name, [list(each) for each in contracts]] for own, symbol, name, contracts in assets.assets]
+    return orjson.dumps({"day": assets.day, "assets": rows})
+
+
+def decode(body: bytes) -> ProviderAssets:
+    """The assets that `encode` wrote; ValueError or TypeError for anything else."""
+    table: dict[str, Any] = orjson.loads(body)
+    try:
+        assets = [
+            ProviderAsset(own, symbol, name, tuple(Contract(*each) for each in contracts))
+            for own, symbol, name, contracts in table["assets"]
+        ]
+        return ProviderAssets(date.fromisoformat(table["day"]), tuple(assets))
+    except KeyError as exc:
+        raise ValueError(f"it has no {exc}") from exc

@@ -14,3 +14,8 @@ HERE = Path(__file__).parent
 def plan(settings: Settings) -> Sequence[Sequence[SourceFile]]:
     """The rank sources, in the order they are tried."""
     return [[find_source(HERE, name).filling(VOLUME_RANK) for name in settings.rank_source]]
+
+
+def checked(settings: Settings) -> Sequence[SourceFile]:
+    """The rank sources that are only compared with what is stored."""
+    return [find_source(HERE, name).filling(VOLUME_RANK) for name in settings.check_source]

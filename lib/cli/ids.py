@@ -40,7 +40,8 @@ def _show(report: "IdsReport") -> None:
     rules = ", ".join(f"{count} by {rule}" for rule, count in sorted(report.rules.items(), key=lambda each: -each[1]))
     out.print(f"{report.source}, list of {report.at:%Y-%m-%dT%H:%M:%SZ}, map of {report.map_day or 'no day'}")
     out.print(
-        f"{report.matched} of {report.listed} assets have an id: {rules or 'none'}; {report.without} have no candidate."
+        f"{report.matched} of {report.listed} assets have an id: {rules or 'none'}; {report.without} have no candidate,"
+        f" and {report.untested} no price of CoinMarketCap to test it by."
     )
     if comparison := report.comparison:
         shares = ", ".join(f"{share:.0%} of the first {places}" for places, share in comparison.unshared.items())

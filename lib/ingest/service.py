@@ -18,7 +18,9 @@ from lib import process, settings
 from lib.clock import Clock, utc_now
 from lib.errors import SettingsRejected
 from lib.http_client import open_client
+from lib.ingest.check import Check
 from lib.ingest.delivery import Delivery, ViaSpool
+from lib.ingest.ids.identifiers import Identifiers
 from lib.ingest.missed import MissedTick, MissedTicks
 from lib.ingest.poll import Poll
 from lib.ingest.spool import Spool
@@ -33,6 +35,10 @@ from lib.store.address import open_store
 
 SourcePlan = Callable[[Settings], Sequence[Sequence[SourceFile]]]
 """Returns the series to fill: for each its sources, in the order they are tried."""
+
+
+CheckPlan = Callable[[Settings], Sequence[SourceFile]]
+"""Returns the sources that are only compared with what is stored."""
 
 
 def find_source(folder: Path, name: str) -> SourceFile:
@@ -53,6 +59,7 @@ def usable_sources(
     client: httpx.AsyncClient,
     clock: Clock,
     shared: SharedAnswers | None = None,
+    identifiers: Identifiers | None = None,
 ) -> list[Source]:
     """The sources that can be asked with the keys of the settings; SettingsRejected when there is none."""
     sources = [
@@ -63,6 +70,7 @@ def usable_sources(
             key=chosen.api_keys.get(file.key.setting) if file.key else None,
             url=chosen.source_urls.get(file.request.url_setting),
             shared=shared,
+            identify=identifier.identify if identifiers and (identifier := identifiers.of(file)) else None,
         )
         for file in files
     ]
@@ -90,6 +98,7 @@ def ingests(
     deliveries: Deliveries,
     clock: Clock,
     folder: Path | None = None,
+    identifiers: Identifiers | None = None,
 ) -> list[Ingest]:
     """One ingest per series of the plan; SettingsRejected when two would fill the same.
 
@@ -97,6 +106,7 @@ def ingests(
     Answers are shared with other processes of the same folder, and between the series of this one.
     """
     planned = plan(chosen)
+    identifiers = identifiers or Identifiers(chosen, client=client, store=store, clock=clock, folder=folder)
     for name, times in Counter(files[0].series for files in planned).items():
         if times > 1:
             raise SettingsRejected(f"{times} sources fill {name}; an extra source is one of another series")
@@ -105,7 +115,14 @@ def ingests(
     return [
         Ingest(
             with_stand_ins(
-                usable_sources(files, chosen, client=client, clock=clock, shared=_shared_answers(folder, clock))
+                usable_sources(
+                    files,
+                    chosen,
+                    client=client,
+                    clock=clock,
+                    shared=_shared_answers(folder, clock),
+                    identifiers=identifiers,
+                )
             ),
             store=store,
             delivery=deliveries(files[0].values),
@@ -129,6 +146,21 @@ def _refuse_equal_names(files: Sequence[SourceFile]) -> None:
             )
 
 
+def checks(
+    files: Sequence[SourceFile],
+    chosen: Settings,
+    *,
+    client: httpx.AsyncClient,
+    clock: Clock,
+    identifiers: Identifiers,
+) -> list[Check]:
+    """The checks of `TOPCOINS_CHECK_SOURCE`: sources that are only compared with what is stored."""
+    if wrong := [file.name for file in files if file.id is None]:
+        raise SettingsRejected(f"{settings.PREFIX}CHECK_SOURCE: {wrong[0]} has no [id]; for example coinpaprika")
+    sources = [usable_sources([file], chosen, client=client, clock=clock, identifiers=identifiers)[0] for file in files]
+    return [Check(source, assets=chosen.assets, interval=chosen.interval) for source in sources]
+
+
 def _shared_answers(folder: Path | None, clock: Clock) -> SharedAnswers | None:
     return SharedAnswers(folder / SHARED_FOLDER, clock=clock) if folder else None
 
@@ -141,8 +173,9 @@ async def poll(
     client: httpx.AsyncClient,
     clock: Clock,
     stop: asyncio.Event,
+    checked: CheckPlan = lambda chosen: (),
 ) -> None:
-    """Fill the plan's series until `stop` is set; the running tick finishes."""
+    """Fill the plan's series until `stop` is set, and compare `checked` sources; the running tick finishes."""
     store = open_store(chosen, clock)
     events = structlog.get_logger()
     async with client, AsyncExitStack() as spools:
@@ -160,9 +193,20 @@ async def poll(
             return ViaSpool(spool, store, time_limit=chosen.interval / 4)
 
         polling = Poll(clock)
+        folder = chosen.spool_dir
+        identifiers = Identifiers(chosen, client=client, store=store, clock=clock, folder=folder)
         series = ingests(
-            plan, chosen, client=client, store=store, deliveries=via_spool, clock=clock, folder=chosen.spool_dir
+            plan,
+            chosen,
+            client=client,
+            store=store,
+            deliveries=via_spool,
+            clock=clock,
+            folder=folder,
+            identifiers=identifiers,
         )
+        for check in checks(checked(chosen), chosen, client=client, clock=clock, identifiers=identifiers):
+            polling.add(check.name, check.tick, partial(getattr, check, "interval"))
         for ingest in series:
             polling.add(ingest.series.name, ingest.tick, partial(getattr, ingest, "interval"), ingest.missed)
             events.info(
@@ -173,15 +217,17 @@ async def poll(
     events.info("stopped", service=service)
 
 
-def main(service: str, plan: SourcePlan) -> None:
+def main(service: str, plan: SourcePlan, checked: CheckPlan = lambda chosen: ()) -> None:
     """Run a service until SIGTERM or Ctrl-C. A wrong setting ends it with one sentence."""
     with process.begin(service, sys.argv[1:]) as chosen:
-        asyncio.run(_until_signalled(service, plan, chosen, open_client(os.environ)))
+        asyncio.run(_until_signalled(service, plan, chosen, open_client(os.environ), checked))
 
 
-async def _until_signalled(service: str, plan: SourcePlan, chosen: Settings, client: httpx.AsyncClient) -> None:
+async def _until_signalled(
+    service: str, plan: SourcePlan, chosen: Settings, client: httpx.AsyncClient, checked: CheckPlan
+) -> None:
     stop = asyncio.Event()
     process.reopen_log_at_hangup(asyncio.get_running_loop())
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await poll(service, plan, chosen, client=client, clock=utc_now, stop=stop)
+    await poll(service, plan, chosen, client=client, clock=utc_now, stop=stop, checked=checked)

@@ -1,6 +1,6 @@
 """What one fetch of a list brought."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -55,3 +55,7 @@ class Reading:
         times = self.rows[UPDATED_AT]
         newest = times.filter(times.is_between(0, LATEST, closed="left")).max()
         return from_epoch(newest) if isinstance(newest, float) else None
+
+
+Identify = Callable[[Reading, int], Awaitable[Reading]]
+"""Gives the rows of a list their ids, at most so many: for a source whose records have none."""

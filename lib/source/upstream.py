@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from datetime import date, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import httpx
@@ -21,7 +22,7 @@ from lib.source.model import Daily, Quota, SourceFile
 from lib.source.page import MOST_RECORDS, Page, first_rows, ordered, read_page
 from lib.source.paging import read_pages
 from lib.source.pauses import Pauses
-from lib.source.reading import Reading
+from lib.source.reading import Identify, Reading
 from lib.source.shared_answers import SharedAnswers, Turn
 from lib.source.transport import ByteBound, Params, TimedAnswer, Transport
 from lib.source.upstream_time import spanning, time_of
@@ -44,12 +45,14 @@ class Source:
         url: str | None = None,
         shared: SharedAnswers | None = None,
         is_stand_in: bool = False,
+        identify: Identify | None = None,
     ) -> None:
         self._file = file
         self._client = client
         self._clock = clock
         self._key = key if file.key else None
         self.is_stand_in = is_stand_in
+        self._identify = identify
         self._path = file.request.path if self._key else file.request.keyless_path or file.request.path
         self._base = url or file.request.url
         self._extractor = Extractor(file)
@@ -94,9 +97,8 @@ class Source:
         """The same list asked without the key, for when the key is spent or refused; None where that can't be."""
         if not self._key or not self._file.request.keyless_path:
             return None
-        return Source(
-            self._file, client=self._client, clock=self._clock, url=self._base, shared=self._shared, is_stand_in=True
-        )
+        keyless = partial(Source, self._file, client=self._client, clock=self._clock, url=self._base)
+        return keyless(shared=self._shared, identify=self._identify, is_stand_in=True)
 
     def interval(self, asked: timedelta) -> timedelta:
         """The asked interval, stretched to the pace of this source with or without its key."""
@@ -170,7 +172,7 @@ class Source:
             announced=pages[-1].total,
         )
         self._log_missing(reading)
-        return reading
+        return await self._identify(reading, assets) if self._identify else reading
 
     async def fetch(self, path: str, params: Params) -> Any:
         """The body of another address of this upstream; raises what `lib.errors` has for a source."""

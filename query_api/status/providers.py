@@ -11,8 +11,8 @@ from lib.ingest.ids.report import Comparison, IdsReport, read_reports
 class ProviderStatus(BaseModel):
     """The last list of another provider. `comparison` is null if nothing recent is stored to compare it with.
 
-    `matched` assets have an id. `refused` have candidates, none of which was taken; `without` have none. `changed`
-    matches are pinned, and would now be decided otherwise. `map_day` is the day of CoinMarketCap's map of ids.
+    `matched` assets have an id. `untested` would, but their price can't be compared yet. `refused` have candidates,
+    none of which was taken; `without` have none. `changed` matches are pinned, and would now be decided otherwise.
     """
 
     source: str
@@ -20,6 +20,7 @@ class ProviderStatus(BaseModel):
     map_day: str | None
     listed: int
     matched: int
+    untested: int
     refused: int
     without: int
     changed: int

@@ -34,7 +34,7 @@ def compared(rows: pl.DataFrame, price: Snapshot | None, rank: Snapshot | None) 
         rank_source=rank.marker.source if rank else None,
         assets=len(ratios),
         price_median=round(math.expm1(min(median, 700)), 6),
-        price_off=round(float(((ratios - 1).abs() > CLOSE).mean() or 0), 4),
+        price_off=round(len(ratios.filter((ratios - 1).abs() > CLOSE)) / len(ratios), 4),
         unshared=_unshared(rows, rank) if rank else {},
     )
 

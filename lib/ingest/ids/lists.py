@@ -1,6 +1,7 @@
 """The two lists that are fetched once a day: CoinMarketCap's map, and the contracts of a provider."""
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, date, timedelta
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ from lib.clock import Clock
 from lib.errors import SourceMalformed, TopcoinsError
 from lib.ids.asset import Contract, ProviderAsset
 from lib.ids.coin_map import CoinMap, read_rows
-from lib.source import Source
+from lib.source import Reading, Source
 from lib.source.expression import get
 from lib.source.model import Contracts
 from lib.source.page import MOST_RECORDS
@@ -25,21 +26,27 @@ LEAST = 0.9
 
 
 class MapFetch:
-    """Fetches CoinMarketCap's map."""
+    """Fetches CoinMarketCap's map from the first of its sources that gives it: with the key, then without."""
 
-    def __init__(self, source: Source, clock: Clock) -> None:
-        self._source = source
+    def __init__(self, sources: Sequence[Source], clock: Clock) -> None:
+        self._sources = sources
         self._clock = clock
 
     async def __call__(self, before: CoinMap | None) -> CoinMap:
         """The map of today, with the ids that left it; SourceMalformed where it is only a part."""
-        reading = await self._source.read(MOST_RECORDS, TIME_LIMIT)
+        reading = await self._reading()
         assets = read_rows(reading.rows)
         usual = len(before.assets) - len(before.gone) if before else 1
         if len(assets) < usual * LEAST:
             raise SourceMalformed(f"{reading.source}: only {len(assets)} ids, the map before had {usual}")
         today = self._clock().astimezone(UTC).date()
         return (before or CoinMap(today, (), {})).refreshed(assets, today)
+
+    async def _reading(self) -> Reading:
+        for source in self._sources[:-1]:
+            with suppress(TopcoinsError):
+                return await source.read(MOST_RECORDS, TIME_LIMIT)
+        return await self._sources[-1].read(MOST_RECORDS, TIME_LIMIT)
 
 
 class ProviderAssets(NamedTuple):

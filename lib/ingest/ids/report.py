@@ -50,7 +50,8 @@ class Comparison(BaseModel):
 class IdsReport(BaseModel):
     """One list of a provider: how many assets have an id, by which rule; the refused, the changes, the comparison.
 
-    `refused` are assets with candidates; `without` counts those without any. `map_day` is the day of the map.
+    `refused` are assets with candidates; `without` counts those without any, `untested` those whose price can't be
+    compared yet. `map_day` is the day of the map.
     """
 
     source: str
@@ -59,6 +60,7 @@ class IdsReport(BaseModel):
     listed: int
     matched: int
     rules: dict[str, int]
+    untested: int
     without: int
     refused: list[Refused]
     changed: list[Changed]

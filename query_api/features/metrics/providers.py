@@ -6,7 +6,7 @@ from prometheus_client.core import GaugeMetricFamily
 
 from query_api.status.providers import ProviderStatus
 
-STATES = ("matched", "refused", "without", "changed")
+STATES = ("matched", "untested", "refused", "without", "changed")
 
 
 def provider_gauges(providers: Sequence[ProviderStatus]) -> Iterator[GaugeMetricFamily]:

@@ -20,7 +20,7 @@ def test_matches_refusals_and_changes_are_shown(run, tmp_path):
     refused = REPORT.refused[0].model_copy(update={"name": "[red]B"})
     write_report(tmp_path / FOLDER, REPORT.model_copy(update={"refused": [refused]}))
     shown = run().stdout
-    assert "870 of 1000 assets have an id: 470 by name, 400 by contract; 124 have no candidate." in shown
+    assert "870 of 1000 assets have an id: 470 by name, 400 by contract; 124 have no candidate, and 5 no" in shown
     assert "Prices differ by 0.12% in the median from coinmarketcap, 0.4% of 800 by more than 5 %." in shown
     assert "Not shared with coindesk: 7% of the first 100, 10% of the first 250." in shown
     assert "several ids have its symbol and name: 1, 2" in shown

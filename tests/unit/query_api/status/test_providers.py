@@ -15,6 +15,7 @@ REPORT = IdsReport(
     listed=1000,
     matched=870,
     rules={"contract": 400, "name": 470},
+    untested=5,
     without=124,
     refused=[Refused(own="a-b", symbol="A", name="B", why="several ids have its symbol and name: 1, 2")],
     changed=[Changed(own="c-d", pinned=3, now=4, why="")],

@@ -1,0 +1,104 @@
+"""The identifiers of a service: one for each provider, over one map of CoinMarketCap."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import httpx
+
+from lib.clock import Clock
+from lib.errors import SettingsRejected
+from lib.ids import coin_map
+from lib.ids.coin_map import CoinMap
+from lib.ids.rules import USERS_TABLE, Decision, Rule
+from lib.ids.tables import Tables, read_table
+from lib.ingest.ids import lists
+from lib.ingest.ids.daily import DailyCopy
+from lib.ingest.ids.identify import Identifier
+from lib.ingest.ids.lists import ContractsFetch, MapFetch
+from lib.ingest.ids.report import FOLDER
+from lib.settings import PREFIX, Settings
+from lib.source import Source, SourceFile, read_source
+from lib.source.source_file import VENDORS
+from lib.store import Store
+
+CONTRACTS = ".contracts.json"
+
+
+class Identifiers:
+    """Makes an identifier for each source that finds ids by a table. Its files go to `ids/` in `folder`."""
+
+    def __init__(
+        self, chosen: Settings, *, client: httpx.AsyncClient, store: Store, clock: Clock, folder: Path | None
+    ) -> None:
+        self._chosen = chosen
+        self._client = client
+        self._store = store
+        self._clock = clock
+        self._folder = folder / FOLDER if folder else None
+        self._maps: dict[str, DailyCopy[CoinMap]] = {}
+        self._made: dict[str, Identifier] = {}
+
+    def of(self, file: SourceFile) -> Identifier | None:
+        """The identifier of a source; None where its records have ids."""
+        if file.id is None:
+            return None
+        if file.name not in self._made:
+            fetch = (
+                ContractsFetch(file.id.contracts, self._source(file).fetch, self._clock) if file.id.contracts else None
+            )
+            contracts = self._contracts(file.name, fetch) if fetch else None
+            self._made[file.name] = Identifier(
+                file,
+                coin_map=self._map(file.id.map),
+                contracts=contracts,
+                contracts_fetch=fetch,
+                tables=self._tables(file),
+                store=self._store,
+                clock=self._clock,
+                folder=self._folder,
+            )
+        return self._made[file.name]
+
+    def _map(self, name: str) -> DailyCopy[CoinMap]:
+        if name not in self._maps:
+            source = self._source(read_source(VENDORS / f"{name}.toml"))
+            self._maps[name] = DailyCopy(
+                self._file(f"{name}.json"),
+                clock=self._clock,
+                fetch=MapFetch([each for each in (source, source.stand_in()) if each], self._clock),
+                encode=coin_map.encode,
+                decode=coin_map.decode,
+            )
+        return self._maps[name]
+
+    def _contracts(self, name: str, fetch: ContractsFetch) -> "DailyCopy[lists.ProviderAssets]":
+        file = self._file(f"{name}{CONTRACTS}")
+        return DailyCopy(file, clock=self._clock, fetch=fetch, encode=lists.encode, decode=lists.decode)
+
+    def _file(self, name: str) -> Path | None:
+        return self._folder / name if self._folder else None
+
+    def _source(self, file: SourceFile) -> Source:
+        return Source(
+            file,
+            client=self._client,
+            clock=self._clock,
+            key=self._chosen.api_keys.get(file.key.setting) if file.key else None,
+            url=self._chosen.source_urls.get(file.request.url_setting),
+        )
+
+    def _tables(self, file: SourceFile) -> Mapping[str, Decision]:
+        """The tables of a source's ids. The user's come before those that are shipped."""
+        assert file.id
+        shipped = _read(file.id.overrides, "override", f"source {file.name}: overrides") if file.id.overrides else {}
+        table = self._chosen.id_table
+        own = _read(table, USERS_TABLE, f"{PREFIX}ID_TABLE") if table else {}
+        return {**shipped.get(file.name, {}), **own.get(file.name, {})}
+
+
+def _read(path: Path, rule: Rule, what: str) -> Tables:
+    try:
+        return read_table(path.read_text("utf-8"), rule)
+    except (OSError, ValueError) as exc:
+        why = exc.strerror if isinstance(exc, OSError) else exc
+        raise SettingsRejected(f"{what}: {path}: {why}; for example /etc/topcoins/ids.csv") from None

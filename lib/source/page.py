@@ -75,19 +75,15 @@ def read_page(
     )
 
 
-def first_rows(pages: Sequence[Page], assets: int, sort_by: str = VOLUME) -> tuple[pl.DataFrame, Counter[str]]:
-    """The rows and rejects of the first `assets` records. A longer list is ordered first: not all come sorted."""
+def first_rows(pages: Sequence[Page], assets: int | None, sort_by: str = VOLUME) -> tuple[pl.DataFrame, Counter[str]]:
+    """The rows and rejects of the first `assets` records, or of all. A list that is cut is ordered before."""
     rows = pl.concat([page.rows for page in pages])
     rejected = sum((page.rejected for page in pages), Counter[str]())
-    most = max(assets - rejected.total(), 0)
-    return (rows, rejected) if len(rows) <= most else (ordered(rows, sort_by).head(most), rejected)
-
-
-def ordered(rows: pl.DataFrame, sort_by: str = VOLUME) -> pl.DataFrame:
-    """The rows by a column, the largest first; as they are where they do not have it."""
-    if sort_by not in rows.columns:
-        return rows
-    return rows.sort(pl.col(sort_by).fill_nan(None), descending=True, nulls_last=True, maintain_order=True)
+    most = max(assets - rejected.total(), 0) if assets is not None else len(rows)
+    if (assets is not None and len(rows) <= most) or sort_by not in rows.columns:
+        return rows.head(most), rejected
+    order = pl.col(sort_by).fill_nan(None)
+    return rows.sort(order, descending=True, nulls_last=True, maintain_order=True).head(most), rejected
 
 
 def read_count(path: str | None, body: Any) -> float | None:

@@ -8,7 +8,6 @@ from typing import Any
 
 import httpx
 import stamina
-import structlog
 from pydantic import SecretStr
 
 from lib.clock import Clock
@@ -18,8 +17,9 @@ from lib.snapshot import VOLUME
 from lib.source.allowance import Allowance, read_allowance
 from lib.source.extract import Extractor
 from lib.source.judge import Judge, MonthUsedUp, next_midnight
+from lib.source.list_length import ListLength
 from lib.source.model import Daily, Quota, SourceFile
-from lib.source.page import MOST_RECORDS, Page, first_rows, ordered, read_page
+from lib.source.page import MOST_RECORDS, Page, first_rows, read_page
 from lib.source.paging import read_pages
 from lib.source.pauses import Pauses
 from lib.source.reading import Identify, Reading
@@ -28,8 +28,6 @@ from lib.source.transport import ByteBound, Params, TimedAnswer, Transport
 from lib.source.upstream_time import spanning, time_of
 
 ATTEMPTS = 3
-
-log = structlog.get_logger()
 
 
 class Source:
@@ -61,7 +59,7 @@ class Source:
         self._judge = Judge(file.errors, self._pauses, self._transport, clock)
         self._shared = shared if file.request.shared else None
         self._resets_at: datetime | None = None
-        self._missing = 0
+        self._length = ListLength()
 
     @property
     def name(self) -> str:
@@ -155,9 +153,7 @@ class Source:
             raise SourceUnavailable(message) from exc
         self._pauses.answered(self._path)
         sort_by = self._file.records.sort_by or VOLUME
-        rows, rejected = first_rows(pages, MOST_RECORDS if self._file.id else assets, sort_by)
-        if self._file.id:
-            rows = ordered(rows, sort_by)
+        rows, rejected = first_rows(pages, None if self._file.id else assets, sort_by)
         reading = Reading(
             source=self.name,
             series=self.series,
@@ -168,10 +164,10 @@ class Source:
             observed_at=pages[0].asked_at,
             duration=max(pages[-1].answered_at - pages[0].asked_at, timedelta()),
             upstream_time=spanning(page.time for page in pages),
-            asked=assets if self.series != COIN_MAP else 0,  # the whole map is read, however long it is
+            asked=0 if self.series == COIN_MAP else assets,  # the whole map is read
             announced=pages[-1].total,
         )
-        self._log_missing(reading)
+        self._length.log(reading)
         return await self._identify(reading, assets) if self._identify else reading
 
     async def fetch(self, path: str, params: Params) -> Any:
@@ -251,16 +247,6 @@ class Source:
     def _bound(self) -> ByteBound:
         most = self._file.request.largest_reading
         return ByteBound(most, most)
-
-    def _log_missing(self, reading: Reading) -> None:
-        """Log when records begin to be missing and when they are complete again, not with each tick."""
-        missing, before = reading.missing, self._missing
-        self._missing = missing
-        counts = {"source": self.name, "series": self.series.name, "asked": reading.asked, "came": reading.records}
-        if missing and not before:
-            log.warning("the list is shorter than asked for", **counts, announced=reading.announced)
-        if before and not missing:
-            log.warning("the list is complete again", **counts)
 
 
 def _may_pass(exc: Exception) -> bool:

@@ -24,14 +24,14 @@ from lib.cli.doctor.disk import check_disk, check_server_disk
 from lib.cli.doctor.finding import Finding
 from lib.cli.doctor.ports import check_ports
 from lib.cli.doctor.sources import check_how_asked, find_sources, try_sources
-from lib.cli.doctor.storage import check_influx, check_same_store, check_spool, check_sqlite
+from lib.cli.doctor.storage import check_same_store, check_spool, check_store
 from lib.cli.doctor.stored import check_gaps, check_readings, check_ticks
 from lib.cli.forecast import sqlite_bytes_per_tick
 from lib.clock import Clock
 from lib.errors import SettingsRejected
 from lib.http_client import open_client
 from lib.schema import OWN
-from lib.settings import PREFIX, SERVICES, SQLITE, Settings
+from lib.settings import NONE, PREFIX, SERVICES, SQLITE, Settings
 from lib.store import Store
 from lib.store.address import open_store
 from lib.store.sqlite import SqliteStore
@@ -101,7 +101,7 @@ async def findings_of(
             ("credits", lambda: check_credits(sources, store, clock)),
             ("answers", lambda: try_sources(sources, announce)),
             ("same store", lambda: check_same_store(services)),
-            ("store", lambda: check_sqlite(path, store) if path else check_influx(chosen, client, store, token_file)),
+            ("store", lambda: check_store(chosen, path, store, client, token_file)),
             ("spool", lambda: check_spool(chosen, series)),
             ("ticks", lambda: check_ticks(store, clock())),
             ("readings", lambda: check_readings(clock(), chosen.spool_dir)),
@@ -114,7 +114,9 @@ async def findings_of(
     return findings
 
 
-async def _check_disk(chosen: Settings, path: Path | None, interval: timedelta, client: httpx.AsyncClient) -> Finding:
+async def _check_disk(chosen: Settings, path: Path | None, interval: timedelta, client: httpx.AsyncClient) -> Findings:
+    if chosen.store_url == NONE:
+        return []
     if path is None:
         return await check_server_disk(chosen, interval, client)
     return check_disk(path, chosen.assets, interval, await sqlite_bytes_per_tick(chosen.assets))
@@ -124,7 +126,7 @@ async def _check_disk(chosen: Settings, path: Path | None, interval: timedelta, 
 async def _store_to_read(chosen: Settings, path: Path | None, clock: Clock) -> AsyncIterator[Store]:
     """The store; an empty one elsewhere when there is no file yet, because to open it would make one."""
     with tempfile.TemporaryDirectory(prefix="topcoins-doctor-") as folder:
-        exists = path is None or await asyncio.to_thread(path.is_file)
+        exists = chosen.store_url != NONE and (path is None or await asyncio.to_thread(path.is_file))
         store = open_store(chosen, clock) if exists else SqliteStore(Path(folder) / "empty.db", clock=clock)
         try:
             yield store

@@ -1,11 +1,14 @@
 """Checks of the archive."""
 
+from asyncio import to_thread
 from datetime import datetime
+from pathlib import Path
 
 from lib.archive.archiver import read_progress
 from lib.archive.objects import probe
 from lib.archive.objects.address import open_objects
 from lib.cli.doctor.finding import Finding
+from lib.cli.doctor.storage import why_not_writable
 from lib.errors import TopcoinsError
 from lib.schema import OWN
 from lib.settings import Settings
@@ -19,6 +22,8 @@ async def check_archive(chosen: Settings, store: Store, now: datetime) -> list[F
     objects = open_objects(chosen)
     if objects is None:
         return [Finding("archive", True, "none: minutes end with the store's retention")]
+    if "://" not in chosen.archive_url and not await to_thread(Path(chosen.archive_url).exists):
+        return [_check_place(Path(chosen.archive_url))]
     try:
         await probe(objects)
         progress = await read_progress(store, objects, list(OWN.values()), now)
@@ -29,3 +34,10 @@ async def check_archive(chosen: Settings, store: Store, now: datetime) -> list[F
         named = ", ".join(str(day) for day in progress.unsealed[:MOST_NAMED])
         seen += f"; {len(progress.unsealed)} closed days are not, from {named}: `topcoins archive seal` seals them"
     return [Finding("archive", not progress.is_late(now), seen)]
+
+
+def _check_place(folder: Path) -> Finding:
+    """The finding for a folder that the archiver has yet to make."""
+    if why := why_not_writable(folder):
+        return Finding("archive", False, f"{folder}: {why}: set TOPCOINS_ARCHIVE_URL to a folder that can be made")
+    return Finding("archive", True, f"{folder} is made when the first day is sealed")

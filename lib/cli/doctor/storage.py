@@ -11,7 +11,7 @@ from lib.cli.doctor.advice import advise_on_store
 from lib.cli.doctor.finding import Finding
 from lib.errors import TopcoinsError
 from lib.ingest.spool_folder import waiting
-from lib.settings import PREFIX, Settings
+from lib.settings import NONE, PREFIX, Settings
 from lib.store import Store
 from lib.store.influx.rights import may_write
 from lib.store.sqlite.database import try_write
@@ -22,8 +22,8 @@ SAMPLE = b"\0" * 2**16
 
 def check_same_store(services: Mapping[str, Settings]) -> list[Finding]:
     """Wrong where the services use different stores: what one writes the other would never find."""
-    urls = {name: chosen.store_url for name, chosen in services.items()}
-    if len(set(urls.values())) == 1:
+    urls = {name: chosen.store_url for name, chosen in services.items() if chosen.store_url != NONE}
+    if len(set(urls.values())) <= 1:
         return []
     each = ", ".join(f"{name} {url}" for name, url in urls.items())
     return [Finding("stores", False, f"the services use different ones: {each}; set one {PREFIX}STORE_URL for all")]
@@ -55,6 +55,17 @@ def why_not_writable(folder: Path) -> str:
     except OSError as exc:
         return str(exc.strerror).lower()
     return ""
+
+
+async def check_store(
+    chosen: Settings, path: Path | None, store: Store, client: httpx.AsyncClient, token_file: str
+) -> Finding:
+    """Whether the store can be used. `path` is the file of an embedded one."""
+    if chosen.store_url == NONE:
+        return Finding("store", True, "none: query_api answers from the archive alone, and no ingestor can run")
+    if path is None:
+        return await check_influx(chosen, client, store, token_file)
+    return await check_sqlite(path, store)
 
 
 async def check_sqlite(path: Path, store: Store) -> Finding:

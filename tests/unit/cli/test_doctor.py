@@ -172,8 +172,19 @@ def test_an_error_of_a_check_is_a_finding_and_the_others_are_shown(environ, cloc
 
 
 def test_doctor_makes_no_file(environ, clock, tmp_path):
-    findings(environ | {"TOPCOINS_SPOOL_DIR": str(tmp_path / "spool")}, clock)
+    own = {"TOPCOINS_SPOOL_DIR": str(tmp_path / "spool"), "TOPCOINS_ARCHIVE_URL": str(tmp_path / "archive")}
+    found = findings(environ | own, clock)
     assert list(tmp_path.iterdir()) == []
+    assert found["archive"].seen.endswith("archive is made when the first day is sealed")
+
+
+def test_an_archive_that_cannot_be_made_is_wrong(environ, clock):
+    found = findings(environ | {"TOPCOINS_ARCHIVE_URL": "/dev/null/archive"}, clock)["archive"]
+    assert found == Finding(
+        "archive",
+        False,
+        "/dev/null/archive: /dev/null is no folder: set TOPCOINS_ARCHIVE_URL to a folder that can be made",
+    )
 
 
 def test_doctor_leaves_nothing_in_a_store_and_a_spool(environ, clock, tmp_path):
@@ -207,6 +218,12 @@ def test_services_with_different_stores_are_wrong(environ, clock, tmp_path):
     found = findings(environ, clock, services=services)["stores"]
     assert not found.well
     assert "query_api sqlite:///elsewhere.db" in found.seen
+
+
+def test_an_api_without_a_store_is_well(environ, clock):
+    found = findings(environ | {"TOPCOINS_STORE_URL": "none"}, clock)
+    assert found["store"].well
+    assert "disk" not in found
 
 
 def test_a_key_given_twice_is_the_only_finding():

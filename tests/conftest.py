@@ -11,6 +11,7 @@ pytest_plugins = ["tests.influxd"]
 
 # A slow machine is no failed test.
 hypothesis.settings.register_profile("topcoins", deadline=None)
+hypothesis.settings.register_profile("few", deadline=None, max_examples=10)
 hypothesis.settings.load_profile("topcoins")
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from lib.schema import TIER_PLACES
 from query_api.asof.top_list import TopListFinder
+from tests.examples import examples
 from tests.fakes import HOUR, NOON
 from tests.unit.query_api import reference
 from tests.unit.query_api.market import MAX_AGE, MINUTE, fill, large_market
@@ -22,7 +23,7 @@ async def listed(lists: TopListFinder, at: datetime, limit: int) -> tuple[str, l
     return top.resolution, top.rows.to_dicts(), top.matched
 
 
-@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(12), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     seed=st.integers(0, 2**32),
     assets=st.integers(60, 620),

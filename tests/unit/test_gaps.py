@@ -6,12 +6,13 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lib.clock import isoformat, slot
 from lib.errors import SnapshotRefused, SourceExhausted, SourceUnavailable, StoreUnavailable
 from lib.gaps import Attempt, Evidence, SeriesGaps, gaps_between
+from lib.gaps.slots import _Slots
 from lib.ingest.missed import FILE, LARGEST, Cause, MissedTick, MissedTicks, cause_of, read_missed
 from lib.snapshot import StoredTick
 from lib.store.influx import answer
@@ -66,6 +67,35 @@ def test_two_windows_side_by_side_miss_what_one_over_both_misses(drawn, cut):
     whole, left, right = window(events, 0, 91), window(events, 0, cut), window(events, cut + 1, 91)
     assert left.causes + right.causes == whole.causes
     assert left.stored + right.stored == whole.stored
+
+
+class Slow(_Slots):
+    """Takes the long way for every tick."""
+
+    def _is_due(self, tick: StoredTick) -> bool:
+        return False
+
+
+@given(
+    st.dictionaries(
+        st.integers(0, 240).map(lambda quarters: quarters / 4),
+        st.tuples(KINDS, st.sampled_from([1, 2, 5]), st.booleans(), st.booleans()),
+        min_size=1,
+    )
+)
+@example(dict.fromkeys((0, 1, 2, 2.5, 3, 5), (stored, 1, False, False)))
+def test_a_tick_that_is_due_exactly_gives_what_the_long_way_gives(drawn):
+    both = _Slots(NOON, NOON + 200 * MINUTE, None), Slow(NOON, NOON + 200 * MINUTE, None)
+    for slots in both:
+        for minute, (kind, interval, backfilled, withdrawn) in sorted(drawn.items()):
+            event = kind(minute, interval)
+            if isinstance(event, MissedTick):
+                slots.add_missed(event)
+            else:
+                slots.add_stored(event._replace(backfilled=backfilled, withdrawn=withdrawn))
+        slots.end(NOON + 70 * MINUTE)
+    fast, slow = ({at: slots.missing[at] for at in slots.missing.keys() - slots.taken} for slots in both)
+    assert fast == slow
 
 
 def test_a_first_fetch_between_two_slots_takes_its_own():

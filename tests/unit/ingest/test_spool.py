@@ -19,6 +19,7 @@ from lib.ingest.spool_folder import ASIDE, COUNTS, Counts, counted, waiting
 from lib.schema import PRICE, Series
 from lib.snapshot import Snapshot
 from lib.snapshot_file import DamagedFile, decode, encode, write_whole
+from tests.examples import examples
 from tests.fakes import NOON, FakeClock, MemoryStore
 
 MINUTE = timedelta(minutes=1)
@@ -64,7 +65,7 @@ def same(one: Snapshot, other: Snapshot) -> bool:
 
 
 @given(minute=st.integers(0, 10**6), assets=st.integers(1, 40))
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 def test_a_snapshot_is_read_as_it_was_written(minute, assets):
     written = snapshot(minute, assets)
     assert same(decode(encode(written)), written)
@@ -86,7 +87,7 @@ def test_a_file_of_the_days_after_a_field_keeps_it():
 
 
 @given(st.data())
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 def test_any_damage_to_a_file_is_detected(data):
     body = bytearray(encode(snapshot()))
     at = data.draw(st.integers(0, len(body) - 1))
@@ -581,7 +582,7 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
         max_size=30,
     )
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 async def test_fetched_is_always_stored_plus_spooled_plus_dropped(tmp_path_factory, steps):
     folder = tmp_path_factory.mktemp("identity") / "price"
     store = MemoryStore(FakeClock())

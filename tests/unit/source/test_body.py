@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib.source.body import BodyRefused, receive_body
+from tests.examples import examples
 
 GZIP = httpx.Headers({"content-encoding": "gzip"})
 LARGEST_MIB = 512
@@ -28,7 +29,7 @@ def received(body: bytes, headers: httpx.Headers = GZIP, *, most: int = 10**6, s
 
 
 @given(st.lists(st.binary(max_size=300), min_size=1, max_size=3), st.integers(1, 50))
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 def test_gzip_of_one_or_more_members_gives_the_body_however_it_is_cut(parts, size):
     assert received(b"".join(map(gzip.compress, parts)), size=size) == b"".join(parts)
 

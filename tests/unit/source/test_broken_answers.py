@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from lib.errors import SourceMalformed, SourceRejected, SourceUnavailable, TopcoinsError
 from lib.source import SourceFile
 from lib.source.upstream import ATTEMPTS
+from tests.examples import examples
 from tests.fakes import FakeClock, Upstream
 from tests.unit.source.test_upstream import CMC, COINDESK, KEY, listing, made, top_list
 
@@ -96,7 +97,7 @@ async def outcome(file: SourceFile, upstream: Upstream) -> TopcoinsError | None:
     nesting=st.sampled_from(list(NESTING)),
     encoding=st.sampled_from(list(ENCODINGS)), kind=st.sampled_from(list(TYPES)),
 )  # fmt: skip
-@settings(deadline=None, max_examples=EXAMPLES)
+@settings(deadline=None, max_examples=examples(EXAMPLES))
 def test_each_broken_answer_ends_in_a_reading_or_a_defined_error(
     file, status, header, coding, length, nesting, encoding, kind
 ):

@@ -16,6 +16,7 @@ import ingest_price
 import ingest_rank
 from lib.errors import SourceMalformed, SourceRejected, SourceUnavailable, TopcoinsError
 from lib.source import Source, SourceFile, UpstreamTime, read_source
+from tests.examples import examples
 from tests.fakes import NOON, FakeClock, Upstream, fails, recorded, says
 
 CMC = read_source(Path(ingest_price.__path__[0]) / "coinmarketcap.toml")
@@ -112,7 +113,7 @@ async def test_a_list_shorter_than_asked_is_taken_whole():
 
 
 @given(st.sampled_from([CMC, COINDESK]), st.integers(1, 30), st.integers(1, 12), st.integers(0, 40), st.booleans())
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 def test_however_paged_the_first_assets_come_once_each_in_order(file, assets, size, total, exact):
     source = made(paged(file, size=size, exact_size=exact), market(total))
     assert asyncio.run(ids(source, assets)) == list(range(1, min(assets, total) + 1))
@@ -478,7 +479,7 @@ async def test_huge_numbers_are_read_without_harm(huge):
                                        "TOTAL_ASSETS", "Err", "type", "Response", "Type", "id"]), inner, max_size=4),
     max_leaves=10,
 ))  # fmt: skip
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 def test_any_answer_is_a_reading_or_an_error_of_ours(body):
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     for file in FILES.values():

@@ -18,6 +18,7 @@ from lib.store.sqlite import SqliteStore
 from query_api.asof.find_pair import NoSnapshot
 from query_api.asof.pair import join, nearest_marker, newest_pair, numbered_rows
 from query_api.asof.top_list import TopList, TopListFinder
+from tests.examples import examples
 from tests.fakes import FakeClock, MemoryStore
 from tests.unit.query_api import reference
 from tests.unit.query_api.market import (
@@ -151,7 +152,7 @@ def small_markets(draw: st.DrawFn) -> list[Prices | Ranks]:
     return sent
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(small_markets(), st.lists(TICKS, min_size=1, max_size=3), SKEWS, AGES, st.integers(1, 15))
 async def test_the_list_of_any_small_market_is_the_reference_s(
     tmp_path_factory, sent, instants, max_skew, max_age, limit

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from lib.clock import isoformat
 from lib.snapshot import Snapshot
 from query_api.asof.names import SAMPLES, names_until
+from tests.examples import examples
 from tests.fakes import HOUR, FakeClock, MemoryStore
 from tests.unit.query_api.market import NEWEST, NOW, Prices, Ranks, calling, fill, snapshot
 
@@ -48,7 +49,7 @@ def stocked(symbols: dict[int, str]) -> CountingHistory:
     return store
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(st.lists(st.integers(1, DAYS * 24 - 1), unique=True, max_size=3).map(sorted))
 async def test_each_name_is_given_with_its_first_and_last_hour(changes) -> None:
     changes = [at for at in changes if not {at + 1, at + 2} & {*changes}]  # longer than two samples

@@ -10,6 +10,7 @@ from lib.schema import PRICE, VOLUME_RANK
 from lib.snapshot import StoredTick
 from query_api.asof.find_pair import NoSnapshot, PairFinder
 from query_api.asof.tick_pairs import TickPairs, pairs_of_lists
+from tests.examples import examples
 from tests.fakes import FakeClock, MemoryStore
 from tests.unit.query_api import reference
 from tests.unit.query_api.market import HOUR, MINUTE, NEWEST, SECOND, Prices, Ranks, fill, snapshot
@@ -35,6 +36,21 @@ def test_the_newest_pair_is_the_reference_s(prices, ranks, step, skew, age) -> N
     assert (found and (found.price.tick, found.rank.tick)) == expected
 
 
+def test_prices_without_a_rank_are_skipped_once_and_not_again_for_each_instant() -> None:
+    """SV-20: ranks may be away for days, and a history asks for thousands of instants."""
+
+    class Counting(TickPairs):
+        searches = 0
+
+        def _near(self, first: datetime, last: datetime) -> list[StoredTick]:
+            Counting.searches += 1
+            return super()._near(first, last)
+
+    pairs = Counting(stored(*(at(-minute) for minute in range(200))), stored(at(-199)), MINUTE)
+    assert all(pairs.at(at(-minute / 2), since=T - HOUR * 24) for minute in range(200))
+    assert Counting.searches <= 400
+
+
 @pytest.mark.parametrize("reverse", [False, True])
 def test_of_two_rank_ticks_equally_near_the_earlier_is_taken(reverse) -> None:
     ranks = sorted(stored(at(-1.5), at(-0.5)), reverse=reverse)
@@ -44,7 +60,7 @@ def test_of_two_rank_ticks_equally_near_the_earlier_is_taken(reverse) -> None:
 
 
 @given(TICKS.filter(len), TICKS.filter(len), st.sampled_from([1, 20, 60]))
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=examples(50))
 async def test_each_instant_has_the_pair_of_its_list(prices, ranks, hours) -> None:
     """Also past the retention, where the first ticks of the hours are left."""
     store = MemoryStore(FakeClock(T + MINUTE), retention=hours * 20 * MINUTE)
@@ -69,7 +85,7 @@ async def before(store: MemoryStore, instant: datetime, known_at: datetime | Non
 
 
 @given(TICKS, TICKS, st.integers(-40, 8))
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=examples(50))
 async def test_the_pair_before_is_the_reference_s_of_any_age(prices, ranks, step) -> None:
     store = MemoryStore(FakeClock(T + HOUR))
     store.snapshots = {(PRICE.name, tick): snapshot(Prices(tick, [(1, "A", "A", 1.0, 1.0)])) for tick in prices}

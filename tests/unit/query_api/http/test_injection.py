@@ -16,6 +16,7 @@ from lib.store.influx import InfluxStore
 from lib.store.influx.flux import READY
 from query_api.app import create_app
 from query_api.http.problems import EXAMPLES
+from tests.examples import examples
 from tests.fakes import FakeClock
 from tests.unit.query_api.market import MAX_AGE, MINUTE, NO_SPOOLS, NOW, CountingStore, stocked
 
@@ -129,7 +130,7 @@ async def usual() -> set[str]:
 
 
 @given(path=st.sampled_from(PATHS), asked=st.dictionaries(st.sampled_from(sorted(EXAMPLES)), TEXTS, max_size=3))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 async def test_no_text_in_any_parameter_gets_into_flux(path, asked):
     known = await usual()
     query = "&".join(f"{name}={quote(text, safe='')}" for name, text in asked.items())

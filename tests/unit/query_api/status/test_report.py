@@ -9,8 +9,8 @@ import pytest
 from lib.clock import isoformat
 from lib.errors import Busy, StoreUnavailable
 from lib.ingest.source_choice import UsedSource
-from tests.fakes import FakeClock
-from tests.unit.query_api.market import NOW, calling, stocked
+from tests.fakes import FakeClock, MemoryStore
+from tests.unit.query_api.market import MINUTE, NOW, Prices, Ranks, calling, snapshot, stocked
 
 TOO_LONG = Path("x" * 300)
 """No folder can have this name: to look at it is an OSError, also for root."""
@@ -42,6 +42,28 @@ async def test_a_spool_that_may_not_be_read_is_null_and_no_error(unreadable):
     assert "topcoins_store_up 1.0" in metrics.text
     assert "topcoins_spooled_snapshots{" not in metrics.text
     assert gaps.json()["series"]["price"]["missing"] == 19
+
+
+@pytest.mark.parametrize("minutes", [1, 5, 120])
+async def test_a_stopped_ingestor_is_reported_within_three_intervals(minutes):
+    interval = minutes * MINUTE
+    clock = FakeClock(NOW)
+    store = MemoryStore(clock)
+    for step in range(4):
+        for sent in (
+            Prices(NOW + step * interval, [(1, "A", "A", 1.0, 1.0)]),
+            Ranks(NOW + step * interval, [(1, 1.0)]),
+        ):
+            await store.write(snapshot(sent, interval=interval))
+    missing = []
+    async with calling(store, clock) as client:
+        for age in (0.5, 3):
+            clock.now = NOW + (3 + age) * interval
+            status, metrics = await client.get("/v1/status"), (await client.get("/metrics")).text
+            missing.append(status.json()["series"]["price"]["missing_last_hour"])
+            ticks = 2.0 if age == 3 else 0.0
+            assert f'topcoins_gap_ticks_last_hour{{cause="not running",series="price"}} {ticks}' in metrics
+    assert missing == [{}, {"not running": 2}]
 
 
 @pytest.mark.parametrize(("failure", "up"), [(Busy("many wait"), 1), (StoreUnavailable("down"), 0)])

@@ -121,3 +121,9 @@ def extra_columns(series: Iterable[Series]) -> list[Column]:
         for each in series
         for field in each.fields
     ]
+
+
+def page_columns(series: Iterable[Series]) -> list[Column]:
+    """The columns of the page. Of two with one name, that of an extra series counts."""
+    extra = extra_columns(series)
+    return [*COLUMNS, *(column for column in MORE if column.name not in names(extra)), *extra]

@@ -11,12 +11,13 @@ from starlette.types import ASGIApp
 
 from lib.archive.objects import Objects
 from lib.clock import Clock
-from lib.columns import COLUMNS, extra_columns
+from lib.columns import page_columns
 from lib.schema import Series
 from lib.store import Store
 from lib.version import VERSION
 from query_api.asof.top_list import TopListFinder
 from query_api.features.asset import route as asset
+from query_api.features.asset_search import route as asset_search
 from query_api.features.export import route as export
 from query_api.features.gaps import route as gaps
 from query_api.features.history import route as history
@@ -68,13 +69,14 @@ def create_app(
     services = Services(store, clock, lists, max_age, spools, extras, notice, archive)
     reports = StatusReports(services)
     requests = requests or RequestMetrics()
-    files = load((*COLUMNS, *extra_columns(extras)))
+    files = load(page_columns(extras))
 
     app = new_app()
     problems.install(app)
     top.install(app, services)
     page.install(app, files)
     asset.install(app, services)
+    asset_search.install(app, services)
     history.install(app, services)
     movers.install(app, services)
     gaps.install(app, services)

@@ -13,7 +13,7 @@ import polars as pl
 from lib.clock import slot
 from lib.errors import TopcoinsError
 from lib.http_client import open_client
-from lib.schema import ID, TIER, Series
+from lib.schema import ID, PRICE, TIER, Series
 from lib.snapshot import Marker, Snapshot, StoredTick, first_of_hours, visible_at
 from lib.store import Resolution, Selection, View
 
@@ -157,6 +157,19 @@ class MemoryStore:
         """See `Store.rows_between`."""
         await self.ready()
         return {tick: self._select(series, tick, **selection) for tick in ticks}
+
+    async def asset_names(self, since: datetime) -> pl.DataFrame:
+        """See `Store.asset_names`."""
+        await self.ready()
+        tick = pl.Datetime("us", "UTC")
+        found = [
+            pl.DataFrame(schema={ID: pl.Int64(), **dict.fromkeys(PRICE.tags, pl.String()), "first": tick, "last": tick})
+        ]
+        for (series, at), snapshot in self.snapshots.items():
+            if series == PRICE.name and at >= since:
+                times = [pl.lit(at).cast(tick).alias(name) for name in ("first", "last")]
+                found.append(snapshot.rows.select(ID, *PRICE.tags, *times))
+        return pl.concat(found).group_by(ID, *PRICE.tags).agg(pl.col("first").min(), pl.col("last").max())
 
     def horizon(self) -> datetime:
         """See `Store.horizon`."""

@@ -19,12 +19,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from lib import settings
 from lib.cli.ports import free_port, refuse_taken, wait_for_port
 from lib.cli.stack import Ended, Stack, running
-from lib.clock import slot, utc_now
+from lib.clock import DAY, slot, utc_now
 from lib.endpoint import LOOPBACK, shown_url
 from lib.settings import PREFIX, SERVICES
 from lib.simulator.history import Fill, shared, sources
 
 INTERVAL = timedelta(seconds=60)
+DAY_BEFORE_INTERVAL = timedelta(minutes=10)
+"""The day before the history has a list this often, so that each list of the history has a change over 24 h."""
 EVENTS_EVERY = timedelta(hours=12)
 PATIENCE_S = 60.0
 SIMULATED = "The market is simulated: no price, volume or rank is real."
@@ -101,18 +103,9 @@ class Demo:
     ) -> None:
         """Fill the history up to the first live tick of each series, on all cores."""
         fills = [
-            Fill(
-                source=source,
-                store=data / "topcoins.db",
-                log_file=data / "history.log",
-                assets=self.assets,
-                seed=self.seed,
-                events_at=events_at,
-                start=slot(first - self.history, INTERVAL),
-                stop=first,
-                interval=INTERVAL,
-            )
+            fill
             for source, first in zip(sources(), firsts, strict=True)
+            for fill in self._fills(source, data, events_at, first)
         ]
         total = sum(len(each.ticks()) for each in fills)
         if not total:
@@ -142,6 +135,25 @@ class Demo:
             stack.check()
             progress.update(task, completed=total)
         console.print(f"{total} snapshots of {self.assets} assets filled in {time.monotonic() - began:.1f} s.")
+
+    def _fills(self, source: Path, data: Path, events_at: datetime, first: datetime) -> list[Fill]:
+        """The minutes of the history; before a whole day of them, a day of fewer lists, for changes over 24 h."""
+        begin = slot(first - self.history, INTERVAL)
+        minutes = Fill(
+            source=source,
+            store=data / "topcoins.db",
+            log_file=data / "history.log",
+            assets=self.assets,
+            seed=self.seed,
+            events_at=events_at,
+            start=begin,
+            stop=first,
+            interval=INTERVAL,
+        )
+        if self.history < DAY:
+            return [minutes]
+        earlier = {"start": slot(begin - DAY, DAY_BEFORE_INTERVAL), "stop": begin, "interval": DAY_BEFORE_INTERVAL}
+        return [minutes.model_copy(update=earlier), minutes]
 
 
 def start_services(stack: Stack, environ: Mapping[str, str], logs: Path | None) -> None:

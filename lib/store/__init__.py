@@ -108,6 +108,13 @@ class Store(Protocol):
     ) -> dict[datetime, pl.DataFrame]:
         """The result of `rows` for each of these ticks. For neighbouring ticks: a store may read all in between."""
 
+    async def asset_names(self, since: datetime) -> pl.DataFrame:
+        """Every ticker and name of an asset in price snapshots since then: `cmc_id`, `symbol`, `name`, `first`, `last`.
+
+        The times are those of the first and the last snapshot with the name, `first` perhaps not before `since`;
+        `last` is exact to the hour. Names older than the retention stay. Cheap: no table of rows is read.
+        """
+
     def horizon(self) -> datetime:
         """The instant before which only hourly snapshots are sure to exist."""
 

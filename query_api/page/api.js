@@ -6,19 +6,27 @@ export class Problem extends Error {
     super(document.detail);
     this.document = document;
   }
+
+  /** Whether the same request may succeed soon: the server is away, busy, or limits its callers. */
+  get passes() {
+    return !this.document.status || this.document.status >= 500 || this.document.status === 429;
+  }
 }
 
-/** The JSON of an address; Problem when the API says no, or nothing. */
+/** The JSON of an address; Problem when the API refuses, or does not answer. Parameters that are null are not sent. */
 export async function ask(path, parameters = {}, signal = undefined) {
-  const query = new URLSearchParams(Object.entries(parameters).filter(([, value]) => value !== null));
+  const query = new URLSearchParams(Object.entries(parameters).filter(([, value]) => value !== null && value !== undefined));
   let response;
   try {
     response = await fetch(`${path}?${query}`, { headers: { accept: "application/json" }, signal });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Problem({ title: "The API does not answer", detail: "It is asked again by itself." });
+    throw new Problem({ title: "The API does not answer", detail: "it may be down, or out of reach" });
   }
-  const document = await response.json().catch(() => ({ title: response.statusText, detail: `${path}: ${response.status}` }));
+  const document = await response.json().catch((error) => {
+    if (error.name === "AbortError") throw error;
+    return { title: response.statusText, status: response.status, detail: `${path}: ${response.status}` };
+  });
   if (!response.ok) throw new Problem(document);
   return document;
 }
@@ -26,7 +34,7 @@ export async function ask(path, parameters = {}, signal = undefined) {
 /**
  * Call `news` for each new snapshot and `connected` with whether the stream is there, while the page is looked at:
  * a browser opens six connections to a host, and pages out of sight would keep theirs.
- * After a cut it comes back by itself, with the last id; only where the API says no is it up to us.
+ * After a cut it comes back by itself, with the last id; only where the API refuses is it up to us.
  */
 export function follow(news, connected) {
   let stream = null;
@@ -44,7 +52,7 @@ export function follow(news, connected) {
     stream.addEventListener("missed", news);
     stream.addEventListener("error", () => {
       connected(false);
-      if (stream?.readyState === EventSource.CLOSED) again = setTimeout(open, 10_000);
+      if (stream?.readyState === EventSource.CLOSED) again = setTimeout(open, 3_000);
     });
   };
   const look = () => {

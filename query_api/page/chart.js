@@ -1,78 +1,42 @@
-// An asset's price and rank over a span, in a dialog. A gap is marked, and no line is drawn across it.
+// Price, volume and rank of an asset over a span: three panes with one cursor. A gap is shaded, and no line crosses it.
 
-import { ask, Problem } from "./api.js";
-import { change, moment, price, rfc3339, volume } from "./format.js";
+import { change, moment, price, volume } from "./format.js";
 
-const dialog = document.getElementById("asset");
-const box = document.getElementById("chart");
-const statusLine = document.getElementById("chart-status");
-const name = document.getElementById("asset-name");
-const about = document.getElementById("asset-note");
-const buttons = [...dialog.querySelectorAll("[data-span]")];
-const POINTS = { 3600: 60, 21600: 72, 86400: 96, 604800: 96 };
-const HEIGHTS = [230, 120];
+const HEIGHTS = { price: 220, volume: 90, rank: 110 };
 const EACH_RANK = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000];
+const box = document.getElementById("chart");
+const shown = { plots: [], data: null, gaps: [], span: null, log: false, read: () => {}, zoom: () => {}, tags: {} };
 
-const shown = { id: null, span: 86400, plots: [], data: null, gaps: [], request: new AbortController() };
-
-/** Open and close with the address's fragment; `known` tells what the list has of an asset, `instant` its time. */
-export function onAddress(known, instant) {
-  const follow = () => {
-    const id = Number(location.hash.slice(1));
-    if (!(id > 0)) return dialog.open && dialog.close();
-    if (!dialog.open) dialog.showModal();
-    if (shown.id !== id) clear();
-    shown.id = id;
-    return load(known, instant());
-  };
-  for (const button of buttons) {
-    button.addEventListener("click", () => {
-      shown.span = Number(button.dataset.span);
-      load(known, instant());
-    });
-  }
-  dialog.addEventListener("close", () => {
-    shown.id = null;
-    if (location.hash) history.pushState(null, "", location.pathname + location.search);
-  });
-  document.getElementById("close").addEventListener("click", () => dialog.close());
-  dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
+/** Call `read` with the values at the cursor as text. */
+export function onRead(read) {
+  shown.read = read;
   box.addEventListener("keydown", step);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
-  new ResizeObserver(() => shown.plots.forEach((plot, n) => plot.setSize({ width: box.clientWidth, height: HEIGHTS[n] }))).observe(box);
-  addEventListener("hashchange", follow);
-  addEventListener("popstate", follow);
-  return follow;
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => shown.data && draw());
+  new ResizeObserver(() => shown.plots.forEach((plot) => plot.setSize({ width: box.clientWidth, height: plot.height }))).observe(box);
 }
 
-function clear() {
+/** Call `zoom` with the begin and end, in seconds, of a part that was dragged over. */
+export function onZoom(zoom) {
+  shown.zoom = zoom;
+}
+
+export function setLog(log) {
+  shown.log = log;
+  if (shown.data) draw();
+}
+
+export function clear() {
   for (const plot of shown.plots) plot.destroy();
-  shown.plots = [];
-  name.textContent = about.textContent = statusLine.textContent = "";
+  Object.assign(shown, { plots: [], data: null });
 }
 
-async function load(known, to) {
-  shown.request.abort();
-  const { signal } = (shown.request = new AbortController());
-  delete dialog.dataset.shown;
-  for (const button of buttons) button.ariaPressed = String(Number(button.dataset.span) === shown.span);
-  const { id, span } = shown;
-  const from = new Date(to.getTime() - span * 1000);
-  try {
-    const [line, gaps] = await Promise.all([
-      ask("v1/sparklines", { ids: id, to: rfc3339(to), span: `${span}s`, points: POINTS[span], ranks: true }, signal),
-      ask("v1/gaps", { from: rfc3339(from), to: rfc3339(to) }, signal),
-    ]);
-    const asset = known(id) ?? (await ask("v1/top", { limit: 5000, datetime: rfc3339(to) }, signal)).data.find((one) => one.cmc_id === id);
-    shown.gaps = joined(Object.values(gaps.series).flatMap((series) => series.gaps));
-    shown.data = broken(line, shown.gaps);
-    head(id, asset);
-    draw();
-    dialog.dataset.shown = `${id}/${span}`;
-  } catch (error) {
-    if (error.name === "AbortError") return;
-    statusLine.textContent = error instanceof Problem ? error.message : String(error);
-  }
+/** Show a history, and the gaps of the span where these are known; the summary in words. */
+export function show(past, gaps, span) {
+  shown.span = span;
+  shown.gaps = gaps ? joined(Object.values(gaps.series).flatMap((series) => series.gaps)) : missing(past.data, span.first);
+  shown.data = broken(past.data, shown.gaps);
+  draw();
+  return summary();
 }
 
 /** The gaps of all series as spans in seconds; those that overlap are one. */
@@ -86,101 +50,132 @@ function joined(gaps) {
   }, []);
 }
 
-/** Instants in seconds, prices, ranks; a null stands in every gap between two instants. */
-function broken(line, gaps) {
-  const { prices, ranks } = line.data[0];
-  const points = line.at.map((at, n) => [Date.parse(at) / 1000, prices[n], ranks[n]]);
-  const holes = gaps.map(([first, last]) => [(first + last) / 2, null, null]);
-  const all = [...points, ...holes].sort((a, b) => a[0] - b[0]).filter((point, n, sorted) => n === 0 || point[0] > sorted[n - 1][0]);
-  return [0, 1, 2].map((column) => all.map((point) => point[column]));
+/** Runs of steps without a snapshot, from the archive's first one on. */
+function missing(points, first) {
+  const runs = [];
+  let run = null;
+  for (const { at, price_time: tick } of points) {
+    const seconds = Date.parse(at) / 1000;
+    if (tick !== null || seconds < (first ?? 0)) run = null;
+    else if (run) run[1] = seconds;
+    else runs.push((run = [seconds, seconds]));
+  }
+  return runs;
 }
 
-function head(id, asset) {
-  name.textContent = asset ? `${asset.symbol ?? ""} ${asset.name ?? ""}` : `CoinMarketCap id ${id}`;
-  about.textContent = asset
-    ? `Rank ${asset.rank} by volume · ${price(asset.price_usd)} USD · ${volume(asset.volume_24h_usd)} USD in 24 h · CoinMarketCap id ${id}`
-    : "not in the list of this instant";
+/** Instants in seconds, prices, volumes, ranks; a null stands in every gap between two instants. */
+function broken(points, gaps) {
+  const known = points.map((one) => [Date.parse(one.at) / 1000, one.price_usd, one.volume_24h_usd, one.source_rank]);
+  const holes = gaps.map(([first, last]) => [(first + last) / 2, null, null, null]);
+  const all = [...known, ...holes].sort((a, b) => a[0] - b[0]).filter((point, n, sorted) => n === 0 || point[0] > sorted[n - 1][0]);
+  return [0, 1, 2, 3].map((column) => all.map((point) => point[column]));
 }
 
 function draw() {
   for (const plot of shown.plots) plot.destroy();
-  if (!shown.data) return;
-  const [at, prices, ranks] = shown.data;
-  const style = getComputedStyle(document.documentElement);
-  const colour = (variable) => style.getPropertyValue(variable).trim();
+  const [at, prices, volumes, ranks] = shown.data;
+  const low = Math.min(...prices.filter((value) => value > 0));
+  const scale = shown.log && Number.isFinite(low) ? { distr: 3, log: 10 } : {};
   shown.plots = [
-    plot("Price USD", HEIGHTS[0], [at, prices], colour, "--accent", { values: (_, marks) => marks.map(price) }, {}),
-    plot("Rank", HEIGHTS[1], [at, ranks], colour, "--late", { incrs: EACH_RANK }, {
+    pane("Price USD", HEIGHTS.price, [at, prices], "--accent", { values: (_, marks) => marks.map((mark) => (mark === null ? "" : price(mark))) }, scale, {}),
+    pane("Volume 24h", HEIGHTS.volume, [at, volumes], "--quiet", { values: (_, marks) => marks.map(volume) }, { range: (_, __, high) => [0, high || 1] }, { fill: "--line" }),
+    pane("Rank", HEIGHTS.rank, [at, ranks], "--late", { incrs: EACH_RANK }, {
       dir: -1, // rank 1 is on top
-      range: (_, low, high) => [Math.max(low - 1, 0), high + 1],
-    }),
+      range: (_, low_, high) => [Math.max((low_ ?? 1) - 1, 0), (high ?? 1) + 1],
+    }, {}),
   ];
-  summary();
 }
 
-function plot(label, height, data, colour, stroke, axis, scale) {
+function pane(label, height, data, stroke, axis, scale, series) {
+  const style = getComputedStyle(document.documentElement);
+  const colour = (variable) => style.getPropertyValue(variable).trim();
   const lines = { stroke: colour("--quiet"), font: "11px system-ui, sans-serif", ticks: { show: false }, grid: { stroke: colour("--line"), width: 1 } };
+  const narrow = box.clientWidth < 480;
   const options = {
     width: box.clientWidth,
     height,
     tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
-    cursor: { sync: { key: "asset" }, y: false, drag: { x: false, y: false } },
+    cursor: { sync: { key: "asset" }, y: false, drag: { x: true, y: false, setScale: false } },
     legend: { show: false },
-    padding: [8, 18, 0, 0],
-    scales: { y: scale },
+    padding: [8, narrow ? 6 : 18, 0, 0],
+    scales: { x: { min: shown.span.from, max: shown.span.to }, y: scale },
     axes: [
       { ...lines, values: clock, space: 70, size: 26 },
-      { ...lines, ...axis, label, labelSize: 16, labelFont: lines.font, size: 86, space: 30 },
+      { ...lines, ...axis, size: narrow ? 58 : 80, space: 30 },
     ],
-    series: [{}, { stroke: colour(stroke), width: 1.6, spanGaps: false, points: { show: false } }],
+    series: [{}, { stroke: colour(stroke), width: 1.6, spanGaps: false, points: { show: false }, fill: series.fill ? colour(series.fill) : undefined }],
     hooks: {
-      drawClear: [(u) => shade(u, colour("--gap"))],
-      setCursor: [(u) => read(u.cursor.idx)],
+      drawClear: [shade],
+      setCursor: [(u) => shown.read(values(u.cursor.idx))],
+      setSelect: [zoomed],
     },
   };
   const made = new uPlot(options, data, box);
   made.root.dataset.series = label;
+  made.root.dataset.label = label;
   return made;
 }
 
-/** Times of day in UTC, dates where a day begins. */
+function zoomed(u) {
+  if (u.select.width < 8) return;
+  const [from, to] = [u.select.left, u.select.left + u.select.width].map((x) => Math.round(u.posToVal(x, "x")));
+  u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+  if (to - from >= 120) shown.zoom(from, to);
+}
+
+/** Times of day in UTC; dates where a day begins, and over long spans. */
 function clock(u, marks) {
+  const wide = u.scales.x.max - u.scales.x.min;
   return marks.map((seconds) => {
     const text = new Date(seconds * 1000).toISOString();
-    return text.slice(11, 16) === "00:00" ? text.slice(5, 10) : text.slice(11, 16);
+    if (wide > 200 * 86400) return text.slice(0, 7);
+    return wide > 4 * 86400 || text.slice(11, 16) === "00:00" ? text.slice(5, 10) : text.slice(11, 16);
   });
 }
 
-function shade(u, colour) {
+/** Shade what is missing, and the time before the archive; a line marks where the asset left the list. */
+function shade(u) {
+  const style = getComputedStyle(document.documentElement);
+  const x = (at) => Math.min(Math.max(u.valToPos(at, "x", true), u.bbox.left), u.bbox.left + u.bbox.width);
+  const fill = (first, last, variable, alpha) => {
+    u.ctx.globalAlpha = alpha;
+    u.ctx.fillStyle = style.getPropertyValue(variable).trim();
+    u.ctx.fillRect(x(first), u.bbox.top, Math.max(x(last) - x(first), 2), u.bbox.height);
+  };
+  const { from, first, left } = shown.span;
   u.ctx.save();
-  u.ctx.globalAlpha = 0.18;
-  u.ctx.fillStyle = colour;
-  for (const [first, last] of shown.gaps) {
-    const [from, to] = [first, last].map((at) => Math.min(Math.max(u.valToPos(at, "x", true), u.bbox.left), u.bbox.left + u.bbox.width));
-    u.ctx.fillRect(from, u.bbox.top, Math.max(to - from, 2), u.bbox.height);
-  }
+  for (const [begin, end] of shown.gaps) fill(begin, end, "--gap", 0.18);
+  if (first > from) fill(from, first, "--quiet", 0.14);
+  if (left) fill(left, left, "--gap", 0.9);
   u.ctx.restore();
 }
 
-/** Tell the values at a place of the chart. */
-function read(n) {
+/** The values at a place of the chart, in words. */
+function values(n) {
   if (n === null || n === undefined) return summary();
-  const [at, prices, ranks] = shown.data.map((column) => column[n]);
-  statusLine.textContent = `${moment(new Date(at * 1000))} UTC: ` + (prices === null && ranks === null ? "no snapshot" : `${price(prices)} USD, rank ${ranks ?? "unknown"}`);
+  const [at, usd, traded, rank] = shown.data.map((column) => column[n]);
+  const text = usd === null ? "no snapshot, or not listed" : `${price(usd)} USD, volume ${volume(traded)} USD, rank ${rank ?? "unknown"}`;
+  return `${moment(new Date(at * 1000))} UTC: ${text}`;
 }
 
 function summary() {
-  const [at, prices, ranks] = shown.data;
+  const [, prices, , ranks] = shown.data;
+  const { from, to, first, left } = shown.span;
   const known = prices.filter((value) => value !== null);
   const places = ranks.filter((value) => value !== null);
-  const missing = shown.gaps.length ? ` ${shown.gaps.length} ${shown.gaps.length > 1 ? "gaps are" : "gap is"} shaded.` : "";
-  const span = `${moment(new Date(at[0] * 1000))} to ${moment(new Date(at.at(-1) * 1000))} UTC`;
+  const at = (seconds) => moment(new Date(seconds * 1000));
+  const notes = [
+    shown.gaps.length ? `${shown.gaps.length} ${shown.gaps.length > 1 ? "gaps are" : "gap is"} shaded.` : "",
+    first > from ? `Before ${at(first)} there is no archive.` : "",
+    left ? `It left the list at ${at(left)}.` : "",
+  ];
+  const ends = `${at(from)} to ${at(to)} UTC`;
   const text = known.length
-    ? `${span}: ${price(Math.min(...known))} to ${price(Math.max(...known))} USD, ${change(known.at(-1) / known[0] - 1)}` +
-      (places.length ? `; rank ${[...new Set([Math.min(...places), Math.max(...places)])].join(" to ")}` : "") + `.${missing}`
-    : `${span}: no price.${missing}`;
-  statusLine.textContent = text;
-  box.ariaLabel = `Price and rank, ${text}`;
+    ? `${ends}: ${price(Math.min(...known))} to ${price(Math.max(...known))} USD, ${change(known.at(-1) / known[0] - 1)}` +
+      (places.length ? `; rank ${[...new Set([Math.min(...places), Math.max(...places)])].join(" to ")}` : "") + "."
+    : `${ends}: no price.`;
+  box.ariaLabel = `Price, volume and rank, ${text}`;
+  return [text, ...notes].filter(Boolean).join(" ");
 }
 
 /** The arrow keys walk along the chart. */

@@ -14,6 +14,7 @@ function fixed(value, decimals) {
 /** At least four digits that say something, however small the price. */
 export function price(value) {
   if (value === null || value === undefined) return NONE;
+  if (value === 0) return "0";
   if (value >= 1000) return fixed(value, 2);
   if (value >= 1) return fixed(value, value >= 100 ? 2 : 4);
   return fixed(value, Math.min(3 - Math.floor(Math.log10(value)), 20));

@@ -1,149 +1,138 @@
 // The list: a row for each asset, kept from answer to answer so that focus and place stay.
 
-import * as format from "./format.js";
-import { canvas, draw } from "./spark.js";
+import { element } from "./element.js";
+import { make, fill, showAge } from "./row.js";
 
+const ALL = 500;
+/** A longer list has rows only around what is in view. */
+const CHUNK = 40;
+const AROUND = 60;
 const body = document.getElementById("rows");
 const rows = new Map();
-/** Columns without a cell of their own: name and kind, as the API wrote them into the table's head. */
-const further = [...document.querySelectorAll("th[data-column]")].map((th) => th.dataset);
+const spacers = [element("tr", { class: "spacer", "aria-hidden": "true" }), element("tr", { class: "spacer", "aria-hidden": "true" })];
+const shown = { answer: null, assets: [], moving: false, wanted: "", first: 0, last: 0, turn: 0, seen: new Set(), onView: () => {} };
 
-/** A row's elements. */
-function row(id) {
-  if (rows.has(id)) return rows.get(id);
-  const tr = document.createElement("tr");
-  const cell = (kind, ...children) => {
-    const td = document.createElement("td");
-    td.className = kind;
-    td.append(...children);
-    tr.append(td);
-    return td;
-  };
-  const made = { tr, line: canvas() };
-  const element = (name, kind = "") => Object.assign(document.createElement(name), { className: kind });
-  made.rank = element("data");
-  made.symbol = element("b");
-  made.name = element("span", "name");
-  made.link = element("a");
-  made.link.href = `#${id}`;
-  made.link.append(made.symbol, " ", made.name);
-  made.price = element("data");
-  made.priceAge = element("time", "age");
-  made.change = element("data");
-  made.volume = element("data");
-  made.volumeAge = element("time", "age");
-  cell("number rank", made.rank);
-  const coin = document.createElement("th");
-  coin.scope = "row";
-  coin.append(made.link);
-  tr.append(coin);
-  cell("number", made.price, made.priceAge);
-  cell("number", made.change);
-  cell("number", made.volume, made.volumeAge);
-  made.further = further.map(({ column }) => {
-    const data = element("data");
-    data.dataset.column = column;
-    cell("number further", data);
-    return data;
-  });
-  cell("line", made.line);
-  tr.dataset.id = id;
-  rows.set(id, made);
-  return made;
+/** Rows come into view and go out of it: only these have their age counted, and their line asked for. */
+const watcher = new IntersectionObserver((entries) => {
+  for (const entry of entries) {
+    const id = Number(entry.target.dataset.id);
+    if (entry.isIntersecting) shown.seen.add(id);
+    else shown.seen.delete(id);
+  }
+  shown.onView();
+}, { rootMargin: "300px 0px" });
+
+/** Call `react` when other rows are in view. */
+export function onView(react) {
+  shown.onView = react;
+  let soon;
+  addEventListener("scroll", () => {
+    soon ??= requestAnimationFrame(() => {
+      soon = undefined;
+      if (shown.assets.length > ALL) render();
+    });
+  }, { passive: true });
 }
 
 /** Show an answer of /v1/top. Prices that moved since the one before are marked when `moving`. */
 export function show(answer, moving) {
-  const shown = new Set();
-  for (const asset of answer.data) {
-    shown.add(asset.cmc_id);
-    const one = row(asset.cmc_id);
-    one.asset = asset;
-    one.rank.value = one.rank.textContent = asset.rank;
-    one.symbol.textContent = asset.symbol ?? `id ${asset.cmc_id}`;
-    one.name.textContent = asset.name ?? "";
-    one.link.title = `${asset.name ?? ""}, CoinMarketCap id ${asset.cmc_id}`;
-    mark(one.price, moving ? asset.price_usd - Number(one.price.value || asset.price_usd) : 0);
-    value(one.price, asset.price_usd, format.price);
-    value(one.volume, asset.volume_24h_usd, format.volume);
-    further.forEach(({ column, kind }, place) => value(one.further[place], asset[column], format.KINDS[kind]));
-    one.priceAge.dateTime = asset.price_updated_at ?? answer.price_time;
-    one.priceAge.title = `price of ${one.priceAge.dateTime}`;
-    one.volumeAge.dateTime = answer.rank_time;
-    one.volumeAge.title = `volume of ${answer.rank_time}`;
-    body.append(one.tr);
-  }
-  for (const [id, one] of rows) {
-    if (!shown.has(id)) {
-      one.tr.remove();
-      rows.delete(id);
+  Object.assign(shown, { answer, moving });
+  return filter(shown.wanted);
+}
+
+/** Show only assets whose symbol or name has the text; how many there are. */
+export async function filter(text) {
+  shown.wanted = text.trim().toLowerCase();
+  const matches = (asset) => `${asset.symbol} ${asset.name}`.toLowerCase().includes(shown.wanted);
+  shown.assets = shown.answer.data.filter((asset) => !shown.wanted || matches(asset));
+  await render(true);
+  return shown.assets.length;
+}
+
+/** Make the rows of the part that is in view, or all; in pieces, so that the page answers in between. */
+async function render(changed = false) {
+  const turn = (shown.turn += 1);
+  const [first, last] = part();
+  if (!changed && first === shown.first && last === shown.last) return;
+  [shown.first, shown.last] = [first, last];
+  const height = body.querySelector("tr:not(.spacer)")?.offsetHeight ?? 31;
+  const listed = shown.assets.slice(first, last);
+  const kept = new Set(listed.map((asset) => asset.cmc_id));
+  for (const [id, row] of rows) if (!kept.has(id)) remove(id, row);
+  space(0, first * height);
+  space(1, (shown.assets.length - last) * height);
+  let place = spacers[0].isConnected ? spacers[0] : null;
+  for (let n = 0; n < listed.length; n += CHUNK) {
+    if (n) await pause();
+    if (turn !== shown.turn) return;
+    for (const asset of listed.slice(n, n + CHUNK)) {
+      const row = rowOf(asset.cmc_id);
+      fill(row, asset, shown.answer, shown.moving);
+      const next = place ? place.nextSibling : body.firstChild;
+      if (next !== row.tr) body.insertBefore(row.tr, next);
+      place = row.tr;
     }
   }
+}
+
+/** The first row to make, and the one after the last. */
+function part() {
+  const count = shown.assets.length;
+  if (count <= ALL) return [0, count];
+  const height = body.querySelector("tr:not(.spacer)")?.offsetHeight ?? 31;
+  const above = Math.floor(Math.max(-body.getBoundingClientRect().top, 0) / height);
+  const first = Math.max(Math.floor((above - AROUND) / AROUND) * AROUND, 0);
+  return [first, Math.min(Math.ceil((above + innerHeight / height + AROUND) / AROUND) * AROUND, count)];
+}
+
+function rowOf(id) {
+  if (!rows.has(id)) {
+    rows.set(id, make(id));
+    watcher.observe(rows.get(id).tr);
+  }
+  return rows.get(id);
+}
+
+function remove(id, row) {
+  watcher.unobserve(row.tr);
+  shown.seen.delete(id);
+  row.tr.remove();
+  rows.delete(id);
+}
+
+/** Stand for rows that are not made, above or below. */
+function space(n, height) {
+  spacers[n].style.height = `${height}px`;
+  if (!height) spacers[n].remove();
+  else body[n ? "append" : "prepend"](spacers[n]);
+}
+
+function pause() {
+  return new Promise((resolve) => setTimeout(resolve));
 }
 
 /** Show no list at all. */
 export function clear() {
-  body.replaceChildren();
-  rows.clear();
+  shown.turn += 1;
+  for (const [id, row] of rows) remove(id, row);
+  Object.assign(shown, { answer: null, assets: [], first: 0, last: 0 });
+  for (const spacer of spacers) spacer.remove();
 }
 
-/** The assets shown, in their order. */
-export function ids() {
-  return [...body.children].map((tr) => Number(tr.dataset.id));
+/** The rows in view. */
+export function inView() {
+  return [...shown.seen].map((id) => rows.get(id)).filter((row) => row?.asset);
+}
+
+export function hasAnswer() {
+  return shown.answer !== null;
 }
 
 export function asset(id) {
-  return rows.get(id)?.asset;
+  return shown.answer?.data.find((one) => one.cmc_id === id);
 }
 
-/** Draw the lines, and the change from the first instant to the last. */
-export function showLines(answer) {
-  const at = answer.at.map((instant) => Date.parse(instant));
-  for (const { cmc_id: id, prices } of answer.data) {
-    const one = rows.get(id);
-    if (!one) continue;
-    const [first, last] = [prices[0], prices.at(-1)];
-    const ratio = first === null || last === null ? null : last / first - 1;
-    value(one.change, ratio, format.change);
-    one.change.className = one.tr.dataset.way = way(one.change.textContent);
-    const gaps = prices.filter((price) => price === null).length;
-    draw(one.line, at, prices, `price of the last 24 hours, ${format.change(ratio)}${gaps ? `, ${gaps} of ${prices.length} missing` : ""}`);
-  }
-}
-
-/** Tell every value's age at an instant; `interval` is how often they should come, in seconds. */
+/** Count the ages of the rows in view at an instant. */
 export function showAges(now, interval) {
-  for (const one of rows.values()) {
-    for (const element of [one.priceAge, one.volumeAge]) {
-      const seconds = (now - Date.parse(element.dateTime)) / 1000;
-      const shown = format.age(seconds);
-      if (element.textContent !== shown) element.textContent = shown;
-      element.dataset.stale = seconds > 10 * interval ? "very" : seconds > 3 * interval ? "yes" : "no";
-    }
-  }
-}
-
-/** Show only rows whose symbol or name holds the text. */
-export function filter(text) {
-  const wanted = text.trim().toLowerCase();
-  for (const one of rows.values()) {
-    one.tr.hidden = !`${one.asset.symbol} ${one.asset.name}`.toLowerCase().includes(wanted);
-  }
-}
-
-/** By what is shown: a change too small to show is none. */
-function way(shown) {
-  return { "+": "up", "−": "down" }[shown[0]] ?? "";
-}
-
-function value(element, exact, shown) {
-  element.value = exact ?? "";
-  element.textContent = shown(exact);
-}
-
-function mark(element, moved) {
-  element.classList.remove("rose", "fell");
-  if (!moved) return;
-  void element.offsetWidth; // restarts the animation
-  element.classList.add(moved > 0 ? "rose" : "fell");
+  for (const row of inView()) showAge(row, now, interval);
 }

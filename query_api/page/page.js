@@ -1,175 +1,246 @@
-// The page: it requests what its address names from the API, and shows it.
+// The page: it asks the API for what its address names, and shows it.
 
+import * as address from "./address.js";
 import { ask, follow } from "./api.js";
-import * as chart from "./chart.js";
-import { age, moment, rfc3339 } from "./format.js";
+import * as archive from "./archive.js";
+import * as chips from "./chips.js";
+import * as columns from "./columns.js";
+import * as connection from "./connection.js";
+import * as controls from "./controls.js";
+import { moment } from "./format.js";
+import * as instant from "./instant.js";
+import { onKeys } from "./keys.js";
+import * as lines from "./lines.js";
 import * as list from "./list.js";
-import * as time from "./time.js";
+import * as problem from "./problem.js";
+import * as search from "./search.js";
+import * as sort from "./sort.js";
+import * as summary from "./summary.js";
 
-const DAY = "24h";
-const MOST_IDS = 500;
+const MORE = "market_cap_usd,change_1h_pct,change_24h_pct,change_7d_pct";
+const COLUMNS = `rank,cmc_id,symbol,name,price_usd,volume_24h_usd,source_rank,price_updated_at,${MORE}`;
+const FIRST_ROWS = 100;
+const LONG = 500;
 const STATUS_EVERY_MS = 60_000;
-const statusLine = document.getElementById("status");
-const problem = document.getElementById("problem");
-const notice = document.getElementById("notice");
-const find = document.getElementById("find");
+/** What the list can do without is loaded when it is wanted. */
+const VIEWS = { movers: () => import("./movers.js"), gaps: () => import("./calendar.js"), status: () => import("./status.js") };
+const main = document.getElementById("list");
 const limit = document.getElementById("limit");
 
-const state = { ahead: 0, interval: 60, first: null, answer: null, connected: false, request: new AbortController() };
+const { now, first } = archive;
+const state = { answer: null, connected: false, search: null, request: new AbortController() };
+let asset = null;
 
-/** The present by the API's clock. */
-const now = () => Date.now() + state.ahead;
 /** The instant at which ages are measured. */
-const shownAt = () => (time.chosen() === null ? now() : Date.parse(state.answer.requested_at));
+const shownAt = () => (instant.isLive() || !state.answer ? now() : Date.parse(state.answer.requested_at));
+const showsList = () => address.view() === "list";
+
+/** Show the view of the address. */
+async function render() {
+  state.search = location.search;
+  const view = address.view();
+  document.body.dataset.view = view;
+  for (const section of document.querySelectorAll("[data-section]")) section.hidden = section.dataset.section !== view;
+  for (const link of document.querySelectorAll("nav [data-view]")) link.ariaCurrent = link.dataset.view === view ? "page" : null;
+  retitle();
+  if (showsList()) return load();
+  state.request.abort();
+  problem.hide();
+  controls.show(instant.chosen(), first(), now());
+  showState();
+  const [module] = await Promise.all([VIEWS[view](), first() ?? archive.read()]);
+  return address.view() === view && module.show({ now, first: first(), go });
+}
 
 /** Ask for the list of the address and show it; a later call wins over one that still waits. */
 async function load() {
   state.request.abort();
   const { signal } = (state.request = new AbortController());
+  controls.show(instant.chosen(), first(), now());
+  sort.show();
+  chips.show(null);
+  busy();
+  const length = Number(limit.value);
   try {
-    await settle(signal);
-    const at = time.chosen();
-    time.show(at, state.first, now());
-    document.body.classList.toggle("past", at !== null);
-    const answer = await ask("v1/top", { ...listParameters(), limit: limit.value, datetime: at && rfc3339(at) }, signal);
-    if (at === null) state.ahead = Date.parse(answer.requested_at) - Date.now();
-    const follows = state.answer !== null && at === null;
-    state.answer = answer;
-    problem.hidden = true;
-    list.show(answer, follows);
-    list.filter(find.value);
-    showStatus();
-    await lines(answer, signal);
+    if (length > LONG && !list.hasAnswer()) await show(await asked(FIRST_ROWS, signal), signal);
+    const answer = await asked(length, signal);
+    await show(answer, signal);
+    document.body.dataset.shown = answer.requested_at;
   } catch (error) {
-    if (error.name === "AbortError") return;
-    refuse(error);
+    if (error.name !== "AbortError") await refuse(error);
   }
 }
 
-/** What the address asks for beside instant and length, such as a filter: the API's own parameters. */
-function listParameters() {
-  return { ...Object.fromEntries(new URLSearchParams(location.search)), format: null };
+/** The list of the address. */
+async function asked(length, signal) {
+  const words = instant.unread();
+  const answer = await ask("v1/top", { more: MORE, ...address.parameters(), limit: length }, signal);
+  if (words !== null) instant.choose(new Date(answer.requested_at), { instead: true });
+  if (instant.isLive()) archive.setClock(answer.requested_at);
+  return answer;
 }
 
-/** Turn an instant only the API can read into the one it means, which stays that one. */
-async function settle(signal) {
-  const text = time.unread();
-  if (text === null) return;
-  const { requested_at: at } = await ask("v1/top", { ...listParameters(), limit: 1, datetime: text }, signal);
-  time.choose(new Date(at), { instead: true });
+async function show(answer, signal) {
+  const live = instant.isLive();
+  const isNew = state.answer?.price_time !== answer.price_time;
+  const moving = state.answer !== null && live;
+  state.answer = answer;
+  state.search = location.search;
+  problem.hide();
+  document.body.classList.toggle("past", !live);
+  controls.show(instant.chosen(), first(), now());
+  chips.show(answer);
+  main.ariaBusy = "false";
+  const drawn = list.show(answer, moving);
+  showState();
+  retitle();
+  await drawn;
+  if (isNew) connection.announce(`List of ${moment(new Date(answer.price_time))} UTC, ${answer.count} assets`);
+  await lines.upTo(answer.price_time, signal);
+  showState();
+  asset?.follow();
 }
 
-/** The prices of the last day, by the snapshot the list stands on. */
-async function lines(answer, signal) {
-  const ids = list.ids();
-  for (let n = 0; n < ids.length; n += MOST_IDS) {
-    const some = ids.slice(n, n + MOST_IDS).join(",");
-    list.showLines(await ask("v1/sparklines", { ids: some, to: answer.price_time, span: DAY }, signal));
+/** While another list is awaited, the rows that are still there do not pass for it. */
+function busy() {
+  main.ariaBusy = "true";
+  const words = instant.chosen() ? `${moment(instant.chosen())} UTC` : instant.unread() ?? "the newest list";
+  summary.say(`loading ${words} …`);
+}
+
+/** Why there is no list. Rows of a live page stay, dimmed, while the server is away. */
+async function refuse(error) {
+  const stays = error.passes && instant.isLive() && state.answer !== null;
+  const { requested_at: at } = error.document ?? {};
+  if (at && instant.unread() !== null) instant.choose(new Date(at), { instead: true });
+  if (!stays) {
+    state.answer = null;
+    list.clear();
+    main.ariaBusy = "false";
   }
-  document.body.dataset.shown = answer.requested_at;
-}
-
-/** Shows why there is no list, and buttons to the nearest ones. */
-function refuse(error) {
-  const details = error.document ?? { title: "This page failed", detail: String(error) };
-  state.answer = null;
-  list.clear();
-  statusLine.textContent = "no list";
-  const reason = document.createElement("p");
-  reason.textContent = `${details.title}: ${details.detail}`;
-  const before = details.nearest_before && [details.nearest_before.price_time, details.nearest_before.rank_time].sort().at(-1);
-  const ways = [["the nearest list before", before], ["the first list", details.first], ["live", ""]];
-  problem.replaceChildren(reason, ...ways.filter(([, to]) => to !== null && to !== undefined).map(([name, to]) => {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.textContent = to ? `${name}, ${moment(new Date(to))} UTC` : name;
-    button.addEventListener("click", () => go(to ? new Date(to) : null));
-    return button;
-  }));
-  problem.hidden = false;
+  const text = stays ? `the list of ${moment(new Date(state.answer.price_time))} UTC; newer ones cannot be asked for now` : "no list";
+  summary.say(text);
+  connection.announce(text);
+  await problem.show(error, { at: instant.chosen(), go, again: load });
   document.body.dataset.shown = "problem";
 }
 
-/** Shows which snapshots the list uses, and how old they are. */
-function showStatus() {
+/** Shows which snapshots the list uses, how old they are, and whether the page is live. */
+function showState() {
   const { answer } = state;
-  if (!answer) return;
   const at = shownAt();
-  list.showAges(at, state.interval);
-  const since = (instant) => age((at - Date.parse(instant)) / 1000);
-  const hourly = answer.resolution === "1h" ? "; hourly" : "";
-  statusLine.textContent =
-    `${answer.count} of ${answer.assets.matched} assets, prices of ${moment(new Date(answer.price_time))} (${since(answer.price_time)} old)` +
-    `, volumes of ${moment(new Date(answer.rank_time))} (${since(answer.rank_time)} old) UTC${hourly}`;
-  document.getElementById("sources").textContent = `Prices: ${answer.sources.price}. Volumes: ${answer.sources.rank}.`;
-  document.body.dataset.live = state.connected ? "yes" : "no";
+  const { connected } = state;
+  const interval = archive.interval();
+  connection.show({ live: instant.isLive(), connected, answer: showsList() ? answer : null, now: now(), interval });
+  if (!answer || main.ariaBusy === "true") return;
+  list.showAges(at, interval);
+  summary.show(answer, at);
 }
 
-/** How the archive stands: its first instant, its pace, its gaps, and what its operator has to say. */
-async function status() {
-  try {
-    const found = await ask("v1/status");
-    const { price } = found.series;
-    state.interval = price.interval_s ?? state.interval;
-    state.first = price.first && Date.parse(price.first);
-    state.ahead = Date.parse(found.now) - Date.now();
-    notice.textContent = found.notice ?? "";
-    notice.hidden = !found.notice;
-    time.show(time.chosen(), state.first, now());
-    const [from, to] = time.span();
-    if (from < to) time.showGaps(await ask("v1/gaps", { from, to }));
-  } catch {
-    // The request of the list shows what is wrong.
-  }
+function retitle() {
+  const at = instant.chosen();
+  const view = showsList() ? null : address.view();
+  const parts = [asset?.title(), view && view[0].toUpperCase() + view.slice(1), at && `${moment(at)} UTC`, "topcoins"];
+  document.title = parts.filter(Boolean).join(" · ");
 }
 
-/** Show another instant; null is live. */
-function go(date) {
-  time.choose(date);
-  load();
+/** Show another instant: a Date, words, or null for live. */
+function go(at, options) {
+  if (!showsList()) address.set({ view: null, from: null, to: null, top: null });
+  instant.choose(at, options);
+  render();
 }
 
-function links() {
-  for (const format of ["csv", "json"]) {
-    const query = new URLSearchParams(location.search);
-    query.set("format", format);
-    query.set("limit", limit.value);
-    document.getElementById(format).href = `?${query}`;
-  }
+async function goToGap(way) {
+  const at = (instant.chosen() ?? new Date(now())).getTime();
+  const { find } = await import("./gap_search.js");
+  const gap = await find(way, at, first(), now()).catch(() => null);
+  if (gap) go(new Date(way > 0 ? gap.first : gap.last));
+  else connection.announce(way > 0 ? "No later gap" : "No earlier gap");
 }
 
-const length = listParameters().limit;
-if (length && ![...limit.options].some((option) => option.value === length)) limit.add(new Option(length, length));
-limit.value = length ?? "200";
+/** What is shown, as a question to the API that gives it again. */
+async function question(kind) {
+  if (kind === "asset") return asset.question();
+  if (!showsList()) return (await VIEWS[address.view()]()).question();
+  const { answer } = state;
+  if (!answer) return null;
+  const values = { ...address.parameters(), limit: limit.value, datetime: answer.requested_at, known_at: answer.known_at };
+  return { path: "v1/top", values: { more: MORE, ...values }, page: values, csv: { more: null, columns: COLUMNS } };
+}
+
+/** Open the asset of the address, or close it. */
+async function openAsset(event) {
+  if (!asset && !location.hash) return;
+  const module = await import("./asset.js");
+  if (!asset) module.install({ known: list.asset, instant: () => instant.chosen() ?? new Date(now()), first, retitle });
+  asset = module;
+  await asset.open(event && !new URL(event.oldURL).hash);
+}
+
+function lengthen(value) {
+  if (![...limit.options].some((option) => option.value === value)) limit.add(new Option(value, value));
+  limit.value = value;
+}
+
+lengthen(address.get("limit") ?? "200");
 limit.addEventListener("change", () => {
-  const url = new URL(location.href);
-  url.searchParams.set("limit", limit.value);
-  history.replaceState(null, "", url);
+  address.set({ limit: limit.value }, { instead: true });
   load();
 });
-find.addEventListener("input", () => list.filter(find.value));
-addEventListener("popstate", load);
-document.querySelector("footer").addEventListener("pointerenter", links);
-document.querySelector("footer").addEventListener("focusin", links);
-time.onChoice(go, now);
-const openAsset = chart.onAddress(list.asset, () => time.chosen() ?? new Date(now()));
+addEventListener("popstate", () => {
+  if (location.search === state.search) return; // another asset
+  lengthen(address.get("limit") ?? "200");
+  render();
+});
+for (const link of document.querySelectorAll("nav [data-view]")) {
+  link.addEventListener("click", (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    history.pushState(null, "", link.href);
+    render();
+  });
+}
+list.onView(() => {
+  lines.onView();
+  if (state.answer && main.ariaBusy !== "true") list.showAges(shownAt(), archive.interval());
+});
+search.onInput(
+  () => ({ shown: state.answer?.count ?? 0, all: state.answer?.assets.matched ?? 0 }),
+  () => {
+    lengthen(String(Math.min(state.answer.assets.matched, 5000)));
+    address.set({ limit: limit.value }, { instead: true });
+    load();
+  },
+);
+chips.onChange(render);
+sort.onChange(render);
+columns.install();
+for (const opener of document.querySelectorAll("[data-take]")) {
+  opener.addEventListener("click", async () => (await import("./take.js")).open(await question(opener.dataset.take)));
+}
+const step = controls.onChoice(go, now);
+for (const button of document.querySelectorAll("[data-gap]")) button.addEventListener("click", () => goToGap(Number(button.dataset.gap)));
+onKeys({ step, live: () => go(null), search: () => document.getElementById("find").focus(), gap: goToGap });
+addEventListener("hashchange", openAsset);
 
 let soon;
 follow(
   () => {
     // Prices and ranks of a tick come one after the other.
     clearTimeout(soon);
-    soon = setTimeout(() => time.chosen() === null && load(), 400);
+    soon = setTimeout(() => instant.isLive() && showsList() && load(), 400);
   },
   (connected) => {
-    const back = connected && state.answer && !state.connected;
+    const back = connected && !state.connected && (state.answer || document.body.dataset.shown === "problem");
     state.connected = connected;
-    showStatus();
-    if (back && time.chosen() === null) load();
+    showState();
+    if (back && showsList()) load();
   },
 );
-setInterval(showStatus, 1000);
-setInterval(status, STATUS_EVERY_MS);
-await status();
-await load();
+setInterval(showState, 1000);
+setInterval(archive.read, STATUS_EVERY_MS);
+const shown = render(); // the list is asked for first
+archive.read();
+await shown;
 await openAsset();

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
-from tests.bench import answers, archive, crowd, demo, gaps, ids, influx, month, ticks
+from tests.bench import answers, archive, crowd, demo, gaps, ids, influx, month, page, ticks
 
 BENCHMARKS: dict[str, Callable[[Path], Awaitable[None]]] = {
     "now": answers.now_against_a_bare_app,
@@ -23,6 +23,7 @@ BENCHMARKS: dict[str, Callable[[Path], Awaitable[None]]] = {
     "crowd": crowd.beside_a_crowd,
     "csv": crowd.a_day_as_csv,
     "gaps": gaps.of_a_week,
+    "page": page.of_5000_rows,
     "demo": demo.a_day_of_history,
 }
 

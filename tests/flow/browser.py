@@ -65,6 +65,10 @@ class Browser:
     def script(self, text: str, *arguments: object) -> Any:
         return self.driver.execute_script(text, *arguments)
 
+    def pause(self, ms: int) -> None:
+        """Let the page's own time pass, as between two keys of somebody who types."""
+        self.driver.execute_async_script("setTimeout(arguments[1], arguments[0])", ms)
+
     def one(self, selector: str) -> WebElement:
         return self.driver.find_element(By.CSS_SELECTOR, selector)
 
@@ -80,7 +84,7 @@ class Browser:
         for key in keys:
             self.focused.send_keys(key)
 
-    def tab_to(self, found: Callable[[WebElement], bool], most: int = 30) -> WebElement:
+    def tab_to(self, found: Callable[[WebElement], bool], most: int = 60) -> WebElement:
         """Press Tab until the focus is there."""
         for _ in range(most):
             self.press(Keys.TAB)

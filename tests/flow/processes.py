@@ -194,9 +194,9 @@ class Stage:
     def store(self) -> Path:
         return self.folder / "data" / "topcoins.db"
 
-    def api(self, store: Path | None = None, **settings: object) -> Api:
-        """The query API on two free ports."""
-        port, safe_port = free_port(), free_port()
+    def api(self, store: Path | None = None, *, ports: tuple[int, int] | None = None, **settings: object) -> Api:
+        """The query API on two ports, by default free ones."""
+        port, safe_port = ports or (free_port(), free_port())
         process = self.service("query_api", store, HTTP_PORT=port, HTTP_SAFE_PORT=safe_port, **settings)
         return Api(process, port, safe_port)
 

@@ -2,12 +2,14 @@
 
 import asyncio
 import re
+import signal
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from selenium.webdriver.common.keys import Keys
 
@@ -25,6 +27,8 @@ HOURS = 3
 GAP = (80, 125)
 """From so many minutes ago to so many there is nothing in the written archive."""
 TINY = 1.3e-8
+DEAD = 900_002
+"""Listed until the gap."""
 
 
 @pytest.fixture(scope="module")
@@ -76,15 +80,20 @@ def archive(module_stage, now) -> Api:
 
 async def _write(path: Path, ticks: list[datetime], interval: timedelta = MINUTE) -> None:
     store = SqliteStore(path, clock=utc_now, durable=False)
+    ended = ticks[0] - GAP[1] * MINUTE
     for tick in ticks:
         moved = tick.minute
+        dead = [] if tick > ended else [(DEAD, 10.0)]
         prices = [
             (1, "BTC", "Bitcoin", 92000.0 + moved, 9e10),
             (2, "TINY", "Tiny <b>", TINY, 5e5),
             (3, None, None, 7.0, 1e3),
+            *([] if tick > ended else [(DEAD, "DEAD", "Dead <i>Coin", 0.5, 10.0)]),
         ]
         await store.write(snapshot(Prices(tick, prices), interval=interval))
-        await store.write(snapshot(Ranks(tick, [(1, 9e10 + moved), (2, 5.5e5), (3, 1e3 - moved)]), interval=interval))
+        await store.write(
+            snapshot(Ranks(tick, [(1, 9e10 + moved), (2, 5.5e5), (3, 1e3 - moved), *dead]), interval=interval)
+        )
     await store.close()
 
 
@@ -95,16 +104,16 @@ def page(api: Api, query: str = "") -> str:
 def rows(browser: Browser) -> list[dict[str, Any]]:
     """The list as it is shown: the exact value and the text of each cell."""
     found: list[dict[str, Any]] = browser.script(
-        """return [...document.querySelectorAll("#rows tr")].map((tr) => {
-             const [rank, price, change, volume] = tr.querySelectorAll("data");
-             const [priceAge, volumeAge] = tr.querySelectorAll("time");
-             return { id: Number(tr.dataset.id), rank: Number(rank.value), symbol: tr.querySelector("b").textContent,
-               price: Number(price.value), shown: price.textContent, change: change.value,
-               volume: Number(volume.value),
-               source: Number(tr.querySelector("[data-column=source_rank]").value),
-               priced: priceAge.dateTime, ranked: volumeAge.dateTime,
-               ages: [priceAge.textContent, volumeAge.textContent], stale: priceAge.dataset.stale,
-               line: tr.querySelector("path").getAttribute("d") ?? "" };
+        """const volumeAge = document.getElementById("volume-age");
+           return [...document.querySelectorAll("#rows tr")].map((tr) => {
+             const of = (selector) => tr.querySelector(selector);
+             return { id: Number(tr.dataset.id), rank: Number(of(".rank data").value), symbol: of("b").textContent,
+               price: Number(of(".price data").value), shown: of(".price data").textContent,
+               change: of("[data-column=change_24h_pct]").value, volume: Number(of(".volume data").value),
+               source: Number(of("[data-column=source_rank]").value),
+               priced: of("time").dateTime, ranked: volumeAge.dateTime,
+               ages: [of("time").textContent, volumeAge.textContent], stale: of("time").dataset.stale,
+               line: of("path").getAttribute("d") ?? "" };
            })"""
     )
     return found
@@ -112,7 +121,7 @@ def rows(browser: Browser) -> list[dict[str, Any]]:
 
 def is_what_the_api_says(browser: Browser, api: Api) -> None:
     shown = rows(browser)
-    answer = api.get("/v1/top", datetime=browser.shown()).json()
+    answer = api.get("/v1/top", datetime=browser.shown(), more="change_24h_pct").json()
     assert [
         (row["rank"], row["id"], row["price"], row["volume"], row["source"], row["priced"], row["ranked"])
         for row in shown
@@ -128,11 +137,10 @@ def is_what_the_api_says(browser: Browser, api: Api) -> None:
         assert "e" not in row["shown"]
     ids = ",".join(str(row["id"]) for row in shown)
     lines = api.get("/v1/sparklines", ids=ids, to=answer["price_time"]).json()["data"]
-    for row, line in zip(shown, lines, strict=True):
-        first, last = line["prices"][0], line["prices"][-1]
-        change = "" if first is None or last is None else last / first - 1
-        assert (float(row["change"]) if row["change"] else "") == pytest.approx(change)
-        assert row["line"].count("M") == runs(line["prices"])
+    for row, line, asset in zip(shown, lines, answer["data"], strict=True):
+        assert row["change"] == ("" if asset["change_24h_pct"] is None else str(asset["change_24h_pct"]))
+        assert row["line"].count("M") in (runs(line["prices"]), 0)
+    assert all(row["line"] for row in shown[:10])  # those in view
 
 
 def runs(prices: list[float | None]) -> int:
@@ -188,16 +196,22 @@ def test_prices_are_plain_and_names_are_text(browser, archive):
 def test_a_gap_is_a_gap_in_the_line_and_on_the_slider_and_has_no_list(browser, archive, now):
     browser.open(page(archive))
     assert {runs_of(row["line"]) for row in rows(browser)} == {2}
-    (gap, *others) = eventually(lambda: browser.all("#gaps rect"))
-    assert len(others) == 1  # one of each series
-    assert "not running" in gap.get_attribute("textContent")
+    eventually(lambda: browser.all("#gaps rect"))
+    gaps = [rect.get_attribute("textContent") for rect in browser.all("#gaps rect")]
+    hole = f"46 missing from {isoformat(now - GAP[1] * MINUTE)}: not running"
+    assert gaps.count(hole) == 2  # one of each series
     inside = now - 100 * MINUTE
     browser.open(page(archive, f"?datetime={isoformat(inside)}"))
     assert browser.shown() == "problem"
     assert rows(browser) == []
-    assert "the nearest pair before is" in browser.one("#problem").text
-    browser.one("#problem button").click()
     before = now - (GAP[1] + 1) * MINUTE
+    text = browser.one("#problem p").text
+    assert text.startswith(f"No snapshot from {before + MINUTE:%Y-%m-%d %H:%M} to ")
+    assert text.endswith("UTC: not running.")
+    after = now - (GAP[0] - 1) * MINUTE
+    (_, later, *_) = buttons = browser.all("#problem button")
+    assert later.text == f"the list after, {after:%Y-%m-%d %H:%M} UTC"
+    buttons[0].click()
     browser.shows(isoformat(before))
     is_what_the_api_says(browser, archive)
 
@@ -254,7 +268,8 @@ def test_the_chart_of_an_asset_shows_the_values_of_the_api_and_draws_no_line_acr
     line = archive.get("/v1/sparklines", ids=1, to=isoformat(now), span="6h", points=72, ranks=True).json()["data"][0]
     browser.tab_to(lambda element: element.get_attribute("id") == "chart")
     browser.press(Keys.END)
-    assert browser.one("#chart-status").text == f"{now:%Y-%m-%d %H:%M} UTC: {line['prices'][-1]:,.2f} USD, rank 1"
+    text = browser.one("#chart-status").text
+    assert text.startswith(f"{now:%Y-%m-%d %H:%M} UTC: {line['prices'][-1]:,.2f} USD, volume 90.00B USD, rank 1")
     assert line["ranks"][-1] == 1
     inside = now - timedelta(minutes=sum(GAP) / 2)
     for moment, drawn in ((inside, 0), (now - 20 * MINUTE, 1), (now - 140 * MINUTE, 1)):
@@ -263,9 +278,10 @@ def test_the_chart_of_an_asset_shows_the_values_of_the_api_and_draws_no_line_acr
     browser.press(Keys.ESCAPE)
     assert not browser.one("#asset").is_displayed()
     assert "#" not in browser.driver.current_url
+    assert browser.driver.title == f"{now:%Y-%m-%d %H:%M} UTC · topcoins"
 
 
-STROKES = """return [...document.querySelectorAll(".uplot")].map((plot) => {
+STROKES = """return [...document.querySelectorAll("[data-series='Price USD'], [data-series=Rank]")].map((plot) => {
   const over = plot.querySelector(".u-over"), canvas = plot.querySelector("canvas");
   const scale = canvas.width / canvas.clientWidth;
   const x = Math.round((over.offsetLeft + arguments[0] * over.clientWidth) * scale);
@@ -284,7 +300,7 @@ def test_everything_that_can_be_used_has_a_name(browser, archive):
     browser.open(page(archive))
     browser.driver.execute_cdp_cmd("Accessibility.enable", {})
     tree = browser.driver.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
-    used = {"button", "link", "slider", "searchbox", "combobox", "image", "table", "DateTime"}
+    used = {"button", "link", "slider", "searchbox", "textbox", "combobox", "image", "table", "DateTime"}
     names = [
         (node["role"]["value"], node["name"]["value"])
         for node in tree
@@ -292,6 +308,248 @@ def test_everything_that_can_be_used_has_a_name(browser, archive):
     ]
     assert {role for role, _ in names} >= {"button", "link", "slider", "searchbox", "combobox", "image", "table"}
     assert [role for role, name in names if not name.strip()] == []
+
+
+COUNT_ENTRIES = """window.entries = 0;
+const push = history.pushState.bind(history);
+history.pushState = (...given) => { window.entries += 1; push(...given); };"""
+"""Counts what the page adds to the history, whose length a browser bounds."""
+
+
+def test_a_date_that_is_typed_key_by_key_is_one_list_and_one_entry_of_the_history(browser, archive, now):
+    """PE-1."""
+    minute = now - 37 * MINUTE
+    browser.open(page(archive))
+    browser.script(COUNT_ENTRIES)
+    browser.tab_to(lambda element: element.get_attribute("id") == "at")
+    for key in f"{minute:%m%d%Y%I%M%p}":
+        browser.press(key)
+        browser.pause(60)
+    assert browser.shown() > isoformat(minute)  # nothing is asked before Enter
+    browser.press(Keys.ENTER)
+    browser.shows(isoformat(minute))
+    assert browser.script("return window.entries") == 1
+    assert browser.one("#at").get_attribute("value") == f"{minute:%Y-%m-%dT%H:%M}"
+
+
+def test_words_are_read_by_the_api_and_stay_the_instant_they_meant(browser, archive):
+    browser.open(page(archive))
+    browser.one("#said").send_keys("20 minutes ago", Keys.ENTER)
+    eventually(lambda: "datetime=2" in browser.driver.current_url)
+    eventually(lambda: timedelta(minutes=19) < utc_now() - datetime.fromisoformat(browser.shown()))
+    browser.one("#said").clear()
+    browser.one("#said").send_keys("last week", Keys.ENTER)
+    browser.shows("problem")
+    assert "is a span, not an instant" in browser.one("#problem").text
+    browser.complaints()  # Chromium notes the 422
+
+
+def test_back_closes_an_asset_and_does_not_open_it_again(browser, archive, now):
+    """PE-10."""
+    browser.open(page(archive, f"?datetime={isoformat(now)}"))
+    browser.one("#rows a").click()
+    eventually(lambda: browser.one("#asset").get_attribute("data-shown") == "1/86400")
+    assert browser.driver.title.startswith("BTC · ")
+    browser.press(Keys.ESCAPE)
+    eventually(lambda: "#" not in browser.driver.current_url)
+    assert not browser.one("#asset").is_displayed()
+    browser.script("history.forward()")
+    eventually(lambda: browser.one("#asset").is_displayed())
+    browser.driver.back()
+    eventually(lambda: not browser.one("#asset").is_displayed())
+
+
+def test_dragging_the_slider_is_one_entry_of_the_history(browser, archive, now):
+    browser.open(page(archive))
+    browser.script(COUNT_ENTRIES)
+    for back in (30, 20, 10):
+        browser.script(
+            """const slider = document.getElementById("minute");
+               slider.value = arguments[0]; slider.dispatchEvent(new Event("input"));""",
+            int((now - back * MINUTE).timestamp()),
+        )
+        browser.shows(isoformat(now - back * MINUTE))
+    assert browser.script("return window.entries") == 1
+
+
+def test_a_screen_reader_hears_a_new_list_and_not_its_ages(browser, archive):
+    """PE-4."""
+    browser.open(page(archive))
+    browser.script(
+        """window.heard = window.ticked = 0;
+           const all = { childList: true, characterData: true, subtree: true };
+           const watch = (node, count) => new MutationObserver(count).observe(node, all);
+           for (const region of document.querySelectorAll("[role=status], [aria-live]"))
+             watch(region, () => (window.heard += 1));
+           watch(document.getElementById("status"), () => (window.ticked += 1));"""
+    )
+    eventually(lambda: browser.script("return window.ticked") >= 2)
+    assert browser.script("return window.heard") <= 1  # a minute may begin meanwhile
+
+
+def test_filters_of_the_address_are_chips_with_counts_that_can_be_removed(browser, archive):
+    """PE-5."""
+    browser.open(page(archive, "?symbols=TINY,NOPE&exclude=stablecoins"))
+    chips = {chip.text for chip in browser.all("#chips .chip")}
+    removable = {"Ticker TINY", "Ticker NOPE: not in this list"}
+    assert chips == {*(f"{chip} \u00d7" for chip in removable), "1 of unknown kind left out"}
+    assert browser.one("[data-exclude=stablecoins]").text == "Without stablecoins (0 left out)"
+    browser.one("[data-exclude=stablecoins]").click()
+    eventually(lambda: [row["source"] for row in rows(browser)] == [2])
+    for chip in ("NOPE", "TINY"):
+        browser.one(f"[data-item={chip}]").click()
+    eventually(lambda: len(rows(browser)) == 3)
+    assert "symbols" not in browser.driver.current_url
+
+
+def test_a_list_is_sorted_by_a_column_s_head_and_its_address_has_the_order(browser, archive):
+    browser.open(page(archive))
+    browser.one("[data-sort=price_usd]").click()
+    eventually(lambda: [row["id"] for row in rows(browser)] == [1, 3, 2])
+    assert [row["rank"] for row in rows(browser)] == [1, 3, 2]
+    assert "sort=-price_usd" in browser.driver.current_url
+    assert browser.one("[aria-sort]").get_attribute("aria-sort") == "descending"
+    browser.one("[data-sort=price_usd]").click()
+    eventually(lambda: [row["id"] for row in rows(browser)] == [2, 3, 1])
+
+
+def test_the_search_finds_what_is_not_in_the_rows_and_dead_coins_by_name(browser, archive):
+    """PE-6, PE-7."""
+    browser.open(page(archive, "?limit=1"))
+    browser.one("#find").send_keys("tiny")
+    eventually(lambda: "No match for “tiny” among the first 1" in browser.one("#found").text)
+    browser.one("#found button").click()
+    eventually(lambda: [row["id"] for row in rows(browser)] == [2])
+    browser.one("#find").clear()
+    browser.one("#find").send_keys("dead")
+    eventually(lambda: "DEAD Dead <i>Coin id 900002, left the list on " in browser.one("#found").text)
+    browser.one("#found a").click()
+    eventually(lambda: browser.one("#asset").get_attribute("data-shown") == "900002/86400")
+    assert browser.one("#asset-name").text == "DEAD Dead <i>Coin"
+    assert "Not in the list that is shown; last listed" in browser.one("#asset-note").text
+    assert "It left the list at" in browser.one("#chart-status").text
+
+
+def test_an_id_nobody_ever_had_says_so_and_leads_to_the_search(browser, archive):
+    """PE-13."""
+    for number in ("4242", "99999999"):
+        browser.open(page(archive, f"#{number}"))
+        eventually(lambda: "never had an asset with this id" in browser.one("#asset-note").text)
+        assert browser.all("#chart canvas") == []
+        browser.complaints()  # an id that is too large is a 422
+    browser.one("#asset-note button").click()
+    assert browser.focused.get_attribute("id") == "find"
+
+
+def test_wrong_parameters_are_explained_on_the_page(browser, archive):
+    """PE-14."""
+    for query, why in (("limit=7000", "limit=7000: Input should be less than"), ("foo=1", "foo=1: is no parameter")):
+        browser.open(page(archive, f"?{query}"))
+        browser.shows("problem")
+        assert why in browser.one("#problem").text
+        browser.complaints()
+
+
+def test_the_heads_stay_in_view_and_old_rows_do_not_pass_for_the_list_that_loads(browser, archive, now):
+    """PE-9, PE-16."""
+    browser.open(page(archive, f"?datetime={isoformat(now)}"))
+    assert browser.script("return getComputedStyle(document.querySelector('thead th')).position") == "sticky"
+    busy = browser.script(
+        """document.querySelector("[data-step='-60']").click();
+           return [document.getElementById("list").ariaBusy, document.getElementById("status").textContent];"""
+    )
+    assert busy == ["true", f"loading {now - MINUTE:%Y-%m-%d %H:%M} UTC …"]
+    browser.shows(isoformat(now - MINUTE))
+    assert browser.one("#list").get_attribute("aria-busy") == "false"
+
+
+def test_keys_travel_in_time_and_help_is_there(browser, archive, now):
+    browser.open(page(archive, f"?datetime={isoformat(now)}"))
+    for key, shown in ((Keys.ARROW_LEFT, now - MINUTE), (Keys.SHIFT + Keys.ARROW_LEFT, now - 61 * MINUTE)):
+        browser.one("body").send_keys(key)
+        browser.shows(isoformat(shown))
+    browser.one("body").send_keys("[")
+    browser.shows("problem")  # in the gap
+    browser.one("body").send_keys("?")
+    assert browser.one("#help").is_displayed()
+    browser.press(Keys.ESCAPE)
+    browser.one("body").send_keys("/")
+    assert browser.focused.get_attribute("id") == "find"
+    browser.press("l")
+    assert browser.one("#find").get_attribute("value") == "l"
+
+
+def test_what_is_shown_is_copied_with_its_known_at_and_gives_the_same_answer_again(browser, archive, now):
+    browser.open(page(archive, f"?datetime={isoformat(now - MINUTE)}&symbols=BTC"))
+    browser.one("[data-take=list]").click()
+    curl = browser.one("#take textarea[aria-label=curl]").get_attribute("value")
+    url = curl.removeprefix("curl '").removesuffix("'")
+    assert "known_at=" in url
+    again = httpx.get(url, trust_env=False).json()
+    assert [(row["cmc_id"], row["price_usd"]) for row in again["data"]] == [(1, rows(browser)[0]["price"])]
+    assert "httpx.get(" in browser.one("#take textarea[aria-label=Python]").get_attribute("value")
+    permalink = browser.one("#take textarea[aria-label=Permalink]").get_attribute("value")
+    known = {**again["data"][0]}
+    assert httpx.get(permalink, trust_env=False).json()["data"][0].items() <= known.items()
+    csv = browser.one("#csv").get_attribute("href")
+    assert httpx.get(csv, trust_env=False).text.startswith("rank,cmc_id,symbol,name,price_usd")
+
+
+def test_movers_gaps_and_status_are_views_whose_address_is_the_api_s(browser, archive, now):
+    past = f"from={isoformat(now - 140 * MINUTE)}&to={isoformat(now)}"
+    browser.open(page(archive, f"?view=movers&{past}"))
+    browser.shows("movers")
+    assert "3 stayed, 0 entered, 1 left" in browser.one("#movers-about").text
+    assert "DEAD Dead <i>Coin" in browser.one("[data-part=Left]").text
+    browser.one("nav [data-view=gaps]").click()
+    browser.shows("gaps")
+    hole = now - timedelta(minutes=sum(GAP) / 2)
+    (square,) = [
+        each for each in browser.all(".hour") if f"{hole:%Y-%m-%d %H}:00 UTC: " in (each.get_attribute("title") or "")
+    ]
+    assert "price: not running" in square.get_attribute("title")
+    assert "46" in browser.one("#gap-list").text
+    browser.one("nav [data-view=status]").click()
+    browser.shows("status")
+    assert browser.one("[data-part=price] dl").text.count("coinmarketcap") >= 1
+    browser.driver.back()
+    browser.shows("gaps")
+    assert httpx.get(page(archive, f"?view=movers&{past}"), trust_env=False).json()["left"] == 1
+
+
+def test_the_page_says_in_words_that_the_api_is_away_and_asks_again_by_itself(browser, stage):
+    """PE-2, PE-3."""
+    newest = slot(utc_now(), MINUTE)
+    asyncio.run(_write(stage.store, [newest - MINUTE, newest]))
+    api = stage.api()
+    api.answers("/readyz")
+    browser.open(page(api))
+    eventually(lambda: browser.one("#connection").text == "Live")
+    api.process.send(signal.SIGKILL)
+    api.process.ends()
+    eventually(lambda: browser.one("#connection").text == f"Reconnecting, last list {newest:%H:%M}")
+    assert browser.one("#news").get_attribute("textContent").startswith("Reconnecting")
+    browser.one("[data-step='-60']").click()
+    browser.shows("problem")
+    assert "asked again in" in browser.one("#problem").text
+    again = stage.api(ports=(api.port, api.safe_port))
+    again.answers("/readyz")
+    eventually(lambda: browser.one("#problem").is_displayed() is False)
+    assert len(rows(browser)) == 3
+    browser.leave()
+    browser.complaints()
+
+
+def test_200_rows_with_their_lines_take_less_than_60_kb_on_the_wire(browser, demo):
+    """PE-18."""
+    browser.driver.execute_cdp_cmd("Network.clearBrowserCache", {})
+    browser.open(page(demo))
+    sizes = browser.script(
+        """const [page] = performance.getEntriesByType("navigation");
+           return performance.getEntriesByType("resource").filter((one) => !one.name.includes("/vendor/"))
+             .reduce((sum, one) => sum + one.transferSize, page.transferSize)"""
+    )
+    assert sizes < 60_000
 
 
 def test_pages_that_were_left_hold_no_connection(browser, archive):

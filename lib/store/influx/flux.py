@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from lib import schema
-from lib.schema import ID, TIER, Series
+from lib.schema import ID, PRICE, TIER, Series
 from lib.store import Resolution
 
 Pick = Literal["first", "last"]
@@ -124,6 +124,15 @@ def ready(bucket: str, series: str, start: datetime, stop: datetime) -> str:
     """The last marker's time, and a line that is there whatever is stored: nothing else answers so."""
     newest = f'{outermost(bucket, series, start, stop, "last")} |> yield(name: "newest")'
     return f'import "array"\n{newest}\narray.from(rows: [{{{READY}: "yes"}}]) |> yield(name: "{READY}")'
+
+
+def asset_names(bucket: str, start: datetime, stop: datetime) -> str:
+    """The time of the first and of the last price of each combination of id, ticker and name, a line for each."""
+    wanted = [f"r._measurement == {text(PRICE.name)}", 'r._field == "usd"']
+    queries = [
+        _query(bucket, start, stop, wanted, f"{pick}()", _keep("_time", ID, *PRICE.tags)) for pick in ("first", "last")
+    ]
+    return "\n".join(f'{query} |> group() |> yield(name: "{n}")' for n, query in enumerate(queries) if query)
 
 
 def row_count(bucket: str) -> str:

@@ -30,6 +30,8 @@ RETENTION = timedelta(days=90)
 """How long the raw bucket keeps a tick, by default."""
 _WIDENING = (timedelta(), timedelta(days=1), timedelta(days=30), FOREVER - EVER)
 """How far back from the newest tick `newest_tick` looks, step by step, for one that was not backfilled."""
+NAMES_FROM_RAW = timedelta(hours=3)
+"""The hourly bucket is filled every ten minutes, and an hour's first tick may be late."""
 ALL_TIERS = range(len(TIER_PLACES) + 1)
 """Every class of places by volume; `TIER_PLACES` says which places a tier has."""
 
@@ -171,6 +173,17 @@ class InfluxStore:
                 bucket, series, shown.fields, wanted[0], wanted[-1], tiers, numbers, selection.get("digits")
             )
         return await self._ask(query, lambda csv: answer.rows_by_tick(csv, shown, wanted))
+
+    async def asset_names(self, since: datetime) -> pl.DataFrame:
+        """See `Store.asset_names`. The hourly bucket has them all, the raw one also those of the last hours."""
+        recent = max(since, self._clock() - NAMES_FROM_RAW)
+        raw = self._ask(flux.asset_names(self._bucket, recent, FOREVER), answer.asset_names)
+        try:
+            old = await self._ask(flux.asset_names(flux.hourly(self._bucket), since, FOREVER), answer.asset_names)
+        except StoreMissing:  # before `topcoins init`
+            raw.close()
+            return await self._ask(flux.asset_names(self._bucket, since, FOREVER), answer.asset_names)
+        return answer.merged_names([old, await raw])
 
     def horizon(self) -> datetime:
         """See `Store.horizon`."""

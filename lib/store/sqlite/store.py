@@ -12,9 +12,10 @@ import polars as pl
 import structlog
 
 from lib.clock import Clock, from_epoch
-from lib.schema import Series
+from lib.schema import PRICE, Series
 from lib.snapshot import Marker, Snapshot, StoredTick, first_of_hours, visible_at
 from lib.store import Resolution, Selection, View, log_withdrawal, warn_if_different
+from lib.store.sqlite.asset_names import AssetNames
 from lib.store.sqlite.database import BUSY, Connect, Database, connect, translate
 from lib.store.sqlite.markers import Markers
 from lib.store.sqlite.retention import CONFIRMED_BY, HOUR_S, RETENTION, Retention
@@ -124,6 +125,10 @@ class SqliteStore:
             lambda file: {tick: file.rows.at(shown, as_second(tick), tiers, ids, digits) for tick in ticks}
         )
 
+    async def asset_names(self, since: datetime) -> pl.DataFrame:
+        """See `Store.asset_names`."""
+        return await self._do(lambda file: file.names.since(as_second(since)))
+
     def horizon(self) -> datetime:
         """See `Store.horizon`."""
         return self._clock() - self._retention
@@ -165,6 +170,7 @@ class _File:
         self.database = database
         try:
             self.markers = Markers(database)
+            self.names = AssetNames(database)
         except sqlite3.Error:
             database.close()  # an open connection would keep the WAL of a file that is about to be replaced
             raise
@@ -180,6 +186,8 @@ class _File:
                 warn_if_different(stored, snapshot.marker)
                 return
             self.rows.insert(snapshot.series, tick, snapshot.rows)
+            if snapshot.series.name == PRICE.name:
+                self.names.record(tick, snapshot.rows)
             now = clock()
             self.markers.insert(snapshot.marker.with_stored_at(now))
             self._retention.apply(snapshot.series, now)

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import AsyncIterator, Callable
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -132,6 +133,7 @@ async def test_no_query_scans_a_table(open_store, clock):
         await store.undo_withdrawal(series.name, NOON, NOON)
     await store.markers(NOON, NOON + HOUR)
     await store.markers(NOON, NOON + HOUR, resolution="1h")
+    assert len(await store.asset_names(NOON)) == 3
     await store.ready()
     ran = {line for line in recorder.statements if line.split()[0] in ("SELECT", "UPDATE", "DELETE")}
     queries = {line for line in ran if "pragma_table_info" not in line}  # it reads the declaration of one table
@@ -268,3 +270,16 @@ async def test_the_first_of_an_hour_stays_although_an_earlier_one_is_stored_late
     clock.move(hours=5)
     await fill(store, 0, 1, start=clock())
     assert await store.ticks(PRICE.name, NOON, NOON + HOUR) == [NOON + 2 * MINUTE, NOON + 5 * MINUTE]
+
+
+async def test_a_file_of_an_earlier_version_gets_the_names_of_its_assets(open_store, tmp_path):
+    store = open_store()
+    for days in range(3):
+        await store.write(sample_snapshot(PRICE, NOON + days * DAY, 3))
+    before = await store.asset_names(NOON)
+    with closing(sqlite3.connect(next(tmp_path.rglob("*.db")))) as file:
+        file.execute('DROP TABLE "asset names"')
+        file.commit()
+    again = open_store()
+    assert (await again.asset_names(NOON)).equals(before)
+    assert before["last"].unique().to_list() == [NOON + 2 * DAY]

@@ -1,0 +1,1 @@
+"""Every asset the archive ever had, by id, ticker or name."""

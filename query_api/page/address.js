@@ -1,0 +1,38 @@
+// The page's address. Its parameters are those of the API, so that the same address works in curl.
+
+const VIEWS = ["list", "movers", "gaps", "status"];
+const OWN = ["view", "format"];
+
+/** One parameter, or null. */
+export function get(name) {
+  return new URLSearchParams(location.search).get(name);
+}
+
+/** The parameters that the API gets: all but those of the page itself. */
+export function parameters() {
+  const all = Object.fromEntries(new URLSearchParams(location.search));
+  for (const name of OWN) delete all[name];
+  return all;
+}
+
+export function view() {
+  const name = get("view") ?? "list";
+  return VIEWS.includes(name) ? name : "list";
+}
+
+/** Set parameters, remove those that are null: as a new entry of the browser's history, or `instead` of this one. */
+export function set(changes, { instead = false } = {}) {
+  const url = new URL(location.href);
+  for (const [name, value] of Object.entries(changes)) {
+    if (value === null || value === undefined) url.searchParams.delete(name);
+    else url.searchParams.set(name, value);
+  }
+  if (url.href === location.href) return;
+  history[instead ? "replaceState" : "pushState"](null, "", url);
+}
+
+/** An address of the API with these parameters, complete, to be used elsewhere. */
+export function absolute(path, values) {
+  const query = new URLSearchParams(Object.entries(values).filter(([, value]) => value !== null && value !== undefined));
+  return new URL(`${path}?${query}`, new URL(".", location.href)).href;
+}

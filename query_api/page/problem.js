@@ -1,0 +1,81 @@
+// Why there is no list, what leads on from here, and when it is asked again.
+
+import { ask } from "./api.js";
+import { button, element } from "./element.js";
+import { moment } from "./format.js";
+
+const AGAIN_S = 5;
+const box = document.getElementById("problem");
+const state = { timer: undefined, turn: 0 };
+
+export function hide() {
+  clearInterval(state.timer);
+  state.turn += 1;
+  box.hidden = true;
+}
+
+/** Show an error. `go` opens another instant; `again` asks once more, which happens by itself where that may help. */
+export async function show(error, { at, go, again }) {
+  hide();
+  const turn = state.turn;
+  const details = error.document ?? { title: "This page failed", detail: String(error) };
+  const gap = details.nearest_before !== undefined ? await gapAround(at) : null;
+  if (turn !== state.turn) return;
+  box.replaceChildren(reason(details, gap), ...ways(details, gap, go));
+  if (!error.document || error.passes || details.parameter) box.append(button("ask again", again));
+  if (error.passes) box.append(countdown(again));
+  box.hidden = false;
+}
+
+function reason(details, gap) {
+  const sentence = gap
+    ? `No snapshot from ${moment(new Date(gap.first))} to ${moment(new Date(gap.last))} UTC: ${gap.cause}${gap.why ? ` (${gap.why})` : ""}.`
+    : details.nearest_before !== undefined ? `${capital(details.detail)}.` : `${details.title}: ${details.detail}`;
+  return element("p", {}, sentence, details.example ? ` For example ${details.parameter}=${details.example}.` : "");
+}
+
+function ways(details, gap, go) {
+  const { nearest_before: pair, first } = details;
+  const before = pair && [pair.price_time, pair.rank_time].sort().at(-1);
+  const targets = [["the list before", before], ["the list after", gap?.after], ["the first list", before ? null : first], ["live", ""]];
+  return targets.filter(([, to]) => to !== null && to !== undefined).map(([name, to]) =>
+    button(to ? `${name}, ${moment(new Date(to))} UTC` : name, () => go(to ? new Date(to) : null)));
+}
+
+/** The gap around an instant, with its cause and the first instant after it. */
+async function gapAround(at) {
+  if (!at) return null;
+  const day = 86_400_000;
+  try {
+    const span = { from: new Date(at.getTime() - 3 * day).toISOString(), to: new Date(Math.min(at.getTime() + 3 * day, Date.now())).toISOString() };
+    const { series } = await ask("v1/gaps", span);
+    const holds = (gap) => Date.parse(gap.first) <= at && at <= Date.parse(gap.last) + 60_000;
+    const gaps = Object.values(series).map((one) => one.gaps.find(holds)).filter(Boolean);
+    const gap = gaps.sort((a, b) => b.ticks - a.ticks)[0];
+    if (!gap) return null;
+    const last = Math.max(...gaps.map((one) => Date.parse(one.last)));
+    const step = gap.ticks > 1 ? (Date.parse(gap.last) - Date.parse(gap.first)) / (gap.ticks - 1) : 60_000;
+    return { ...gap, after: last + step <= Date.now() ? last + step : null };
+  } catch {
+    return null;
+  }
+}
+
+/** Seconds until it is asked again. */
+function countdown(again) {
+  let left = AGAIN_S;
+  const text = element("span", { class: "quiet", "aria-hidden": "true" }, `asked again in ${left} s`);
+  state.timer = setInterval(() => {
+    left -= 1;
+    text.textContent = left > 0 ? `asked again in ${left} s` : "asking …";
+    if (left <= 0) {
+      clearInterval(state.timer);
+      again();
+    }
+  }, 1000);
+  return text;
+}
+
+function capital(text) {
+  return text[0].toUpperCase() + text.slice(1);
+}

@@ -16,6 +16,7 @@ from lib.http_client import open_client
 from lib.schema import ID, PRICE, TIER, Series
 from lib.snapshot import Marker, Snapshot, StoredTick, first_of_hours, visible_at
 from lib.store import Resolution, Selection, View
+from lib.store.asset_names import merged_names
 
 RECORDED = Path(__file__).parent / "recorded"
 NOON = datetime(2026, 8, 1, 12, tzinfo=UTC)
@@ -161,15 +162,13 @@ class MemoryStore:
     async def asset_names(self, since: datetime) -> pl.DataFrame:
         """See `Store.asset_names`."""
         await self.ready()
-        tick = pl.Datetime("us", "UTC")
-        found = [
-            pl.DataFrame(schema={ID: pl.Int64(), **dict.fromkeys(PRICE.tags, pl.String()), "first": tick, "last": tick})
-        ]
-        for (series, at), snapshot in self.snapshots.items():
-            if series == PRICE.name and at >= since:
-                times = [pl.lit(at).cast(tick).alias(name) for name in ("first", "last")]
-                found.append(snapshot.rows.select(ID, *PRICE.tags, *times))
-        return pl.concat(found).group_by(ID, *PRICE.tags).agg(pl.col("first").min(), pl.col("last").max())
+        return merged_names(
+            snapshot.rows.with_columns(
+                pl.lit(at).cast(pl.Datetime("us", "UTC")).alias(name) for name in ("first", "last")
+            )
+            for (series, at), snapshot in self.snapshots.items()
+            if series == PRICE.name and at >= since
+        )
 
     def horizon(self) -> datetime:
         """See `Store.horizon`."""

@@ -12,6 +12,7 @@ from lib.errors import StoreRejected
 from lib.schema import Series
 from lib.snapshot import Marker, Snapshot, StoredTick
 from lib.store import Resolution, Selection, View
+from lib.store.asset_names import merged_names
 
 
 class NoStore:
@@ -76,6 +77,10 @@ class NoStore:
         """See `Store.rows_between`."""
         fields = selection.get("fields")
         return dict.fromkeys(ticks, (series if fields is None else series.only(fields)).empty())
+
+    async def asset_names(self, since: datetime) -> pl.DataFrame:
+        """See `Store.asset_names`."""
+        return merged_names([])
 
     def horizon(self) -> datetime:
         """See `Store.horizon`."""

@@ -12,15 +12,18 @@ from lib.archive.reader import ArchiveReader, between
 from lib.archive.tables import TICK, with_withdrawals
 from lib.clock import EPOCH
 from lib.ingest.missed import MissedTick
-from lib.schema import ID, TIER, Series
+from lib.schema import ID, PRICE, TIER, Series
 from lib.snapshot import Marker, StoredTick, first_of_hours, visible_at
 from lib.store import Resolution, Selection, View
+from lib.store.asset_names import merged_names
 
 _VISIBLE = "visible_since"
 _HOUR = "hour"
 _LIGHT = ("series", TICK, "interval_s", "backfilled", "observed_at", "duration_s", "stored_at")
 """A marker's columns without what costs most to read."""
 _BLANK = Marker("", "", EPOCH, 0, 0, 0, timedelta(), EPOCH, 0.0, timedelta(), False, False, "")
+DAYS_OF_NAMES = 30
+"""So many days' names are read at once: two lists of each."""
 _STEPS = (1, 8, 64, 512, 4096)
 """How many more days each step of a search reads at once."""
 
@@ -116,6 +119,19 @@ class SealedStore:
         if not wanted or not series.fields:
             return pl.DataFrame(schema=tables.series_columns(series))
         return (await self._rows(series, wanted, _selected(series, ids=[cmc_id]))).sort(TICK)
+
+    async def asset_names(self, start: datetime, stop: datetime) -> pl.DataFrame:
+        """The names in the first and the last prices of each day, whose times are exact to the day."""
+        ticks = (await self._light(start, stop, PRICE.name)).group_by(pl.col(TICK).dt.date().alias("day"))
+        days = ticks.agg(pl.col(TICK).min().alias("first"), pl.col(TICK).max().alias("last")).sort("day")
+        parts = [await self._names(part) for part in days.iter_slices(DAYS_OF_NAMES)]
+        return merged_names(parts)
+
+    async def _names(self, days: pl.DataFrame) -> pl.DataFrame:
+        where = pl.col(TICK).is_in(pl.concat([days["first"], days["last"]]).cast(tables.TIME).implode())
+        wanted = [ID, *PRICE.tags, TICK]
+        rows = await self._reader.read(PRICE.name, days["day"].to_list(), tables.series_columns(PRICE), where, wanted)
+        return merged_names([rows.with_columns(pl.col(TICK).alias("first"), pl.col(TICK).alias("last"))])
 
     async def missed(self, series: str, start: datetime, stop: datetime) -> list[MissedTick]:
         """The missing ticks whose cause was recorded."""

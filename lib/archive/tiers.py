@@ -17,6 +17,7 @@ from lib.ingest.missed import MissedTick
 from lib.schema import Series
 from lib.snapshot import Marker, Snapshot, StoredTick
 from lib.store import Resolution, Selection, Store, View
+from lib.store.asset_names import merged_names
 
 log = structlog.get_logger()
 
@@ -145,6 +146,15 @@ class Tiers:
         sealed, hot = await self._split(ticks, selection.get("resolution"))
         rows = await self._sealed.rows_between(series, sealed, **selection) if sealed else {}
         return rows | (await self._hot.rows_between(series, hot, **selection) if hot else {})
+
+    async def asset_names(self, since: datetime) -> pl.DataFrame:
+        """See `Store.asset_names`. Only days before the first name of the hot store are read from the archive."""
+        await self.refresh()
+        hot = await self._hot.asset_names(since)
+        first, last = self._coverage.span(self._hot.horizon(), "1m")
+        begin = max(since, first)
+        end = min([last - SECOND, *hot["first"]])
+        return merged_names([await self._sealed.asset_names(begin, end), hot]) if begin <= end else hot
 
     async def missed(self, series: str, start: datetime, stop: datetime) -> list[MissedTick]:
         """The missing ticks of sealed days whose cause was recorded: see `lib.gaps`."""

@@ -16,6 +16,7 @@ from lib.clock import from_epoch
 from lib.errors import StoreMalformed
 from lib.schema import ID, PRICE, TIER, Series
 from lib.snapshot import Marker, StoredTick
+from lib.store import asset_names as names
 from lib.store.influx.flux import EVER, FOREVER, READY
 from lib.store.influx.lines import unescaped
 
@@ -106,18 +107,12 @@ def asset_names(csv: str) -> pl.DataFrame:
     """The names of assets, each with the first and the last of its times."""
     values = table(csv)
     if values.is_empty():
-        return pl.DataFrame(
-            schema={ID: pl.Int64(), **dict.fromkeys(PRICE.tags, pl.String()), "first": _TICK, "last": _TICK}
-        )
+        return names.merged_names([])
     tags = [unescaped(name) if name in values.columns else pl.lit(None, pl.String).alias(name) for name in PRICE.tags]
     time = pl.col("_time").str.to_datetime(time_unit="us", time_zone="UTC")
-    return merged_names([values.select(pl.col(ID).cast(pl.Int64), *tags, time.alias("first"), time.alias("last"))])
-
-
-def merged_names(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    """The same names as one row each, from the first to the last of their times."""
-    keys = [ID, *PRICE.tags]
-    return pl.concat(frames).group_by(keys).agg(pl.col("first").min(), pl.col("last").max()).sort(keys)
+    return names.merged_names(
+        [values.select(pl.col(ID).cast(pl.Int64), *tags, time.alias("first"), time.alias("last"))]
+    )
 
 
 def times(csv: str) -> list[datetime]:

@@ -18,7 +18,7 @@ from lib.clock import HOUR, SECOND, Clock, slot
 from lib.schema import TIER_PLACES, Series
 from lib.snapshot import Marker, Snapshot, StoredTick, first_of_hours, visible_at
 from lib.store import Resolution, Selection, View, log_withdrawal
-from lib.store.influx import answer, flux, lines
+from lib.store.influx import answer, asset_names, flux, lines
 from lib.store.influx.claims import VALID, Claim, any_new, read_claims, without_unsettled
 from lib.store.influx.failures import StoreMissing
 from lib.store.influx.flux import EVER, FOREVER
@@ -30,8 +30,6 @@ RETENTION = timedelta(days=90)
 """How long the raw bucket keeps a tick, by default."""
 _WIDENING = (timedelta(), timedelta(days=1), timedelta(days=30), FOREVER - EVER)
 """How far back from the newest tick `newest_tick` looks, step by step, for one that was not backfilled."""
-NAMES_FROM_RAW = timedelta(hours=3)
-"""The hourly bucket is filled every ten minutes, and an hour's first tick may be late."""
 ALL_TIERS = range(len(TIER_PLACES) + 1)
 """Every class of places by volume; `TIER_PLACES` says which places a tier has."""
 
@@ -175,15 +173,8 @@ class InfluxStore:
         return await self._ask(query, lambda csv: answer.rows_by_tick(csv, shown, wanted))
 
     async def asset_names(self, since: datetime) -> pl.DataFrame:
-        """See `Store.asset_names`. The hourly bucket has them all, the raw one also those of the last hours."""
-        recent = max(since, self._clock() - NAMES_FROM_RAW)
-        raw = self._ask(flux.asset_names(self._bucket, recent, FOREVER), answer.asset_names)
-        try:
-            old = await self._ask(flux.asset_names(flux.hourly(self._bucket), since, FOREVER), answer.asset_names)
-        except StoreMissing:  # before `topcoins init`
-            raw.close()
-            return await self._ask(flux.asset_names(self._bucket, since, FOREVER), answer.asset_names)
-        return answer.merged_names([old, await raw])
+        """See `Store.asset_names`."""
+        return await asset_names.read(self._ask, self._bucket, since, self._clock())
 
     def horizon(self) -> datetime:
         """See `Store.horizon`."""

@@ -15,7 +15,7 @@ from lib.archive.objects import Objects
 from lib.archive.reader import ArchiveReader
 from lib.archive.tiers import Tiers
 from lib.clock import DAY as A_DAY
-from lib.clock import MINUTE
+from lib.clock import EPOCH, MINUTE
 from lib.errors import StoreUnavailable
 from lib.ingest.missed import MissedTick, MissedTicks
 from lib.schema import ID, TIER, VOLUME_RANK, Series
@@ -144,6 +144,15 @@ async def test_every_address_answers_with_the_same_bytes_after_the_minutes_are_g
     assert [answer[:2] for answer in after] == [answer[:2] for answer in before]
     for (url, _, body), (_, _, again) in zip(before, after, strict=True):
         assert again == body, url
+
+
+async def test_the_names_of_assets_come_from_the_archive_where_the_hot_store_has_none(hot, sealed):
+    clock = FakeClock(LATER)
+    tiers = Tiers(NoStore(clock), ArchiveReader(sealed, clock=clock), clock=clock)
+    names, known = await tiers.asset_names(EPOCH), await hot.asset_names(EPOCH)
+    assert names.select("cmc_id", "symbol", "name").rows() == known.select("cmc_id", "symbol", "name").rows()
+    assert (names["last"] <= known["last"]).all()
+    assert await tiers.asset_names(LATER) is not None
 
 
 class Away:

@@ -13,5 +13,5 @@ COLUMNS = {ID: pl.Int64(), **dict.fromkeys(PRICE.tags, pl.String()), "first": _T
 def merged_names(frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
     """The same names as one row each, from the first to the last of their times."""
     keys = [ID, *PRICE.tags]
-    every = pl.concat([pl.DataFrame(schema=COLUMNS), *(frame.select(COLUMNS) for frame in frames)])
+    every = pl.concat([pl.DataFrame(schema=COLUMNS), *(frame.select(*COLUMNS) for frame in frames)])
     return every.group_by(keys).agg(pl.col("first").min(), pl.col("last").max()).sort(keys)

@@ -26,12 +26,10 @@ from lib.store.influx.server import TIMEOUT, Server
 
 T = TypeVar("T")
 
-RETENTION = timedelta(days=90)
-"""How long the raw bucket keeps a tick, by default."""
+RETENTION = timedelta(days=90)  # how long the raw bucket keeps a tick, by default
 _WIDENING = (timedelta(), timedelta(days=1), timedelta(days=30), FOREVER - EVER)
 """How far back from the newest tick `newest_tick` looks, step by step, for one that was not backfilled."""
-ALL_TIERS = range(len(TIER_PLACES) + 1)
-"""Every class of places by volume; `TIER_PLACES` says which places a tier has."""
+ALL_TIERS = range(len(TIER_PLACES) + 1)  # every class of places by volume
 
 
 class InfluxStore:

@@ -14,6 +14,7 @@ TopcoinsError
 └── Rejected              a person must change something: a setting, a key, a request
     ├── SettingsRejected
     ├── SourceRejected
+    │   └── DayTooOld
     └── StoreRejected
 """
 
@@ -102,6 +103,10 @@ class SettingsRejected(Rejected):
 
 class SourceRejected(Rejected):
     """The upstream refuses our key, plan or request."""
+
+
+class DayTooOld(SourceRejected):
+    """The day asked for is beyond what the key's plan reaches back to, and so is every older day."""
 
 
 class StoreRejected(Rejected):

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
-from lib.clock import DAY, MINUTE
-from lib.errors import Malformed, SnapshotRefused, SourceMalformed
+import structlog
+
+from lib.clock import DAY, MINUTE, isoformat
+from lib.errors import DayTooOld, Malformed, SnapshotRefused
 from lib.gaps import Gap, find_gaps
 from lib.ingest.delivery import Delivery, ViaSpool
 from lib.ingest.gate import Gate
@@ -21,7 +23,11 @@ from lib.snapshot import Marker, Snapshot
 from lib.source import Reading, Source
 from lib.store import Store
 
+log = structlog.get_logger()
+
 LAST_MINUTE = time(23, 59, tzinfo=UTC)
+READY_AFTER = timedelta(minutes=30)
+"""A day's list is for sale so long after the day's end."""
 FOLDER = "backfill"
 """The spool folder for bought snapshots, apart from the ingestors' spools."""
 WITHIN = timedelta(minutes=2)
@@ -38,6 +44,14 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class TooOld:
+    """The plan does not reach back to the day of a call, nor to older days. Nothing was spent."""
+
+    call: Call
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Bought:
     """The result of a call. `snapshot` is None when the tick already had one."""
 
@@ -47,23 +61,29 @@ class Bought:
     credits: float
 
 
-def calls(source: Source, gaps: Sequence[Gap], bought: Collection[date], assets: int) -> list[Call]:
-    """The calls that could fill a gap: one for each day that ends in a gap and is not bought yet."""
+def calls(source: Source, gaps: Sequence[Gap], bought: Collection[date], assets: int, *, now: datetime) -> list[Call]:
+    """The calls that could fill a gap, newest first: one for each day that ends in a gap and is not bought yet."""
     assert source.daily, f"{source.name} sells no past days"
     price = -(-assets // source.daily.assets_per_credit)
-    days = {day for gap in gaps for day in _ends_within(gap)}
-    return [Call(source, day, price) for day in sorted(days - {*bought})]
+    days = {day for gap in gaps for day in _ends_within(gap) if now >= _end_of(day) + READY_AFTER}
+    return [Call(source, day, price) for day in sorted(days - {*bought}, reverse=True)]
 
 
-async def buy(wanted: Sequence[Call], *, store: Store, delivery: Delivery, assets: int) -> AsyncIterator[Bought]:
-    """Make the calls one after the other and store their snapshots, marked as backfilled.
+async def buy(
+    wanted: Sequence[Call], *, store: Store, delivery: Delivery, assets: int
+) -> AsyncIterator[Bought | TooOld]:
+    """Make the calls, which come newest first, and store their snapshots, marked as backfilled.
 
-    The gate judges them as any other. The first error of source, gate or spool ends the buying, so that a vendor's
-    bad lists are paid for once. What is bought stays.
+    The gate judges them as any other. A day that is too old ends the buying, and so does the first error of source,
+    gate or spool: a vendor's bad lists are paid for once. What is bought stays.
     """
     for call in wanted:
         stored = await store.nearest(call.source.series.name, datetime.combine(call.day, time.max, UTC))
-        reading = await call.source.read(assets, WITHIN, day=call.day)
+        try:
+            reading = await call.source.read(assets, WITHIN, day=call.day)
+        except DayTooOld as exc:
+            yield TooOld(call, str(exc))
+            return
         try:
             tick = listed_at(reading, call.day)
             is_stored = stored is not None and stored.tick == tick
@@ -88,14 +108,22 @@ def _admitted(reading: Reading, tick: datetime, stored: Marker | None, assets: i
 
 
 def listed_at(reading: Reading, day: date) -> datetime:
-    """The instant of a day's list: the time of its newest value. Raises SourceMalformed when that is on another day."""
+    """The instant of a day's list: the time of its newest value; the day's last minute if that is on another day."""
     newest = reading.newest_update
-    if newest is None:
-        raise SourceMalformed(f"{reading.source}: the list of {day} has no time of its values")
-    tick = newest.replace(microsecond=0)
-    if tick.date() != day:
-        raise SourceMalformed(f"{reading.source}: the list of {day} is of {tick:%Y-%m-%dT%H:%M:%SZ}")
-    return tick
+    if newest and newest.date() == day:
+        return newest.replace(microsecond=0)
+    log.warning(
+        "the values of a bought list have other times than its day",
+        source=reading.source,
+        series=reading.series.name,
+        day=str(day),
+        newest=isoformat(newest) if newest else None,
+    )
+    return datetime.combine(day, LAST_MINUTE)
+
+
+def _end_of(day: date) -> datetime:
+    return datetime.combine(day, time.min, UTC) + DAY
 
 
 def _ends_within(gap: Gap) -> Iterator[date]:
@@ -137,11 +165,11 @@ async def offers(
         gaps = (await find_gaps(store, name, start, now, now=now, folder=spools / name)).gaps
         markers = await store.markers(start, now, series=name)
         bought = {marker.tick.date() for marker in markers if marker.source == source.name}
-        each.append(Offer(source, gaps, calls(source, gaps, bought, assets)))
+        each.append(Offer(source, gaps, calls(source, gaps, bought, assets, now=now)))
     return each
 
 
-async def fill(offer: Offer, store: Store, *, spools: Path, limit: int, assets: int) -> AsyncIterator[Bought]:
+async def fill(offer: Offer, store: Store, *, spools: Path, limit: int, assets: int) -> AsyncIterator[Bought | TooOld]:
     """Buy an offer through its own spool. What the store does not accept now, the next run delivers."""
     spool = Spool(spools / FOLDER / offer.source.series.name, limit=limit)
     spool.open()

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from lib.archive.backfill import Offer, fill, offers
+from lib.archive.backfill import Offer, TooOld, fill, offers
 from lib.cli.app import out, with_store
 from lib.cli.option import duration
 from lib.clock import isoformat, utc_now
@@ -83,5 +83,8 @@ async def _buy(found: list[Offer], store: Store, chosen: Settings) -> None:
     for offer in found:
         bought = fill(offer, store, spools=chosen.spool_dir, limit=chosen.spool_limit, assets=chosen.assets)
         async for each in bought:
+            if isinstance(each, TooOld):
+                print(f"{offer.source.series.name}: the plan does not reach back to {each.call.day}: {each.why}")
+                break
             rows = f"{each.snapshot.marker.assets} assets" if each.snapshot else "already stored, nothing changed"
             print(f"{offer.source.series.name} {isoformat(each.tick)}: {rows}, {each.credits:g} credits", flush=True)

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from lib.clock import HOUR, MINUTE, Clock
-from lib.errors import SourceExhausted, SourceMalformed, SourceRejected, SourceUnavailable
+from lib.errors import DayTooOld, SourceExhausted, SourceMalformed, SourceRejected, SourceUnavailable
 from lib.retry_after import parse_retry_after
 from lib.source.json_body import JsonRefused, parse_json
 from lib.source.model import Action, Errors
@@ -65,6 +65,8 @@ class Judge:
 
     def _pause(self, action: Action, path: str, message: str, now: datetime, wait: timedelta | None) -> SourceError:
         """The error of an action. A wait that the upstream asks for comes before our own, but for a refusal."""
+        if action == "too_old":
+            return DayTooOld(message)
         if action in ("stop", "gone"):
             return self._pauses.begin(path, now + REFUSED_PAUSE, SourceRejected, message)
         exhausted = action in ("reset", "reset_month")

@@ -14,10 +14,11 @@ from lib.schema import COIN_MAP, Series
 from lib.settings import Duration, SourceUrl
 from lib.source.expression import check_expression
 
-Action = Literal["retry", "next_tick", "away", "next_minute", "reset", "reset_month", "gone", "stop"]
+Action = Literal["retry", "next_tick", "away", "next_minute", "reset", "reset_month", "gone", "too_old", "stop"]
 """Try again within the tick; with the next tick; with the next ticks, after growing pauses; with the next minute; after
 the reset of the day's quota (UTC midnight) or of the month's (which the quota call reports); once an hour, because the
-path is gone; once an hour, because somebody has to change the key or the plan."""
+path is gone; no older day, because the plan does not reach back so far; once an hour, because somebody has to change
+the key or the plan."""
 
 RESERVED = (schema.MARKER, schema.CLAIM, schema.TIER, "tick", "time")
 """Names that the stores use themselves; `time` is one of InfluxDB's."""

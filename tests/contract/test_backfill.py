@@ -1,19 +1,22 @@
 """Backfill on both stores: the day's last list into a gap, through source, gate and spool; never over a snapshot."""
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from inspect import isawaitable
 from pathlib import Path
 from typing import Any, cast
 
 import httpx
 import pytest
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
 import ingest_price
 import ingest_rank
-from lib.archive.backfill import FOLDER, Bought, Offer, calls, fill, offers
+from lib.archive.backfill import FOLDER, Bought, Offer, TooOld, calls, fill, listed_at, offers
 from lib.cli.forecast import sample_snapshot
 from lib.clock import Clock
-from lib.errors import SnapshotRefused, SourceRejected, StoreUnavailable
+from lib.errors import SourceRejected, StoreUnavailable
 from lib.gaps import Gap, find_gaps
 from lib.ingest.spool_folder import waiting
 from lib.schema import PRICE, VOLUME_RANK
@@ -60,7 +63,7 @@ async def offered(sold: list[Source], store: Store, folder: Path) -> list[Offer]
 
 async def bought(sold: list[Source], store: Store, folder: Path) -> list[Bought]:
     return [
-        each
+        cast("Bought", each)
         for offer in await offered(sold, store, folder)
         async for each in fill(offer, store, spools=folder, limit=2**24, assets=ASSETS)
     ]
@@ -68,7 +71,7 @@ async def bought(sold: list[Source], store: Store, folder: Path) -> list[Bought]
 
 async def test_an_offer_lists_the_price_of_each_day_before_anything_is_spent(sold, gapped, tmp_path):
     for offer in await offered(sold, gapped, tmp_path):
-        assert [(call.day, call.credits) for call in offer.calls] == [(date(2026, 7, 30), 2), (date(2026, 7, 31), 2)]
+        assert [(call.day, call.credits) for call in offer.calls] == [(date(2026, 7, 31), 2), (date(2026, 7, 30), 2)]
         assert offer.credits == 4
         first, *_ = offer.gaps
         assert (first.first, first.last) == (BEFORE + MINUTE, AFTER - MINUTE)
@@ -82,13 +85,13 @@ async def test_a_bought_day_is_marked_has_its_own_time_and_costs_the_price_of_th
     assert (await sold[0].allowance()).left == 15_000 - 8
     for series in (PRICE, VOLUME_RANK):
         found = [m for m in await gapped.markers(BEFORE, AFTER, series=series.name) if m.backfilled]
-        assert [marker.tick for marker in found] == [each.tick for each in done if each.call.source.series == series]
+        assert [m.tick for m in reversed(found)] == [each.tick for each in done if each.call.source.series == series]
         assert [marker.tick.date() for marker in found] == [each.date() for each in LAST]
         assert [(marker.source, marker.interval) for marker in found] == [("coinmarketcap_historical", DAY)] * 2
         assert {marker.visible_since for marker in found} == {clock()}
-    at = done[0].tick + 5 * MINUTE
+    at = done[1].tick + 5 * MINUTE
     top = await TopListFinder(gapped, max_skew=MINUTE).find(at, limit=50, max_age=10 * MINUTE)
-    assert top.pair.price.tick == top.pair.rank.tick == done[0].tick
+    assert top.pair.price.tick == top.pair.rank.tick == done[1].tick
     assert len(top.rows) == 50
 
 
@@ -117,6 +120,17 @@ class AwayOncePaid:
         return getattr(self._store, name)
 
 
+class Answering(httpx.AsyncBaseTransport):
+    """Answers as a function does, which may return an awaitable."""
+
+    def __init__(self, answer: Callable[[httpx.Request], Any]) -> None:
+        self._answer = answer
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        answer = self._answer(request)
+        return cast("httpx.Response", await answer if isawaitable(answer) else answer)
+
+
 class Selling(httpx.AsyncBaseTransport):
     """A market that notes in a store when a list was paid for."""
 
@@ -135,19 +149,49 @@ async def test_a_list_that_was_paid_for_is_on_disk_before_the_store_is_asked_for
     async with httpx.AsyncClient(transport=Selling(market, store)) as client:
         offer, _ = await offered(sources(client, clock), gapped, tmp_path)
         async for each in fill(offer, cast("Store", store), spools=tmp_path, limit=2**24, assets=ASSETS):
-            assert each.snapshot is not None
+            assert isinstance(each, Bought)
+            assert each.snapshot
             break
-    assert [entry.tick.date() for entry in waiting(tmp_path / FOLDER / "price")] == [date(2026, 7, 30)]
+    assert [entry.tick.date() for entry in waiting(tmp_path / FOLDER / "price")] == [date(2026, 7, 31)]
 
 
-async def test_a_list_of_another_day_is_refused(tmp_path, gapped, clock):
+async def test_a_list_whose_values_are_of_another_day_has_the_requested_day_and_a_warning(tmp_path, gapped, clock):
     upstream = Upstream(says(recorded("cmc-listings-historical-3-20240115T2340Z")))
     price, _ = sources(upstream.client, clock)
     (offer, _) = await offered([price, price], gapped, tmp_path)
-    message = "the list of 2026-07-30 is of 2024-01-15T23:40:26Z; it cost 1 credits, and no further list"
-    with pytest.raises(SnapshotRefused, match=message):
-        [each async for each in fill(offer, gapped, spools=tmp_path, limit=2**24, assets=3)]
-    assert [request.url.params["date"] for request in upstream.asked] == ["2026-07-30"]
+    with capture_logs() as logs:
+        days = [listed_at(await price.read(3, MINUTE, day=call.day), call.day) for call in offer.calls]
+    assert days == LAST[::-1]
+    assert {(entry["log_level"], entry["newest"]) for entry in logs} == {("warning", "2024-01-15T23:40:26.118000Z")}
+    recorded_day = date(2024, 1, 15)
+    assert listed_at(await price.read(3, MINUTE, day=recorded_day), recorded_day).date() == recorded_day
+
+
+async def test_a_day_beyond_the_plans_depth_ends_only_the_older_ones(gapped, tmp_path, clock):
+    def answer(request: httpx.Request) -> Any:
+        asked.append(request.url.params["date"])
+        if asked[-1] <= "2026-07-30":
+            return says({"status": {"error_code": 400, "error_message": "out of range"}}, 400)(request)
+        return market.handle_async_request(request)
+
+    asked: list[str] = []
+    market = httpx.ASGITransport(create_app(Market(1, ASSETS), clock))
+    upstream = httpx.AsyncClient(transport=Answering(answer))
+    for series in (PRICE, VOLUME_RANK):
+        await gapped.write(sample_snapshot(series, BEFORE - 2 * DAY, ASSETS))
+    found = await offers(sources(upstream, clock), gapped, NOON - 5 * DAY, now=NOON, spools=tmp_path, assets=ASSETS)
+    done = [each for offer in found async for each in fill(offer, gapped, spools=tmp_path, limit=2**24, assets=ASSETS)]
+    assert [len(offer.calls) for offer in found] == [4, 4]
+    assert asked == ["2026-07-31", "2026-07-30"] * 2
+    assert [(type(each), each.call.day.day) for each in done] == [(Bought, 31), (TooOld, 30)] * 2
+
+
+async def test_yesterday_is_for_sale_from_half_past_midnight_on(sold, gapped, tmp_path):
+    midnight = datetime(2026, 8, 1, tzinfo=UTC)
+    for minutes, newest in ((0, 30), (29, 30), (30, 31)):
+        now = midnight + minutes * MINUTE
+        for offer in await offers(sold, gapped, NOON - 3 * DAY, now=now, spools=tmp_path, assets=ASSETS):
+            assert offer.calls[0].day == date(2026, 7, newest)
 
 
 async def test_without_a_valid_key_nothing_is_bought(gapped, tmp_path, clock):
@@ -170,4 +214,4 @@ def test_a_day_counts_only_where_its_end_is_missing(clock):
         (end - DAY, end + DAY, 2881, 3),
     ):
         gaps = [Gap(first, last, ticks, "not running", None, {})]
-        assert len(calls(price, gaps, [], 100)) == days
+        assert len(calls(price, gaps, [], 100, now=NOON)) == days

@@ -94,6 +94,8 @@ class Series:
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
         path = request.url.path
+        if path == "/admin/v2/rate/limit":
+            return httpx.Response(200, json={"Data": {"API_KEY": {"REMAINING": {"MONTH": 10**6}}}})
         if path == "/v1/key/info":
             usage = {"current_month": {"credits_left": 900_000}}
             return httpx.Response(200, json={"data": {"plan": {"credit_limit_monthly": 10**6}, "usage": usage}})

@@ -14,7 +14,8 @@ from pydantic import SecretStr
 
 import ingest_price
 import ingest_rank
-from lib.errors import SourceMalformed, SourceRejected, SourceUnavailable, TopcoinsError
+from lib.errors import SourceExhausted, SourceMalformed, SourceRejected, SourceUnavailable, TopcoinsError
+from lib.simulator import Market, Plan, create_app
 from lib.source import Source, SourceFile, UpstreamTime, read_source
 from tests.examples import examples
 from tests.fakes import NOON, FakeClock, Upstream, fails, recorded, says
@@ -198,7 +199,8 @@ ERRORS = [
     *(("cmc", *cmc_error(code, 200), NEXT, f"code {code}") for code in (7777, "surprise")),
     *(("cmc", *cmc_error(code, 200), RETRY, f"code {code}") for code in (500, "500")),
     *(("cmc", b"<html>", status, RETRY, f"HTTP {status}") for status in (500, 502, 503, 504)),
-    *((name, b"<html>", status, NEXT, f"HTTP {status}") for name in FILES for status in AWAY_STATUSES),
+    *((name, b"<html>", status, NEXT, f"HTTP {status}") for name in FILES for status in AWAY_STATUSES if status != 402),
+    ("cmc", b"<html>", 402, NEXT, "HTTP 402"),
     *((name, b"<html>", status, STOP, f"HTTP {status}") for name in FILES for status in (301, 308, 404, 410)),
 ]
 
@@ -637,9 +639,47 @@ async def test_a_reset_that_is_no_time_is_not_reported(reset):
 
 async def test_no_credits_are_reported_without_a_key_or_by_an_upstream_that_reports_none():
     upstream = Upstream(says({}))
+    key = CMC.key.model_copy(update={"quota": None}) if CMC.key else None
     assert await made(CMC, upstream, key=None).allowance() is None
-    assert await made(COINDESK, upstream).allowance() is None
+    assert await made(CMC.model_copy(update={"key": key}), upstream).allowance() is None
     assert not upstream.asked
+
+
+@pytest.mark.parametrize(
+    ("month", "limit", "expected"),
+    [
+        ({"credits_used": 185}, 1000, (815, 1000)),
+        ({"credits_used": "185", "credits_left": "815"}, None, (815, 1000)),
+        ({"credits_left": 815}, None, (815, None)),
+        ({"credits_used": 1200}, 1000, (0, 1000)),
+    ],
+)
+async def test_the_credits_left_come_from_what_the_answer_has(month, limit, expected):
+    answer = {"data": {"plan": {"credit_limit_monthly": limit}, "usage": {"current_month": month}}}
+    allowance = await made(CMC, Upstream(says(answer))).allowance()
+    assert allowance is not None
+    assert (allowance.left, allowance.limit) == expected
+
+
+@pytest.mark.parametrize("month", [{}, {"credits_used": 185}, {"credits_left": -1}, {"credits_left": "none"}])
+async def test_credits_that_cannot_be_known_are_an_error(month):
+    answer = {"data": {"plan": {}, "usage": {"current_month": month}}}
+    with pytest.raises(SourceMalformed, match="no credits at data"):
+        await made(CMC, Upstream(says(answer))).allowance()
+
+
+async def test_coindesks_calls_are_its_credits_and_used_up_calls_are_waited_for():
+    app = create_app(Market(1, 250), FakeClock(), coindesk_plan=Plan(credits_per_month=4))
+    source = Source(
+        COINDESK, client=httpx.AsyncClient(transport=httpx.ASGITransport(app)), clock=FakeClock(), key=SecretStr(KEY)
+    )
+    reading = await source.read(250, MINUTE)
+    assert reading.credits == 3
+    allowance = await source.allowance()  # is a call too
+    assert allowance is not None
+    assert (allowance.left, allowance.limit, allowance.resets_at) == (0, 4, None)
+    with pytest.raises(SourceExhausted, match="not asked again before 2026-08-02T00:00:00Z"):
+        await source.read(250, MINUTE)
 
 
 @pytest.mark.parametrize(

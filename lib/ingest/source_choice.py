@@ -64,12 +64,13 @@ class SourceChoice:
         self._asked = tuple(source.identity for source in sources)
         self._recoveries: dict[Source, _Recovery] = {}
         self._is_written = False
-        self._state = self._resumed()
+        self._is_resumed = False
+        self._last: UsedSource | None = None
 
     @property
     def used(self) -> Source:
         """The source that gave the last snapshot; at first the preferred one, or the one of the run before."""
-        state = self._state
+        state = self._state()
         same = (s for s in self._sources if state and (s.name, s.is_stand_in) == (state.source, state.is_keyless))
         return next(same, self._sources[0])
 
@@ -91,7 +92,7 @@ class SourceChoice:
 
     def use(self, source: Source, failures: Failures) -> None:
         """Note that a source gave the snapshot. A change is logged with the failures of those asked before it."""
-        before, state = self.used, self._state
+        before, state = self.used, self._state()
         self._recoveries.pop(source, None)
         if state and source is before and self._is_written:
             return
@@ -128,18 +129,20 @@ class SourceChoice:
         keyed = self._sources[self._sources.index(source) - 1]
         return isinstance(failures.get(keyed), SourceExhausted | SourceRejected)
 
-    def _resumed(self) -> UsedSource | None:
-        """The state of an earlier run; of another list of sources only the count."""
-        state = read_used_source(self._file.parent) if self._file else None
-        if state and state.asked != self._asked:
-            first = self._sources[0]
-            fresh = {"source": first.name, "is_keyless": first.is_stand_in, "is_fallback": False, "why": ()}
-            return state.model_copy(update={**fresh, "asked": self._asked})
-        self._is_written = state is not None
-        return state
+    def _state(self) -> UsedSource | None:
+        """The last change; at first that of an earlier run, but of another list of sources only the count."""
+        if not self._is_resumed and self._file:
+            self._last = read_used_source(self._file.parent)
+            self._is_written = self._last is not None and self._last.asked == self._asked
+            if self._last and not self._is_written:
+                first = self._sources[0]
+                fresh = {"source": first.name, "is_keyless": first.is_stand_in, "is_fallback": False}
+                self._last = self._last.model_copy(update=fresh)
+        self._is_resumed = True
+        return self._last
 
     def _write(self, state: UsedSource) -> None:
-        self._state, self._is_written = state, True
+        self._last, self._is_written = state, True
         if self._file is None:
             return
         part = self._file.with_suffix(".part")

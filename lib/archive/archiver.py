@@ -7,7 +7,8 @@ from pathlib import Path
 
 import structlog
 
-from lib.archive.manifest import sealed_days, start_of
+from lib.archive.delta import DeltaLog, columns_by_table
+from lib.archive.manifest import Manifest, sealed_days, start_of
 from lib.archive.objects import Objects
 from lib.archive.seal import Gaps, Sealer
 from lib.clock import DAY, SECOND, Clock
@@ -48,6 +49,7 @@ class Archiver:
         self._clock = clock
         self._spools = spools
         self._sealer = Sealer(store, objects, series, clock=clock)
+        self._logs = [DeltaLog(objects, table, columns) for table, columns in columns_by_table(series).items()]
         self._looked_back: date | None = None
         self._failures = 0
 
@@ -75,12 +77,16 @@ class Archiver:
         added: list[date] = []
         for day in await closed_days(self._store, self._series, self._clock()):
             if day not in sealed:
-                await self._sealer.seal(day, await self._gaps(day))
+                await self._add_to_logs(await self._sealer.seal(day, await self._gaps(day)))
                 added.append(day)
             elif start_of(day) + DAY > horizon:
-                await self._sealer.seal(day)
+                await self._add_to_logs(await self._sealer.seal(day))
         self._looked_back = today
         return added
+
+    async def _add_to_logs(self, manifest: Manifest) -> None:
+        for table in self._logs:
+            await table.add(manifest)
 
     async def _gaps(self, day: date) -> Gaps:
         start = start_of(day)

@@ -71,7 +71,8 @@ class ArchiveReader:
             return None
         if known is None or names[-1] != manifest_name(day, known[1].number):
             manifest = await read_manifest(self._objects, names[-1])
-            parts = {table: tuple(manifest.names(table)) for table in {part.table for part in manifest.parts}}
+            full = [part for part in manifest.parts if part.rows]
+            parts = {table: tuple(p.name for p in full if p.table == table) for table in {part.table for part in full}}
             known = now, SealedDay(day, manifest.number, manifest.spacing, parts)
         self._sealed[day] = now, known[1]
         return known[1]

@@ -58,8 +58,7 @@ class Sealer:
                     await attempt.add_rows(series)
                 await attempt.add_markers()
                 await attempt.add_small(tables.WITHDRAWALS, tables.withdrawals_frame(additions.withdrawals))
-                if manifest is None:
-                    await attempt.add_small(tables.GAPS, tables.gaps_frame(gaps))
+                await attempt.add_small(tables.GAPS, tables.gaps_frame(gaps if manifest is None else ()))
                 self._unreadable |= attempt.unreadable
                 await self._publish(attempt)
 
@@ -133,8 +132,8 @@ class _Attempt:
             ]
 
     async def add_small(self, table: str, frame: pl.DataFrame) -> None:
-        """Add a part of few rows, if it has any."""
-        if len(frame) or await self._exists(table):
+        """Add a part of few rows. A day has a first one also without any: a reader of all days then finds a file."""
+        if len(frame) or self._number == 0 or await self._exists(table):
             await self._add(table, frame.schema, iter([frame]), max(len(frame), 1))
 
     def manifest(self, now: datetime) -> Manifest:

@@ -11,7 +11,10 @@ from lib.errors import SnapshotDoubtful
 from lib.ingest.clock_check import check_clock
 from lib.ingest.doubtful import DoubtfulLists
 from lib.ingest.gate import Gate
+from lib.ingest.ids.prices_file import ProviderPrices, read_prices
+from lib.ingest.ids.report import FOLDER as IDS_FOLDER
 from lib.ingest.plausible import Jump, differences, faults, jumps
+from lib.ingest.second_opinion import contradictions
 from lib.snapshot import Snapshot
 from lib.source import Reading
 
@@ -26,6 +29,7 @@ class Judge:
         self._clock_check = clock_check
         self._doubtful = DoubtfulLists(folder)
         self._suspects: Mapping[int, Jump] = {}
+        self._ids = folder.parent / IDS_FOLDER if folder else None
 
     def admit(
         self,
@@ -42,6 +46,7 @@ class Judge:
         gate = Gate(interval)
         snapshot, rejected = gate.admit(reading, tick, before=before, backfilled=backfilled)
         wrong, differs = faults(snapshot, before), differences(snapshot, before, asked=self._assets)
+        differs += contradictions(snapshot, before, self._other_providers)
         if wrong or differs:
             snapshot = self._new_level(snapshot, wrong, differs, before)
             self._suspects = {}
@@ -54,6 +59,9 @@ class Judge:
                 )
         self._doubtful.end()
         return snapshot, rejected
+
+    def _other_providers(self) -> Sequence[ProviderPrices]:
+        return read_prices(self._ids) if self._ids else ()
 
     def _new_level(
         self, snapshot: Snapshot, wrong: Sequence[str], differs: Sequence[str], before: Snapshot | None

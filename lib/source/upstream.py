@@ -205,7 +205,9 @@ class Source:
                 if turn.stored:
                     return await self._page(turn.stored, skip)
                 asked_at = self._clock()
-                async for attempt in stamina.retry_context(on=_may_pass, attempts=ATTEMPTS, timeout=budget):
+                async for attempt in stamina.retry_context(
+                    on=lambda exc: isinstance(exc, SourceUnavailable) and exc.again, attempts=ATTEMPTS, timeout=budget
+                ):
                     with attempt:
                         await turn.before_asking()
                         answer = await self._transport.get(self._path, params, shown, bound)
@@ -245,9 +247,4 @@ class Source:
         return self._pauses.begin(self._path, until, SourceExhausted, message)
 
     def _bound(self) -> ByteBound:
-        most = self._file.request.largest_reading
-        return ByteBound(most, most)
-
-
-def _may_pass(exc: Exception) -> bool:
-    return isinstance(exc, SourceUnavailable) and exc.again
+        return ByteBound(self._file.request.largest_reading, self._file.request.largest_reading)

@@ -5,6 +5,7 @@ import sys
 
 from lib.cli import archive, ask, doubtful, ids, operate, start, withdraw
 from lib.cli.app import app
+from lib.cli.exit_code import exit_code
 from lib.errors import DamagedFile, TopcoinsError
 from lib.text import without_control
 
@@ -17,7 +18,7 @@ __all__ = ["archive", "ask", "doubtful", "ids", "main", "operate", "start", "wit
 
 
 def main() -> None:
-    """The entry point. An error is one sentence on stderr and exit code 1."""
+    """The entry point. An error is one sentence on stderr and the exit code of its cause."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal may lack the letters of a coin's name
@@ -28,7 +29,8 @@ def main() -> None:
     except Exception as exc:
         if not _is_explained(exc):
             raise
-        sys.exit(f"topcoins: {without_control(str(exc))}")
+        print(f"topcoins: {without_control(str(exc))}", file=sys.stderr)
+        sys.exit(exit_code(exc))
 
 
 def _log_to_stderr() -> None:

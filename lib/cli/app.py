@@ -22,7 +22,7 @@ T = TypeVar("T")
 app = typer.Typer(
     name="topcoins",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
 console = Console(stderr=True, markup=False, highlight=False, emoji=False)
@@ -39,6 +39,12 @@ Shown = Annotated[str, typer.Option(help="table, json or csv.")]
 Exclude = Annotated[str | None, typer.Option(help="Leave out stablecoins, wrapped, or both: stablecoins,wrapped.")]
 VolumeToCap = Annotated[
     float | None, typer.Option(help="Leave out assets whose 24h volume is more than this many times their market cap.")
+]
+KnownAt = Annotated[
+    str | None, typer.Option(help="Only what the store had at this instant: the `known_at` of an earlier answer.")
+]
+MaxAge = Annotated[
+    str | None, typer.Option(help="How far before the instant the prices may lie, for example 10m or 24h.")
 ]
 Symbols = Annotated[str | None, typer.Option(help="Only these tickers, for example BTC,ETH.")]
 Ids = Annotated[str | None, typer.Option(help="Only these CoinMarketCap ids, for example 1,1027.")]

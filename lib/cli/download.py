@@ -15,6 +15,7 @@ import httpx
 import orjson
 
 from lib.archive.panel import END, METADATA, Totals, totals_of
+from lib.cli.client import refusal
 from lib.clock import isoformat
 from lib.errors import SettingsRejected, TopcoinsError
 from lib.units import parse_duration
@@ -95,7 +96,7 @@ class Download:
         parameters = self._parameters | {"format": "ndjson"}
         head = self._client.head(self._url, params=parameters)
         if not head.is_success:  # only a body has the reason
-            self._refuse(self._client.get(self._url, params=parameters))
+            raise refusal(self._client.get(self._url, params=parameters))
         start, stop = (datetime.fromisoformat(head.headers[name]) for name in ("x-from", "x-to"))
         plan = DownloadPlan(self._parameters, start, stop, int(head.headers["x-steps"]))
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -120,7 +121,7 @@ class Download:
         with self._client.stream("GET", self._url, params=parameters) as response:
             if not response.is_success:
                 response.read()
-                self._refuse(response)
+                raise refusal(response)
             with part.open("wb") as file:
                 for chunk in response.iter_bytes():
                     file.write(chunk)
@@ -142,10 +143,6 @@ class Download:
         else:
             _join_lines(pieces, whole, totals)
         whole.rename(self._file)
-
-    def _refuse(self, response: httpx.Response) -> None:
-        problem = response.json()
-        raise TopcoinsError(f"{problem['title']}: {problem['detail']}")
 
 
 def _save(path: Path, body: bytes) -> None:

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from lib.cli.app import Assets, _settings, app, console
-from lib.cli.ask import _print_list
+from lib.cli.app import Assets, _settings, app, console, out
+from lib.cli.ask import print_body
 from lib.cli.option import duration
 
 
@@ -26,8 +26,12 @@ def demo(
 
     asked = Demo(assets, duration("--history", history), port, safe_port, data, once)
     body = asked.run(console, os.environ)
-    if body:
-        _print_list(body, "json" if json else "table")
+    if body and json:
+        print_body(body)
+    elif body:
+        from lib.cli.table import show, top_table
+
+        show(out, top_table(body, out.width))
 
 
 @app.command()

@@ -7,7 +7,7 @@ import httpx
 import orjson
 from httpx_sse import ServerSentEvent, connect_sse
 
-from lib.errors import TopcoinsError
+from lib.cli.client import no_answer, refusal
 
 AGAIN_S = 2.0
 SILENT_S = 45.0
@@ -23,7 +23,7 @@ def watch(
 ) -> Iterator[ServerSentEvent]:
     """The events of `address`, for ever. A lost connection is reported, and events resume after the last one.
 
-    Raises TopcoinsError when nothing answers at first, or something other than the API.
+    Raises Refused when nothing answers at first, or something other than the API.
     """
     last, cut = "", False
     while True:
@@ -37,9 +37,7 @@ def watch(
                     yield event
         except _Cut as exc:
             if not last:
-                raise TopcoinsError(
-                    f"{address} does not answer ({exc}); start it with topcoins demo or topcoins up"
-                ) from exc
+                raise no_answer(address, exc) from exc
             if not cut:
                 report(f"{exc}; no event is lost if it is back within 6 h")
             cut = True
@@ -69,7 +67,8 @@ def _events(client: httpx.Client, address: str, last: str) -> Iterator[ServerSen
 def _refuse(response: httpx.Response) -> None:
     if response.is_success and response.headers["content-type"].startswith("text/event-stream"):
         return
-    body = response.read().decode("utf-8", "replace")[:500]
+    response.read()
+    problem = refusal(response)
     if response.status_code in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
-        raise _Cut(body)
-    raise TopcoinsError(f"{response.url}: {response.status_code} {body}")
+        raise _Cut(str(problem))
+    raise problem

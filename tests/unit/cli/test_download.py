@@ -39,7 +39,9 @@ class Api:
         body = answer.content
         if len(self.asked) == self.cut:
             body = body[:-30]
-        return httpx.Response(answer.status_code, headers=answer.headers, content=body)
+        headers = answer.headers.copy()
+        headers.pop("content-encoding", None)  # the body is decoded by now
+        return httpx.Response(answer.status_code, headers=headers, content=body)
 
     async def _passed_on(self, request: httpx.Request) -> httpx.Response:
         async with calling(self.store, self.clock) as client:

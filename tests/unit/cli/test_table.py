@@ -1,28 +1,50 @@
-"""Tables of answers, as wide as a terminal usually is."""
+"""Tables of answers: a number is never cut, whatever the width of the terminal."""
 
 import io
 
 import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console
 
-from lib.cli.table import history_table, top_table
+from lib.cli.table import csv_table, fields_table, history_table, movers_table, plain, show, top_table
 
 POINT = {"price_usd": 92311.5, "volume_24h_usd": 61234567890.1, "source_rank": 2, "filled": False}
+AT = "2026-11-17T15:00:00Z"
+LIST = {
+    "count": 0, "requested_at": AT, "price_time": AT, "rank_time": AT,
+    "sources": {"price": "coinmarketcap", "rank": "coindesk"}, "unchanged": {"price": True, "rank": False},
+}  # fmt: skip
+ROW = {
+    "rank": 4999, "cmc_id": 24478, "symbol": "PEPE", "name": "Pepe, a coin with a long name",
+    "price_usd": 4.2471604e-06, "volume_24h_usd": 132839259201.0, "change_24h_pct": -12.345,
+}  # fmt: skip
+MOVER = {
+    "rank_to": 3, "rank_from": 4, "rank_change": 1, "cmc_id": 1, "symbol": "PEPE", "move": "stayed",
+    "price_to_usd": 4.2471604e-06, "price_change_pct": 3.5, "volume_24h_change_pct": -2.25,
+}  # fmt: skip
+MOVERS = {"from": LIST, "to": LIST, "top": 40, "stayed": 1, "entered": 1, "left": 0}
+WIDTHS = (40, 60, 80, 200)
 
 
-def shown(points: list[dict[str, object]]) -> str:
+def printed(table, width=80) -> str:
+    out = io.StringIO()
+    show(Console(file=out, width=width), table)
+    return out.getvalue()
+
+
+def shown(points: list[dict[str, object]], width=80) -> str:
     answer = {
         "cmc_id": 1,
         "from": "2026-11-17T14:00:00Z",
-        "to": "2026-11-17T15:00:00Z",
+        "to": AT,
         "every": "1m",
         "coverage": {"expected": 4, "present": 1, "absent": 1, "missing": 2, "filled": 1},
         "names": [{"symbol": "[BTC]", "name": "Bitcoin"}],
         "data": points,
     }
-    out = io.StringIO()
-    Console(file=out, width=80).print(history_table(orjson.dumps(answer)))
-    return out.getvalue()
+    return printed(history_table(orjson.dumps(answer), width), width)
 
 
 def test_each_step_of_a_history_has_its_minute_the_age_of_its_price_or_why_it_has_none():
@@ -34,7 +56,8 @@ def test_each_step_of_a_history_has_its_minute_the_age_of_its_price_or_why_it_ha
             {"at": "2026-11-17T14:09:30Z", **POINT, **ticks, "filled": True},
             {"at": "2026-11-17T14:10:00Z", **none, **ticks, "filled": False},
             {"at": "2026-11-17T14:11:00Z", **none, "price_time": None, "filled": False},
-        ]
+        ],
+        100,
     )
     lines = [line for line in text.splitlines() if "2026-11-17T14:" in line and "│" in line]
     cells = [[cell.strip() for cell in line.strip("│").split("│")] for line in lines]
@@ -45,17 +68,73 @@ def test_each_step_of_a_history_has_its_minute_the_age_of_its_price_or_why_it_ha
 
 
 def test_the_caption_of_a_list_shows_that_its_values_are_old():
-    answer = {
-        "count": 0,
-        "requested_at": "2026-11-17T15:00:00Z",
-        "price_time": "2026-11-17T15:00:00Z",
-        "rank_time": "2026-11-17T15:00:00Z",
-        "sources": {"price": "coinmarketcap", "rank": "coindesk"},
-        "unchanged": {"price": True, "rank": False},
-        "data": [],
-    }
+    answer = {**LIST, "data": []}
     row = {"rank": 1, "cmc_id": 1, "symbol": "BTC", "name": "Bitcoin", "price_usd": 1.0, "volume_24h_usd": 1.0}
-    assert "(coinmarketcap), unchanged, ranks" in str(top_table(orjson.dumps(answer)).caption)
+    assert "(coinmarketcap), unchanged, ranks" in str(top_table(orjson.dumps(answer), 80).caption)
     rows = [{**row, "price_updated_at": at} for at in ("2026-11-17T13:19:00Z", None, "2026-11-17T13:00:00Z")]
-    caption = str(top_table(orjson.dumps({**answer, "data": rows})).caption)
+    caption = str(top_table(orjson.dumps({**answer, "data": rows}), 80).caption)
     assert "(coinmarketcap), newest value 1h41m old, unchanged, ranks" in caption
+
+
+def test_the_caption_of_a_filtered_list_names_what_is_left_out_and_what_is_missing():
+    answer = {**LIST, "filtered": {"stablecoins": 7, "wrapped": 0}, "missing": ["NOPE"], "data": [ROW]}
+    caption = str(top_table(orjson.dumps(answer), 80).caption)
+    assert caption.endswith("; 7 left out by stablecoins; not in the list: NOPE")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_list_shows_whole_prices_at_every_width(width):
+    text = printed(top_table(orjson.dumps({**LIST, "data": [ROW]}), width), width)
+    assert "0.0000042471604" in text
+    assert "-12.34" in text or "-12.35" in text
+    assert "132,839,259,201" in text or "volume USD" not in text
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_movers_show_whole_numbers_at_every_width(width):
+    text = printed(movers_table(orjson.dumps({**MOVERS, "data": [MOVER]}), "price", width), width)
+    assert "0.0000042471604" in text
+    assert "+3.50" in text
+
+
+def test_a_column_is_left_out_before_a_line_gets_longer_than_the_terminal():
+    for width in (60, 80, 100):
+        lines = printed(top_table(orjson.dumps({**LIST, "data": [ROW]}), width), width).splitlines()
+        assert max(map(len, lines)) <= width
+
+
+@given(st.floats(min_value=1e-12, max_value=1e15))
+def test_a_price_of_a_table_is_a_plain_decimal_with_eight_digits(value):
+    text = plain(value)
+    assert "e" not in text.lower()
+    assert float(text.replace(",", "")) == float(f"{value:.8g}")
+
+
+def test_movers_are_ordered_by_what_is_asked_and_those_without_a_change_come_last():
+    rows = [
+        {**MOVER, "symbol": "UP", "rank_change": -2, "price_change_pct": 9.0},
+        {**MOVER, "symbol": "NEW", "rank_change": None, "price_change_pct": None, "rank_from": None, "move": "entered"},
+        {**MOVER, "symbol": "CLIMB", "rank_change": 5, "price_change_pct": -1.0},
+    ]
+    for by, order in (("price", ["UP", "CLIMB", "NEW"]), ("rank", ["CLIMB", "UP", "NEW"])):
+        text = printed(movers_table(orjson.dumps({**MOVERS, "data": rows}), by, 120), 120)
+        assert sorted(("UP", "CLIMB", "NEW"), key=text.index) == order
+
+
+def test_the_fields_of_an_asset_are_words():
+    body = orjson.dumps({"price_usd": 0.00001, "unchanged": {"price": False}, "wrapped": True, "also_ticker_of": []})
+    lines = [[cell.strip() for cell in line.split("│")[1:3]] for line in printed(fields_table(body)).splitlines()[1:-1]]
+    assert lines == [
+        ["Price USD", "0.00001"],
+        ["Unchanged", "price no"],
+        ["Wrapped", "yes"],
+        ["Also ticker of", "none"],
+    ]
+
+
+def test_chosen_columns_are_shown_as_the_csv_has_them():
+    body = "rank,symbol,market_cap_usd\r\n1,BTC,1418545497141.1409\r\n"
+    assert "1418545497141.1409" in printed(csv_table(body, 80))
+    narrow = printed(csv_table(body, 30), 30)
+    assert "BTC" in narrow
+    assert "1418545497141" not in narrow  # the last column goes first

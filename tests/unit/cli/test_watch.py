@@ -84,8 +84,8 @@ def test_missed_snapshots_are_reported():
     ("answer", "message"),
     [
         (fails(httpx.ConnectError("refused")), r"http://topcoins does not answer \(refused\); start it"),
-        (says({"detail": "no"}, 422), "422 .*no"),
-        (says(b"<html>", content_type="text/html"), "200 <html>"),
+        (says({"title": "Bad parameter", "detail": "no"}, 422), "Bad parameter: no"),
+        (says(b"<html>", content_type="text/html"), "answers 200 and is no topcoins API"),
     ],
 )
 def test_what_is_no_stream_at_first_is_an_error(answer, message):

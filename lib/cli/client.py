@@ -1,0 +1,89 @@
+"""A running API, asked by the command line: where it is, what it answers, and what a refusal means."""
+
+import os
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import orjson
+from pydantic import TypeAdapter, ValidationError
+
+from lib import settings
+from lib.cli.exit_code import ExitCode, Refused
+from lib.endpoint import http_url, to_ask
+from lib.errors import SettingsRejected
+from lib.http_client import open_sync_client
+from lib.settings import shown
+from lib.settings.values import ServerUrl
+
+_CODES: Mapping[int, ExitCode] = {
+    HTTPStatus.UNAUTHORIZED: ExitCode.NOT_ALLOWED,
+    HTTPStatus.FORBIDDEN: ExitCode.NOT_ALLOWED,
+    HTTPStatus.TOO_MANY_REQUESTS: ExitCode.NOT_ALLOWED,
+    HTTPStatus.NOT_FOUND: ExitCode.NO_DATA,
+}
+
+
+def refusal(response: httpx.Response) -> Refused:
+    """The error of an answer that is not a success, from its problem document. The body must have been read."""
+    try:
+        problem = orjson.loads(response.content)
+        title, detail, example = problem["title"], problem["detail"], str(problem.get("example") or "")
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+        host = response.url.copy_with(path="/", query=None)
+        text = f"{str(host).rstrip('/')} answers {response.status_code} and is no topcoins API; look at --url"
+        return Refused(text, ExitCode.NO_ANSWER)
+    text = f"{title}: {detail}" + (f"; for example {example}" if example and example not in detail else "")
+    if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return Refused(text, ExitCode.NO_ANSWER)
+    return Refused(text, _CODES.get(response.status_code, ExitCode.WRONG_USE))
+
+
+def no_answer(at: str, cause: Exception) -> Refused:
+    """The error of an address that does not answer."""
+    return Refused(f"{at} does not answer ({cause}); start it with topcoins demo or topcoins up", ExitCode.NO_ANSWER)
+
+
+def address(url: str | None) -> str:
+    """The API's address: of the option `--url`, else of the settings."""
+    if url is None:
+        chosen = settings.load(os.environ, "query_api")
+        return http_url(to_ask(chosen.http_host), chosen.http_port)
+    try:
+        return TypeAdapter(ServerUrl).validate_python(url)
+    except ValidationError as exc:  # its text has the address, and so a password in it
+        why = exc.errors()[0]["msg"].removeprefix("Value error, ")
+    if _lacks_scheme(url):
+        why = "http:// is missing before the host"
+    raise SettingsRejected(f"--url {shown(url)}: {why}; for example http://127.0.0.1:6667")
+
+
+def _lacks_scheme(url: str) -> bool:
+    try:
+        return "://" not in url and bool(urlsplit(f"//{url}").hostname)
+    except ValueError:
+        return False
+
+
+def key_header() -> dict[str, str]:
+    """The header with this client's key, if it has one."""
+    key = settings.load(os.environ).client_key
+    return {"x-api-key": key.get_secret_value()} if key else {}
+
+
+def ask(url: str | None, path: str, parameters: Mapping[str, Any]) -> httpx.Response:
+    """A running API's answer, read whole. Parameters that are None are left out. Raises Refused."""
+    params = {name: str(value) for name, value in parameters.items() if value is not None}
+    at = address(url)
+    try:
+        with open_sync_client(os.environ, headers=key_header(), timeout_s=30) as client:
+            response = client.get(f"{at}{path}", params=params)
+    except httpx.HTTPError as exc:
+        raise no_answer(at, exc) from exc
+    if not response.is_success:
+        raise refusal(response)
+    if not response.headers.get("content-type", "").startswith(("application/json", "text/csv")):
+        raise Refused(f"{at} is no topcoins API; look at --url", ExitCode.NO_ANSWER)
+    return response

@@ -1,0 +1,79 @@
+"""How the command line asks a running API, and what a refusal means."""
+
+import httpx
+import pytest
+
+from lib.cli.client import address, refusal
+from lib.cli.exit_code import ExitCode, Refused, exit_code
+from lib.errors import SettingsRejected, StoreUnavailable, TopcoinsError
+
+URL = "http://127.0.0.1:6667/v1/top?limit=3"
+
+
+def answer(status: int, body: bytes = b'{"title": "T", "detail": "D", "example": "E"}') -> httpx.Response:
+    return httpx.Response(status, content=body, request=httpx.Request("GET", URL))
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (422, ExitCode.WRONG_USE), (406, ExitCode.WRONG_USE), (409, ExitCode.WRONG_USE), (404, ExitCode.NO_DATA),
+        (503, ExitCode.NO_ANSWER), (500, ExitCode.NO_ANSWER), (401, ExitCode.NOT_ALLOWED),
+        (403, ExitCode.NOT_ALLOWED), (429, ExitCode.NOT_ALLOWED),
+    ],
+)  # fmt: skip
+def test_each_cause_has_an_exit_code_of_its_own(status, code):
+    error = refusal(answer(status))
+    assert str(error) == "T: D; for example E"
+    assert exit_code(error) == code
+
+
+@pytest.mark.parametrize("body", [b"<html>502</html>", b"", b"[]", b"null", b"3", b'{"error": "x"}', b"\xff"])
+@pytest.mark.parametrize("status", [404, 502])
+def test_an_answer_of_another_program_is_one_sentence(status, body):
+    error = refusal(answer(status, body))
+    assert str(error) == f"http://127.0.0.1:6667 answers {status} and is no topcoins API; look at --url"
+    assert exit_code(error) == ExitCode.NO_ANSWER
+
+
+def test_an_example_that_the_detail_has_is_not_repeated():
+    assert str(refusal(answer(422, b'{"title": "T", "detail": "write 5", "example": 5}'))) == "T: write 5"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (SettingsRejected("x"), 2), (ValueError("x"), 2), (StoreUnavailable("x"), 4), (TopcoinsError("x"), 1),
+        (OSError("x"), 1), (Refused("x", ExitCode.NO_DATA), 3),
+    ],
+)  # fmt: skip
+def test_an_error_of_a_command_has_the_exit_code_of_its_kind(error, code):
+    assert exit_code(error) == code
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://me:hunter22secret9@127.0.0.1:6667",
+        "http://127.0.0.1:6667/?key=hunter22secret9",
+        "http://127.0.0.1:6667/#hunter22secret9",
+        "http://[::1/hunter22secret9",
+        "ftp://127.0.0.1/hunter22secret9",
+        "sqlite:///hunter22secret9",
+        "",
+    ],
+)
+def test_an_address_that_is_none_is_refused_in_one_sentence_that_shows_no_secret(url):
+    with pytest.raises(SettingsRejected, match=r"^--url .*; for example http://127\.0\.0\.1:6667$") as refused:
+        address(url)
+    assert "hunter22secret9" not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["localhost:21667", "127.0.0.1:6667", "[::1]:6667", "example.com"])
+def test_an_address_without_its_scheme_is_refused_with_the_remedy(url):
+    with pytest.raises(SettingsRejected, match="http:// is missing before the host; for example http://127"):
+        address(url)
+
+
+def test_an_address_loses_the_slash_at_its_end():
+    assert address("http://127.0.0.1:6667/") == "http://127.0.0.1:6667"

@@ -20,6 +20,9 @@ CHAIN: Final = "/v1/contracts/{chain}"
 
 MOST_ROWS: Final = 2000
 """The free plan's list ends here."""
+_WITHOUT_CONTRACTS: Final = ("sol-solana", "matic-polygon", "avax-avalanche", "ftm-fantom", "trx-tron")
+"""Chains that the vendor lists too. The simulated market has no contract on them."""
+_CHAINS: Final = (*(chain.coinpaprika for chain in CHAINS), *_WITHOUT_CONTRACTS)
 _UPDATED_EVERY: Final = timedelta(minutes=10)
 
 
@@ -45,13 +48,13 @@ class CoinPaprika:
         """The ids of the chains that have contracts."""
         if refusal := self._refused(address):
             return refusals.named(refusal, self.clock())
-        return Answer(orjson.dumps([chain.coinpaprika for chain in CHAINS]))
+        return Answer(orjson.dumps(_CHAINS))
 
     def contracts(self, chain: str, address: str) -> Answer:
         """The contracts on a chain and the ids of their assets."""
         if refusal := self._refused(address):
             return refusals.named(refusal, self.clock())
-        if chain not in [each.coinpaprika for each in CHAINS]:
+        if chain not in _CHAINS:
             return refusals.coinpaprika(404, "id not found")
         found = [(entry, contract(entry.cmc_id)) for entry in entries(self.feed.listing(self.clock()), "coinpaprika")]
         rows = [

@@ -84,8 +84,10 @@ async def test_contracts_of_both_lists_are_those_of_the_map(simulate: Open):
     assert {names[row["id"]]: row["address"] for row in found} == named
 
 
-async def test_an_unknown_chain_is_a_404(simulate: Open):
-    answer = await simulate().client.get("/v1/contracts/none")
+async def test_a_chain_without_contracts_is_empty_and_an_unknown_one_a_404(simulate: Open):
+    client = simulate().client
+    assert (await client.get("/v1/contracts/sol-solana")).json() == []
+    answer = await client.get("/v1/contracts/none")
     assert (answer.status_code, answer.json()) == (404, {"error": "id not found"})
 
 

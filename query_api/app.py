@@ -41,6 +41,7 @@ from query_api.page import load
 from query_api.page import route as page
 from query_api.services import Services
 from query_api.status.report import StatusReports
+from query_api.store_outage import StoreOutage
 
 
 def create_app(
@@ -72,7 +73,7 @@ def create_app(
     files = load(page_columns(extras))
 
     app = new_app()
-    problems.install(app)
+    problems.install(app, StoreOutage(store).failed)
     top.install(app, services)
     page.install(app, files)
     asset.install(app, services)

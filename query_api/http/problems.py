@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict
@@ -20,8 +19,6 @@ from query_api.http.json_line import json_line
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 10
-
-log = structlog.get_logger()
 
 
 class BadRequest(TopcoinsError):
@@ -100,8 +97,9 @@ def problem(status: int, detail: str, *, headers: Mapping[str, str] | None = Non
     )
 
 
-def install(app: FastAPI) -> None:
-    """Answer every error of an app as a problem."""
+def install(app: FastAPI, store_failed: Callable[[TopcoinsError], None]) -> None:
+    """Answer every error of an app as a problem. `store_failed` gets those of the store."""
+    app.state.store_failed = store_failed
     app.add_exception_handler(TopcoinsError, _known_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
@@ -138,7 +136,7 @@ async def _known_error(request: Request, exc: Exception) -> Response:
     status, fields_of = next((entry for kind, entry in PROBLEMS.items() if isinstance(exc, kind)), (500, lambda _: {}))
     fields = fields_of(exc)
     if fields is _STORE_FIELDS:  # only the operator's log names what is wrong with the store
-        log.error("store failed", why=str(exc), kind=type(exc).__name__)
+        request.app.state.store_failed(exc)
     return problem(status, headers=_retry_after(exc) if status == 503 else None, **{"detail": str(exc), **fields})
 
 

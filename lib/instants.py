@@ -1,6 +1,8 @@
 """The instant a caller means, in every form the API takes."""
 
+import math
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -74,6 +76,24 @@ def first_step(start: datetime, text: str | None, every: timedelta) -> datetime:
     `start` is the instant of `text`, the `from` as the caller wrote it.
     """
     return slot(start, every) if text is None or moves(text) else start
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The instants from `start` on, `every` so far apart, before `stop`."""
+
+    start: datetime
+    stop: datetime
+    every: timedelta
+
+    @property
+    def steps(self) -> int:
+        """The number of its instants."""
+        return math.ceil((self.stop - self.start) / self.every)
+
+    def at(self, number: int) -> datetime:
+        """The instant of a number, from 0."""
+        return self.start + number * self.every
 
 
 def _parsed(text: str, now: datetime) -> datetime:

@@ -70,19 +70,21 @@ class AssetFinder:
         """The asset as the list of that instant has it. `known_at` ignores snapshots stored after it."""
         basis = await self._pairs.find(at, max_age=max_age, known_at=known_at)
         known_at = known_at or basis.known_since
-        cmc_id = await self._id(name, basis, by, known_at)
+        candidates = await self._with_ticker(name, basis)
+        cmc_id = await self._id(name, candidates, basis, by, known_at)
         rank = await self._rank_of(basis, cmc_id, known_at)
         rows = (await self._row_reader.first(basis.pair, rank, basis.resolution)).rows
         (row,) = rows.filter(cmc_id=cmc_id).to_dicts()
-        namesakes = [other for other in await self._with_ticker(name, basis) if other[ID] != cmc_id]
+        namesakes = [other for other in candidates if other[ID] != cmc_id]
         more = await self._reported(basis, cmc_id)
         return AssetFound(at, basis.pair, basis.resolution, known_at, row | more, namesakes)
 
-    async def _id(self, name: str, basis: PairFound, by: By | None, known_at: datetime) -> int:
+    async def _id(
+        self, name: str, candidates: Sequence[Named], basis: PairFound, by: By | None, known_at: datetime
+    ) -> int:
         """Digits are the id of an asset that is in either snapshot; anything else is a ticker."""
         if by is None and is_id(name) and self._has(basis, int(name)):
             return int(name)
-        candidates = await self._with_ticker(name, basis)
         if len(candidates) == 1:
             return int(candidates[0][ID])
         if candidates:

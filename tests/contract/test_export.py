@@ -7,10 +7,11 @@ import polars as pl
 import pytest
 
 from lib.cli.forecast import sample_snapshot
+from lib.instants import Span
 from lib.schema import PRICE, VOLUME_RANK
 from query_api.asof.top_list import TopListFinder
 from query_api.features.export.response import ExportFormat
-from query_api.features.export.work import Span, StepGap, Steps, read_steps
+from query_api.features.export.work import StepGap, Steps, read_steps
 from query_api.http.formats import to_json
 from query_api.long_work import LongWork
 from tests.contract.snapshots import MINUTE

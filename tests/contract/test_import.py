@@ -11,13 +11,14 @@ import pytest
 from lib.archive.imports import imported, read_export
 from lib.cli.forecast import sample_snapshot
 from lib.errors import SettingsRejected
+from lib.instants import Span
 from lib.schema import ID, PRICE, VOLUME_RANK
 from lib.snapshot import pack_ids
 from lib.store import Store
 from query_api.asof.asset import AssetFinder
 from query_api.asof.top_list import TopListFinder
 from query_api.features.export.response import ExportFormat
-from query_api.features.export.work import Span, Steps, read_steps
+from query_api.features.export.work import Steps, read_steps
 from query_api.long_work import LongWork
 from tests.contract.snapshots import MINUTE
 from tests.fakes import NOON, FakeClock, MemoryStore

@@ -7,7 +7,7 @@ from fastapi import FastAPI, Request
 from starlette.responses import Response, StreamingResponse
 
 from lib.clock import isoformat
-from lib.instants import first_step
+from lib.instants import Span, first_step
 from query_api.features.export.parquet import ParquetFiles, ParquetResponse
 from query_api.features.export.response import (
     EXPORT_TYPES,
@@ -16,7 +16,7 @@ from query_api.features.export.response import (
     to_csv,
     to_ndjson,
 )
-from query_api.features.export.work import MOST_STEPS, Span, after_first, read_steps
+from query_api.features.export.work import MOST_STEPS, after_first, read_steps
 from query_api.http import parameters
 from query_api.http.client import client_of
 from query_api.http.problems import BadRequest

@@ -1,13 +1,13 @@
 """The list as of each step of a span: the answers of `/v1/top` in a row, in flat memory."""
 
 import asyncio
-import math
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from lib.instants import Span
 from query_api.asof.find_pair import NoSnapshot
 from query_api.asof.top_list import TopList, TopListFinder
 from query_api.long_work import LongWork
@@ -17,24 +17,6 @@ AHEAD = 2
 """Steps that are worked on before they are needed. So many answers are in memory, however long the span."""
 
 GROUP_STEPS = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """The instants from `start` on, `every` so far apart, before `stop`."""
-
-    start: datetime
-    stop: datetime
-    every: timedelta
-
-    @property
-    def steps(self) -> int:
-        """The number of its instants."""
-        return math.ceil((self.stop - self.start) / self.every)
-
-    def at(self, number: int) -> datetime:
-        """The instant of a number, from 0."""
-        return self.start + number * self.every
 
 
 @dataclass(frozen=True, slots=True)

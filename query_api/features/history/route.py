@@ -13,12 +13,12 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from lib.clock import isoformat
-from lib.instants import first_step
+from lib.instants import Span, first_step
 from lib.units import format_duration
 from query_api.asof.asset import is_id
 from query_api.asof.asset_over_span import AssetOverSpan
 from query_api.asof.tick_pairs import all_stored_by
-from query_api.features.history.work import COLUMNS, FILLS, Covered, Fill, Histories, History, Point, Steps
+from query_api.features.history.work import COLUMNS, FILLS, Covered, Fill, Histories, History, Point
 from query_api.http import parameters, responses
 from query_api.http.caching import WRITE_TIMEOUT, all_final, cache_control, conditional_response, header_list
 from query_api.http.client import client_of
@@ -100,16 +100,16 @@ def install(app: FastAPI, services: Services) -> None:
         distance = parameters.parse_span("every", every, "must be at least 1m and at most 366d", SHORTEST, LONGEST)
         how = parameters.parse_choice("fill", fill, FILLS, f"is no way to fill gaps; they are {', '.join(FILLS)}")
         first, last = parameters.parse_range(start, stop, now)
-        steps = Steps(first_step(first, start, distance), last, distance, limit)
+        span = Span(first_step(first, start, distance), last, distance)
+        steps = [span.at(number) for number in range(min(span.steps, limit))]
         async with nullcontext() if is_id(id) else services.long_work.step():  # a ticker takes several whole lists
-            cmc_id = await assets.find(id, steps.start, last, now=now, by=parameters.parse_by(by))
-        async with _lane(services, request, steps):
-            found = await histories.of(cmc_id, steps.all, distance, how)
-        following = _next(
-            cmc_id, steps, every=every, fill=how, limit=str(limit), **({"format": chosen} if format else {})
-        )
+            cmc_id = await assets.find(id, span.start, last, now=now, by=parameters.parse_by(by))
+        async with _lane(services, request, len(steps)):
+            found = await histories.of(cmc_id, steps, distance, how)
+        chosen_format = {"format": chosen} if format else {}
+        following = _next(cmc_id, span, limit, every=every, fill=how, **chosen_format)
         body = await asyncio.to_thread(
-            _to_csv if chosen == "csv" else partial(_to_json, cmc_id, steps, how, following), found
+            _to_csv if chosen == "csv" else partial(_to_json, cmc_id, span, how, following), found
         )
         final = not parameters.depends_on_now(start, stop) and await asyncio.to_thread(
             all_final, found.steps, found.pairs, max_age=services.max_age, now=now
@@ -131,30 +131,30 @@ def install(app: FastAPI, services: Services) -> None:
     )
 
 
-def _lane(services: Services, request: Request, steps: Steps) -> AbstractAsyncContextManager[None]:
+def _lane(services: Services, request: Request, steps: int) -> AbstractAsyncContextManager[None]:
     """A long history waits for its turn among long requests; a short one does not."""
-    return services.long_work.single_step(client_of(request.scope)) if len(steps.all) > SHORT else nullcontext()
+    return services.long_work.single_step(client_of(request.scope)) if steps > SHORT else nullcontext()
 
 
-def _next(cmc_id: int, steps: Steps, **parameters: str) -> str | None:
+def _next(cmc_id: int, span: Span, most: int, **parameters: str) -> str | None:
     """The address of the next page, relative to this one's. Both of its ends are fixed instants."""
-    if steps.following is None:
+    if span.steps <= most:
         return None
-    ends = {"from": isoformat(steps.following), "to": isoformat(steps.stop)}
-    return f"../{cmc_id}/history?{urlencode(ends | parameters)}"
+    ends = {"from": isoformat(span.at(most)), "to": isoformat(span.stop)}
+    return f"../{cmc_id}/history?{urlencode(ends | {'limit': most} | parameters)}"
 
 
 def _to_csv(history: History) -> bytes:
     return frame_to_csv(pl.DataFrame(history.points, list(COLUMNS), infer_schema_length=None))
 
 
-def _to_json(cmc_id: int, steps: Steps, fill: Fill, following: str | None, history: History) -> bytes:
+def _to_json(cmc_id: int, span: Span, fill: Fill, following: str | None, history: History) -> bytes:
     return json_line(
         {
             "cmc_id": cmc_id,
-            "from": isoformat(steps.start),
-            "to": isoformat(steps.stop),
-            "every": format_duration(steps.every),
+            "from": isoformat(span.start),
+            "to": isoformat(span.stop),
+            "every": format_duration(span.every),
             "fill": fill,
             "coverage": history.coverage.model_dump(),
             "names": history.names,

@@ -55,28 +55,6 @@ COLUMNS = tuple(Point.model_fields)
 
 
 @dataclass(frozen=True, slots=True)
-class Steps:
-    """The instants `start`, `start + every`, … before `stop`; `following` is where a next page begins."""
-
-    start: datetime
-    stop: datetime
-    every: timedelta
-    most: int
-
-    @property
-    def all(self) -> list[datetime]:
-        """The steps of this page."""
-        number = min(-((self.start - self.stop) // self.every), self.most)
-        return [self.start + n * self.every for n in range(number)]
-
-    @property
-    def following(self) -> datetime | None:
-        """The first step that is not on this page."""
-        after = self.start + self.most * self.every
-        return after if after < self.stop else None
-
-
-@dataclass(frozen=True, slots=True)
 class History:
     """The points, each a dict of `COLUMNS`, the asset's names, the coverage, and each step's pair with its resolution.
 

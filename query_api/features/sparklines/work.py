@@ -107,8 +107,7 @@ class Sparklines:
         if missing := [id_ for id_ in ids if id_ not in cached]:
             rows = await self._store.rows(series, tick, ids=missing, fields=[field], resolution=resolution)
             cached = {**self._cache.get(key, {}), **dict(zip(rows[ID], rows[field], strict=True))}
-            if len(cached) <= self._cache.maxsize:
-                self._cache[key] = cached
+            self._cache[key] = cached
         return cached
 
 

@@ -20,13 +20,14 @@ from lib.access import new_key
 from lib.archive.panel import METADATA, totals_of
 from lib.clock import isoformat
 from lib.errors import Busy, StoreUnavailable
+from lib.instants import Span
 from lib.schema import PRICE
 from lib.store import Store
 from query_api.asof.hourly_rows import HourlyRows
 from query_api.asof.top_list import TopListFinder
 from query_api.features.export.parquet import FRESH_S, KEEP_S, ParquetFiles
 from query_api.features.export.response import ExportResponse, table_columns, to_csv
-from query_api.features.export.work import AHEAD, GROUP_STEPS, Span, Steps, read_steps
+from query_api.features.export.work import AHEAD, GROUP_STEPS, Steps, read_steps
 from query_api.long_work import REQUESTS_PER_CLIENT, LongWork
 from query_api.middleware.access import Access
 from tests.fakes import FakeClock

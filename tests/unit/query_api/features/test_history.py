@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib.clock import isoformat
+from lib.instants import Span
 from query_api.asof.find_pair import PairFinder
-from query_api.features.history.work import Fill, Histories, Steps
+from query_api.features.history.work import Fill, Histories
 from tests.fakes import FakeClock, MemoryStore
 from tests.unit.query_api import reference
 from tests.unit.query_api.market import (
@@ -53,7 +54,8 @@ async def test_a_history_is_what_the_rule_answers_step_by_step(prices, ranks, st
     await fill(store, [Prices(tick, _priced(tick, held)) for tick, held in prices.items()])
     await fill(store, [Ranks(tick, [(2, 5.0), *([(1, 1.0)] if held else [])]) for tick, held in ranks.items()])
     distance = every * SECOND
-    steps = Steps(T + start * 30 * SECOND, T + MINUTE, distance, 5000).all
+    span = Span(T + start * 30 * SECOND, T + MINUTE, distance)
+    steps = [span.at(number) for number in range(span.steps)]
     found = await Histories(store, PairFinder(store, max_skew=MINUTE)).of(1, steps, distance, how)
     points, counts = expected(prices, ranks, steps, distance, how)
     shown = [(p["at"], p["price_time"], p["rank_time"], p["price_usd"], p["filled"]) for p in found.points]

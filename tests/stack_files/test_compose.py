@@ -241,7 +241,7 @@ async def test_the_simulators_health_check_asks_what_it_serves():
 
 
 def test_every_documented_setting_is_passed_by_compose_or_listed_as_not_for_compose():
-    named = {name for service in SIMULATED.values() for name in service.get("environment", {})}
+    named = {name for service in REAL.values() for name in service.get("environment", {})}
     passed = named | {name.removesuffix("_FILE") for name in named}
     (listed,) = re.findall(r"(?s)\n\*\*Not for Compose\*\* are (.*?):", OPERATING.read_text("utf-8"))
     left_out = {f"TOPCOINS_{name}" for name in re.findall(r"`([A-Z_]+)`", listed)}

@@ -16,7 +16,7 @@ from tests.influxd import Bucket, Influxd
 def history(influxd: Influxd) -> Iterator[History]:
     """The history in its own bucket. It ends twenty minutes before the newest full hour."""
     bucket = Bucket(influxd, f"boards_{uuid.uuid4().hex}")
-    names = (bucket.name, f"{bucket.name}_hourly")
+    names = (bucket.name, f"{bucket.name}_hourly", f"{bucket.name}_metrics")
     for name in names:
         influxd.make_bucket(name)
     filled = History(bucket, slot(utc_now(), HOUR) - 2 * STEP, {})

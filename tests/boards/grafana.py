@@ -10,7 +10,7 @@ import httpx
 
 from tests.influxd import Bucket
 
-CHOSEN = {"asset": "1", "compare": "1027|5426", "top": "20", "allowance": "10000"}
+CHOSEN = {"asset": "1", "compare": "1027|5426", "top": "20", "allowance": "15000"}
 """What the variables of the boards stand at; `compare` as `:pipe` writes it."""
 LEAST = timedelta(minutes=1)
 STEPS = (

@@ -59,6 +59,11 @@ def board(path: Path) -> dict[str, Any]:
     return parsed
 
 
+def drawn(each: dict[str, Any]) -> list[dict[str, Any]]:
+    """The panels of a board that show data."""
+    return [panel for panel in each["panels"] if panel["type"] != "text"]
+
+
 def provisioning(name: str) -> dict[str, Any]:
     """One of Grafana's provisioning files."""
     parsed: dict[str, Any] = yaml.safe_load((GRAFANA / "provisioning" / name).read_text("utf-8"))

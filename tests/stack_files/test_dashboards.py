@@ -10,16 +10,21 @@ from typing import Any
 import pytest
 
 from lib.schema import MARKER, MARKER_UNITS, OWN
-from tests.stack_files.files import BOARDS, board, provisioning
+from tests.stack_files.metrics import metric_names
+from tests.stack_files.files import BOARDS, board, drawn, provisioning, rules
 
 ALL = [board(path) for path in BOARDS]
 BY_UID = {each["uid"]: each for each in ALL}
-PANELS = [(each, panel) for each in ALL for panel in each["panels"]]
+PANELS = [(each, panel) for each in ALL for panel in drawn(each)]
 TITLES = [f"{each['title']}: {panel['title']}" for each, panel in PANELS]
 
 KINDS = {"timeseries", "stat", "table", "piechart", "barchart", "state-timeline"}
-UNITS = {"none", "short", "string", "s", "percentunit", "currencyUSD", "dateTimeAsIso", "prefix:$"}
+UNITS = {
+    "none", "short", "string", "s", "d", "bytes", "reqps", "percentunit", "currencyUSD", "dateTimeAsIso", "prefix:$",
+    "suffix: intervals",
+}  # fmt: skip
 TRANSFORMATIONS = {"organize", "joinByField", "sortBy", "timeSeriesTable"}
+METRICS = metric_names()
 GIVEN = {"__url_time_range", "__data", "__field"}
 """What Grafana itself puts into links and names."""
 
@@ -35,7 +40,7 @@ def declared(each: dict[str, Any]) -> set[str]:
 
 def queries(each: dict[str, Any]) -> list[str]:
     """Every question of a board: its panels', its variables', its annotations'."""
-    found = [target["query"] for panel in each["panels"] for target in panel["targets"]]
+    found = [target["query"] for panel in drawn(each) for target in panel["targets"]]
     found += [variable["query"]["query"] for variable in each["templating"]["list"] if variable["type"] == "query"]
     return found + [
         note["target"]["query"] for note in each["annotations"]["list"] if "query" in note.get("target", {})
@@ -59,8 +64,8 @@ def units(panel: dict[str, Any]) -> Iterator[str]:
         yield from (each["value"] for each in override["properties"] if each["id"] == "unit")
 
 
-def test_the_four_boards_are_there():
-    assert {each["title"] for each in ALL} == {"Market", "Asset", "Ranks", "Ingest health"}
+def test_the_five_boards_are_there():
+    assert {each["title"] for each in ALL} == {"Market", "Asset", "Ranks", "Ingest health", "API and services"}
 
 
 @pytest.mark.parametrize("path", BOARDS, ids=lambda path: path.stem)
@@ -72,6 +77,7 @@ def test_a_board_is_of_grafana_13_and_named_after_its_file(path):
     assert "id" not in each
     assert each["tags"] == ["topcoins"]
     assert (each["time"], each["refresh"]) == ({"from": "now-24h", "to": "now"}, "1m")
+    assert each["timezone"] == "utc"
 
 
 @pytest.mark.parametrize("each", ALL, ids=lambda each: each["uid"])
@@ -101,9 +107,12 @@ def test_a_panel_has_one_line_of_description_and_a_unit(each, panel):
 
 
 @pytest.mark.parametrize(("each", "panel"), PANELS, ids=TITLES)
-def test_a_panel_asks_the_provisioned_data_source(each, panel):
+def test_a_panel_asks_the_data_source_that_is_chosen_and_first_the_provisioned_one(each, panel):
     (source,) = provisioning("datasources/influxdb.yaml")["datasources"]
-    wanted = {"type": source["type"], "uid": source["uid"]}
+    wanted = {"type": source["type"], "uid": "${datasource}"}
+    chosen = each["templating"]["list"][0]
+    assert (chosen["name"], chosen["type"], chosen["query"]) == ("datasource", "datasource", source["type"])
+    assert chosen["current"]["value"] == source["uid"]
     assert panel["datasource"] == wanted
     assert panel["targets"]
     assert all(target["datasource"] == wanted for target in panel["targets"])
@@ -141,10 +150,36 @@ def test_a_variable_of_one_name_is_the_same_on_every_board():
 
 def test_the_id_of_an_asset_is_the_part_after_the_last_bar_of_its_name():
     for each in ALL:
-        (variable,) = [each for each in each["templating"]["list"] if each["name"] == "asset"]
+        (variable,) = [variable for variable in each["templating"]["list"] if variable["name"] == "asset"]
         pattern = variable["regex"].strip("/").replace("(?<", "(?P<")
         (found,) = re.finditer(pattern, "A|B some|thing|42")
         assert found.groupdict() == {"text": "A|B some|thing", "value": "42"}
+
+
+@pytest.mark.parametrize("each", ALL, ids=lambda each: each["uid"])
+def test_a_board_names_no_data_source_by_itself(each):
+    assert '"uid": "topcoins"' not in json.dumps(each)
+
+
+@pytest.mark.parametrize("each", ALL, ids=lambda each: each["uid"])
+def test_the_line_at_the_top_has_the_notice_and_leads_to_the_page(each):
+    top = each["panels"][0]
+    assert (top["type"], top["gridPos"]["y"]) == ("text", 0)
+    assert {"notice", "page"} <= used(top["options"]["content"])
+    (link,) = [link for link in each["links"] if link["title"] == "Page"]
+    assert (link["url"], link["targetBlank"]) == ("${page}", True)
+
+
+@pytest.mark.parametrize("uid", ["topcoins-ingest 1", "topcoins-market 3"])
+def test_ages_turn_red_when_the_alert_fires(uid):
+    board_uid, number = uid.split()
+    (panel,) = [panel for panel in BY_UID[board_uid]["panels"] if panel["id"] == int(number)]
+    fires = {
+        rule["data"][2]["model"]["conditions"][0]["evaluator"]["params"][0]
+        for rule in rules()
+        if "stale" in rule["uid"]
+    }
+    assert {panel["fieldConfig"]["defaults"]["thresholds"]["steps"][-1]["value"]} == fires == {3}
 
 
 def uid_of(url: str) -> str:
@@ -156,13 +191,16 @@ def uid_of(url: str) -> str:
 @pytest.mark.parametrize("each", ALL, ids=lambda each: each["uid"])
 def test_links_lead_to_boards_that_are_there_and_carry_asset_and_range(each):
     for url in paths(each):
+        if url == "${page}":
+            continue
         other = BY_UID[uid_of(url)]
         for name, value in re.findall(r"[?&]var-(\w+)=([^&]+)", url):
             assert name in declared(other)
             assert value in ("${__data.fields.cmc_id}", "${__field.labels.cmc_id}")
             assert url.endswith("&${__url_time_range}")
-    assert {uid_of(link["url"]) for link in each["links"]} == set(BY_UID) - {each["uid"]}
-    assert all(link["keepTime"] and link["includeVars"] for link in each["links"])
+    between = [link for link in each["links"] if link["title"] != "Page"]
+    assert {uid_of(link["url"]) for link in between} == set(BY_UID) - {each["uid"]}
+    assert all(link["keepTime"] and link["includeVars"] for link in between)
     assert "asset" in declared(each)
 
 
@@ -183,14 +221,18 @@ def test_the_questions_name_what_the_schema_declares(each):
     fields = {field for series in OWN.values() for field in series.fields} | set(MARKER_UNITS)
     for query in queries(each):
         named = set(re.findall(r'(?:r\._measurement == |measurement: )"(\w+)"', query))
-        assert named <= {*OWN, MARKER}
-        assert set(re.findall(r'r\._field == "(\w+)"', query)) <= fields
+        metrics = {name for name in named if name.startswith("topcoins_")}
+        assert metrics <= METRICS
+        assert named - metrics <= {*OWN, MARKER}
+        assert set(re.findall(r'r\._field == "(\w+)"', query)) <= fields | {"gauge", "counter"}
         assert set(re.findall(r'series: "(\w+)"', query)) <= set(OWN)
 
 
 @pytest.mark.parametrize("each", ALL, ids=lambda each: each["uid"])
 def test_every_long_range_is_asked_of_the_hourly_bucket_or_counted_in_windows(each):
     for query in queries(each):
+        if "topcoins_" in query and '"snapshot"' not in query:
+            continue  # the metrics, which cover 14 days
         windows = re.findall(r"aggregateWindow\(every: ([\w.]+)", query)
         if 'long then v.defaultBucket + "_hourly"' not in query:
             # The raw markers, counted: their points are not drawn.

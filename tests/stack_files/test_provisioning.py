@@ -1,16 +1,17 @@
 """What Grafana is given at its start, against compose, the settings and the boards."""
 
-import re
-
 import pytest
+import yaml
 
 from lib.cli.doctor.stored import OLDEST_UPDATE
 from lib.schema import OWN
 from lib.settings import Settings
-from tests.stack_files.files import BOARDS, GRAFANA, board, compose, provisioning, rules
+from tests.docs.pages import anchors
+from tests.stack_files.files import BOARDS, GRAFANA, board, compose, drawn, interpolated, provisioning, rules
+from tests.stack_files.metrics import metric_names, named_metrics
 
 SERVICE = compose()["services"]["grafana"]
-SEEN = {source: seen for source, seen, *_ in (mount.split(":") for mount in SERVICE["volumes"])}
+SEEN = {source: seen for source, seen, *_ in (interpolated(mount, {}).split(":") for mount in SERVICE["volumes"])}
 
 
 def test_the_data_source_is_the_store_asked_in_flux_with_grafanas_own_token():
@@ -47,14 +48,31 @@ def test_the_boards_are_looked_for_where_they_are_mounted():
 
 
 def test_the_provisioning_is_mounted_where_grafana_reads_it():
-    assert SEEN["./grafana/provisioning"] == "/etc/grafana/provisioning"
-    folders = {path.parent.name for path in (GRAFANA / "provisioning").rglob("*.yaml")}
-    assert folders == {"datasources", "dashboards", "alerting"}
+    for path in (GRAFANA / "provisioning").rglob("*.yaml"):
+        shown = path.relative_to(GRAFANA / "provisioning")
+        of_file, of_folder = (SEEN.get(f"./grafana/provisioning/{name}") for name in (shown, shown.parent))
+        assert (of_file or f"{of_folder}/{path.name}") == f"/etc/grafana/provisioning/{shown}"
 
 
-def test_stale_data_and_gaps_have_a_rule_per_series_and_credits_and_frozen_prices_have_one():
+@pytest.mark.parametrize(("webhook", "points"), [("", 0), ("https://hooks.example.com/x", 1)])
+def test_alerts_go_to_the_webhook_when_it_is_set(webhook, points):
+    mount = next(mount for mount in SERVICE["volumes"] if "grafana/contact" in mount)
+    host, seen, _ = interpolated(mount, {"TOPCOINS_ALERT_WEBHOOK": webhook}).split(":")
+    assert seen == "/etc/grafana/provisioning/alerting/contact.yaml"
+    contact = yaml.safe_load((GRAFANA.parent / host).read_text("utf-8"))
+    assert len(contact.get("contactPoints", [])) == len(contact.get("policies", [])) == points
+    for point, policy in zip(contact.get("contactPoints", []), contact.get("policies", []), strict=True):
+        assert policy["receiver"] == point["name"]
+        assert point["receivers"][0]["settings"]["url"] == "$TOPCOINS_ALERT_WEBHOOK"
+        assert "TOPCOINS_ALERT_WEBHOOK" in SERVICE["environment"]
+
+
+ONE_EACH = ("frozen-price", "unread", "credits", "spool", "drops", "disk", "doubtful", "clock", "stopped")
+
+
+def test_stale_data_and_gaps_have_a_rule_per_series_and_all_else_has_one():
     wanted = {f"topcoins-{what}-{name.replace('_', '-')}" for what in ("stale", "gaps") for name in OWN}
-    assert {rule["uid"] for rule in rules()} == wanted | {"topcoins-credits", "topcoins-frozen-price"}
+    assert {rule["uid"] for rule in rules()} == wanted | {f"topcoins-{what}" for what in ONE_EACH}
     for name in OWN:
         for what in ("stale", "gaps"):
             (rule,) = [rule for rule in rules() if rule["uid"] == f"topcoins-{what}-{name.replace('_', '-')}"]
@@ -62,11 +80,32 @@ def test_stale_data_and_gaps_have_a_rule_per_series_and_credits_and_frozen_price
 
 
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule["uid"])
-def test_a_rule_fires_when_there_is_no_answer_and_points_to_its_panel(rule):
-    assert (rule["noDataState"], rule["execErrState"]) == ("Alerting", "Alerting")
-    found = [board(path) for path in BOARDS if board(path)["uid"] == rule["dashboardUid"]]
-    assert rule["panelId"] in {panel["id"] for panel in found[0]["panels"]}
+def test_a_rule_without_an_answer_fires_but_for_those_that_wait_for_the_metrics(rule):
+    of_metrics = "_metrics" in rule["data"][0]["model"]["query"] and rule["uid"] != "topcoins-unread"
+    assert rule["noDataState"] == ("OK" if of_metrics else "Alerting")
+    assert rule["execErrState"] == "Alerting"
+
+
+@pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule["uid"])
+def test_a_rule_has_a_severity_points_to_its_panel_and_to_a_section_of_the_documentation(rule):
+    (found,) = [board(path) for path in BOARDS if board(path)["uid"] == rule["dashboardUid"]]
+    assert rule["panelId"] in {panel["id"] for panel in drawn(found)}
     assert {"summary", "description"} <= rule["annotations"].keys()
+    assert rule["labels"]["severity"] in ("warning", "critical")
+    page, _, anchor = rule["annotations"]["runbook_url"].partition("#")
+    assert anchor in anchors(GRAFANA.parent / page)
+
+
+def test_the_rules_of_prometheus_name_metrics_that_there_are_and_sections_of_the_documentation():
+    (group,) = yaml.safe_load((GRAFANA / "prometheus/topcoins.rules.yml").read_text("utf-8"))["groups"]
+    for rule in group["rules"]:
+        assert {name.removesuffix("_bucket") for name in named_metrics(rule["expr"])} <= metric_names(), rule["alert"]
+        page, _, anchor = rule["annotations"]["runbook_url"].partition("#")
+        assert anchor in anchors(GRAFANA.parent / page)
+        assert rule["labels"]["severity"] in ("warning", "critical")
+    scrape = yaml.safe_load((GRAFANA / "prometheus/prometheus.yml").read_text("utf-8"))
+    assert scrape["rule_files"] == ["topcoins.rules.yml"]
+    assert scrape["scrape_configs"][0]["metrics_path"] == "/metrics"
 
 
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule["uid"])
@@ -89,11 +128,3 @@ def test_values_are_frozen_for_the_rule_when_they_are_for_doctor():
 
 def test_grafana_finds_nothing_to_expand_in_the_rules():
     assert "$" not in (GRAFANA / "provisioning/alerting/ingest.yaml").read_text("utf-8")
-
-
-def test_the_allowance_of_the_rule_is_the_boards():
-    (rule,) = [rule for rule in rules() if rule["uid"] == "topcoins-credits"]
-    (ingest,) = [board(path) for path in BOARDS if board(path)["uid"] == rule["dashboardUid"]]
-    (variable,) = [each for each in ingest["templating"]["list"] if each["name"] == "allowance"]
-    (allowance,) = re.findall(r"allowance = (\d+)\.0", rule["data"][0]["model"]["query"])
-    assert variable["query"] == variable["current"]["value"] == allowance

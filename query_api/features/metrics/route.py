@@ -29,6 +29,7 @@ _SERIES: Mapping[str, tuple[str, Callable[[SeriesStatus], float | None]]] = {
         lambda series: series.tick.timestamp() if series.tick else None,
     ),
     "newest_tick_age_seconds": ("Age of the newest tick", lambda series: series.age_s),
+    "interval_seconds": ("Distance to the next expected tick", lambda series: series.interval_s),
     "snapshot_assets": ("Assets in the newest snapshot", lambda series: series.assets if series.tick else None),
     "snapshot_rejected": ("Rows rejected in the newest tick", lambda series: series.rejected if series.tick else None),
     "missing_ticks_last_hour": (

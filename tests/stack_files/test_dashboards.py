@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from lib.schema import MARKER, MARKER_UNITS, OWN
-from tests.stack_files.metrics import metric_names
 from tests.stack_files.files import BOARDS, board, drawn, provisioning, rules
+from tests.stack_files.metrics import metric_names
 
 ALL = [board(path) for path in BOARDS]
 BY_UID = {each["uid"]: each for each in ALL}

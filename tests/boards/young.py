@@ -89,8 +89,8 @@ def _metrics(made: Young) -> Iterator[bytes]:
                 tags = f"series={series},cause={cause.replace(' ', chr(92) + ' ')}"
                 yield f"topcoins_gap_ticks_last_hour,{tags} gauge={count} {int(at.timestamp())}".encode()
     for minute in range(10 * 60):
-        at = int((again - 9 * HOUR + minute * MINUTE).timestamp())
-        yield from (f"{line} {at}".encode() for line in exposition(minute))
+        stamp = int((again - 9 * HOUR + minute * MINUTE).timestamp())
+        yield from (f"{line} {stamp}".encode() for line in exposition(minute))
 
 
 def exposition(minute: int) -> Iterator[str]:

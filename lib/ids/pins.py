@@ -49,6 +49,7 @@ class Pins:
 
     def __init__(self, pins: Mapping[str, Pin] | None = None) -> None:
         self._pins = dict(pins or {})
+        self._taken: set[int] = set()
 
     @property
     def all(self) -> Mapping[str, Pin]:
@@ -71,6 +72,7 @@ class Pins:
         by_table = {each.own: each for each in decisions.values() if each.rule == USERS_TABLE}
         taken = {each.cmc_id for each in by_table.values() if each.cmc_id}
         self._pins = {own: pin for own, pin in self._pins.items() if own not in by_table and pin.cmc_id not in taken}
+        self._taken = {pin.cmc_id for pin in self._pins.values()}
         return {
             own: self._decided(decisions.get(own) or Decision(own, why="no candidate"), asset, quotes, now, may_pin)
             for own, asset in listed.items()
@@ -87,7 +89,7 @@ class Pins:
             return self._tested(decision.own, pin, asset, quotes.get(pin.cmc_id))
         if decision.cmc_id is None or decision.rule is None or decision.rule == USERS_TABLE:
             return decision
-        if any(pin.cmc_id == decision.cmc_id for pin in self._pins.values()):
+        if decision.cmc_id in self._taken:
             return decision._replace(cmc_id=None, why=f"{TAKEN}: {decision.cmc_id}")
         quote = quotes.get(decision.cmc_id)
         if not may_pin or quote is None or not asset.usd:
@@ -95,6 +97,7 @@ class Pins:
         if not proves(decision.rule, asset.name, asset.usd, quote):
             return decision._replace(cmc_id=None, why=f"{NOT_CONFIRMED}: {decision.cmc_id}")
         self._pins[decision.own] = Pin(decision.cmc_id, decision.rule, asset.symbol, asset.name, now)
+        self._taken.add(decision.cmc_id)
         return decision
 
     def _tested(self, own: str, pin: Pin, asset: Listed, quote: Quote | None) -> Decision:

@@ -47,9 +47,14 @@ class DailyCopy(Generic[T]):
         self._decode = decode
         self._value: T | None = None
         self._again: datetime | None = None
+        self._lock = asyncio.Lock()
 
     async def current(self) -> T | None:
         """Today's value, or the newest one that could be had; None if there never was one."""
+        async with self._lock:  # several providers use one map
+            return await self._current()
+
+    async def _current(self) -> T | None:
         now = self._clock()
         today = now.astimezone(UTC).date()
         if not self._is_of(today):

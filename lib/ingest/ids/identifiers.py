@@ -14,7 +14,7 @@ from lib.ids.tables import Tables, read_table
 from lib.ingest.ids import lists
 from lib.ingest.ids.daily import DailyCopy
 from lib.ingest.ids.identify import Identifier
-from lib.ingest.ids.lists import ContractsFetch, MapFetch
+from lib.ingest.ids.lists import ContractsFetch, MapFetch, ProviderAssets
 from lib.ingest.ids.report import FOLDER
 from lib.settings import PREFIX, Settings
 from lib.source import Source, SourceFile, read_source
@@ -43,15 +43,10 @@ class Identifiers:
         if file.id is None:
             return None
         if file.name not in self._made:
-            fetch = (
-                ContractsFetch(file.id.contracts, self._source(file).fetch, self._clock) if file.id.contracts else None
-            )
-            contracts = self._contracts(file.name, fetch) if fetch else None
             self._made[file.name] = Identifier(
                 file,
                 coin_map=self._map(file.id.map),
-                contracts=contracts,
-                contracts_fetch=fetch,
+                contracts=self._contracts(file),
                 tables=self._tables(file),
                 store=self._store,
                 clock=self._clock,
@@ -71,9 +66,16 @@ class Identifiers:
             )
         return self._maps[name]
 
-    def _contracts(self, name: str, fetch: ContractsFetch) -> "DailyCopy[lists.ProviderAssets]":
-        file = self._file(f"{name}{CONTRACTS}")
-        return DailyCopy(file, clock=self._clock, fetch=fetch, encode=lists.encode, decode=lists.decode)
+    def _contracts(self, file: SourceFile) -> DailyCopy[ProviderAssets] | None:
+        if file.id is None or file.id.contracts is None:
+            return None
+        return DailyCopy(
+            self._file(f"{file.name}{CONTRACTS}"),
+            clock=self._clock,
+            fetch=ContractsFetch(file.id.contracts, self._source(file).fetch, self._clock),
+            encode=lists.encode,
+            decode=lists.decode,
+        )
 
     def _file(self, name: str) -> Path | None:
         return self._folder / name if self._folder else None

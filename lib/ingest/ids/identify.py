@@ -19,7 +19,7 @@ from lib.ids.price_test import Quote, twins
 from lib.ids.rules import Decision, Rules, decide_all
 from lib.ingest.ids.compare import compared, disagrees
 from lib.ingest.ids.daily import DailyCopy
-from lib.ingest.ids.lists import ContractsFetch, ProviderAssets
+from lib.ingest.ids.lists import ProviderAssets
 from lib.ingest.ids.pins_file import ENDING, load_pins, save_pins
 from lib.ingest.ids.prices_file import write_prices
 from lib.ingest.ids.report import Changed, Comparison, IdsReport, Refused, write_report
@@ -49,7 +49,6 @@ class Identifier:
         *,
         coin_map: DailyCopy[CoinMap],
         contracts: DailyCopy[ProviderAssets] | None = None,
-        contracts_fetch: ContractsFetch | None = None,
         tables: Mapping[str, Decision],
         store: Store,
         clock: Clock,
@@ -60,7 +59,6 @@ class Identifier:
         self._slug_form = file.id.slug_form
         self._map = coin_map
         self._contracts = contracts
-        self._contracts_fetch = contracts_fetch
         self._tables = tables
         self._store = store
         self._clock = clock
@@ -119,15 +117,7 @@ class Identifier:
             rows=identified.drop(OWN, OWN_SYMBOL, OWN_NAME, OWN_USD),
             records=len(identified) + rejected.total(),
             rejected=rejected,
-            credits=reading.credits + self._calls(),
         )
-
-    def _calls(self) -> int:
-        """The requests for contracts since the last list: they are part of the provider's budget."""
-        if self._contracts_fetch is None:
-            return 0
-        calls, self._contracts_fetch.calls = self._contracts_fetch.calls, 0
-        return calls
 
     def _decisions(
         self, listed: Mapping[str, Listed], coin_map: CoinMap | None, known: ProviderAssets | None

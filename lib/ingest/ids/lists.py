@@ -60,13 +60,12 @@ Fetch = Callable[[str, Mapping[str, str | int | float]], Awaitable[Any]]
 
 
 class ContractsFetch:
-    """Fetches a provider's contracts. `calls` counts the requests, which are part of its budget."""
+    """Fetches a provider's contracts: one request, or one for each chain."""
 
     def __init__(self, contracts: Contracts, fetch: Fetch, clock: Clock) -> None:
         self._contracts = contracts
         self._fetch = fetch
         self._clock = clock
-        self.calls = 0
 
     async def __call__(self, before: ProviderAssets | None) -> ProviderAssets:
         """The contracts of today. Of a chain that can't be asked those before stay; raises if none can be."""
@@ -74,7 +73,6 @@ class ContractsFetch:
         failures: list[TopcoinsError] = []
         requests = list(self._requests())
         for path, chains in requests:
-            self.calls += 1
             try:
                 body = await self._fetch(path, self._contracts.params)
             except TopcoinsError as exc:

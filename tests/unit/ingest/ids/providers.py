@@ -69,7 +69,9 @@ class Providers(Upstream):
 class World:
     """An ingest_rank over a provider and a store in memory, with CoinMarketCap's prices of the present minute."""
 
-    def __init__(self, upstream: Providers, folder: Path, *, text: str = "", **environ: str) -> None:
+    def __init__(
+        self, upstream: Providers, folder: Path, *, text: str = "", start: bool = True, **environ: str
+    ) -> None:
         self.upstream = upstream
         self.folder = folder
         self.clock = FakeClock()
@@ -78,7 +80,8 @@ class World:
         file.write_text(text or documented(), "utf-8")
         environ = {"RANK_SOURCE": str(file), "CLOCK_CHECK": "off", **environ}
         self.chosen = load({f"TOPCOINS_{name}": value for name, value in environ.items()}, "ingest_rank")
-        self.start()
+        if start:
+            self.start()
 
     def start(self) -> None:
         """Start the service, again too: it remembers only what is on disk."""

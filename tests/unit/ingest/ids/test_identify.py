@@ -1,5 +1,6 @@
 """A provider without CoinMarketCap's ids is added by the text of a file alone; its ids are found, tested and pinned."""
 
+import asyncio
 import json
 from datetime import timedelta
 
@@ -27,8 +28,8 @@ COINS = [  # by market cap
 PRICES = [(1, 60_010.0), (7, 2.02), (8, 3.01), (9, 5.0), (31, 6.0)]
 
 
-def world(folder, coins=COINS, records=RECORDS, **environ) -> World:
-    return World(Providers(coins, records), folder, **environ)
+def world(folder, coins=COINS, records=RECORDS, **options) -> World:
+    return World(Providers(coins, records), folder, **options)
 
 
 async def test_a_second_provider_is_added_by_a_file_alone_and_its_list_has_the_right_ids(tmp_path):
@@ -155,7 +156,7 @@ sol = "solana"
 """
 
 
-async def test_contracts_are_asked_for_once_a_day_chain_by_chain_and_cost_their_calls(tmp_path):
+async def test_contracts_are_asked_for_once_a_day_chain_by_chain_and_are_no_part_of_a_ticks_cost(tmp_path):
     text = documented().replace("[fields]", CONTRACTS + "[fields]")
     coins = [coin("delta", "DLT", "Delta Coin", 6.0, 1.0), coin("delta-2", "DL2", "Delta Two", 6.0, 1.0)]
     acme = world(tmp_path, coins, text=text)
@@ -165,7 +166,7 @@ async def test_contracts_are_asked_for_once_a_day_chain_by_chain_and_cost_their_
         assert await acme.ids() == {31: 1.0}
     assert any("contracts of some chains can't be fetched" in event["event"] for event in events)
     (marker,) = await acme.store.markers(acme.clock(), acme.clock(), series="volume_rank")
-    assert marker.credits == 3.0
+    assert marker.credits == 1.0  # else the planner would stretch the interval once a day
     await acme.later(*PRICES, minutes=10)
     assert acme.upstream.calls("/v2/tokens/eth") == 1
     del acme.upstream.bodies["/v2/tokens/eth"]
@@ -198,3 +199,14 @@ async def test_a_damaged_file_is_made_anew(tmp_path, name):
         acme.start()
         assert await acme.later(*PRICES, minutes=10) == before
     assert any("can't be read" in event["event"] for event in events)
+
+
+async def test_two_providers_share_one_map_and_fetch_it_once(tmp_path):
+    acme = world(tmp_path, CHECK_SOURCE=str(tmp_path / "zeta.toml"), start=False)
+    (tmp_path / "zeta.toml").write_text(documented().replace('"acme"', '"zeta"').replace("/v2/", "/v3/"))
+    acme.upstream.bodies[LIST.replace("/v2/", "/v3/")] = {"coins": COINS}
+    acme.start()
+    await acme.quote(*PRICES)
+    await asyncio.gather(acme.ids(), acme.checks[0].tick(acme.clock()))
+    assert acme.upstream.calls(MAP) == 1
+    assert [report.matched for report in read_reports(tmp_path)] == [3, 3]

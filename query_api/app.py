@@ -49,7 +49,7 @@ def create_app(
     *,
     clock: Clock,
     max_skew: timedelta,
-    max_age: timedelta,
+    max_age: timedelta | None,
     spools: Path,
     extras: Sequence[Series] = (),
     snapshot_stream: SnapshotStream | None = None,

@@ -24,7 +24,7 @@ class Services:
     store: Store
     clock: Clock
     lists: TopListFinder
-    max_age: timedelta
+    max_age: timedelta | None
     spools: Path
     extras: Sequence[Series] = ()
     notice: str = ""
@@ -47,7 +47,7 @@ class Services:
         at: datetime,
         *,
         limit: int,
-        max_age: timedelta,
+        max_age: timedelta | None,
         known_at: datetime | None = None,
         filters: Filters = NO_FILTERS,
         sort: Sort | None = None,

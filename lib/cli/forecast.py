@@ -1,5 +1,6 @@
-"""How much disk the stored ticks take, measured by writing a sample."""
+"""What settings will take: disk, measured by writing a sample, and credits, by what the source files say."""
 
+import math
 import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,11 +11,23 @@ import polars as pl
 from lib.clock import DAY, HOUR, MINUTE
 from lib.schema import ID, PRICE, VOLUME_RANK, Series
 from lib.snapshot import Marker, Snapshot, content_hash, pack_ids
+from lib.source import SourceFile
+from lib.source.expression import get
+from lib.source.values import read_number
 from lib.store.sqlite import SqliteStore
 
 SAMPLE = 20
 START = datetime(2026, 1, 1, tzinfo=UTC)
 YEAR = timedelta(days=365)
+
+
+def list_cost(file: SourceFile, assets: int) -> float:
+    """The credits of a list of so many assets, by the source file; 0 where it names none."""
+    if file.assets_per_credit:
+        return math.ceil(assets / file.assets_per_credit)
+    for_each_page = read_number(get(file.cost, {})) or 0.0  # a cost that no answer is needed for
+    pages = math.ceil(assets / file.paging.size) if file.paging else 1
+    return for_each_page * min(pages, file.paging.most_pages if file.paging else 1)
 
 
 async def sqlite_bytes_per_tick(assets: int) -> float:

@@ -16,6 +16,7 @@ from lib.settings.values import (
     Interval,
     Names,
     Networks,
+    OptionalDuration,
     Origins,
     Port,
     Rate,
@@ -91,7 +92,7 @@ class Settings(BaseModel):
     assets: Annotated[Whole, Field(ge=1, le=5000)] = 1000
     interval: Interval = timedelta(seconds=60)
     max_skew: Duration = timedelta(seconds=60)
-    max_age: Duration = timedelta(minutes=10)
+    max_age: OptionalDuration = None
     clock_check: Literal["on", "off"] = "on"
     spool_dir: FilePath = Path("data/spool")
     spool_limit: ByteSize = ByteSize(2**30)

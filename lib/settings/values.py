@@ -26,6 +26,11 @@ def _duration(value: object) -> object:
     return parse_duration(value) if isinstance(value, str) else value
 
 
+def _duration_or_none(value: object) -> object:
+    """Docker Compose passes an empty text where nothing is set."""
+    return None if isinstance(value, str) and not value.strip() else _duration(value)
+
+
 def _whole_number(value: object) -> object:
     """Digits only: the library would also accept `1_000` and `true`."""
     if isinstance(value, str) and re.fullmatch("[+-]?[0-9]{1,18}", value.strip()):
@@ -164,6 +169,11 @@ def _header_value(secret: SecretStr) -> SecretStr:
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration), AfterValidator(_positive)]
+OptionalDuration = Annotated[
+    timedelta | None,
+    BeforeValidator(_duration_or_none),
+    AfterValidator(lambda span: _positive(span) if span is not None else None),
+]
 Interval = Annotated[Duration, AfterValidator(_whole_seconds)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
 FilePath = Annotated[Path, AfterValidator(Path.expanduser)]

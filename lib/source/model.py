@@ -217,7 +217,10 @@ class Daily(Part):
 
 
 class SourceFile(Part):
-    """One source, as its file describes it. `timestamp` is where an answer has the upstream's own clock."""
+    """One source, as its file describes it. `timestamp` is where an answer has the upstream's own clock.
+
+    `assets_per_credit` is for forecasts only: what an answer costs is at `cost`.
+    """
 
     name: Name
     series: StoredName
@@ -232,6 +235,7 @@ class SourceFile(Part):
     fields: dict[StoredName, Jmes]
     units: dict[Name, str] = {}
     cost: Jmes | None = None
+    assets_per_credit: Annotated[int, Field(ge=1)] | None = None
     timestamp: Jmes | None = None
     errors: Errors
 

@@ -65,7 +65,13 @@ class AssetFinder:
         self._tickers: LRUCache[tuple[datetime, str], Mapping[str, list[Named]]] = LRUCache(TICKERS_OF)
 
     async def find(
-        self, name: str, at: datetime, *, max_age: timedelta, known_at: datetime | None = None, by: By | None = None
+        self,
+        name: str,
+        at: datetime,
+        *,
+        max_age: timedelta | None,
+        known_at: datetime | None = None,
+        by: By | None = None,
     ) -> AssetFound:
         """The asset as the list of that instant has it. `known_at` ignores snapshots stored after it."""
         basis = await self._pairs.find(at, max_age=max_age, known_at=known_at)

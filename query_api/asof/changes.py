@@ -39,7 +39,13 @@ class ChangeFinder:
         self._pairs = pairs
 
     async def add(
-        self, rows: pl.DataFrame, names: Sequence[str], tick: datetime, *, max_age: timedelta, known_at: datetime | None
+        self,
+        rows: pl.DataFrame,
+        names: Sequence[str],
+        tick: datetime,
+        *,
+        max_age: timedelta | None,
+        known_at: datetime | None,
     ) -> tuple[pl.DataFrame, list[Earlier]]:
         """The rows of the price tick with these columns, and the earlier lists they come from."""
 
@@ -53,7 +59,7 @@ class ChangeFinder:
             rows = rows.with_columns(((pl.col("price_usd") / then - 1) * 100).round(4).alias(name))
         return rows, [earlier for earlier, _ in found]
 
-    async def _earlier(self, at: datetime, max_age: timedelta, known_at: datetime | None) -> Earlier:
+    async def _earlier(self, at: datetime, max_age: timedelta | None, known_at: datetime | None) -> Earlier:
         try:
             return Earlier(at, await self._pairs.find(at, max_age=max_age, known_at=known_at, explain=False))
         except NoSnapshot:

@@ -15,7 +15,7 @@ from lib.snapshot import Marker
 from lib.store import Resolution, Store
 from lib.units import format_duration
 from query_api.asof.pair import Pair, newest_pair
-from query_api.asof.tick_pairs import read_pairs
+from query_api.asof.tick_pairs import LEAST_AGE, age_by_interval, read_pairs
 
 HOURLY_AGE = HOUR
 """The least age that is allowed where only hourly snapshots are left: with less, most instants would have no answer."""
@@ -66,12 +66,35 @@ class PairFinder:
         self._usual_age = MINUTE + 2 * max_skew
 
     async def find(
-        self, at: datetime, *, max_age: timedelta, known_at: datetime | None = None, explain: bool = True
+        self, at: datetime, *, max_age: timedelta | None, known_at: datetime | None = None, explain: bool = True
     ) -> PairFound:
         """The pair for an instant; NoSnapshot if there is none. Before the store's horizon, hourly snapshots answer.
 
+        Without `max_age`, the newest pair up to the instant decides how old it may be: see `age_by_interval`.
         To explain a missing pair takes more queries than to find one, so a caller with many steps does without.
         """
+        age = max_age or max(LEAST_AGE, self._usual_age)
+        found, changes = await self._within(at, age, known_at)
+        if max_age is None:
+            tried, age = age, await self._own_age(at, found, known_at)
+            if found is None or found.pair.price.tick - self.max_skew < at - min(tried, age):
+                found, changes = await self._within(at, age, known_at)
+        if found:
+            return found
+        if explain:
+            allowed = f"{format_duration(age)} {'asked for' if max_age else 'that its interval allows'}"
+            raise await self._explanation(at, allowed, known_at, changes)
+        raise NoSnapshot(f"no pair of snapshots within {format_duration(age)}", known_at=known_at or at)
+
+    async def _own_age(self, at: datetime, found: PairFound | None, known_at: datetime | None) -> timedelta:
+        """The largest age that the newest pair allows: the one that was found, or an older one."""
+        pair = found.pair if found else await self.before(at, known_at=known_at) if at >= OLDEST else None
+        return age_by_interval([pair.price, pair.rank] if pair else [])
+
+    async def _within(
+        self, at: datetime, max_age: timedelta, known_at: datetime | None
+    ) -> tuple[PairFound | None, list[datetime]]:
+        """The pair within an age. Without one, the changes that may have left it out."""
         changes: list[datetime] = []
         for start, age, resolution in self._spans(at, max_age):
             markers = await self._store.markers(start, at, resolution=resolution, known_at=known_at)
@@ -80,14 +103,12 @@ class PairFinder:
                 first_rank = pair.price.tick - self.max_skew
                 if age < max_age and first_rank < start:
                     continue  # a rank tick before the start was not read, and may be nearer: read the whole span
-                self._usual_age = pair.price.interval + 2 * self.max_skew
+                self._usual_age = max(pair.price.interval, pair.rank.interval) + 2 * self.max_skew
                 changes += _changes([marker for marker in markers if marker.tick >= first_rank], known_at)
-                return PairFound(pair, answering, resolution, max([pair.visible_since, *changes]))
+                return PairFound(pair, answering, resolution, max([pair.visible_since, *changes])), changes
             if age >= max_age:  # a shorter span is part of the next one
                 changes += _changes(markers, known_at)
-        if explain:
-            raise await self._explanation(at, max_age, known_at, changes)
-        raise NoSnapshot(f"no pair of snapshots within {format_duration(max_age)}", known_at=known_at or at)
+        return None, changes
 
     def _spans(self, at: datetime, max_age: timedelta) -> Iterator[tuple[datetime, timedelta, Resolution]]:
         """The spans that may hold the pair: where each begins, the largest age of a tick in it, and its resolution."""
@@ -102,7 +123,7 @@ class PairFinder:
             yield slot(at - age, HOURLY_AGE), age, "1h"
 
     async def _explanation(
-        self, at: datetime, max_age: timedelta, known_at: datetime | None, changes: list[datetime]
+        self, at: datetime, allowed: str, known_at: datetime | None, changes: list[datetime]
     ) -> NoSnapshot:
         """Why there is no pair: nothing stored, too early, no ticks within the skew, or the nearest pair is too old."""
         series = (PRICE.name, VOLUME_RANK.name)
@@ -122,7 +143,7 @@ class PairFinder:
             age = format_duration(at - min(before.price.tick, before.rank.tick))
             why = (
                 f"no snapshot for {isoformat(at)}: the nearest pair before is {age} old, older than the"
-                f" {format_duration(max_age)} asked for; the time between is a gap, or nothing came since"
+                f" {allowed}; the time between is a gap, or nothing came since"
             )
         known_since = max(
             [*(marker.visible_since for marker in firsts), *([before.visible_since] if before else []), *changes]

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from lib.clock import HOUR, slot
 from lib.schema import PRICE, VOLUME_RANK
-from lib.snapshot import StoredTick
+from lib.snapshot import Marker, StoredTick
 from lib.store import Resolution, Store
 
 
@@ -23,6 +23,18 @@ class TickPair:
     def backfilled(self) -> bool:
         """Whether one of them was bought or imported later."""
         return self.price.backfilled or self.rank.backfilled
+
+
+LEAST_AGE = timedelta(minutes=10)
+"""The least age that is allowed where no setting and no request has another."""
+
+
+def age_by_interval(ticks: Iterable[Marker | StoredTick]) -> timedelta:
+    """The largest age of a pair of these ticks: twice the longer interval, at least `LEAST_AGE`.
+
+    The interval of a backfilled tick does not count: the ticks beside it are missing.
+    """
+    return max([LEAST_AGE, *(2 * tick.interval for tick in ticks if not tick.backfilled)])
 
 
 class TickPairs:
@@ -46,6 +58,11 @@ class TickPairs:
             if near := self._near(first, last):
                 return TickPair(price, min(near, key=lambda rank: (abs(rank.tick - price.tick), rank.tick)))
         return None
+
+    def age_at(self, at: datetime) -> timedelta:
+        """The largest age that the newest pair up to an instant allows: see `age_by_interval`."""
+        pair = self.at(at, since=self._price_ticks[0] - self._max_skew) if self._price_ticks else None
+        return age_by_interval([pair.price, pair.rank] if pair else [])
 
     def _ranks_near(self, price: StoredTick) -> list[StoredTick]:
         return self._near(price.tick - self._max_skew, price.tick + self._max_skew)
@@ -74,13 +91,14 @@ async def read_ticks(store: Store, series: str, start: datetime, stop: datetime)
 
 
 async def pairs_of_lists(
-    store: Store, instants: Sequence[datetime], *, max_age: timedelta, max_skew: timedelta
+    store: Store, instants: Sequence[datetime], *, max_age: timedelta | None, max_skew: timedelta
 ) -> list[tuple[TickPair, Resolution] | None]:
     """For each of the ascending instants the pair `PairFinder.find` finds, and its resolution; None without one."""
     if not instants:
         return []
-    horizon, hourly_age = store.horizon(), max(max_age, HOUR)
-    start, stop = instants[0], instants[-1]
+    horizon, start, stop = store.horizon(), instants[0], instants[-1]
+    longest = max_age or await _age_at(store, start)
+    hourly_age = max(longest, HOUR)
 
     async def pairs(first: datetime, last: datetime, resolution: Resolution) -> TickPairs:
         prices, ranks = await asyncio.gather(
@@ -91,18 +109,26 @@ async def pairs_of_lists(
 
     raw = hourly = TickPairs([], [], max_skew)
     if stop >= horizon:
-        raw = await pairs(max(start - max_age, horizon), stop, "1m")
-    if start - max_age < horizon:
-        hourly = await pairs(slot(start - hourly_age, HOUR), min(stop, horizon + max_age), "1h")
+        raw = await pairs(max(start - longest, horizon), stop, "1m")
+    if start - longest < horizon:
+        hourly = await pairs(slot(start - hourly_age, HOUR), min(stop, horizon + longest), "1h")
 
     def pair_at(at: datetime) -> tuple[TickPair, Resolution] | None:
-        if at >= horizon and (pair := raw.at(at, since=max(at - max_age, horizon))):
+        age = max_age or raw.age_at(at)
+        if at >= horizon and (pair := raw.at(at, since=max(at - age, horizon))):
             return pair, "1m"
-        if at - max_age < horizon and (pair := hourly.at(at, since=at - hourly_age)):
+        age = max_age or hourly.age_at(at)
+        if at - age < horizon and (pair := hourly.at(at, since=at - max(age, HOUR))):
             return pair, "1h"
         return None
 
     return [pair_at(at) for at in instants]
+
+
+async def _age_at(store: Store, at: datetime) -> timedelta:
+    """The largest age that the newest ticks of an instant allow."""
+    newest = await asyncio.gather(store.nearest(PRICE.name, at), store.nearest(VOLUME_RANK.name, at))
+    return age_by_interval([marker for marker in newest if marker])
 
 
 async def all_stored_by(store: Store, pairs: Iterable[tuple[TickPair, Resolution] | None], at: datetime) -> bool:

@@ -72,7 +72,7 @@ class TopListFinder:
         at: datetime,
         *,
         limit: int,
-        max_age: timedelta,
+        max_age: timedelta | None,
         known_at: datetime | None = None,
         filters: Filters = NO_FILTERS,
         sort: Sort | None = None,

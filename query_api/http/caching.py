@@ -13,7 +13,7 @@ from lib.snapshot import Marker, StoredTick, next_tick
 from lib.store import Resolution
 from query_api.asof.find_pair import HOURLY_AGE
 from query_api.asof.pair import AsOf, Pair
-from query_api.asof.tick_pairs import TickPair
+from query_api.asof.tick_pairs import TickPair, age_by_interval
 from query_api.http.parameters import AsOfParameters
 from query_api.middleware.compression import SMALLEST, compress, is_compressed
 
@@ -51,7 +51,9 @@ def until_next_tick(answers: Iterable[AsOf], age: timedelta) -> str:
     return f"public, max-age={max(0, (left - max(age, SECOND)) // SECOND)}"
 
 
-def is_final(at: datetime, pair: Pair | TickPair, resolution: Resolution, *, max_age: timedelta, now: datetime) -> bool:
+def is_final(
+    at: datetime, pair: Pair | TickPair, resolution: Resolution, *, max_age: timedelta | None, now: datetime
+) -> bool:
     """Whether nothing can change the pair of an instant any more: its ticks were the last ones due.
 
     Behind a gap, or from a backfilled snapshot, a late delivery or a backfill may still bring nearer ticks.
@@ -60,7 +62,7 @@ def is_final(at: datetime, pair: Pair | TickPair, resolution: Resolution, *, max
     return (
         at - price.tick < _interval(price, resolution)
         and all(_is_nearest(side, price, resolution) for side in (price, pair.rank))
-        and at < now - max_age - price.interval
+        and at < now - (max_age or age_by_interval([price, pair.rank])) - price.interval
     )
 
 
@@ -68,7 +70,7 @@ def all_final(
     instants: Iterable[datetime],
     pairs: Iterable[tuple[TickPair, Resolution] | None],
     *,
-    max_age: timedelta,
+    max_age: timedelta | None,
     now: datetime,
 ) -> bool:
     """Whether no late snapshot can change the values at any instant: none lies in a gap or right behind one."""
@@ -78,7 +80,7 @@ def all_final(
     )
 
 
-def answer_is_final(answer: AsOf, *, max_age: timedelta, now: datetime) -> bool:
+def answer_is_final(answer: AsOf, *, max_age: timedelta | None, now: datetime) -> bool:
     """Whether nothing can change an answer any more: its pair and its extra columns are final and readable."""
     return is_final(answer.at, answer.pair, answer.resolution, max_age=max_age, now=now) and all(
         marker

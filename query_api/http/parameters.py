@@ -123,13 +123,13 @@ class AsOfParameters:
     """What a request asks of its answers. `now` is when it came; with `depends_on_now` an instant moves with it."""
 
     now: datetime
-    max_age: timedelta
+    max_age: timedelta | None
     known_at: datetime | None
     depends_on_now: bool
 
 
 def parse_as_of(
-    *instants: str | None, max_age: str | None, known_at: str | None, now: datetime, default_age: timedelta
+    *instants: str | None, max_age: str | None, known_at: str | None, now: datetime, default_age: timedelta | None
 ) -> AsOfParameters:
     """The parameters of answers as of these instants."""
     age = default_age

@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -18,9 +18,11 @@ from lib.ingest.last_reading import LastReading, read_last_reading
 from lib.ingest.missed import Cause
 from lib.ingest.source_choice import read_used_source
 from lib.ingest.spool_folder import counted
+from lib.schema import OWN
 from lib.snapshot import next_tick
 from lib.store import Store
 from lib.version import VERSION
+from query_api.asof.tick_pairs import LEAST_AGE, age_by_interval
 from query_api.services import Services
 from query_api.status.archive import ArchiveReports, ArchiveStatus
 from query_api.status.disagreement import Disagreements, RankDisagreement
@@ -104,7 +106,7 @@ class SeriesStatus(BaseModel):
 
 
 class Status(BaseModel):
-    """The status of every series, and the operator's `notice`.
+    """The status of every series, and the operator's `notice`. An answer for now is at most `max_age_s` old.
 
     `rank_disagreement` is null if one source gives both series, or if there is no recent pair of snapshots.
     `archive` is null without an archive. `providers` are those whose ids are found by a table.
@@ -113,6 +115,7 @@ class Status(BaseModel):
     now: datetime
     version: str
     notice: str | None
+    max_age_s: float | None = None
     series: dict[str, SeriesStatus]
     rank_disagreement: RankDisagreement | None = None
     archive: ArchiveStatus | None = None
@@ -189,6 +192,12 @@ def _read_plan(folder: Path) -> CreditStatus | None:
         return None
 
 
+def _max_age(services: Services, report: Status) -> timedelta:
+    """How old an answer for now may be: as set, or by the intervals of the newest ticks."""
+    intervals = [report.series[name].interval_s or 0.0 for name in OWN]
+    return services.max_age or max(LEAST_AGE, 2 * timedelta(seconds=max(intervals)))
+
+
 class StatusReports:
     """Reads the status of all series. Requests of the same second that overlap share the work."""
 
@@ -210,8 +219,12 @@ class StatusReports:
         report = await read_status(services.store, services.series, now, spools=services.spools, notice=services.notice)
         if self._archive:
             report = report.model_copy(update={"archive": await self._archive.current(now)})
+        report = report.model_copy(update={"max_age_s": _max_age(services, report).total_seconds()})
         try:
             newest = await services.top(now.replace(microsecond=0), limit=1, max_age=services.max_age)
+            if services.max_age is None:
+                age = age_by_interval([newest.pair.price, newest.pair.rank])
+                report = report.model_copy(update={"max_age_s": age.total_seconds()})
             disagreement = await self._disagreements.of(newest)
         except TopcoinsError:  # there is no newest list; its own address says why
             return report

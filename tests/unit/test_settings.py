@@ -46,9 +46,14 @@ def test_nothing_set_gives_the_defaults():
         (),
     )
     assert (found.http_host, found.http_port, found.http_safe_port) == ("127.0.0.1", 6667, 8667)
-    assert (found.max_skew, found.max_age) == (timedelta(seconds=60), timedelta(minutes=10))
+    assert (found.max_skew, found.max_age) == (timedelta(seconds=60), None)
     assert (found.spool_limit, found.spool_dir) == (2**30, Path("data/spool"))
     assert found.secrets == ()
+
+
+@pytest.mark.parametrize("text", ["", " "])
+def test_an_empty_max_age_which_compose_passes_is_none(text):
+    assert load({"TOPCOINS_MAX_AGE": text}).max_age is None
 
 
 def test_a_variable_of_another_program_is_not_ours():

@@ -56,7 +56,7 @@ async def read_steps(
     span: Span,
     *,
     limit: int,
-    max_age: timedelta,
+    max_age: timedelta | None,
     known_at: datetime | None,
     long_work: LongWork,
 ) -> Steps:

@@ -58,7 +58,7 @@ class Sparklines:
         store: Store,
         long_work: LongWork,
         *,
-        max_age: timedelta,
+        max_age: timedelta | None,
         max_skew: timedelta,
         cached_values: int = CACHED_VALUES,
     ) -> None:

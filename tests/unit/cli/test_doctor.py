@@ -120,7 +120,7 @@ def test_each_source_is_asked_once_and_its_cost_is_announced(environ, clock):
         "ingest_price: coinmarketcap: answer",
         "ingest_rank: coindesk: answer",
     ]
-    assert "coinmarketcap (1 credit), coindesk (1 call)" in said[0]
+    assert "coinmarketcap (1 credit), coindesk (1 credit)" in said[0]
 
 
 @pytest.mark.parametrize(
@@ -247,21 +247,45 @@ def test_credits_that_do_not_last_until_the_reset_are_wrong(environ, clock, cred
     assert "they last" in found.seen
 
 
-@pytest.mark.parametrize(("interval", "well"), [(600, True), (2880, False)])
-def test_a_plan_that_leaves_now_without_an_answer_is_wrong_and_names_the_setting_that_can(
-    environ, clock, tmp_path, interval, well
-):
+PLAN = {
+    "source": "coinmarketcap", "key": "cmc_api_key", "left": 9e3, "limit": 15e3, "per_day": 300, "since_left": 9e3,
+    "resets_at": "2026-09-01T00:00:00Z", "told_at": "2026-08-01T11:00:00Z", "since": "2026-08-01T11:00:00Z",
+}  # fmt: skip
+
+
+def test_without_a_plan_the_cadence_is_forecast_from_what_is_left(environ, clock):
+    found = findings(environ | {"TOPCOINS_CMC_API_KEY": "good", "TOPCOINS_ASSETS": "1000"}, clock)
+    cadence = found["TOPCOINS_CMC_API_KEY: cadence"]
+    assert cadence.well
+    assert cadence.seen == (
+        'price and volume_rank: 1,000 assets every 12m, so "now" gets 12m old; a tick costs 4 credits, which last until'
+        " their reset on 2026-09-01T00:00:00Z; twice the assets would cost 8, a tick every 24m"
+    )
+
+
+def test_without_a_key_the_cadence_costs_nothing(environ, clock):
+    cadence = findings(environ | {"TOPCOINS_ASSETS": "1000"}, clock)["coinmarketcap: cadence"]
+    assert cadence.well
+    assert "it costs no credits, and twice the assets would cost none" in cadence.seen
+
+
+@pytest.mark.parametrize(("lasts_until", "well"), [(None, True), ("2026-08-20T00:00:00Z", False)])
+def test_a_plan_that_does_not_last_is_wrong(environ, clock, tmp_path, lasts_until, well):
     (tmp_path / "spool" / "price").mkdir(parents=True)
-    times = {"resets_at": "2026-09-01T00:00:00Z", "told_at": "2026-08-01T11:00:00Z", "since": "2026-08-01T11:00:00Z"}
-    numbers = {"left": 9e3, "limit": 1e4, "per_day": 300, "since_left": 9e3, "interval_s": interval, "stretch": 1}
-    plan = {"source": "coinmarketcap", "key": "cmc_api_key", "lasts_until": None, **times, **numbers}
+    plan = PLAN | {"lasts_until": lasts_until, "interval_s": 1200}
     (tmp_path / "spool" / "price" / "credits.json").write_text(json.dumps(plan))
     environ |= {"TOPCOINS_SPOOL_DIR": str(tmp_path / "spool"), "TOPCOINS_ASSETS": "1000"}
-    found = findings(environ | {"TOPCOINS_CMC_API_KEY": "good"}, clock)["TOPCOINS_CMC_API_KEY: plan"]
+    found = findings(environ | {"TOPCOINS_CMC_API_KEY": "good"}, clock)["TOPCOINS_CMC_API_KEY: cadence"]
     assert found.well == well
-    if not well:
-        assert found.seen.startswith("planned to last at a tick every 48m, longer than TOPCOINS_MAX_AGE=10m")
-        assert found.seen.endswith("TOPCOINS_ASSETS=208 or TOPCOINS_MAX_AGE=49m would do")
+    assert "every 20m" in found.seen
+    assert ("end on 2026-08-20T00:00:00Z, before their reset" in found.seen) == (not well)
+
+
+def test_a_max_age_that_leaves_now_without_an_answer_is_wrong_and_names_the_settings_that_do(environ, clock):
+    environ |= {"TOPCOINS_ASSETS": "1000", "TOPCOINS_MAX_AGE": "10m"}
+    found = findings(environ | {"TOPCOINS_CMC_API_KEY": "good"}, clock)["TOPCOINS_CMC_API_KEY: cadence"]
+    assert not found.well
+    assert found.seen.endswith("unset TOPCOINS_MAX_AGE, or set TOPCOINS_ASSETS=833")
 
 
 def test_hardly_any_use_lasts_for_years(environ, clock):

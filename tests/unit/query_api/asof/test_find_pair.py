@@ -1,5 +1,6 @@
 """The search for a pair reads the last few markers first; it finds the same pair as a search among all."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -7,7 +8,8 @@ import pytest
 from lib.schema import PRICE, VOLUME_RANK
 from lib.snapshot import Marker
 from lib.store import Resolution
-from query_api.asof.find_pair import PairFinder
+from query_api.asof.find_pair import NoSnapshot, PairFinder
+from query_api.asof.tick_pairs import pairs_of_lists
 from tests.contract.snapshots import MINUTE, snapshot
 from tests.fakes import HOUR, NOON, FakeClock, MemoryStore
 
@@ -73,3 +75,62 @@ async def test_a_rank_tick_before_the_last_three_minutes_may_be_the_nearest(stor
     await write(store, prices=[price], ranks=[nearest, price + 55 * SECOND])
     assert await find(store, at) == (price, nearest)
     assert len(store.counts) == 2
+
+
+async def answered(store: MemoryStore, *minutes: float) -> list[bool]:
+    """Whether there is an answer so many minutes after noon, where nobody says how old it may be."""
+
+    async def one(at: datetime) -> bool:
+        try:
+            await PairFinder(store, max_skew=MINUTE).find(at, max_age=None)
+        except NoSnapshot:
+            return False
+        return True
+
+    alone = [await one(NOON + minute * MINUTE) for minute in minutes]
+    instants = sorted({NOON + minute * MINUTE for minute in minutes})
+    pairs = await pairs_of_lists(store, instants, max_age=None, max_skew=MINUTE)
+    assert alone == [pairs[instants.index(NOON + minute * MINUTE)] is not None for minute in minutes]
+    return alone
+
+
+@pytest.mark.parametrize(("interval", "longest"), [(1, 10), (5, 10), (12, 24), (120, 240)])
+async def test_without_a_max_age_a_list_answers_for_twice_its_interval_and_for_ten_minutes(store, interval, longest):
+    await write(store, prices=[0 * MINUTE], ranks=[0 * MINUTE], interval=interval * MINUTE)
+    assert await answered(store, 0, longest / 2, longest, longest + 0.1) == [True, True, True, False]
+
+
+async def test_the_longer_interval_of_a_pair_decides(store):
+    await store.write(snapshot(PRICE, NOON, [{}], interval=MINUTE))
+    await store.write(snapshot(VOLUME_RANK, NOON, [{}], interval=15 * MINUTE))
+    assert await answered(store, 30, 31) == [True, False]
+
+
+async def test_the_newest_pair_decides_and_not_an_older_one_of_a_longer_interval(store):
+    await write(store, prices=[0 * MINUTE], ranks=[0 * MINUTE], interval=HOUR)
+    await write(store, prices=[5 * MINUTE], ranks=[5 * MINUTE], interval=MINUTE)
+    assert await answered(store, 4, 15, 16, 60) == [True, True, False, False]
+
+
+async def test_a_bought_day_answers_for_ten_minutes(store):
+    for series in (PRICE, VOLUME_RANK):
+        bought = snapshot(series, NOON, [{}], interval=24 * HOUR)
+        await store.write(replace(bought, marker=replace(bought.marker, backfilled=True)))
+    assert await answered(store, 10, 11) == [True, False]
+
+
+async def test_a_planned_interval_is_found_with_one_read_once_it_is_known(store):
+    ticks = [12 * n * MINUTE for n in range(4)]
+    await write(store, prices=ticks, ranks=ticks, interval=12 * MINUTE)
+    finder = PairFinder(store, max_skew=MINUTE)
+    await finder.find(NOON + 11 * MINUTE, max_age=None)
+    store.counts.clear()
+    for minute in (23, 35, 47):
+        await finder.find(NOON + minute * MINUTE, max_age=None)
+    assert len(store.counts) == 3
+
+
+async def test_the_error_says_which_age_the_interval_allows(store):
+    await write(store, prices=[0 * MINUTE], ranks=[0 * MINUTE], interval=12 * MINUTE)
+    with pytest.raises(NoSnapshot, match="is 25m old, older than the 24m that its interval allows"):
+        await PairFinder(store, max_skew=MINUTE).find(NOON + 25 * MINUTE, max_age=None)

@@ -27,16 +27,23 @@ WIDENING = 4
 
 
 class NoSnapshot(TopcoinsError):
-    """There is no pair for the instant.
+    """There is no pair for the instant `at`.
 
     Has the nearest pair before and the first instant with both series, where they exist. `known_at` is the instant
     asked for, or else one that gives the same answer again.
     """
 
     def __init__(
-        self, message: str, *, before: Pair | None = None, first: datetime | None = None, known_at: datetime
+        self,
+        message: str,
+        *,
+        at: datetime,
+        before: Pair | None = None,
+        first: datetime | None = None,
+        known_at: datetime,
     ) -> None:
         super().__init__(message)
+        self.at = at
         self.before = before
         self.first = first
         self.known_at = known_at
@@ -109,6 +116,9 @@ class PairFinder:
             if age >= max_age:  # a shorter span is part of the next one
                 changes += _changes(markers, known_at)
         return None, changes
+        if explain:
+            raise await self._explanation(at, max_age, known_at, changes)
+        raise NoSnapshot(f"no pair of snapshots within {format_duration(max_age)}", at=at, known_at=known_at or at)
 
     def _spans(self, at: datetime, max_age: timedelta) -> Iterator[tuple[datetime, timedelta, Resolution]]:
         """The spans that may hold the pair: where each begins, the largest age of a tick in it, and its resolution."""
@@ -131,7 +141,7 @@ class PairFinder:
         missing = [name for name, marker in zip(series, oldest, strict=True) if marker is None]
         if missing:
             when = f"nothing was stored by {isoformat(known_at)}" if known_at else "nothing is stored yet"
-            return NoSnapshot(f"{when} of {' and '.join(missing)}", known_at=known_at or at)
+            return NoSnapshot(f"{when} of {' and '.join(missing)}", at=at, known_at=known_at or at)
         firsts = [marker for marker in oldest if marker]
         first = max(marker.tick for marker in firsts)
         before = await self.before(at, known_at=known_at) if at >= first else None
@@ -148,7 +158,7 @@ class PairFinder:
         known_since = max(
             [*(marker.visible_since for marker in firsts), *([before.visible_since] if before else []), *changes]
         )
-        return NoSnapshot(why, before=before, first=first, known_at=known_at or known_since)
+        return NoSnapshot(why, at=at, before=before, first=first, known_at=known_at or known_since)
 
     async def before(self, at: datetime, *, known_at: datetime | None = None) -> Pair | None:
         """The newest pair up to `at`, however old; with `known_at` of the snapshots the store had then.

@@ -111,6 +111,7 @@ def _no_snapshot(exc: NoSnapshot) -> dict[str, Any]:
     times = before and {"price_time": isoformat(before.price.tick), "rank_time": isoformat(before.rank.tick)}
     return {
         "title": "No snapshot",
+        "requested_at": isoformat(exc.at),
         "nearest_before": times,
         "first": first and isoformat(first),
         "known_at": isoformat(exc.known_at),

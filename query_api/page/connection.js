@@ -30,7 +30,7 @@ export function show({ live, connected, answer, now, interval }) {
 
 /** Have a screen reader say it, once. */
 export function announce(words) {
-  news.textContent = words;
+  if (news.textContent !== words) news.textContent = words;
 }
 
 /** The cause of the newest gap of the prices. */

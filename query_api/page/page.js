@@ -7,7 +7,7 @@ import * as chips from "./chips.js";
 import * as columns from "./columns.js";
 import * as connection from "./connection.js";
 import * as controls from "./controls.js";
-import { moment } from "./format.js";
+import { moment, rfc3339 } from "./format.js";
 import * as instant from "./instant.js";
 import { onKeys } from "./keys.js";
 import * as lines from "./lines.js";
@@ -28,7 +28,7 @@ const main = document.getElementById("list");
 const limit = document.getElementById("limit");
 
 const { now, first } = archive;
-const state = { answer: null, connected: false, search: null, request: new AbortController() };
+const state = { answer: null, answered: null, connected: false, search: null, request: new AbortController() };
 let asset = null;
 
 /** The instant at which ages are measured. */
@@ -58,13 +58,18 @@ async function load() {
   const { signal } = (state.request = new AbortController());
   controls.show(instant.chosen(), first(), now());
   sort.show();
-  chips.show(null);
-  busy();
+  if (!state.answer || location.search !== state.answered) {
+    chips.show(null);
+    busy();
+  }
   const length = Number(limit.value);
   try {
-    if (length > LONG && !list.hasAnswer()) await show(await asked(FIRST_ROWS, signal), signal);
+    if (length > LONG && !list.hasAnswer()) await show(await asked(FIRST_ROWS, signal));
     const answer = await asked(length, signal);
-    await show(answer, signal);
+    await show(answer);
+    await lines.upTo(answer.price_time, signal);
+    showState();
+    asset?.follow();
     document.body.dataset.shown = answer.requested_at;
   } catch (error) {
     if (error.name !== "AbortError") await refuse(error);
@@ -80,12 +85,12 @@ async function asked(length, signal) {
   return answer;
 }
 
-async function show(answer, signal) {
+async function show(answer) {
   const live = instant.isLive();
   const isNew = state.answer?.price_time !== answer.price_time;
   const moving = state.answer !== null && live;
   state.answer = answer;
-  state.search = location.search;
+  state.search = state.answered = location.search;
   problem.hide();
   document.body.classList.toggle("past", !live);
   controls.show(instant.chosen(), first(), now());
@@ -96,9 +101,6 @@ async function show(answer, signal) {
   retitle();
   await drawn;
   if (isNew) connection.announce(`List of ${moment(new Date(answer.price_time))} UTC, ${answer.count} assets`);
-  await lines.upTo(answer.price_time, signal);
-  showState();
-  asset?.follow();
 }
 
 /** While another list is awaited, the rows that are still there do not pass for it. */
@@ -116,8 +118,8 @@ async function refuse(error) {
   if (!stays) {
     state.answer = null;
     list.clear();
-    main.ariaBusy = "false";
   }
+  main.ariaBusy = String(stays);
   const text = stays ? `the list of ${moment(new Date(state.answer.price_time))} UTC; newer ones cannot be asked for now` : "no list";
   summary.say(text);
   connection.announce(text);
@@ -146,8 +148,8 @@ function retitle() {
 
 /** Show another instant: a Date, words, or null for live. */
 function go(at, options) {
-  if (!showsList()) address.set({ view: null, from: null, to: null, top: null });
-  instant.choose(at, options);
+  const other = showsList() ? {} : { view: null, from: null, to: null, top: null };
+  address.set({ ...other, datetime: at instanceof Date ? rfc3339(at) : at }, options);
   render();
 }
 

@@ -9,19 +9,28 @@ const box = document.getElementById("problem");
 const state = { timer: undefined, turn: 0 };
 
 export function hide() {
+  stop();
+  box.hidden = true;
+}
+
+function stop() {
   clearInterval(state.timer);
   state.turn += 1;
-  box.hidden = true;
 }
 
 /** Show an error. `go` opens another instant; `again` asks once more, which happens by itself where that may help. */
 export async function show(error, { at, go, again }) {
-  hide();
+  stop();
   const turn = state.turn;
   const details = error.document ?? { title: "This page failed", detail: String(error) };
   const gap = details.nearest_before !== undefined ? await gapAround(at) : null;
   if (turn !== state.turn) return;
-  box.replaceChildren(reason(details, gap), ...ways(details, gap, go));
+  const said = reason(details, gap);
+  const before = box.querySelector("p");
+  // What is there already is not put there again: a screen reader would say it each time.
+  if (box.hidden || before?.textContent !== said.textContent) box.replaceChildren(said);
+  else while (before.nextSibling) before.nextSibling.remove();
+  box.append(...ways(details, gap, go));
   if (!error.document || error.passes || details.parameter) box.append(button("ask again", again));
   if (error.passes) box.append(countdown(again));
   box.hidden = false;

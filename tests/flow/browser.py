@@ -65,6 +65,14 @@ class Browser:
     def script(self, text: str, *arguments: object) -> Any:
         return self.driver.execute_script(text, *arguments)
 
+    def module(self, name: str, text: str) -> Any:
+        """The result of a script that uses a module of the page, as `module`; it may await."""
+        return self.driver.execute_async_script(
+            f"""const done = arguments[0];
+            const source = document.querySelector("script[type=module]").src.replace("page.js", "{name}");
+            import(source).then(async (module) => done(await (async () => {{ {text} }})()));"""
+        )
+
     def pause(self, ms: int) -> None:
         """Let the page's own time pass, as between two keys of somebody who types."""
         self.driver.execute_async_script("setTimeout(arguments[1], arguments[0])", ms)

@@ -540,6 +540,37 @@ def test_the_page_says_in_words_that_the_api_is_away_and_asks_again_by_itself(br
     browser.complaints()
 
 
+def test_a_long_list_has_rows_only_around_what_is_in_view(browser, archive):
+    """PE-17."""
+    browser.open(page(archive))
+    many = """const one = module.asset(1);
+      const data = [...Array(5000).keys()].map((n) => ({ ...one, cmc_id: 10 + n, rank: n + 1 }));
+      await module.show({ price_time: "2026-11-17T14:37:00Z", data }, false);
+      const rows = document.getElementById("rows");
+      return [rows.querySelectorAll("tr[data-id]").length, rows.offsetHeight / 5000];"""
+    made, height = browser.module("list.js", many)
+    assert made < 300
+    assert 30 <= height <= 33
+    browser.script("scrollTo(0, document.documentElement.scrollHeight)")
+    eventually(lambda: browser.all("#rows tr[data-id='5009']"))
+    assert len(browser.all("#rows tr[data-id]")) < 300
+
+
+def test_an_address_means_the_same_instant_in_every_time_zone_or_is_left_to_the_api(browser, archive):
+    browser.open(page(archive))
+    browser.driver.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": "America/New_York"})
+    for text, meant in (
+        ("2026-11-24 14:37", "2026-11-24T14:37:00.000Z"),
+        ("2026-11-24", "2026-11-24T00:00:00.000Z"),
+        ("2026-11-24T14:37:05+01:00", "2026-11-24T13:37:05.000Z"),
+        ("1794926220", "2026-11-17T14:37:00.000Z"),
+        ("tue 14:37", None),
+        ("nov 24", None),
+    ):
+        assert browser.module("instant.js", f'return module.parsed("{text}")?.toISOString() ?? null;') == meant
+    browser.driver.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": ""})
+
+
 def test_200_rows_with_their_lines_take_less_than_60_kb_on_the_wire(browser, demo):
     """PE-18."""
     browser.driver.execute_cdp_cmd("Network.clearBrowserCache", {})

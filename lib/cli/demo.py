@@ -105,7 +105,7 @@ class Demo:
         fills = [
             fill
             for source, first in zip(sources(), firsts, strict=True)
-            for fill in self._fills(source, data, events_at, first)
+            for fill in self.fills(source, data, events_at, first)
         ]
         total = sum(len(each.ticks()) for each in fills)
         if not total:
@@ -136,7 +136,7 @@ class Demo:
             progress.update(task, completed=total)
         console.print(f"{total} snapshots of {self.assets} assets filled in {time.monotonic() - began:.1f} s.")
 
-    def _fills(self, source: Path, data: Path, events_at: datetime, first: datetime) -> list[Fill]:
+    def fills(self, source: Path, data: Path, events_at: datetime, first: datetime) -> list[Fill]:
         """The minutes of the history; before a whole day of them, a day of fewer lists, for changes over 24 h."""
         begin = slot(first - self.history, INTERVAL)
         minutes = Fill(

@@ -10,7 +10,7 @@ export function canvas() {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
   svg.setAttribute("class", "spark");
-  svg.setAttribute("role", "img");
+  svg.setAttribute("aria-hidden", "true");
   svg.append(document.createElementNS(SVG, "path"));
   return svg;
 }
@@ -18,6 +18,8 @@ export function canvas() {
 /** Draw prices over their instants, in milliseconds; null is a gap. */
 export function draw(svg, at, prices, label) {
   svg.firstChild.setAttribute("d", path(at, prices));
+  svg.removeAttribute("aria-hidden");
+  svg.setAttribute("role", "img");
   svg.setAttribute("aria-label", label);
 }
 

@@ -107,7 +107,8 @@ async function load() {
     Object.assign(shown, { named, asked: { id, values } });
     if (!named) return unknown(id);
     head(id, named, past);
-    const first = shown.page.first() ? shown.page.first() / 1000 : null;
+    const begin = (shown.page.first() ?? 0) / 1000;
+    const first = begin > from + step ? begin : null;
     statusLine.textContent = chart.show(past, gaps, { from, to, first, left: leftAt(past) });
     dialog.dataset.shown = `${id}/${SPANS[span] ?? span}`;
     shown.page.retitle();

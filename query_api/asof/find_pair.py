@@ -91,7 +91,7 @@ class PairFinder:
         if explain:
             allowed = f"{format_duration(age)} {'asked for' if max_age else 'that its interval allows'}"
             raise await self._explanation(at, allowed, known_at, changes)
-        raise NoSnapshot(f"no pair of snapshots within {format_duration(age)}", known_at=known_at or at)
+        raise NoSnapshot(f"no pair of snapshots within {format_duration(age)}", at=at, known_at=known_at or at)
 
     async def _own_age(self, at: datetime, found: PairFound | None, known_at: datetime | None) -> timedelta:
         """The largest age that the newest pair allows: the one that was found, or an older one."""
@@ -116,9 +116,6 @@ class PairFinder:
             if age >= max_age:  # a shorter span is part of the next one
                 changes += _changes(markers, known_at)
         return None, changes
-        if explain:
-            raise await self._explanation(at, max_age, known_at, changes)
-        raise NoSnapshot(f"no pair of snapshots within {format_duration(max_age)}", at=at, known_at=known_at or at)
 
     def _spans(self, at: datetime, max_age: timedelta) -> Iterator[tuple[datetime, timedelta, Resolution]]:
         """The spans that may hold the pair: where each begins, the largest age of a tick in it, and its resolution."""

@@ -21,6 +21,8 @@ from lib.schema import PRICE, VOLUME_RANK, Series
 from lib.simulator import Fault, Market, Plan, create_app
 from lib.snapshot_file import write_whole
 from lib.source import Source, SourceFile, read_source
+from lib.source.shared_answers import FOLDER as SHARED_FOLDER
+from lib.source.shared_answers import SharedAnswers
 from lib.store import Store
 from lib.store.sqlite import SqliteStore
 from query_api.app import create_app as create_api
@@ -106,7 +108,8 @@ class World:
         spool = Spool(folder, limit=self.limit, lost=lost, write=self.write)
         spool.open()
         client = httpx.AsyncClient(transport=self.wrap_transport(self._transport))
-        made = partial(Source, client=client, clock=self.clock, key=SecretStr("demo"), url=BASE)
+        shared = SharedAnswers(folder.parent / SHARED_FOLDER, clock=self.clock)
+        made = partial(Source, client=client, clock=self.clock, key=SecretStr("demo"), url=BASE, shared=shared)
         try:
             yield Ingest(
                 [made(paged(path)) for path in self.sources or SOURCES[series]],

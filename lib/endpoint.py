@@ -14,8 +14,8 @@ _LOCAL = (*_EVERY, LOOPBACK, "localhost")
 
 def open_listener(host: str, port: int, *, backlog: int = 128) -> socket.socket:
     """A listening socket, IPv4 or IPv6 as the address is; `::` takes both. OSError when it cannot be had."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    family, _, _, _, address = min(found, key=lambda each: each[0] != socket.AF_INET)  # a name may have both
+    addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, _, _, _, address = min(addresses, key=lambda each: each[0] != socket.AF_INET)  # a name may have both
     both = host == "::" and socket.has_dualstack_ipv6()
     return socket.create_server(address, family=family, backlog=backlog, dualstack_ipv6=both)
 

@@ -1,4 +1,4 @@
-"""How a service process begins: it takes no arguments, reads its settings, opens its log and survives stray signals."""
+"""How a service process begins: no arguments, its settings, its log, and no end at a harmless signal."""
 
 import asyncio
 import os
@@ -13,7 +13,7 @@ import structlog
 
 from lib import log, settings
 from lib.errors import SettingsRejected
-from lib.settings import Settings
+from lib.settings import Settings, shown
 
 _HARMLESS = ("SIGHUP", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGVTALRM", "SIGPROF", "SIGIO", "SIGPWR")
 """Signals that would end a process that does not expect them."""
@@ -33,7 +33,7 @@ def reopen_log_at_hangup(loop: asyncio.AbstractEventLoop) -> None:
 
 @contextmanager
 def begin(service: str, arguments: Sequence[str]) -> Iterator[Settings]:
-    """The settings of a service, its log being open. A setting that is refused ends the process with one line."""
+    """Open the log of a service and yield its settings. A setting that is refused ends the process with one line."""
     _refuse_arguments(service, arguments)
     ignore_harmless_signals()
     opened = False
@@ -54,7 +54,7 @@ def _refuse_arguments(service: str, arguments: Sequence[str]) -> None:
     if arguments[0] in ("-h", "--help"):
         print(usage)
         sys.exit(0)
-    print(f"{service}: takes no arguments, and got {' '.join(arguments)}\n{usage}", file=sys.stderr)
+    print(f"{service}: takes no arguments, and got {shown(' '.join(arguments))}\n{usage}", file=sys.stderr)
     sys.exit(2)
 
 

@@ -4,10 +4,12 @@ import errno
 import socket
 
 import pytest
+from uvicorn.middleware.proxy_headers import _TrustedHosts
 
 from lib.endpoint import describe_refusal, http_url, open_listener, shown_url, to_ask
 from lib.errors import SettingsRejected
 from lib.settings import load
+from query_api.http.client import with_mapped
 
 
 @pytest.mark.parametrize(
@@ -94,3 +96,9 @@ def test_a_proxy_may_have_an_ipv6_address_in_brackets():
 def test_plain_http_goes_to_no_public_address(url):
     with pytest.raises(SettingsRejected, match="must be https"):
         load({"TOPCOINS_ARCHIVE_ENDPOINT": url})
+
+
+def test_a_proxy_is_trusted_on_a_socket_that_takes_ipv4_and_ipv6():
+    hosts = _TrustedHosts(with_mapped(("10.0.0.7", "172.18.0.0/16", "2001:db8::/32")))
+    assert all(host in hosts for host in ("10.0.0.7", "::ffff:10.0.0.7", "::ffff:172.18.3.4", "2001:db8::1"))
+    assert not any(host in hosts for host in ("10.0.0.8", "::ffff:10.0.0.8", "::ffff:172.19.0.1", "::1"))

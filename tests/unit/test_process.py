@@ -40,6 +40,10 @@ def test_an_argument_starts_nothing(arguments):
     assert done.stderr.startswith(f"ingest_price: takes no arguments, and got {' '.join(arguments)}\n")
 
 
+def test_a_key_given_as_an_argument_is_not_shown():
+    assert "canary" not in run("--key", "canary-5f3a9c1e2b7d").stderr
+
+
 def test_a_refused_setting_is_one_sentence():
     done = run(ASSETS="many")
     assert (done.returncode, done.stdout) == (1, "")

@@ -24,13 +24,12 @@ from lib.cli.doctor.disk import check_disk, check_server_disk
 from lib.cli.doctor.finding import Finding
 from lib.cli.doctor.ports import check_ports
 from lib.cli.doctor.sources import check_how_asked, find_sources, try_sources
-from lib.cli.doctor.storage import check_same_store, check_spool, check_store
+from lib.cli.doctor.storage import check_same_store, check_spools, check_store
 from lib.cli.doctor.stored import check_gaps, check_readings, check_ticks
 from lib.cli.forecast import sqlite_bytes_per_tick
 from lib.clock import Clock
 from lib.errors import SettingsRejected
 from lib.http_client import open_client
-from lib.schema import OWN
 from lib.settings import NONE, PREFIX, SERVICES, SQLITE, Settings
 from lib.store import Store
 from lib.store.address import open_store
@@ -56,11 +55,11 @@ def examine(environ: Mapping[str, str], clock: Clock, announce: Announce = lambd
 
     async def run() -> list[Finding]:
         async with client:
-            found = await findings_of(
+            findings = await findings_of(
                 services["ingest_price"], client, clock, services=services, announce=announce,
                 token_file=environ.get(f"{PREFIX}INFLUX_TOKEN_FILE", ""),
             )  # fmt: skip
-            return [*found, *await _guarded("ports", lambda: check_ports(services["query_api"]))]
+            return [*findings, *await _guarded("ports", lambda: check_ports(services["query_api"]))]
 
     where = environ.get(f"{PREFIX}CONFIG", "the environment and the defaults")
     return [Finding("settings", True, f"read from {where}"), *asyncio.run(run())]
@@ -92,7 +91,7 @@ async def findings_of(
     """The findings for these settings, group by group. `services` has those of each service where they differ."""
     services = services or dict.fromkeys(SERVICES, chosen)
     sources, findings = find_sources(services, client, clock)
-    series = [*OWN, *(each.file.series for each in sources if each.file.series not in OWN)]
+    spools = dict.fromkeys(each.settings.spool_dir / each.file.series for each in sources)
     interval = min((each.interval for each in sources if each.source.usable), default=chosen.interval)
     path = Path(chosen.store_url.removeprefix(SQLITE)) if chosen.store_url.startswith(SQLITE) else None
     async with _store_to_read(chosen, path, clock) as store:
@@ -102,7 +101,7 @@ async def findings_of(
             ("answers", lambda: try_sources(sources, announce)),
             ("same store", lambda: check_same_store(services)),
             ("store", lambda: check_store(chosen, path, store, client, token_file)),
-            ("spool", lambda: check_spool(chosen, series)),
+            ("spool", lambda: check_spools(list(spools))),
             ("ticks", lambda: check_ticks(store, clock())),
             ("readings", lambda: check_readings(clock(), chosen.spool_dir)),
             ("gaps", lambda: check_gaps(store, clock(), chosen.spool_dir)),
@@ -124,7 +123,7 @@ async def _check_disk(chosen: Settings, path: Path | None, interval: timedelta, 
 
 @asynccontextmanager
 async def _store_to_read(chosen: Settings, path: Path | None, clock: Clock) -> AsyncIterator[Store]:
-    """The store; an empty one elsewhere when there is no file yet, because to open it would make one."""
+    """The store. When there is no file yet it is an empty store elsewhere: opening the file would make it."""
     with tempfile.TemporaryDirectory(prefix="topcoins-doctor-") as folder:
         exists = chosen.store_url != NONE and (path is None or await asyncio.to_thread(path.is_file))
         store = open_store(chosen, clock) if exists else SqliteStore(Path(folder) / "empty.db", clock=clock)
@@ -135,10 +134,10 @@ async def _store_to_read(chosen: Settings, path: Path | None, clock: Clock) -> A
 
 
 async def _guarded(what: str, check: Callable[[], Findings | Awaitable[Findings]]) -> list[Finding]:
-    """The findings of one group. An error of our own is a finding too: the other groups are still shown."""
+    """The findings of a group. An error of our own is a finding too, so that the other groups are still shown."""
     try:
-        found = check()
-        found = await found if isinstance(found, Awaitable) else found
+        result = check()
+        findings = await result if isinstance(result, Awaitable) else result
     except Exception as exc:
         return [Finding(what, False, f"the check itself failed: {type(exc).__name__}: {exc}; please report this")]
-    return [found] if isinstance(found, Finding) else found
+    return [findings] if isinstance(findings, Finding) else findings

@@ -6,13 +6,7 @@ from collections.abc import Iterator
 
 import httpx
 
-from lib.errors import (
-    Malformed,
-    Rejected,
-    SourceExhausted,
-    StoreRejected,
-    TopcoinsError,
-)
+from lib.errors import Malformed, Rejected, SourceExhausted, StoreRejected, TopcoinsError
 
 CERTIFICATE = (
     "the certificate of {host} is not trusted here: check this machine's clock; if a proxy of your network makes"
@@ -50,7 +44,7 @@ def advise_on_connection(exc: BaseException, *, host: str, setting: str) -> str:
     for kind, text in _CAUSES:
         if any(isinstance(cause, kind) for cause in causes):
             return text.format(host=host, setting=setting)
-    return f"if it lasts, ask who runs {host}, or check {setting}"
+    return f"if it lasts, ask the operator of {host}, or check {setting}"
 
 
 def advise_on_store(exc: TopcoinsError, *, host: str) -> str:

@@ -67,7 +67,7 @@ def find_sources(
     services: Mapping[str, Settings], client: httpx.AsyncClient, clock: Clock
 ) -> tuple[list[ConfiguredSource], list[Finding]]:
     """The sources that the settings name, further ones included, and a finding for each that is none."""
-    found, wrong = [], []
+    sources, wrong = [], []
     for service, name in _names(services):
         chosen = services[service]
         try:
@@ -77,8 +77,8 @@ def find_sources(
             continue
         key = chosen.api_keys.get(file.key.setting) if file.key else None
         source = Source(file, client=client, clock=clock, key=key, url=chosen.source_urls.get(file.request.url_setting))
-        found.append(ConfiguredSource(service, file, source, chosen))
-    return found, wrong
+        sources.append(ConfiguredSource(service, file, source, chosen))
+    return sources, wrong
 
 
 def _names(services: Mapping[str, Settings]) -> list[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import httpx
@@ -21,7 +21,7 @@ SAMPLE = b"\0" * 2**16
 
 
 def check_same_store(services: Mapping[str, Settings]) -> list[Finding]:
-    """Wrong where the services use different stores: what one writes the other would never find."""
+    """Wrong where the services use different stores: query_api would never read what the ingestors write."""
     urls = {name: chosen.store_url for name, chosen in services.items() if chosen.store_url != NONE}
     if len(set(urls.values())) <= 1:
         return []
@@ -29,16 +29,16 @@ def check_same_store(services: Mapping[str, Settings]) -> list[Finding]:
     return [Finding("stores", False, f"the services use different ones: {each}; set one {PREFIX}STORE_URL for all")]
 
 
-def check_spool(chosen: Settings, series: list[str]) -> Finding:
+def check_spools(folders: Sequence[Path]) -> Finding:
     """Whether each spool can be written, and how many snapshots wait in it."""
-    folders = [chosen.spool_dir / name for name in series]
     for folder in folders:
         if why := why_not_writable(folder):
             remedy = f"without its spool an ingestor does not start; {_rights()} or set {PREFIX}SPOOL_DIR"
             return Finding("spool", False, f"{folder}: {why}: {remedy}")
     count = sum(len(waiting(folder)) for folder in folders)
     waits = f"; {count} snapshots wait for the store" if count else ""
-    return Finding("spool", True, f"{chosen.spool_dir} can be written{waits}")
+    places = ", ".join(dict.fromkeys(str(folder.parent) for folder in folders))
+    return Finding("spool", True, f"{places} can be written{waits}")
 
 
 def why_not_writable(folder: Path) -> str:
@@ -104,8 +104,8 @@ async def check_influx(chosen: Settings, client: httpx.AsyncClient, store: Store
         return Finding("store", False, f"the token of {owner} may not write: delete {token_file}, run topcoins init")
     if writes:
         return Finding("store", True, f"{chosen.store_url} answers, and takes writes with this token")
-    whose = "as query_api's should" if owner == "query_api" else "enough for query_api, not for an ingestor"
-    return Finding("store", True, f"{chosen.store_url} answers; this token may read only, {whose}")
+    rights = "as query_api's should" if owner == "query_api" else "enough for query_api, not for an ingestor"
+    return Finding("store", True, f"{chosen.store_url} answers; this token may read only, {rights}")
 
 
 def _rights() -> str:

@@ -6,7 +6,7 @@ from lib.archive.reader import ArchiveReader
 from lib.archive.tiers import Tiers
 from lib.clock import Clock
 from lib.errors import SettingsRejected
-from lib.settings import NONE, Settings
+from lib.settings import NONE, SQLITE, Settings
 from lib.store import Store
 from lib.store.address import open_store
 
@@ -21,4 +21,5 @@ def open_tiers(settings: Settings, objects: Objects | None, clock: Clock) -> Sto
             )
         return open_store(settings, clock)
     hot = NoStore(clock) if settings.store_url == NONE else open_store(settings, clock)
-    return Tiers(hot, ArchiveReader(objects, clock=clock), clock=clock)
+    keep = settings.minutes_kept if settings.store_url.startswith(SQLITE) else None
+    return Tiers(hot, ArchiveReader(objects, clock=clock), clock=clock, keep=keep)

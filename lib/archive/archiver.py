@@ -1,9 +1,10 @@
 """The archiver: seals each closed day soon after its end, and adds to sealed days what came later."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import structlog
 
@@ -24,6 +25,14 @@ CLOSED_AFTER = timedelta(minutes=5)
 """A day is closed so long after its end: its last snapshots are in the store by then."""
 LATE = timedelta(hours=3)
 """A day that is not sealed so long after its end is a fault that a person should look at."""
+
+
+@runtime_checkable
+class DeletesSealed(Protocol):
+    """A store that deletes minutes only once they are in the archive."""
+
+    async def mark_sealed(self, series: str, hashes: Mapping[datetime, str]) -> None:
+        """Allow to delete the ticks that the archive has with the same content hash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +59,7 @@ class Archiver:
         self._spools = spools
         self._sealer = Sealer(store, objects, series, clock=clock)
         self._logs = [DeltaLog(objects, table, columns) for table, columns in columns_by_table(series).items()]
+        self._followed: dict[date, int] = {}
         self._looked_back: date | None = None
         self._failures = 0
 
@@ -77,16 +87,23 @@ class Archiver:
         added: list[date] = []
         for day in await closed_days(self._store, self._series, self._clock()):
             if day not in sealed:
-                await self._add_to_logs(await self._sealer.seal(day, await self._gaps(day)))
+                await self._follow(await self._sealer.seal(day, await self._gaps(day)))
                 added.append(day)
             elif start_of(day) + DAY > horizon:
-                await self._add_to_logs(await self._sealer.seal(day))
+                await self._follow(await self._sealer.seal(day))
         self._looked_back = today
         return added
 
-    async def _add_to_logs(self, manifest: Manifest) -> None:
+    async def _follow(self, manifest: Manifest) -> None:
+        """What follows from a manifest: the Delta logs, and what the store may delete."""
+        if self._followed.get(manifest.day) == manifest.number:
+            return
         for table in self._logs:
             await table.add(manifest)
+        if isinstance(self._store, DeletesSealed):
+            for name, snapshots in manifest.snapshots.items():
+                await self._store.mark_sealed(name, {each.tick: each.hash for each in snapshots})
+        self._followed[manifest.day] = manifest.number
 
     async def _gaps(self, day: date) -> Gaps:
         start = start_of(day)

@@ -15,11 +15,12 @@ import polars as pl
 import structlog
 
 from lib.archive import tables
-from lib.archive.additions import Additions, Key, find_additions, spacing_of
+from lib.archive.additions import Additions, Key, find_additions, read_withdrawals, spacing_of
 from lib.archive.manifest import Manifest, Part, SealedTick, Snapshots, manifest_name, newest_manifest, part_name
 from lib.archive.objects import Objects
 from lib.archive.parts import TICKS_IN_GROUP, describe_part, hash_part, ticks_of, write_part
 from lib.archive.store_rows import read_rows
+from lib.archive.tables import Withdrawal
 from lib.clock import Clock
 from lib.ingest.missed import MissedTick
 from lib.schema import Series
@@ -52,15 +53,28 @@ class Sealer:
             additions = await self._additions(day, manifest)
             if manifest and not additions:
                 return manifest
-            with self._objects.workspace() as folder:
-                attempt = _Attempt(self._store, self._objects, day, manifest, additions, folder)
-                for series in self._series:
-                    await attempt.add_rows(series)
-                await attempt.add_markers()
-                await attempt.add_small(tables.WITHDRAWALS, tables.withdrawals_frame(additions.withdrawals))
-                await attempt.add_small(tables.GAPS, tables.gaps_frame(gaps if manifest is None else ()))
-                self._unreadable |= attempt.unreadable
-                await self._publish(attempt)
+            await self._add(day, manifest, additions, gaps)
+
+    async def add_withdrawals(self, day: date, changes: Sequence[Withdrawal]) -> None:
+        """Add changes of withdrawals to a sealed day, of ticks that the store may no longer have."""
+        while True:
+            manifest = await newest_manifest(self._objects, day)
+            assert manifest, f"{day} is not sealed"
+            known = [change for some in (await read_withdrawals(self._objects, manifest)).values() for change in some]
+            if not (missing := [change for change in changes if change not in known]):
+                return
+            await self._add(day, manifest, Additions(withdrawals=missing))
+
+    async def _add(self, day: date, manifest: Manifest | None, additions: Additions, gaps: Gaps = ()) -> None:
+        with self._objects.workspace() as folder:
+            attempt = _Attempt(self._store, self._objects, day, manifest, additions, folder)
+            for series in self._series:
+                await attempt.add_rows(series)
+            await attempt.add_markers()
+            await attempt.add_small(tables.WITHDRAWALS, tables.withdrawals_frame(additions.withdrawals))
+            await attempt.add_small(tables.GAPS, tables.gaps_frame(gaps if manifest is None else ()))
+            self._unreadable |= attempt.unreadable
+            await self._publish(attempt)
 
     async def _additions(self, day: date, manifest: Manifest | None) -> Additions:
         found = await find_additions(self._store, self._objects, self._series, day, manifest)

@@ -28,14 +28,16 @@ class Tiers:
     """Answers each tick from the hot store while that is sure to have it, and from the archive before.
 
     While the archive is away, only questions about its ticks raise StoreUnavailable. A snapshot that comes late for a
-    tick of the archive is there after the archiver's next run.
+    tick of the archive is there after the archiver's next run. `keep` is how long the hot store has sealed minutes;
+    without it, up to its horizon.
     """
 
-    def __init__(self, hot: Store, reader: ArchiveReader, *, clock: Clock) -> None:
+    def __init__(self, hot: Store, reader: ArchiveReader, *, clock: Clock, keep: timedelta | None = None) -> None:
         self._hot = hot
         self._reader = reader
         self._sealed = SealedStore(reader)
         self._clock = clock
+        self._keep = keep
         self._coverage = Coverage.unknown()
         self._looked_at: datetime | None = None
         self._firsts: dict[tuple[str, datetime], Marker | None] = {}
@@ -78,7 +80,7 @@ class Tiers:
         """See `Store.nearest`."""
         await self.refresh()
         hot = await self._hot.nearest(series, at)
-        first, last = self._coverage.span(self._hot.horizon(), "1m")
+        first, last = self._span("1m")
         if first >= last or at < first or (hot and hot.tick >= last):
             return hot
         found = [marker for marker in (hot, await self._sealed.nearest(series, min(at, last - SECOND))) if marker]
@@ -121,7 +123,7 @@ class Tiers:
         """See `Store.newest_tick`."""
         await self.refresh()
         hot = await self._hot.newest_tick(series, at)
-        first, last = self._coverage.span(self._hot.horizon(), "1m")
+        first, last = self._span("1m")
         if first >= last or at < first or (hot and hot.tick >= last and not hot.backfilled):
             return hot
         found = [tick for tick in (hot, await self._sealed.newest_tick(series, min(at, last - SECOND))) if tick]
@@ -151,7 +153,7 @@ class Tiers:
         """See `Store.asset_names`. Only days before the first name of the hot store are read from the archive."""
         await self.refresh()
         hot = await self._hot.asset_names(since)
-        first, last = self._coverage.span(self._hot.horizon(), "1m")
+        first, last = self._span("1m")
         begin = max(since, first)
         end = min([last - SECOND, *hot["first"]])
         return merged_names([await self._sealed.asset_names(begin, end), hot]) if begin <= end else hot
@@ -159,7 +161,7 @@ class Tiers:
     async def missed(self, series: str, start: datetime, stop: datetime) -> list[MissedTick]:
         """The missing ticks of sealed days whose cause was recorded: see `lib.gaps`."""
         await self.refresh()
-        first, last = self._coverage.span(self._hot.horizon(), "1m")
+        first, last = self._span("1m")
         begin, end = max(start, first), min(stop, last - SECOND)
         return await self._sealed.missed(series, begin, end) if begin <= end else []
 
@@ -175,12 +177,17 @@ class Tiers:
         """See `Store.close`."""
         await self._hot.close()
 
+    def _span(self, resolution: Resolution | None) -> tuple[datetime, datetime]:
+        """From when to before when the archive answers."""
+        kept = self._hot.horizon() if self._keep is None else self._clock() - self._keep
+        return self._coverage.span(kept, resolution)
+
     async def _split(
         self, ticks: Collection[datetime], resolution: Resolution | None
     ) -> tuple[list[datetime], list[datetime]]:
         """The ticks that the archive answers, and those of the hot store."""
         await self.refresh()
-        start, stop = self._coverage.span(self._hot.horizon(), resolution)
+        start, stop = self._span(resolution)
         sealed = [tick for tick in ticks if start <= tick < stop]
         return sealed, [tick for tick in ticks if not start <= tick < stop]
 
@@ -193,7 +200,7 @@ class Tiers:
     ) -> list[T]:
         """What the tiers have of a span, oldest first. Tiers change at midnight, so no hour is in two."""
         await self.refresh()
-        first, last = self._coverage.span(self._hot.horizon(), resolution)
+        first, last = self._span(resolution)
         parts = (
             (self._hot, start, min(stop, first - SECOND)),
             (self._sealed, max(start, first), min(stop, last - SECOND)),

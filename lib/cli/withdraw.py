@@ -10,6 +10,8 @@ from lib.cli.app import Json, _settings, all_series, app, with_store
 from lib.clock import isoformat, utc_now
 from lib.errors import SettingsRejected
 from lib.instants import parse_instant
+from lib.settings import Settings
+from lib.store import Store
 
 
 @app.command()
@@ -30,12 +32,7 @@ def withdraw(
     first, last = _instant("--from", start), _instant("--to", stop)
     if last < first:
         raise SettingsRejected(f"--to {stop} is before --from {start}; for example --from {stop} --to {start}")
-    ticks = with_store(
-        chosen,
-        lambda store: (
-            store.undo_withdrawal(series, first, last) if undo else store.withdraw(series, first, last, why=why)
-        ),
-    )
+    ticks = with_store(chosen, lambda store: _change(chosen, store, series, first, last, why=None if undo else why))
     if json:
         print(orjson.dumps({"series": series, "undo": undo, "ticks": [isoformat(tick) for tick in ticks]}).decode())
         return
@@ -48,3 +45,17 @@ def _instant(option: str, text: str) -> datetime:
         return parse_instant(text, utc_now())
     except ValueError as exc:
         raise SettingsRejected(f"{option} {exc}") from exc
+
+
+async def _change(
+    chosen: Settings, store: Store, series: str, first: datetime, last: datetime, *, why: str | None
+) -> list[datetime]:
+    """Withdraw in the store and in the archive; without a reason, undo it."""
+    from lib.archive.objects.address import open_objects
+    from lib.archive.withdraw import Withdrawals
+
+    objects = open_objects(chosen)
+    place = Withdrawals(store, objects, all_series(chosen), clock=utc_now) if objects else store
+    if why is None:
+        return await place.undo_withdrawal(series, first, last)
+    return await place.withdraw(series, first, last, why=why)

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, PrivateAttr, SecretStr, ValidationInfo, field_validator
 
 from lib.settings.values import (
+    NONE,
     ArchiveUrl,
     ClientKeys,
     Duration,
@@ -33,6 +34,7 @@ EXAMPLES = {
     "store_url": "sqlite:///./data/topcoins.db or http://localhost:8086",
     "store_read_url": "http://replica:8086",
     "archive_url": "./data/archive or s3://bucket/prefix",
+    "keep_minutes": "3d",
     "archive_endpoint": "http://seaweedfs:8333",
     "archive_region": "eu-central-1",
     "archive_access_key": "AKIAIOSFODNN7EXAMPLE",
@@ -78,6 +80,7 @@ class Settings(BaseModel):
     influx_bucket: Text = "market"
     influx_token: Secret | None = None
     archive_url: ArchiveUrl = "./data/archive"
+    keep_minutes: Duration | None = None
     archive_endpoint: Endpoint = ""
     archive_region: Text = "us-east-1"
     archive_access_key: str = ""
@@ -119,6 +122,11 @@ class Settings(BaseModel):
         if port and port in (others.data.get("http_port"), others.data.get("http_safe_port")):
             raise ValueError("must differ from HTTP_PORT and HTTP_SAFE_PORT: this port needs no key")
         return port
+
+    @property
+    def minutes_kept(self) -> timedelta:
+        """How long the embedded store keeps minutes."""
+        return self.keep_minutes or timedelta(days=30 if self.archive_url == NONE else 3)
 
     @property
     def ignored_variables(self) -> tuple[str, ...]:

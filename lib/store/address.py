@@ -28,4 +28,7 @@ def open_store(settings: Settings, clock: Clock) -> Store:
             clock=clock,
             read_url=settings.store_read_url,
         )
-    return SqliteStore(Path(settings.store_url.removeprefix(SQLITE)), clock=clock)
+    path, keep = Path(settings.store_url.removeprefix(SQLITE)), settings.minutes_kept
+    if settings.archive_url == NONE:
+        return SqliteStore(path, clock=clock, retention=keep)
+    return SqliteStore(path, clock=clock, keep_sealed=keep)

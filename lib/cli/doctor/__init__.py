@@ -118,7 +118,8 @@ async def _check_disk(chosen: Settings, path: Path | None, interval: timedelta, 
         return []
     if path is None:
         return await check_server_disk(chosen, interval, client)
-    return check_disk(path, chosen.assets, interval, await sqlite_bytes_per_tick(chosen.assets))
+    per_tick = await sqlite_bytes_per_tick(chosen.assets)
+    return check_disk(path, chosen.assets, interval, per_tick, chosen.minutes_kept)
 
 
 @asynccontextmanager

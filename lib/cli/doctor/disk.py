@@ -18,13 +18,13 @@ GIB = 2**30
 LESS = "free space, lower TOPCOINS_ASSETS, or raise TOPCOINS_INTERVAL"
 
 
-def check_disk(path: Path, assets: int, interval: timedelta, per_tick: float) -> Finding:
+def check_disk(path: Path, assets: int, interval: timedelta, per_tick: float, kept: timedelta = RETENTION) -> Finding:
     """Whether a year of the embedded store fits the disk."""
     folder = next(parent for parent in path.absolute().parents if parent.is_dir())
-    year = in_a_year(per_tick, per_tick, interval, ticks_kept=RETENTION, hours_kept=YEAR - RETENTION)
+    year = in_a_year(per_tick, per_tick, interval, ticks_kept=kept, hours_kept=YEAR - kept)
     used = path.stat().st_size if path.is_file() else 0
     free = shutil.disk_usage(folder).free
-    forecast = _forecast(assets, interval, per_tick, year, RETENTION)
+    forecast = _forecast(assets, interval, per_tick, year, kept)
     seen = f"{forecast}; {used / GIB:.2f} GiB used, {free / GIB:.1f} GiB free"
     if year - used <= free:
         return Finding("disk", True, seen)

@@ -1,6 +1,6 @@
 """The table of markers."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, get_args, get_type_hints
 
@@ -16,6 +16,8 @@ _SQL = {str: "TEXT", int: "INTEGER", bool: "INTEGER", float: "REAL", datetime: "
 _TYPES = {name: _SQL[kind] for name, kind in _KINDS.items()} | {"tick": "INTEGER"}
 _ADDED = ("hash", "stored_at", "withdrawn_at", "restored_at", "withdrawn_why", "new_level")
 """The columns that the table of an earlier version may lack. A table that lacks others is not ours."""
+SEALED = "sealed"
+"""1 for a tick that is in the archive with the same content. It is no part of the marker."""
 _COLUMNS = ", ".join(_TYPES)
 _CREATE = f"""CREATE TABLE IF NOT EXISTS "{TABLE}" ({", ".join(f"{name} {kind}" for name, kind in _TYPES.items())},
   PRIMARY KEY (series, tick)) WITHOUT ROWID"""
@@ -27,6 +29,8 @@ _TICKS_INDEX = f"""CREATE INDEX IF NOT EXISTS "{TABLE}_of_tick" ON "{TABLE}" (se
 _INSERT = f'INSERT INTO "{TABLE}" ({_COLUMNS}) VALUES ({", ".join("?" * len(_TYPES))})'
 _WITHDRAWAL = ("withdrawn_at", "restored_at", "withdrawn_why")
 _UPDATE = f'UPDATE "{TABLE}" SET {", ".join(f"{name} = ?" for name in _WITHDRAWAL)} WHERE series = ? AND tick = ?'
+_MARK = f"""UPDATE "{TABLE}" SET {SEALED} = 1 WHERE series = ? AND tick = ? AND {SEALED} IS NULL
+  AND ifnull(hash, '') IN ('', ?)"""
 SECOND = timedelta(seconds=1)
 _FOREVER = 253_402_300_799
 """The last second of the year 9999."""
@@ -42,7 +46,7 @@ class Markers:
     def __init__(self, database: Database) -> None:
         self._database = database
         database.execute(_CREATE)
-        database.add_columns(TABLE, {name: _TYPES[name] for name in _ADDED})
+        database.add_columns(TABLE, {name: _TYPES[name] for name in _ADDED} | {SEALED: "INTEGER"})
         database.execute(_INDEX)
         database.execute(_TICKS_INDEX)
 
@@ -93,6 +97,10 @@ class Markers:
             values = [_as_number(getattr(marker, name)) for name in _WITHDRAWAL]
             self._database.execute(_UPDATE, [*values, marker.series, _as_number(marker.tick)])
         return [marker.tick for marker in changed]
+
+    def mark_sealed(self, series: str, hashes: Mapping[int, str]) -> None:
+        """Mark the ticks that the archive has with the content of their markers."""
+        self._database.connection.executemany(_MARK, ((series, tick, hashed) for tick, hashed in hashes.items()))
 
     def _select_ticks(self, where: str, *values: object) -> list[StoredTick]:
         select = f'SELECT tick, interval, backfilled, {_ANSWERS} FROM "{TABLE}" WHERE series = ? AND {where}'

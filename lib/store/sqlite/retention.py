@@ -7,7 +7,7 @@ import structlog
 from lib.clock import from_epoch
 from lib.schema import Series
 from lib.store.sqlite.database import Database
-from lib.store.sqlite.markers import TABLE
+from lib.store.sqlite.markers import SEALED, TABLE
 from lib.store.sqlite.rows import Rows, as_second
 
 log = structlog.get_logger()
@@ -29,16 +29,25 @@ _UNSEEN = f"""SELECT tick, (SELECT max(tick) FROM "{TABLE}" WHERE series = late.
 _NOT_FIRST_OF_HOUR = f"""SELECT tick FROM "{TABLE}" late WHERE series = ? AND tick >= ? AND tick < ? AND EXISTS (
   SELECT 1 FROM "{TABLE}" first WHERE first.series = late.series
   AND first.tick >= late.tick / {HOUR_S} * {HOUR_S} AND first.tick < late.tick
-  AND {_VISIBLE.format("first")} <= {_VISIBLE.format("late")}) ORDER BY tick LIMIT ?"""
+  AND {_VISIBLE.format("first")} <= {_VISIBLE.format("late")}) {{also}} ORDER BY tick LIMIT ?"""
+_OLDEST_UNSEALED = f"""SELECT min(tick) FROM "{TABLE}"
+  WHERE series = ? AND tick >= ? AND tick < ? AND {SEALED} IS NULL"""
 
 
 class Retention:
-    """Deletes old ticks, except those that were the first of their hour when they were stored."""
+    """Deletes old ticks, except those that were the first of their hour when they were stored.
 
-    def __init__(self, database: Database, rows: Rows, *, keep: timedelta, confirmed_by: int) -> None:
+    With `only_sealed` it deletes none that the archive has not.
+    """
+
+    def __init__(
+        self, database: Database, rows: Rows, *, keep: timedelta, confirmed_by: int, only_sealed: bool = False
+    ) -> None:
         self._database = database
         self._rows = rows
         self._keep = keep
+        self._only_sealed = only_sealed
+        self._old = _NOT_FIRST_OF_HOUR.format(also=f"AND late.{SEALED} = 1" if only_sealed else "")
         self._confirmed_by = confirmed_by
         self._done: dict[str, int] = {}
         self._unseen: dict[str, tuple[int, int]] = {}
@@ -47,9 +56,9 @@ class Retention:
         """Delete a bounded number of old ticks, in the caller's transaction, and log them."""
         horizon = self._horizon(series, now)
         select = (series.name, self._done.get(series.name, 0), horizon, MOST_DELETED)
-        ticks = [tick for (tick,) in self._database.execute(_NOT_FIRST_OF_HOUR, select)]
+        ticks = [tick for (tick,) in self._database.execute(self._old, select)]
         if len(ticks) < MOST_DELETED:
-            self._done[series.name] = horizon // HOUR_S * HOUR_S
+            self._done[series.name] = self._done_until(select[:3]) // HOUR_S * HOUR_S
         if not ticks:
             return
         self._rows.delete(series, ticks)
@@ -60,6 +69,11 @@ class Retention:
         log.info(
             "old minutes deleted", series=series.name, ticks=len(ticks), first=first, last=last, keep=str(self._keep)
         )
+
+    def _done_until(self, span: tuple[str, int, int]) -> int:
+        """The instant before which nothing is left to delete: a tick that is not sealed may be sealed later."""
+        oldest = self._database.execute(_OLDEST_UNSEALED, span).fetchone()[0] if self._only_sealed else None
+        return span[2] if oldest is None else int(oldest)
 
     def _horizon(self, series: Series, now: datetime) -> int:
         """No later than the clock allows, and no later than the stored ticks confirm.

@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -29,6 +29,7 @@ log = structlog.get_logger()
 class SqliteStore:
     """A `Store` in one file. It opens the file at first use and works in one thread, off the event loop.
 
+    With `keep_sealed` an archive has the rest: a minute that is sealed is deleted so soon, any other never.
     Without `durable` a power cut may take the newest snapshots: for snapshots that can be made again.
     """
 
@@ -38,6 +39,7 @@ class SqliteStore:
         *,
         clock: Clock,
         retention: timedelta = RETENTION,
+        keep_sealed: timedelta | None = None,
         confirmed_by: int = CONFIRMED_BY,
         durable: bool = True,
         busy: timedelta = BUSY,
@@ -47,7 +49,14 @@ class SqliteStore:
         self._clock = clock
         self._retention = retention
         self._make: Callable[[], _File] = lambda: _File(
-            Database(path, durable=durable, busy=busy, connect=connect), retention, confirmed_by
+            Database(path, durable=durable, busy=busy, connect=connect),
+            lambda database, rows: Retention(
+                database,
+                rows,
+                keep=retention if keep_sealed is None else keep_sealed,
+                confirmed_by=confirmed_by,
+                only_sealed=keep_sealed is not None,
+            ),
         )
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
         self._file: _File | None = None
@@ -129,6 +138,11 @@ class SqliteStore:
         """See `Store.asset_names`."""
         return await self._do(lambda file: file.names.since(as_second(since)))
 
+    async def mark_sealed(self, series: str, hashes: Mapping[datetime, str]) -> None:
+        """Allow to delete the ticks that the archive has with the same content hash."""
+        seconds = {as_second(tick): hashed for tick, hashed in hashes.items()}
+        await self._do(lambda file: file.mark_sealed(series, seconds))
+
     def horizon(self) -> datetime:
         """See `Store.horizon`."""
         return self._clock() - self._retention
@@ -166,7 +180,7 @@ class SqliteStore:
 class _File:
     """The tables of an open file."""
 
-    def __init__(self, database: Database, retention: timedelta, confirmed_by: int) -> None:
+    def __init__(self, database: Database, make_retention: Callable[[Database, Rows], Retention]) -> None:
         self.database = database
         try:
             self.markers = Markers(database)
@@ -176,7 +190,7 @@ class _File:
             raise
         self.rows = Rows(database)
         self.close = database.close
-        self._retention = Retention(database, self.rows, keep=retention, confirmed_by=confirmed_by)
+        self._retention = make_retention(database, self.rows)
 
     def write(self, snapshot: Snapshot, clock: Clock) -> None:
         """Store a snapshot, unless its tick is stored already."""
@@ -191,6 +205,11 @@ class _File:
             now = clock()
             self.markers.insert(snapshot.marker.with_stored_at(now))
             self._retention.apply(snapshot.series, now)
+
+    def mark_sealed(self, series: str, hashes: Mapping[int, str]) -> None:
+        """Mark ticks as sealed."""
+        with self.database.transaction():
+            self.markers.mark_sealed(series, hashes)
 
     def change(
         self, series: str, start: datetime, stop: datetime, change: Callable[[Marker], Marker]

@@ -82,7 +82,7 @@ def test_without_keys_all_is_well_and_the_sources_left_out_are_named(environ, cl
     assert "left out: TOPCOINS_COINDESK_API_KEY is not set" in found["ingest_rank: coindesk"].seen
     assert found["ticks of price"].seen == "none stored yet"
     assert "GiB a day for 50 assets every 5m" in found["disk"].seen
-    assert "after a year: ticks for 30 days, the first of each hour for ever" in found["disk"].seen
+    assert "after a year: ticks for 3 days, the first of each hour for ever" in found["disk"].seen
 
 
 def test_a_broken_setting_is_the_only_finding_and_wrong():

@@ -1,12 +1,12 @@
 """Matches that were made stay: a later decision that differs is reported, not followed."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple
 
 from lib.ids.price_test import MOST_OFF, Quote, is_close, is_far, proves
-from lib.ids.rules import USERS_TABLE, Decision, Rule
+from lib.ids.rules import NO_CANDIDATE, USERS_TABLE, Decision, Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +74,17 @@ class Pins:
         self._pins = {own: pin for own, pin in self._pins.items() if own not in by_table and pin.cmc_id not in taken}
         self._taken = {pin.cmc_id for pin in self._pins.values()}
         return {
-            own: self._decided(decisions.get(own) or Decision(own, why="no candidate"), asset, quotes, now, may_pin)
+            own: self._decided(decisions.get(own) or Decision(own, why=NO_CANDIDATE), asset, quotes, now, may_pin)
             for own, asset in listed.items()
         }
 
     def changes(self, decisions: Mapping[str, Decision]) -> list[Change]:
         """The pins that the decisions contradict."""
-        return list(self._changes(decisions))
+        return [
+            Change(own, pin.cmc_id, decision.cmc_id, decision.why)
+            for own, pin in self._pins.items()
+            if (decision := decisions.get(own)) and decision.cmc_id != pin.cmc_id
+        ]
 
     def _decided(
         self, decision: Decision, asset: Listed, quotes: Mapping[int, Quote], now: datetime, may_pin: bool
@@ -108,9 +112,3 @@ class Pins:
         if pin.off >= MOST_OFF or is_far(asset.usd, quote):
             return Decision(own, None, pin.rule, f"{SET_ASIDE}: {pin.cmc_id}")
         return Decision(own, pin.cmc_id, pin.rule)
-
-    def _changes(self, decisions: Mapping[str, Decision]) -> Iterator[Change]:
-        for own, pin in self._pins.items():
-            decision = decisions.get(own)
-            if decision and decision.cmc_id != pin.cmc_id:
-                yield Change(own, pin.cmc_id, decision.cmc_id, decision.why)

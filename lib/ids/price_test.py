@@ -1,6 +1,5 @@
 """Do two providers mean the same coin? Their prices of one tick say so, where prices differ at all."""
 
-from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -13,6 +12,8 @@ FAR = 2.0
 """No coin is this many times its price of minutes ago; one that is may be another coin."""
 MOST_OFF = 3
 """A match is set aside when its prices were not close in so many lists in a row: a fast coin is off in one or two."""
+SAME = 0.01
+"""Prices this near are one price: those that CoinPaprika mixed up differed by less."""
 DOLLAR = 0.02
 """A coin this near to one dollar is a stablecoin, as far as a price can tell."""
 _COPIES = ("wrapped", "bridged", "peg", "staked")
@@ -47,8 +48,15 @@ def proves(rule: Rule, name: str, usd: float | None, quote: Quote | None) -> boo
     return not quote.is_copy and abs(quote.usd - 1) > DOLLAR and not any(word in key for word in _COPIES)
 
 
-def twins(quotes: Iterable[tuple[str, str, float | None]]) -> set[str]:
-    """Of (own id, symbol, price) the ids that share symbol and exact price: the provider mixed up two coins."""
-    listed = [(own, (text_key(symbol), usd)) for own, symbol, usd in quotes if usd]
-    times = Counter(key for _, key in listed)
-    return {own for own, key in listed if times[key] > 1}
+def mixed_up(quotes: Iterable[tuple[str, str, float | None, Quote | None]]) -> set[str]:
+    """Of (own id, symbol, price, quote) the ids with the symbol and price of an asset whose price is far off.
+
+    The provider gave two coins one price, so the volume of the right one is wrong as well.
+    """
+    listed = [(own, text_key(symbol), usd, is_far(usd, quote)) for own, symbol, usd, quote in quotes if usd]
+    far = [(symbol, usd) for _, symbol, usd, off in listed if off]
+    return {
+        own
+        for own, symbol, usd, off in listed
+        if not off and any(symbol == other and abs(usd / price - 1) <= SAME for other, price in far)
+    }

@@ -23,6 +23,7 @@ from lib.cli.doctor.credits import check_credits
 from lib.cli.doctor.disk import check_disk, check_server_disk
 from lib.cli.doctor.finding import Finding
 from lib.cli.doctor.ports import check_ports
+from lib.cli.doctor.providers import check_providers
 from lib.cli.doctor.sources import check_how_asked, find_sources, try_sources
 from lib.cli.doctor.storage import check_same_store, check_spools, check_store
 from lib.cli.doctor.stored import check_gaps, check_readings, check_ticks
@@ -104,6 +105,7 @@ async def findings_of(
             ("spool", lambda: check_spools(list(spools))),
             ("ticks", lambda: check_ticks(store, clock())),
             ("readings", lambda: check_readings(clock(), chosen.spool_dir)),
+            ("providers", lambda: check_providers(clock(), chosen.spool_dir)),
             ("gaps", lambda: check_gaps(store, clock(), chosen.spool_dir)),
             ("archive", lambda: check_archive(chosen, store, clock())),
             ("disk", lambda: _check_disk(chosen, path, interval, client)),

@@ -15,7 +15,7 @@ from lib.errors import TopcoinsError
 from lib.ids.asset import ProviderAsset
 from lib.ids.coin_map import CoinMap
 from lib.ids.pins import NOT_TESTED, Listed
-from lib.ids.price_test import Quote, twins
+from lib.ids.price_test import Quote, mixed_up
 from lib.ids.rules import Decision, Rules, decide_all
 from lib.ingest.ids.compare import compared, disagrees
 from lib.ingest.ids.daily import DailyCopy
@@ -34,7 +34,7 @@ log = structlog.get_logger()
 OLDEST_STORED = timedelta(minutes=15)
 """An older snapshot is not compared with."""
 NO_OWN_ID = "its own id is missing"
-TWINS = "another asset of the provider has its symbol and price"
+MIXED_UP = "another coin has its symbol and price: the provider mixed them up"
 
 
 class Identifier:
@@ -145,11 +145,14 @@ class Identifier:
         """The decisions that pass the price test. The pins are written."""
         now = self._clock()
         may_pin = coin_map is not None and coin_map.is_fresh(now.astimezone(UTC).date())
-        mixed_up = twins((own, each.symbol, each.usd) for own, each in listed.items())
-        sound = {own: each for own, each in listed.items() if own not in mixed_up}
-        used = self._pins.use(decisions, sound, _quotes(price), now=now, may_pin=may_pin)
+        quotes = _quotes(price)
+        confused = mixed_up(
+            (own, each.symbol, each.usd, quotes.get(_id(decisions.get(own)) or 0)) for own, each in listed.items()
+        )
+        sound = {own: each for own, each in listed.items() if own not in confused}
+        used = self._pins.use(decisions, sound, quotes, now=now, may_pin=may_pin)
         save_pins(self._pins_file, self._pins)
-        return used | {own: Decision(own, why=TWINS) for own in mixed_up}
+        return used | {own: Decision(own, why=MIXED_UP) for own in confused}
 
     def _report(
         self,

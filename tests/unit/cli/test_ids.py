@@ -5,9 +5,11 @@ import pytest
 from typer.testing import CliRunner
 
 from lib.cli.app import app
+from lib.cli.doctor.providers import check_providers
 from lib.errors import SettingsRejected
 from lib.ingest.ids.report import FOLDER, write_report
-from tests.unit.query_api.status.test_providers import REPORT
+from tests.unit.query_api.market import NOW
+from tests.unit.query_api.status.test_providers import COMPARISON, REPORT
 
 
 @pytest.fixture
@@ -43,3 +45,22 @@ def test_an_unknown_provider_is_refused_with_those_that_were_read(run, tmp_path)
 
 def test_before_the_first_list_it_says_how_to_get_one(run):
     assert "TOPCOINS_CHECK_SOURCE=coinpaprika" in run().stderr
+
+
+@pytest.mark.parametrize(
+    ("changed", "well"),
+    [
+        ({}, [True, True]),
+        ({"comparison": None}, [True]),
+        ({"map_day": "2026-11-12"}, [False, True]),
+        ({"map_day": None}, [False, True]),
+        ({"comparison": COMPARISON.model_copy(update={"price_off": 0.2})}, [True, False]),
+    ],
+)
+def test_doctor_reports_an_old_map_and_a_provider_that_disagrees(tmp_path, changed, well):
+    write_report(tmp_path / FOLDER, REPORT.model_copy(update={"map_day": f"{NOW:%Y-%m-%d}"} | changed))
+    findings = check_providers(NOW, tmp_path)
+    assert [finding.well for finding in findings] == well
+    assert findings[0].what == "provider acme"
+    assert "870 of 1000 assets have an id" in findings[0].seen
+    assert "1 would change: topcoins ids shows them" in findings[0].seen

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib.ids.pins import NOT_CONFIRMED, NOT_TESTED, SET_ASIDE, TAKEN, Listed, Pin, Pins
-from lib.ids.price_test import MOST_OFF, Quote, twins
+from lib.ids.price_test import MOST_OFF, Quote, mixed_up
 from lib.ids.rules import PROPOSALS, Decision
 
 NOW = datetime(2026, 8, 1, 12, tzinfo=UTC)
@@ -98,15 +98,17 @@ def test_an_id_that_is_pinned_to_one_asset_is_not_given_to_another():
     assert used(pins, BY_NAME, COIN, Quote(2.0)).why == f"{TAKEN}: 1"
 
 
-def test_assets_of_one_symbol_and_the_very_same_price_are_a_mistake_of_the_provider():
+def test_a_coin_with_the_symbol_and_price_of_one_that_is_far_off_is_left_out_and_bridged_copies_are_not():
     listed = [
-        ("a", "CORE", 0.54321),
-        ("b", "core", 0.54321),
-        ("c", "CORE", 0.54322),
-        ("d", "X", 0.54321),
-        ("e", "Y", None),
+        ("core", "CORE", 0.8938, Quote(0.9)),
+        ("cvault", "core", 0.8942, Quote(3_800.0)),  # its own price is another: the provider mixed the two up
+        ("other", "CORE", 0.5, Quote(0.5)),
+        ("tether", "USDT", 1.0, Quote(1.0)),
+        ("bridged", "USDT", 1.0, None),
+        ("peg", "USDT", 1.0, Quote(1.08)),
+        ("unknown", "CORE", None, Quote(1.0)),
     ]
-    assert twins(listed) == {"a", "b"}
+    assert mixed_up(listed) == {"core"}
 
 
 LISTS = st.lists(

@@ -182,11 +182,13 @@ def test_a_chain_that_is_none_of_ours_is_refused_with_those_that_are(tmp_path):
         world(tmp_path, text=text)
 
 
-async def test_two_coins_of_one_symbol_and_price_are_left_out(tmp_path):
-    coins = [*COINS, coin("alpha-2", "AAA", "Alpha Two", 2.0, 10.0)]
-    acme = world(tmp_path, coins)
-    await acme.quote(*PRICES)
+async def test_two_coins_that_the_provider_mixed_up_are_left_out(tmp_path):
+    acme = world(tmp_path, [*COINS, coin("alpha-2", "AAA", "Alpha Two", 2.001, 10.0)])
+    acme.upstream.bodies[MAP]["data"] = [*RECORDS, map_record(77, "AAA", "Alpha Two")]
+    await acme.quote(*PRICES, (77, 900.0))
     assert await acme.ids() == {1: 900.0, 8: 5_000.0}
+    (report,) = read_reports(tmp_path)
+    assert sorted(each.own for each in report.refused) == ["alpha", "alpha-2"]
 
 
 @pytest.mark.parametrize("name", ["coinmarketcap_map.json", "acme.pins.json"])

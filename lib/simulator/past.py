@@ -1,6 +1,7 @@
-"""Fills the past of a simulated market into the store of the settings: `python -m lib.simulator.past`.
+"""Fills the past of a simulated market into the InfluxDB of the settings: `python -m lib.simulator.past`.
 
-The stack of compose.demo.yaml runs it once per `up`. The newest hours come first, so that boards soon have lines.
+The stack of compose.demo.yaml runs it once per `up`. The newest hours come first, so that boards soon have lines. Each
+source is filled by a process of its own, `python -m lib.simulator.past NUMBER`, because one would use one core.
 """
 
 import asyncio
@@ -14,9 +15,10 @@ from typing import NamedTuple
 
 import structlog
 
-from lib import log, settings
+from lib import settings
 from lib.clock import HOUR, MINUTE, slot, utc_now
 from lib.ingest.delivery import Delivery, WriteThrough
+from lib.log import configure
 from lib.settings import Settings
 from lib.simulator.history import Past, sources
 from lib.simulator.market import Market
@@ -24,6 +26,8 @@ from lib.snapshot import Snapshot
 from lib.store import Store
 from lib.store.address import open_store
 from lib.store.influx import flux
+
+log = structlog.get_logger()
 
 MINUTES = timedelta(hours=48)
 """So far back there is a tick for each minute."""
@@ -64,35 +68,47 @@ class ToBothBuckets(WriteThrough):
             await self._hourly.write(snapshot)
 
 
-async def fill(store: Store, delivery: Delivery, assets: int, now: datetime) -> None:
-    """Fill both series, stretch by stretch; a later run continues an interrupted one."""
-    market = Market(assets=assets)
-    pasts = [Past(file, market, store, delivery, assets=assets) for file in sources()]
-    events = structlog.get_logger()
+async def fill(number: int, store: Store, delivery: Delivery, assets: int, now: datetime) -> None:
+    """Fill the series of a source, stretch by stretch; a later run continues an interrupted one."""
+    past = Past(sources()[number], Market(assets=assets), store, delivery, assets=assets)
     gc.freeze()
     try:
         for stretch in stretches(now):
-            await asyncio.gather(*(past.fill(stretch.ticks, stretch.interval, lambda: None) for past in pasts))
+            await past.fill(stretch.ticks, stretch.interval, lambda: None)
             if stretch.ticks:
-                events.info("the past is filled", since=stretch.ticks[0], interval_s=stretch.interval.total_seconds())
+                since = stretch.ticks[0]
+                log.info("the past is filled", source=number, since=since, interval_s=stretch.interval.total_seconds())
     finally:
-        for past in pasts:
-            await past.close()
+        await past.close()
 
 
-async def run(chosen: Settings) -> None:
-    """Fill the InfluxDB of the settings. The token must be able to write both buckets."""
+async def fill_one(number: int, chosen: Settings) -> None:
+    """Fill a source's series. The token must be able to write both buckets."""
     store = open_store(chosen, utc_now)
     hourly = open_store(chosen.model_copy(update={"influx_bucket": flux.hourly(chosen.influx_bucket)}), utc_now)
     try:
-        await fill(store, ToBothBuckets(store, hourly), chosen.assets, utc_now())
+        await fill(number, store, ToBothBuckets(store, hourly), chosen.assets, utc_now())
     finally:
         await store.close()
         await hourly.close()
 
 
+async def fill_all() -> int:
+    """Fill all sources at once; the highest exit code of the processes."""
+    command = [sys.executable, "-m", "lib.simulator.past"]
+    workers = [await asyncio.create_subprocess_exec(*command, str(number)) for number in range(len(sources()))]
+    try:
+        return max([await worker.wait() for worker in workers])
+    finally:
+        for worker in (worker for worker in workers if worker.returncode is None):
+            worker.terminate()
+
+
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     loaded = settings.load(os.environ)
-    log.configure(loaded)
-    asyncio.run(run(loaded))
+    configure(loaded)
+    if sys.argv[1:]:
+        asyncio.run(fill_one(int(sys.argv[1]), loaded))
+    else:
+        sys.exit(asyncio.run(fill_all()))

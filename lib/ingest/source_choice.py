@@ -10,6 +10,7 @@ from pydantic import AwareDatetime, BaseModel, ValidationError
 
 from lib.clock import Clock
 from lib.errors import SourceExhausted, SourceRejected, TopcoinsError
+from lib.snapshot_file import write_whole
 from lib.source import Source
 
 log = structlog.get_logger()
@@ -145,12 +146,10 @@ class SourceChoice:
         self._last, self._is_written = state, True
         if self._file is None:
             return
-        part = self._file.with_suffix(".part")
         try:
-            part.write_text(state.model_dump_json(), "utf-8")
-            part.replace(self._file)
+            write_whole(self._file, state.model_dump_json().encode())
         except OSError as exc:
-            log.debug("the source in use can't be written", file=str(self._file), why=exc.strerror)
+            log.warning("the source in use can't be written", file=str(self._file), why=exc.strerror)
 
 
 def read_used_source(folder: Path) -> UsedSource | None:

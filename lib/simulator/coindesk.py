@@ -59,8 +59,10 @@ class CoinDesk:
             "DAY": plan.credits_per_day,
             "MONTH": plan.credits_per_month,
         }
-        left = {name: max(0, most[name] - count) for name, count in spent.items()}
-        return Answer(orjson.dumps({"Data": {"API_KEY": {"USED": spent, "MAX": most, "REMAINING": left}}, "Err": {}}))
+        remaining = {name: max(0, most[name] - count) for name, count in spent.items()}
+        return Answer(
+            orjson.dumps({"Data": {"API_KEY": {"USED": spent, "MAX": most, "REMAINING": remaining}}, "Err": {}})
+        )
 
     def _refused(self, headers: Mapping[str, str]) -> str | None:
         if (key := _key(headers)) is None:

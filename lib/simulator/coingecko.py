@@ -32,7 +32,7 @@ _LIMITS: Final[Mapping[Exceeded, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class CoinGecko:
-    """Answers a request as the vendor does, with a demo key or without one, and counts it."""
+    """Answers a request as the vendor does, with or without a demo key, and counts it."""
 
     feed: Feed
     usage: Usage

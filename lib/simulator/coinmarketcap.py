@@ -60,7 +60,7 @@ class CoinMarketCap:
         return Answer(_v3(page, now, cost) if path.endswith(LISTINGS[1]) else _v1(page, now, cost))
 
     def historical(self, path: str, params: Mapping[str, str], headers: Mapping[str, str]) -> Answer:
-        """One page of the list as it stood at the end of a past UTC day. Needs a key; costs twice the latest list."""
+        """One page of the list at the end of a past UTC day. Needs a key; costs a credit per 100 assets."""
         now, key = self.clock(), headers.get(_HEADER, "")
         if refusal := self._refused(key):
             return refusals.named(refusal, now)

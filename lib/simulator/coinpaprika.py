@@ -56,10 +56,10 @@ class CoinPaprika:
             return refusals.named(refusal, self.clock())
         if chain not in _CHAINS:
             return refusals.coinpaprika(404, "id not found")
-        found = [(entry, contract(entry.cmc_id)) for entry in entries(self.feed.listing(self.clock()), "coinpaprika")]
+        tokens = [(entry, contract(entry.cmc_id)) for entry in entries(self.feed.listing(self.clock()), "coinpaprika")]
         rows = [
             {"address": token[1], "id": coinpaprika_id(entry), "type": token[0].token_type, "active": True}
-            for entry, token in found
+            for entry, token in tokens
             if token and token[0].coinpaprika == chain
         ]
         return Answer(orjson.dumps(rows))

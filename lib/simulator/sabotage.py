@@ -71,9 +71,11 @@ def _retry_after(fault: Fault) -> dict[str, str]:
 
 def _with_body(answer: Answer, change: Callable[[Any], Any]) -> Answer:
     """The answer with another JSON body; any other answer stays as it is."""
-    if not answer.body or not answer.media.startswith("application/json"):
+    try:
+        body = orjson.loads(answer.body)
+    except orjson.JSONDecodeError:
         return answer
-    return replace(answer, body=orjson.dumps(change(orjson.loads(answer.body))))
+    return replace(answer, body=orjson.dumps(change(body)))
 
 
 def _with_records(answer: Answer, change: Callable[[list[Any]], list[Any]]) -> Answer:
@@ -93,19 +95,17 @@ def _with_records(answer: Answer, change: Callable[[list[Any]], list[Any]]) -> A
 
 def _changed(body: Any, fault: Fault) -> Any:
     """The body with codes as text, without some fields, or with a total count."""
+    if fault.kind == "without":
+        return _without(body, frozenset(fault.fields))
     if not isinstance(body, dict):
         return body
-    match fault.kind:
-        case "text_codes":
-            return {name: _with_text(value, ("error_code", "type")) for name, value in body.items()}
-        case "without":
-            return _without(body, frozenset(fault.fields))
-        case _:
-            if "STATS" in body.get("Data", {}):
-                body["Data"]["STATS"]["TOTAL_ASSETS"] = fault.rows
-            elif isinstance(body.get("status"), dict):
-                body["status"]["total_count"] = fault.rows
-            return body
+    if fault.kind == "text_codes":
+        return {name: _with_text(value, ("error_code", "type")) for name, value in body.items()}
+    if "STATS" in body.get("Data", {}):
+        body["Data"]["STATS"]["TOTAL_ASSETS"] = fault.rows
+    elif isinstance(body.get("status"), dict):
+        body["status"]["total_count"] = fault.rows
+    return body
 
 
 def _with_text(value: Any, names: Sequence[str]) -> Any:
@@ -153,9 +153,7 @@ def _poisoned(answer: Answer, poison: Poison | None) -> Answer:
         case "no_volumes":
             return _with_records(answer, lambda records: _times(records, _VOLUMES, 0))
         case _:
-            return _with_records(
-                answer, lambda records: [r for r in records if r.get("id") not in _BITCOIN and _is_other(r)]
-            )
+            return _with_records(answer, lambda records: [record for record in records if _is_other(record)])
 
 
 def _is_other(record: dict[str, Any]) -> bool:

@@ -140,6 +140,15 @@ async def test_optional_fields_can_be_missing(simulate: Open):
     usage = (await caller.cmc("/v1/key/info")).json()["data"]["usage"]
     assert usage["current_month"] == {"credits_used": 0}
     assert "total_count" not in (await caller.cmc()).json()["status"]
+    listed = simulate(faults=[Fault(kind="without", fields=["last_updated"])])
+    first, second = [(await listed.client.get("/v1/tickers")).json()[0] for _ in range(2)]
+    assert "last_updated" not in first
+    assert "last_updated" in second
+
+
+async def test_an_error_that_is_not_json_stays_as_it_is(simulate: Open):
+    faults = [Fault(kind="error", status=500, body="slow down"), Fault(kind="text_codes")]
+    assert (await simulate(faults=faults).cmc()).text == "slow down"
 
 
 async def test_a_short_page_ends_early_and_its_rest_is_on_the_next(simulate: Open):

@@ -79,9 +79,9 @@ async def test_contracts_of_both_lists_are_those_of_the_map(simulate: Open):
     coins = (await caller.client.get("/api/v3/coins/list", params={"include_platform": "true"})).json()
     assert {row["name"]: next(iter(row["platforms"].values())) for row in coins if row["platforms"]} == named
     chains = (await caller.client.get("/v1/contracts")).json()
-    found = [row for chain in chains for row in (await caller.client.get(f"/v1/contracts/{chain}")).json()]
+    contracts = [row for chain in chains for row in (await caller.client.get(f"/v1/contracts/{chain}")).json()]
     names = {row["id"]: row["name"] for row in await tickers(caller)}
-    assert {names[row["id"]]: row["address"] for row in found} == named
+    assert {names[row["id"]]: row["address"] for row in contracts} == named
 
 
 async def test_a_chain_without_contracts_is_empty_and_an_unknown_one_a_404(simulate: Open):

@@ -231,9 +231,9 @@ async def test_a_lock_that_is_never_released_costs_half_of_the_time_and_no_answe
 
 async def test_the_lock_of_an_ingestor_that_was_killed_is_free_at_once(pair):
     lock = (await _address_of(pair)).with_suffix(".lock")
-    held = f"import filelock, time; filelock.FileLock({str(lock)!r}).acquire(); print(flush=True); time.sleep(60)"
+    program = f"import filelock, time; filelock.FileLock({str(lock)!r}).acquire(); print(flush=True); time.sleep(60)"
     # The promise is the system's: it needs a process that dies.
-    other = await asyncio.create_subprocess_exec(sys.executable, "-c", held, stdout=asyncio.subprocess.PIPE)
+    other = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE)
     assert other.stdout
     await other.stdout.readline()
     other.kill()

@@ -30,6 +30,7 @@ from query_api.features.stream.work import SnapshotStream
 from query_api.features.top import route as top
 from query_api.http import documentation, problems
 from query_api.http.json_line import JsonLine
+from query_api.http.openapi import Api, name_of
 from query_api.http.parameters import known_parameters
 from query_api.middleware.access import EVERYBODY, Access, Timer, with_access
 from query_api.middleware.answer_cache import AnswerCache
@@ -98,12 +99,13 @@ def create_app(
 
 def new_app() -> FastAPI:
     """An app with nothing but its documentation."""
-    app = FastAPI(
+    app = Api(
         title="topcoins",
         version=VERSION,
         description="The top coins by 24h volume, with USD prices, as of any minute of the archive.",
         dependencies=[Depends(known_parameters)],
         default_response_class=JsonLine,
+        generate_unique_id_function=name_of,
         redirect_slashes=False,
         docs_url=None,
         redoc_url=None,

@@ -8,8 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic.json_schema import SkipJsonSchema
 
 from lib.columns import COLUMNS, Column, Kind
-from query_api.http.problems import Problem
+from query_api.http.problems import MEDIA_TYPE
 
+PROBLEM = {"$ref": "#/components/schemas/Problem"}
 Responses = dict[int | str, dict[str, Any]]
 _TYPES: dict[Kind, Any] = {Kind.INTEGER: int, Kind.NUMBER: float, Kind.TEXT: str, Kind.TIME: datetime}
 
@@ -113,8 +114,7 @@ class TopResponse(PairInfo):
 
 def documented_problem(description: str) -> dict[str, Any]:
     """A documented error."""
-    schema = Problem.model_json_schema()
-    return {"description": description, "content": {"application/problem+json": {"schema": schema}}}
+    return {"description": description, "content": {MEDIA_TYPE: {"schema": PROBLEM}}}
 
 
 def csv_content(example: str) -> dict[str, Any]:

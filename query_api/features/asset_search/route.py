@@ -1,5 +1,6 @@
 """`/v1/assets`: every asset the archive ever had, by id, ticker or name."""
 
+import re
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -14,12 +15,14 @@ from query_api.http.caching import cache_control, conditional_response
 from query_api.http.client import client_of
 from query_api.http.content_type import MEDIA_TYPES
 from query_api.http.json_line import json_line
+from query_api.http.problems import BadRequest
 from query_api.http.responses import CACHEABLE_RESPONSES, Named, Responses
 from query_api.http.routing import get_and_head
 from query_api.services import Services
 
+ONE_LINE = "^[^\r\n]+$"
 Text = Annotated[
-    str, parameters.text_query("q", "An id, or a part of a ticker or a name, of now or earlier", "^[^\r\n]+$", 64)
+    str, parameters.text_query("q", "An id, or a part of a ticker or a name, of now or earlier", ONE_LINE, 64)
 ]
 Most = Annotated[int, Query(ge=1, le=200, description="How many assets, at most", examples=[20])]
 
@@ -53,6 +56,8 @@ def install(app: FastAPI, services: Services) -> None:
 
     async def assets(request: Request, q: Text, limit: Most = 20) -> Response:
         """Every asset the archive ever had whose id, ticker or name fits, with what it was called and when."""
+        if not re.fullmatch(ONE_LINE, q):
+            raise BadRequest("q", q, "must be one line of text; for example luna")
         now = services.clock()
         if not index.is_fresh(now):
             async with services.long_work.single_step(client_of(request.scope)):

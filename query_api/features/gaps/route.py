@@ -47,7 +47,7 @@ RESPONSES: Responses = {
 def install(app: FastAPI, services: Services) -> None:
     """Add the gaps."""
 
-    async def missing(
+    async def gaps(
         request: Request,
         start: Start = None,
         stop: Stop = None,
@@ -63,8 +63,8 @@ def install(app: FastAPI, services: Services) -> None:
             async with services.long_work.single_step(client_of(request.scope)):
                 found = await asyncio.gather(*(series_gaps(name) for name in services.series))
                 series = {
-                    name: SeriesGapsAnswer.model_validate(gaps)
-                    for name, gaps in zip(services.series, found, strict=True)
+                    name: SeriesGapsAnswer.model_validate(each)
+                    for name, each in zip(services.series, found, strict=True)
                 }
                 answer = GapsAnswer(start=first, stop=last, series=series)
                 return await services.long_work.in_thread(
@@ -76,4 +76,4 @@ def install(app: FastAPI, services: Services) -> None:
         headers = {"cache-control": cache_control(False)}
         return conditional_response(request, body, headers, "application/json")
 
-    get_and_head(app, "/v1/gaps", missing, summary="Where the archive has holes, and why", responses=RESPONSES)
+    get_and_head(app, "/v1/gaps", gaps, summary="Where the archive has holes, and why", responses=RESPONSES)

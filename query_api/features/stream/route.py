@@ -15,6 +15,7 @@ from lib.units import format_duration
 from query_api.features.stream.listener import POSITION, Listener, Position, parse_position
 from query_api.features.stream.work import REPLAY, SnapshotStream, TooManyListeners
 from query_api.http.client import client_of
+from query_api.http.openapi import tag_of
 from query_api.http.parameters import OptionalText, text_query
 from query_api.http.problems import BadRequest, problem
 from query_api.http.responses import STORE_RESPONSES, Responses
@@ -107,9 +108,13 @@ def install(app: FastAPI, services: Services, snapshot_stream: SnapshotStream) -
             )
 
     app.add_exception_handler(TooManyListeners, _too_many_listeners)
-    app.get("/v1/stream", summary="New snapshots as they come", response_class=EventSourceResponse, responses=_SHOWN)(
-        stream
-    )
+    app.get(
+        "/v1/stream",
+        tags=[tag_of("/v1/stream")],
+        summary="New snapshots as they come",
+        response_class=EventSourceResponse,
+        responses=_SHOWN,
+    )(stream)
 
 
 def parse_event_id(text: str | None, clock: Clock) -> Position | None:

@@ -109,7 +109,7 @@ async def test_the_store_is_asked_once_a_minute_and_then_for_what_is_new(client,
     assert store.read == ["1970-01-01T00:00:00Z", isoformat(NOW - timedelta(hours=2))]
 
 
-@pytest.mark.parametrize("query", ["", f"q={'x' * 65}", "q=a&limit=0", "q=a&limit=201"])
+@pytest.mark.parametrize("query", ["", "q=", "q=a%0Ab", f"q={'x' * 65}", "q=a&limit=0", "q=a&limit=201"])
 async def test_a_search_without_a_text_or_with_a_wrong_limit_is_refused(client, query):
     assert (await client.get(f"/v1/assets?{query}")).status_code == 422
 

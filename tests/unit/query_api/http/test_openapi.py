@@ -54,6 +54,7 @@ async def test_every_address_is_documented_with_the_errors_it_gives(client) -> N
     assert given_by == {
         "/": {"200", "304", "404", "406", "422", "503"},
         "/v1/top": {"200", "304", "404", "406", "422", "503"},
+        "/v1/assets": {"200", "304", "422", "503"},
         "/v1/assets/{id}": {"200", "304", "404", "409", "422", "503"},
         "/v1/assets/{id}/history": {"200", "304", "404", "406", "409", "422", "503"},
         "/v1/movers": {"200", "304", "404", "406", "422", "503"},
@@ -70,6 +71,31 @@ async def test_every_address_is_documented_with_the_errors_it_gives(client) -> N
         for status, response in methods["get"]["responses"].items():
             kinds = set(response.get("content", {}))
             assert (kinds == {"application/problem+json"}) == (status >= "400"), (path, status)
+
+
+async def test_every_address_has_a_name_a_tag_and_errors_by_reference(client) -> None:
+    document = (await client.get("/openapi.json")).json()
+    operations = [methods["get"] for methods in document["paths"].values()]
+    names = [operation["operationId"] for operation in operations]
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch("[a-z0-9_]+", name) and "_v1_" not in name for name in names)
+    assert {tag for operation in operations for tag in operation["tags"]} == {tag["name"] for tag in document["tags"]}
+    schemas = [
+        content["schema"]
+        for operation in operations
+        for status, response in operation["responses"].items()
+        for content in response.get("content", {}).values()
+        if status >= "400"
+    ]
+    assert schemas
+    assert all(schema == {"$ref": "#/components/schemas/Problem"} for schema in schemas)
+
+
+async def test_the_document_names_the_two_ways_to_send_a_key_and_the_addresses_without(client) -> None:
+    document = (await client.get("/openapi.json")).json()
+    assert {scheme["type"] for scheme in document["components"]["securitySchemes"].values()} == {"http", "apiKey"}
+    free = {path for path, methods in document["paths"].items() if methods["get"].get("security") == []}
+    assert free == PUBLIC_PATHS & document["paths"].keys()
 
 
 async def test_every_parameter_has_a_schema_that_takes_its_example(client) -> None:

@@ -67,6 +67,11 @@ class CreditPlanner:
             return min(self._interval, at_least(self._asked, CAUTIOUS))
         return self._interval
 
+    @property
+    def is_stretched(self) -> bool:
+        """Whether the interval is longer than asked, so that the credits last."""
+        return self.interval > self._asked
+
     async def spent(self, credits: float) -> None:
         """Record what a list cost, 0 where another series paid. When a check is due, ask what is left and plan again.
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import structlog
 
-from lib.clock import Clock
+from lib.clock import Clock, slot
 from lib.errors import ClockDisagrees, SnapshotDoubtful, SourceExhausted, SourceUnavailable, TopcoinsError
 from lib.ingest.credits import CreditPlanner
 from lib.ingest.delivery import Delivery
@@ -114,8 +114,8 @@ class Ingest:
             if not self._before_is_current:
                 self._before = await self._last_known(tick) or self._before
                 self._before_is_current = self._before is not None
-                if self._before and self._before.tick == tick:
-                    log.info("tick is there already", series=self.series.name, tick=tick)
+                if self._before and self._is_same(self._before.tick, tick):
+                    log.info("tick is there already", series=self.series.name, tick=tick, stored=self._before.tick)
                     return None
             snapshot = await self._snapshot(tick, backfilled, until, failures)
         except TopcoinsError as exc:
@@ -127,6 +127,14 @@ class Ingest:
         self._record_success(tick)
         self._before, self._before_is_current = snapshot, True
         return snapshot
+
+    def _is_same(self, stored: datetime, tick: datetime) -> bool:
+        """Whether a stored tick makes this one needless. Where credits are short, each interval has one list.
+
+        Otherwise a service that is restarted again and again would spend a list's credits each time.
+        """
+        planner = self._planners[self._choice.used]
+        return stored == tick or (planner.is_stretched and slot(stored, self.interval) == slot(tick, self.interval))
 
     async def _snapshot(
         self, tick: datetime, backfilled: bool, until: float, failures: dict[Source, TopcoinsError]

@@ -31,6 +31,9 @@ MINUTE = timedelta(minutes=1)
 FOLDER = Path(ingest_rank.__path__[0])
 PRICES = read_source(Path(ingest_price.__path__[0]) / "coinmarketcap.toml")
 COINDESK, CMC = (read_source(FOLDER / f"{name}.toml") for name in ("coindesk", "coinmarketcap"))
+assert COINDESK.key
+# Its calls are planned in test_credits; here it ticks as asked.
+COINDESK = COINDESK.model_copy(update={"key": COINDESK.key.model_copy(update={"quota": None}), "cost": None})
 REFUSED = says(recorded("coindesk-data-error-401-keyrequired-1-20260623"), 401)
 AWAY = says({"status": {"error_code": 1011}, "Err": {"type": 99}}, 429)
 
@@ -316,11 +319,17 @@ class Keyed:
         self.ahead = ahead
         self.headers = {"date": date} if date else {}
         self.spooled_when_asked: list[int] = []
+        self.lists = 0
+        self.clock_check = clock_check
+        self.start()
+
+    def start(self) -> None:
+        """As a process that has just started makes it."""
         client = httpx.AsyncClient(transport=httpx.MockTransport(self.answer))
         self.ingest = Ingest(
             [Source(PRICES, client=client, clock=self.clock, key=SecretStr("key"))],
             store=self.store, delivery=ViaSpool(self.spool, self.store), clock=self.clock, assets=1000,
-            interval=MINUTE, folder=self.folder, clock_check=clock_check,
+            interval=MINUTE, folder=self.folder, clock_check=self.clock_check,
         )  # fmt: skip
 
     def answer(self, request: httpx.Request) -> httpx.Response:
@@ -333,6 +342,7 @@ class Keyed:
         quote = {"USD": {"price": 2.0, "volume_24h": 3.0, "last_updated": (self.clock.now + self.ahead).isoformat()}}
         data = [{"id": id_, "symbol": "A", "name": "A", "quote": quote} for id_ in range(1, 11)]
         self.left -= 5
+        self.lists += 1
         return httpx.Response(200, json={"data": data, "status": {"error_code": 0, "credit_count": 5}})
 
 
@@ -357,6 +367,19 @@ async def test_an_absurd_date_in_the_key_info_answer_costs_no_snapshot(tmp_path,
         assert await keyed.ingest.tick(keyed.clock.now)
     assert keyed.spool.counts() == Counts(fetched=2)
     keyed.spool.close()
+
+
+async def test_where_credits_are_short_a_restart_costs_no_list_of_its_own(keyed):
+    await keyed.ingest.tick(NOON)
+    assert keyed.ingest.interval == 18 * MINUTE
+    asked = keyed.lists
+    for minute in (1, 5, 17):
+        keyed.clock.now = NOON + minute * MINUTE
+        keyed.start()
+        assert await keyed.ingest.tick(keyed.clock.now) is None
+    assert keyed.lists == asked
+    keyed.clock.now = NOON + 18 * MINUTE
+    assert await keyed.ingest.tick(keyed.clock.now)
 
 
 async def test_a_marker_has_the_interval_after_planning_so_that_a_stretched_plan_makes_no_gap(keyed):

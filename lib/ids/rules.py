@@ -92,7 +92,7 @@ class Rules:
 
     def _contract_candidates(self, asset: ProviderAsset) -> tuple[set[int], set[int]]:
         """The ids with its contracts, and those whose contract several of the provider's assets have."""
-        found: set[int] = set()
+        unshared: set[int] = set()
         shared: set[int] = set()
         for contract in map(contract_key, asset.contracts):
             ids = {
@@ -100,8 +100,8 @@ class Rules:
                 for id_ in self._by_contract.get(contract, ())
                 if not only_one_is_wrapped(asset.symbol, asset.name, self._map[id_].symbol, self._map[id_].name)
             }
-            (found if len(self._own_by_contract[contract] | {asset.own}) == 1 else shared).update(ids)
-        return found, shared
+            (unshared if len(self._own_by_contract[contract] | {asset.own}) == 1 else shared).update(ids)
+        return unshared, shared
 
     def _name_candidates(self, asset: ProviderAsset) -> tuple[set[int], bool]:
         keys = name_keys(asset.symbol, asset.name)

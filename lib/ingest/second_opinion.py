@@ -42,8 +42,8 @@ def _contradicts(provider: ProviderPrices, old: pl.DataFrame, new: pl.DataFrame,
     return to_old is not None and to_new is not None and to_old <= bound * AGREED and to_new > bound * PART_OF_BOUND
 
 
-def _distance(one: pl.DataFrame, other: pl.DataFrame) -> float | None:
+def _distance(prices: pl.DataFrame, others: pl.DataFrame) -> float | None:
     """The median distance of two price lists, as a logarithm; None over too few assets."""
-    both = one.join(other, on=ID, suffix="_other")
+    both = prices.join(others, on=ID, suffix="_other")
     distance = (both["usd"] / both["usd_other"]).log().abs().median()
     return distance if len(both) >= FEWEST_COMPARED and isinstance(distance, float) else None

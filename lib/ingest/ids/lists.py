@@ -69,7 +69,7 @@ class ContractsFetch:
 
     async def __call__(self, before: ProviderAssets | None) -> ProviderAssets:
         """The contracts of today. Of a chain that can't be asked those before stay; raises if none can be."""
-        found: dict[str, ProviderAsset] = {}
+        assets: dict[str, ProviderAsset] = {}
         failures: list[TopcoinsError] = []
         requests = list(self._requests())
         for path, chains in requests:
@@ -77,15 +77,15 @@ class ContractsFetch:
                 body = await self._fetch(path, self._contracts.params)
             except TopcoinsError as exc:
                 failures.append(exc)
-                _keep(found, before, set(chains.values()))
+                _keep(assets, before, set(chains.values()))
                 continue
             for record in get(self._contracts.at, body) or []:
-                self._read(record, chains, found)
+                self._read(record, chains, assets)
         if len(failures) == len(requests):
             raise failures[0]
         if failures:
             log.warning("contracts of some chains can't be fetched", why=[str(failure) for failure in failures])
-        return ProviderAssets(self._clock().astimezone(UTC).date(), tuple(found.values()))
+        return ProviderAssets(self._clock().astimezone(UTC).date(), tuple(assets.values()))
 
     def _requests(self) -> Iterator[tuple[str, Mapping[str, str]]]:
         """Each path to ask, and the chains of its answer, by the provider's names."""
@@ -95,24 +95,25 @@ class ContractsFetch:
         for name, chain in self._contracts.chains.items():
             yield self._contracts.path.replace("{chain}", name), {name: chain}
 
-    def _read(self, record: Any, chains: Mapping[str, str], found: dict[str, ProviderAsset]) -> None:
+    def _read(self, record: Any, chains: Mapping[str, str], assets: dict[str, ProviderAsset]) -> None:
         own = read_text(get(self._contracts.own, record))
         if not own:
             return
         symbol, name = (read_text(get(path, record)) or "" for path in (self._contracts.symbol, self._contracts.name))
-        asset = found.get(own) or ProviderAsset(own, symbol, name)
+        asset = assets.get(own) or ProviderAsset(own, symbol, name)
         for their_name, chain in chains.items():
             if address := read_text(get(self._contracts.address.replace("{chain}", their_name), record)):
                 asset = asset._replace(contracts=(*asset.contracts, Contract(chain, address)))
-        found[own] = asset
+        assets[own] = asset
 
 
-def _keep(found: dict[str, ProviderAsset], before: ProviderAssets | None, chains: set[str]) -> None:
+def _keep(assets: dict[str, ProviderAsset], before: ProviderAssets | None, chains: set[str]) -> None:
+    """Add the contracts on these chains that were known before."""
     for asset in before.assets if before else ():
-        kept = tuple(contract for contract in asset.contracts if contract.chain in chains)
-        if kept:
-            known = found.get(asset.own) or asset._replace(contracts=())
-            found[asset.own] = known._replace(contracts=(*known.contracts, *kept))
+        contracts = tuple(contract for contract in asset.contracts if contract.chain in chains)
+        if contracts:
+            known = assets.get(asset.own) or asset._replace(contracts=())
+            assets[asset.own] = known._replace(contracts=(*known.contracts, *contracts))
 
 
 def encode(assets: ProviderAssets) -> bytes:

@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from lib.errors import SettingsRejected
+from lib.ingest.credit_plan import read_plans
 from lib.ingest.ids.report import read_reports
 from tests.unit.ingest.ids.providers import LIST, MAP, Providers, World, coin, documented, map_record
 
@@ -48,10 +49,17 @@ async def test_the_whole_list_is_ordered_before_the_cut_and_only_rows_with_an_id
 
 
 @pytest.mark.parametrize(("environ", "minutes"), [({}, 10), ({"ACME_API_KEY": "k"}, 2)])
-def test_its_pace_depends_on_its_key_and_its_budget_is_that_of_its_file(tmp_path, environ, minutes):
-    acme = world(tmp_path, **environ)
-    assert acme.ingest.interval == timedelta(minutes=minutes)
-    assert "month = 20_000" in documented()
+def test_its_pace_depends_on_its_key(tmp_path, environ, minutes):
+    assert world(tmp_path, **environ).ingest.interval == timedelta(minutes=minutes)
+
+
+async def test_its_requests_are_counted_against_the_budget_of_its_file(tmp_path):
+    acme = world(tmp_path, ACME_API_KEY="k")
+    acme.upstream.bodies["/v2/coins"] = {"coins": COINS}
+    await acme.quote(*PRICES)
+    await acme.ids()
+    (plan,) = read_plans(tmp_path)
+    assert (plan.source, plan.limit, plan.left) == ("acme", 20_000, 19_999)
 
 
 async def test_without_prices_to_test_by_no_id_is_used(tmp_path):

@@ -25,9 +25,16 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
-console = Console(stderr=True, markup=False, highlight=False, emoji=False)
-out = Console(markup=False, highlight=False, emoji=False)
-"""Answers. Texts of upstreams may have brackets, so nothing is markup."""
+
+
+def plain_console(*, stderr: bool = False) -> Console:
+    """A console on which nothing is markup, because texts of upstreams may have brackets. Its width is that of now."""
+    return Console(stderr=stderr, markup=False, highlight=False, emoji=False)
+
+
+console = plain_console(stderr=True)
+out = plain_console()
+"""For answers."""
 
 Assets = Annotated[int, typer.Option(min=1, max=5000, help="How many assets the market has.")]
 Seed = Annotated[int, typer.Option(help="Each seed is a different market.")]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lib.cli.app import Json, _settings, app, console, out
+from lib.cli.app import Json, _settings, app, console, plain_console
 from lib.errors import SettingsRejected
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def ids(
 
 
 def _show(report: "IdsReport") -> None:
+    out = plain_console()
     rules = ", ".join(f"{count} by {rule}" for rule, count in sorted(report.rules.items(), key=lambda each: -each[1]))
     out.print(f"{report.source}, list of {report.at:%Y-%m-%dT%H:%M:%SZ}, map of {report.map_day or 'no day'}")
     out.print(

@@ -41,5 +41,6 @@ def serve(
     for name in ("CMC_URL", "COINDESK_URL", "COINPAPRIKA_URL", "COINGECKO_URL"):
         console.print(f"  TOPCOINS_{name}=http://127.0.0.1:{port}")
     for name in ("CMC_API_KEY", "COINDESK_API_KEY", "COINGECKO_API_KEY"):
-        console.print(f"  TOPCOINS_{name}=demo", highlight=False)
+        console.print(f"  TOPCOINS_{name}=demo")
+    console.print("A key that begins with bad is refused.")
     uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, lifespan="off")

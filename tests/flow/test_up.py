@@ -56,7 +56,7 @@ def test_a_taken_port_is_refused_before_anything_starts(stage, config, setting):
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         settings, _ = config(**{setting: taken.getsockname()[1]})
         run = stage.topcoins("up", **settings)
-        assert run.ends() == 1
+        assert run.ends() == 2
     assert run.err.endswith(f"with TOPCOINS_{setting.upper()}\n")
     assert run.out == ""
 
@@ -73,6 +73,6 @@ def test_a_taken_port_is_refused_before_anything_starts(stage, config, setting):
 def test_what_cannot_be_used_is_refused_before_anything_starts(stage, config, settings, named):
     own, _ = config()
     run = stage.topcoins("up", **own, **settings)
-    assert run.ends() == 1
+    assert run.ends() == 2
     assert named in run.err
     assert run.out == ""

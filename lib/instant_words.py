@@ -50,8 +50,8 @@ def parse_words(text: str, now: datetime) -> datetime | None:
     said = re.sub(r"[, ]+", " ", text.lower()).removesuffix(" utc").removesuffix(" gmt")
     if _AGO.fullmatch(said):
         return now - _duration(said.removesuffix(" ago"))
-    if found := _DAY_TIME.fullmatch(said):
-        return _instant(found["day"] or found["then"], found["clock"] or found["first"], now)
+    if match := _DAY_TIME.fullmatch(said):
+        return _instant(match["day"] or match["then"], match["clock"] or match["first"], now)
     for pattern, why in _UNCLEAR:
         if re.fullmatch(pattern, said):
             raise ValueError(f"{text!r} {why}")
@@ -78,8 +78,8 @@ def _instant(day: str, clock: str | None, now: datetime) -> datetime:
 
 def _on_weekday(number: int, at: time, now: datetime, *, before_today: bool) -> datetime:
     back = (now.weekday() - number) % 7
-    found = _at(now.date() - timedelta(days=back), at)
-    return found - timedelta(weeks=1) if found > now or (before_today and not back) else found
+    newest = _at(now.date() - timedelta(days=back), at)
+    return newest - timedelta(weeks=1) if newest > now or (before_today and not back) else newest
 
 
 def _on_date(words: list[str], at: time, now: datetime) -> datetime:
@@ -92,7 +92,7 @@ def _on_date(words: list[str], at: time, now: datetime) -> datetime:
     dates = [_at(date(year, place, int(number)), at) for year in years if _exists(year, place, int(number))]
     if not dates:
         raise ValueError("day is out of range for month")
-    return next(found for found in dates if found <= now)
+    return next(at for at in dates if at <= now)
 
 
 def _exists(year: int, month: int, day: int) -> bool:

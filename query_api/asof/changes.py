@@ -53,11 +53,11 @@ class ChangeFinder:
             earlier = await self._earlier(tick - CHANGES[name], max_age, known_at)
             return earlier, await self._prices(earlier, rows[ID].to_list())
 
-        found = await asyncio.gather(*(before(name) for name in names))
-        for name, (_, prices) in zip(names, found, strict=True):
+        read = await asyncio.gather(*(before(name) for name in names))
+        for name, (_, prices) in zip(names, read, strict=True):
             then = rows.select(ID).join(prices, on=ID, how="left", maintain_order="left")["usd"]
             rows = rows.with_columns(((pl.col("price_usd") / then - 1) * 100).round(4).alias(name))
-        return rows, [earlier for earlier, _ in found]
+        return rows, [earlier for earlier, _ in read]
 
     async def _earlier(self, at: datetime, max_age: timedelta | None, known_at: datetime | None) -> Earlier:
         try:

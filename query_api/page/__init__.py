@@ -41,20 +41,20 @@ class Page:
 def load(columns: Sequence[Column] = ()) -> Page:
     """Read the page. Each of these columns that has a heading gets a column in the page's table."""
     folder = files(__name__)
-    found = {}
+    page_files = {}
     for prefix, here in (("", folder), (f"{VENDOR}/", folder / VENDOR)):
         for entry in sorted(here.iterdir(), key=lambda entry: entry.name):
             if media_type := MEDIA_TYPES.get(f".{entry.name.rpartition('.')[2]}"):
                 body = entry.read_bytes() if prefix else _COMMENT.sub(b"", entry.read_bytes())
-                found[prefix + entry.name] = PageFile(body, media_type)
+                page_files[prefix + entry.name] = PageFile(body, media_type)
     document = (folder / "index.html").read_bytes().replace(b"{columns}", _headings(columns).encode())
-    document = document.replace(b"{modules}", _preloads(found).encode())
-    bodies = b"".join(name.encode() + file.body for name, file in found.items())
+    document = document.replace(b"{modules}", _preloads(page_files).encode())
+    bodies = b"".join(name.encode() + file.body for name, file in page_files.items())
     version = hashlib.blake2b(bodies, digest_size=8).hexdigest()
-    return Page(document.replace(b"{version}", version.encode()), version, found)
+    return Page(document.replace(b"{version}", version.encode()), version, page_files)
 
 
-def _preloads(found: Mapping[str, PageFile]) -> str:
+def _preloads(page_files: Mapping[str, PageFile]) -> str:
     """Lets a browser load all modules at once; without it, each is found when the one that imports it has come.
 
     Modules that are imported when they are wanted are not among them.
@@ -62,7 +62,7 @@ def _preloads(found: Mapping[str, PageFile]) -> str:
     modules, wanted = dict[str, None](), ["page.js"]
     while wanted:
         name = wanted.pop()
-        for imported in _IMPORT.findall(found[name].body.decode()):
+        for imported in _IMPORT.findall(page_files[name].body.decode()):
             if imported not in modules:
                 modules[imported] = None
                 wanted.append(imported)

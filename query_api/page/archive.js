@@ -23,13 +23,13 @@ export function setClock(text) {
 /** Ask how the archive is, and show it around the list. */
 export async function read() {
   try {
-    const found = await ask("v1/status");
-    const { price } = found.series;
+    const status = await ask("v1/status");
+    const { price } = status.series;
     state.interval = price.interval_s ?? state.interval;
     state.first = price.first && Date.parse(price.first);
-    setClock(found.now);
-    notice.textContent = found.notice ?? "";
-    notice.hidden = !found.notice;
+    setClock(status.now);
+    notice.textContent = status.notice ?? "";
+    notice.hidden = !status.notice;
     controls.show(instant.chosen(), state.first, now());
     const [from, to] = controls.span(now());
     if (from < to) strip.show(await ask("v1/gaps", { from, to }), from, to);

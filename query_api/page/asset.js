@@ -109,7 +109,7 @@ async function load() {
     head(id, named, past);
     const begin = (shown.page.first() ?? 0) / 1000;
     const first = begin > from + step ? begin : null;
-    statusLine.textContent = chart.show(past, gaps, { from, to, first, left: leftAt(past) });
+    statusLine.textContent = chart.show(past, gaps, { from, to, first, gone: goneAt(past) });
     dialog.dataset.shown = `${id}/${SPANS[span] ?? span}`;
     shown.page.retitle();
   } catch (error) {
@@ -122,7 +122,7 @@ async function load() {
 /** What is known of an id in all the archive, or null. */
 async function find(id, signal) {
   const { data } = await ask("v1/assets", { q: id, limit: 8 }, signal);
-  return data.find((one) => one.cmc_id === id) ?? null;
+  return data.find((each) => each.cmc_id === id) ?? null;
 }
 
 function unknown(id) {
@@ -150,7 +150,7 @@ function head(id, named, past) {
 }
 
 /** Where an asset left the list within the span: the first step with a snapshot and without it, in seconds. */
-function leftAt(past) {
+function goneAt(past) {
   const last = past.data.findLastIndex((point) => point.price_usd !== null);
   const gone = last < 0 ? undefined : past.data.slice(last + 1).find((point) => point.price_time !== null);
   return gone ? Date.parse(gone.price_time) / 1000 : null;

@@ -53,7 +53,7 @@ export async function show(page) {
     [state.from, state.to] = [Date.parse(answer.from), Date.parse(answer.to)];
     state.asked = { from: answer.from, to: answer.to };
     const gaps = merged(answer);
-    about.textContent = Object.entries(answer.series).map(([name, one]) => `${name}: ${one.stored} of ${one.expected} ticks, ${one.missing} missing`).join("; ") +
+    about.textContent = Object.entries(answer.series).map(([name, ticks]) => `${name}: ${ticks.stored} of ${ticks.expected} ticks, ${ticks.missing} missing`).join("; ") +
       `. ${moment(new Date(answer.from))} to ${moment(new Date(answer.to))} UTC.`;
     grid.replaceChildren(days(gaps, page));
     list.replaceChildren(gaps.length ? gapTable(gaps) : element("p", {}, "No gap in these days."));

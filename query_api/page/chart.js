@@ -65,7 +65,7 @@ function missing(points, first) {
 
 /** Instants in seconds, prices, volumes, ranks; a null stands in every gap between two instants. */
 function broken(points, gaps) {
-  const known = points.map((one) => [Date.parse(one.at) / 1000, one.price_usd, one.volume_24h_usd, one.source_rank]);
+  const known = points.map((point) => [Date.parse(point.at) / 1000, point.price_usd, point.volume_24h_usd, point.source_rank]);
   const holes = gaps.map(([first, last]) => [(first + last) / 2, null, null, null]);
   const all = [...known, ...holes].sort((a, b) => a[0] - b[0]).filter((point, n, sorted) => n === 0 || point[0] > sorted[n - 1][0]);
   return [0, 1, 2, 3].map((column) => all.map((point) => point[column]));
@@ -142,11 +142,11 @@ function shade(u) {
     u.ctx.fillStyle = style.getPropertyValue(variable).trim();
     u.ctx.fillRect(x(first), u.bbox.top, Math.max(x(last) - x(first), 2), u.bbox.height);
   };
-  const { from, first, left } = shown.span;
+  const { from, first, gone } = shown.span;
   u.ctx.save();
   for (const [begin, end] of shown.gaps) fill(begin, end, "--gap", 0.18);
   if (first > from) fill(from, first, "--quiet", 0.14);
-  if (left) fill(left, left, "--gap", 0.9);
+  if (gone) fill(gone, gone, "--gap", 0.9);
   u.ctx.restore();
 }
 
@@ -160,14 +160,14 @@ function values(n) {
 
 function summary() {
   const [, prices, , ranks] = shown.data;
-  const { from, to, first, left } = shown.span;
+  const { from, to, first, gone } = shown.span;
   const known = prices.filter((value) => value !== null);
   const places = ranks.filter((value) => value !== null);
   const at = (seconds) => moment(new Date(seconds * 1000));
   const notes = [
     shown.gaps.length ? `${shown.gaps.length} ${shown.gaps.length > 1 ? "gaps are" : "gap is"} shaded.` : "",
     first > from ? `Before ${at(first)} there is no archive.` : "",
-    left ? `It left the list at ${at(left)}.` : "",
+    gone ? `It left the list at ${at(gone)}.` : "",
   ];
   const ends = `${at(from)} to ${at(to)} UTC`;
   const text = known.length

@@ -15,7 +15,7 @@ export function onChange(changed) {
     toggle.addEventListener("click", () => {
       const kinds = items("exclude");
       const kind = toggle.dataset.exclude;
-      put("exclude", kinds.includes(kind) ? kinds.filter((one) => one !== kind) : [...kinds, kind]);
+      put("exclude", kinds.includes(kind) ? kinds.filter((other) => other !== kind) : [...kinds, kind]);
       changed();
     });
   }
@@ -23,7 +23,7 @@ export function onChange(changed) {
     const chip = event.target.closest("[data-name]");
     if (!chip) return;
     const { name, item } = chip.dataset;
-    put(name, item ? items(name).filter((one) => one !== item) : []);
+    put(name, item ? items(name).filter((other) => other !== item) : []);
     changed();
   });
 }

@@ -28,9 +28,9 @@ export function choose(at, options) {
 /** A date, a time or epoch seconds as the API reads them: in UTC where there is no offset. Never the browser's guess. */
 export function parsed(text) {
   if (/^\d{10}$/.test(text)) return new Date(Number(text) * 1000);
-  const found = DATE.exec(text);
-  if (!found) return null;
-  const [, day, clock, zone] = found;
+  const match = DATE.exec(text);
+  if (!match) return null;
+  const [, day, clock, zone] = match;
   const date = new Date(`${day}T${clock ?? "00:00"}${(zone ?? "Z").toUpperCase()}`);
   return Number.isNaN(date.getTime()) ? null : date;
 }

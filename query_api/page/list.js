@@ -1,4 +1,4 @@
-// The list: a row for each asset, kept from answer to answer so that focus and place stay.
+// The list: a row for each asset, reused from answer to answer so that focus and place stay.
 
 import { element } from "./element.js";
 import { make, fill, showAge } from "./row.js";
@@ -57,8 +57,8 @@ async function render(changed = false) {
   [shown.first, shown.last] = [first, last];
   const height = body.querySelector("tr:not(.spacer)")?.offsetHeight ?? 31;
   const listed = shown.assets.slice(first, last);
-  const kept = new Set(listed.map((asset) => asset.cmc_id));
-  for (const [id, row] of rows) if (!kept.has(id)) remove(id, row);
+  const ids = new Set(listed.map((asset) => asset.cmc_id));
+  for (const [id, row] of rows) if (!ids.has(id)) remove(id, row);
   space(0, first * height);
   space(1, (shown.assets.length - last) * height);
   let place = spacers[0].isConnected ? spacers[0] : null;
@@ -129,7 +129,7 @@ export function hasAnswer() {
 }
 
 export function asset(id) {
-  return shown.answer?.data.find((one) => one.cmc_id === id);
+  return shown.answer?.data.find((each) => each.cmc_id === id);
 }
 
 /** Count the ages of the rows in view at an instant. */

@@ -59,10 +59,10 @@ async function gapAround(at) {
     const span = { from: new Date(at.getTime() - 3 * day).toISOString(), to: new Date(Math.min(at.getTime() + 3 * day, Date.now())).toISOString() };
     const { series } = await ask("v1/gaps", span);
     const holds = (gap) => Date.parse(gap.first) <= at && at <= Date.parse(gap.last) + 60_000;
-    const gaps = Object.values(series).map((one) => one.gaps.find(holds)).filter(Boolean);
+    const gaps = Object.values(series).map((each) => each.gaps.find(holds)).filter(Boolean);
     const gap = gaps.sort((a, b) => b.ticks - a.ticks)[0];
     if (!gap) return null;
-    const last = Math.max(...gaps.map((one) => Date.parse(one.last)));
+    const last = Math.max(...gaps.map((each) => Date.parse(each.last)));
     const step = gap.ticks > 1 ? (Date.parse(gap.last) - Date.parse(gap.first)) / (gap.ticks - 1) : 60_000;
     return { ...gap, after: last + step <= Date.now() ? last + step : null };
   } catch {
@@ -72,12 +72,12 @@ async function gapAround(at) {
 
 /** Seconds until it is asked again. */
 function countdown(again) {
-  let left = AGAIN_S;
-  const text = element("span", { class: "quiet", "aria-hidden": "true" }, `asked again in ${left} s`);
+  let seconds = AGAIN_S;
+  const text = element("span", { class: "quiet", "aria-hidden": "true" }, `asked again in ${seconds} s`);
   state.timer = setInterval(() => {
-    left -= 1;
-    text.textContent = left > 0 ? `asked again in ${left} s` : "asking …";
-    if (left <= 0) {
+    seconds -= 1;
+    text.textContent = seconds > 0 ? `asked again in ${seconds} s` : "asking …";
+    if (seconds <= 0) {
       clearInterval(state.timer);
       again();
     }

@@ -25,7 +25,7 @@ export function make(id) {
     cell("number price", row.price, row.age),
     ...row.changes.map((change, n) => cell(`number change ${CHANGES[n].slice(0, -4)}`, change)),
     cell("number volume", row.volume),
-    ...row.further.map((one, n) => cell(`number further ${further[n].column}`, one)),
+    ...row.further.map((node, n) => cell(`number further ${further[n].column}`, node)),
     cell("line", row.line));
   return row;
 }

@@ -65,9 +65,9 @@ function note(rows, wanted) {
 }
 
 function entry(asset) {
-  const left = asset.listed ? "" : `, left the list on ${asset.last.slice(0, 10)}`;
-  const known = asset.names.slice(0, -1).map((one) => one.symbol ?? one.name).filter((name) => name && name !== asset.symbol);
+  const gone = asset.listed ? "" : `, left the list on ${asset.last.slice(0, 10)}`;
+  const known = asset.names.slice(0, -1).map((each) => each.symbol ?? each.name).filter((name) => name && name !== asset.symbol);
   const before = known.length ? `, once ${[...new Set(known)].join(", ")}` : "";
   return element("a", { href: `#${asset.cmc_id}`, onclick: hide }, element("b", {}, asset.symbol ?? `id ${asset.cmc_id}`),
-    ` ${asset.name ?? ""}`, element("span", { class: "quiet" }, ` id ${asset.cmc_id}${before}${left}`));
+    ` ${asset.name ?? ""}`, element("span", { class: "quiet" }, ` id ${asset.cmc_id}${before}${gone}`));
 }

@@ -17,8 +17,8 @@ export async function show(page) {
     const [status, gaps] = await Promise.all([ask("v1/status"), ask("v1/gaps", { from: "now-7d" })]);
     const { series, now, version, notice, ...more } = status;
     about.textContent = `topcoins ${version}, at ${moment(new Date(now))} UTC.${notice ? ` ${notice}` : ""}`;
-    const parts = Object.entries(series).map(([name, one]) => part(name, { ...one, ...lastWeek(gaps.series[name]) }, page.now()));
-    for (const [name, one] of Object.entries(more)) if (one !== null) parts.push(part(words(name), typeof one === "object" ? one : { [name]: one }, page.now()));
+    const parts = Object.entries(series).map(([name, values]) => part(name, { ...values, ...lastWeek(gaps.series[name]) }, page.now()));
+    for (const [name, value] of Object.entries(more)) if (value !== null) parts.push(part(words(name), typeof value === "object" ? value : { [name]: value }, page.now()));
     box.replaceChildren(...parts);
   } catch (error) {
     about.textContent = error.message;
@@ -29,9 +29,9 @@ export async function show(page) {
 }
 
 /** Missing and withdrawn ticks of the last week. */
-function lastWeek(one) {
-  const withdrawn = one.gaps.reduce((sum, gap) => sum + (gap.causes.withdrawn ?? 0), 0);
-  return { missing_last_week: one.missing, withdrawn_last_week: withdrawn };
+function lastWeek(ticks) {
+  const withdrawn = ticks.gaps.reduce((sum, gap) => sum + (gap.causes.withdrawn ?? 0), 0);
+  return { missing_last_week: ticks.missing, withdrawn_last_week: withdrawn };
 }
 
 function part(name, values, now) {
@@ -46,7 +46,7 @@ function facts(values, now) {
 
 function shown(name, value, now) {
   if (value === null) return "–";
-  if (Array.isArray(value)) return value.map((one) => (typeof one === "object" ? JSON.stringify(one) : one)).join(", ") || "none";
+  if (Array.isArray(value)) return value.map((item) => (typeof item === "object" ? JSON.stringify(item) : item)).join(", ") || "none";
   if (typeof value === "object") return Object.keys(value).length ? facts(value, now) : "none";
   if (typeof value === "boolean") return value ? "yes" : "no";
   if (TIME.test(value)) return `${moment(new Date(value))} UTC${Date.parse(value) <= now ? `, ${age((now - Date.parse(value)) / 1000)} ago` : ""}`;

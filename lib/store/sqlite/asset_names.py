@@ -41,8 +41,8 @@ class AssetNames:
 
     def since(self, tick: int) -> pl.DataFrame:
         """The names with a snapshot at or after a tick, each with the first and the last one that has it."""
-        found = self._database.execute(_SINCE, (tick,)).fetchall()
+        names = self._database.execute(_SINCE, (tick,)).fetchall()
         types = {ID: pl.Int64(), "symbol": pl.String(), "name": pl.String(), "first": pl.Int64(), "last": pl.Int64()}
-        rows = pl.DataFrame(found, schema=types, orient="row")
+        rows = pl.DataFrame(names, schema=types, orient="row")
         times = [pl.from_epoch(name).dt.cast_time_unit("us").dt.replace_time_zone("UTC") for name in ("first", "last")]
         return rows.with_columns(*times, *(pl.col(tag).replace("", None) for tag in PRICE.tags))

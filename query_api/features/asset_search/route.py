@@ -62,8 +62,8 @@ def install(app: FastAPI, services: Services) -> None:
         if not index.is_fresh(now):
             async with services.long_work.single_step(client_of(request.scope)):
                 await services.single_flight.share(("asset names",), lambda: index.refresh(now))
-        found = index.search(q)
-        body = json_line({"q": q, "count": len(found), "data": [_as_json(entry) for entry in found[:limit]]})
+        matches = index.search(q)
+        body = json_line({"q": q, "count": len(matches), "data": [_as_json(entry) for entry in matches[:limit]]})
         return conditional_response(request, body, {"cache-control": cache_control(False)}, MEDIA_TYPES["json"])
 
     get_and_head(app, "/v1/assets", assets, summary="Every asset there ever was", responses=RESPONSES)

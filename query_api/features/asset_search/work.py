@@ -1,4 +1,4 @@
-"""An index of every asset the archive ever had, in memory, kept up with the store."""
+"""An index of every asset the archive ever had, in memory, updated from the store."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -84,5 +84,7 @@ class AssetIndex:
     def search(self, text: str) -> list[Entry]:
         """The assets that fit, the best first; of equals those that are listed, then those of the smaller ids."""
         key = search_key(text)
-        found = [(place, entry) for entry in self._entries if key and (place := entry.place(key)) is not None]
-        return [entry for _, entry in sorted(found, key=lambda one: (one[0], not one[1].listed, one[1].cmc_id))]
+        matches = [(place, entry) for entry in self._entries if key and (place := entry.place(key)) is not None]
+        return [
+            entry for _, entry in sorted(matches, key=lambda match: (match[0], not match[1].listed, match[1].cmc_id))
+        ]

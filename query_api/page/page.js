@@ -234,10 +234,11 @@ follow(
     soon = setTimeout(() => instant.isLive() && showsList() && load(), 400);
   },
   (connected) => {
-    const back = connected && !state.connected && (state.answer || document.body.dataset.shown === "problem");
+    const back = connected && !state.connected;
+    const stale = state.answer ? instant.isLive() : document.body.dataset.shown === "problem";
     state.connected = connected;
     showState();
-    if (back && showsList()) load();
+    if (back && stale && showsList()) load();
   },
 );
 setInterval(showState, 1000);

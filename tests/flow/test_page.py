@@ -540,9 +540,9 @@ def test_the_page_says_in_words_that_the_api_is_away_and_asks_again_by_itself(br
     browser.complaints()
 
 
-def test_a_long_list_has_rows_only_around_what_is_in_view(browser, archive):
+def test_a_long_list_has_rows_only_around_what_is_in_view(browser, archive, now):
     """PE-17."""
-    browser.open(page(archive))
+    browser.open(page(archive, f"?datetime={isoformat(now)}"))
     many = """const one = module.asset(1);
       const data = [...Array(5000).keys()].map((n) => ({ ...one, cmc_id: 10 + n, rank: n + 1 }));
       await module.show({ price_time: "2026-11-17T14:37:00Z", data }, false);

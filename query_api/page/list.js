@@ -51,9 +51,9 @@ export async function filter(text) {
 
 /** Make the rows of the part that is in view, or all; in pieces, so that the page answers in between. */
 async function render(changed = false) {
-  const turn = (shown.turn += 1);
   const [first, last] = part();
-  if (!changed && first === shown.first && last === shown.last) return;
+  if (!changed && first === shown.first && last === shown.last) return; // what is being made goes on
+  const turn = (shown.turn += 1);
   [shown.first, shown.last] = [first, last];
   const height = body.querySelector("tr:not(.spacer)")?.offsetHeight ?? 31;
   const listed = shown.assets.slice(first, last);

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lib.errors import SettingsRejected
 from lib.ingest.service import find_source
-from lib.schema import OWN, PRICE
+from lib.schema import COIN_MAP, OWN, PRICE
 from lib.settings import Settings
 from lib.source import SourceFile
 
@@ -17,6 +17,6 @@ def plan(settings: Settings) -> Sequence[Sequence[SourceFile]]:
     prices = [find_source(HERE, name).filling(PRICE) for name in settings.price_source]
     extra = [find_source(HERE, name) for name in settings.extra_sources]
     for source in extra:
-        if source.series in OWN:
+        if source.series in (*OWN, COIN_MAP.name):
             raise SettingsRejected(f"extra source {source.name} fills {source.series}, which has sources of its own")
     return [prices, *([source] for source in extra)]

@@ -196,7 +196,7 @@ async def test_several_extra_series_work_together(file):
     assert list(service.ingests) == ["price", "market_cap", "supply"]
 
 
-@pytest.mark.parametrize("series", ["price", "volume_rank"])
+@pytest.mark.parametrize("series", ["price", "volume_rank", "coin_map"])
 def test_an_extra_source_of_one_of_our_own_series_is_refused(file, series):
     text = ACME.replace('series = "price"', f'series = "{series}"')
     with pytest.raises(SettingsRejected, match=f"extra source acme fills {series}, which has sources of its own"):

@@ -220,3 +220,23 @@ async def test_two_providers_share_one_map_and_fetch_it_once(tmp_path):
     await asyncio.gather(acme.ids(), acme.checks[0].tick(acme.clock()))
     assert acme.upstream.calls(MAP) == 1
     assert [report.matched for report in read_reports(tmp_path)] == [3, 3]
+
+
+@pytest.mark.parametrize(
+    ("line", "instead", "why"),
+    [
+        ('sort_by = "volume_usd"', 'sort_by = "cap"', "records.sort_by: 'cap' is not in [fields], such as volume_usd"),
+        ("[fields]", '[fields]\ncmc_id = "x"', "fields: cmc_id is in the records or found by [id]; leave one of"),
+        ('slug_form = "{slug}"', 'slug_form = "{name}"', "id.slug_form: Input should be '', '{slug}' or"),
+        ('own = "slug"\n', "", "id.own: Field required"),
+        ("month = 20_000", "month = 0", "budget.month: Input should be greater than or equal to 1"),
+        ('keyed = "2m"', 'keyed = "2"', "pace.keyed: "),
+        ('slug_form = "{slug}"', 'overrides = "none.csv"', "source acme: overrides: "),
+    ],
+)
+def test_a_faulty_file_is_refused_with_its_key_and_what_was_expected(tmp_path, line, instead, why):
+    text = documented()
+    assert line in text
+    with pytest.raises(SettingsRejected) as refused:
+        world(tmp_path, text=text.replace(line, instead))
+    assert why in str(refused.value)

@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TypeVar, Unpack
 
@@ -67,14 +68,13 @@ class SqliteStore:
 
     async def withdraw(self, series: str, start: datetime, stop: datetime, *, why: str) -> list[datetime]:
         """See `Store.withdraw`."""
-        now = self._clock()
-        ticks = await self._do(lambda file: file.change(series, start, stop, lambda marker: marker.withdrawn(now, why)))
+        change = partial(Marker.withdrawn, why=why)
+        ticks = await self._do(lambda file: file.change(series, start, stop, change, self._clock))
         return log_withdrawal("ticks withdrawn", series, ticks, why=why)
 
     async def undo_withdrawal(self, series: str, start: datetime, stop: datetime) -> list[datetime]:
         """See `Store.undo_withdrawal`."""
-        now = self._clock()
-        ticks = await self._do(lambda file: file.change(series, start, stop, lambda marker: marker.restored(now)))
+        ticks = await self._do(lambda file: file.change(series, start, stop, Marker.restored, self._clock))
         return log_withdrawal("withdrawal undone", series, ticks)
 
     async def markers(
@@ -212,8 +212,12 @@ class _File:
             self.markers.mark_sealed(series, hashes)
 
     def change(
-        self, series: str, start: datetime, stop: datetime, change: Callable[[Marker], Marker]
+        self, series: str, start: datetime, stop: datetime, change: Callable[[Marker, datetime], Marker], clock: Clock
     ) -> list[datetime]:
-        """Change the markers of a span; the ticks whose markers this changed."""
+        """Change the markers of a span; the ticks whose markers this changed.
+
+        The time is read with the lock: what is seen before the change must not be stamped after it.
+        """
         with self.database.transaction():
-            return self.markers.change(self.markers.between(start, stop, series), change)
+            now = clock()
+            return self.markers.change(self.markers.between(start, stop, series), lambda marker: change(marker, now))

@@ -178,6 +178,23 @@ async def test_a_file_deleted_during_a_write_does_not_confirm_it(open_store, pat
     await other.close()
 
 
+async def test_a_snapshot_and_a_withdrawal_get_their_times_while_no_other_process_can_write(path):
+    """Else what was stored, or withdrawn, at an instant could become visible after an answer with that `known_at`."""
+
+    class Looking(FakeClock):
+        def __call__(self) -> datetime:
+            looked.append(store._file is not None and store._file.database.connection.in_transaction)
+            return super().__call__()
+
+    looked: list[bool] = []
+    store = SqliteStore(path, clock=Looking())
+    await fill(store, 0)
+    await store.withdraw(PRICE.name, NOON, NOON, why="test")
+    await store.undo_withdrawal(PRICE.name, NOON, NOON)
+    assert looked == [True] * 3
+    await store.close()
+
+
 async def test_a_file_that_is_put_back_is_opened_again(open_store, path, tmp_path):
     await fill(store := open_store(), 0)
     await store.close()

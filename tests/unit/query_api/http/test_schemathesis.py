@@ -15,6 +15,7 @@ from schemathesis.schemas import BaseSchema
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from query_api.app import create_app
+from tests.examples import examples
 from tests.fakes import FakeClock
 from tests.unit.query_api.market import MAX_AGE, MINUTE, NO_SPOOLS, NOW, stocked
 
@@ -37,7 +38,7 @@ BEYOND_A_SCHEMA = (
 
 
 REPEATABLE = settings(
-    max_examples=20, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+    max_examples=examples(20), deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
 )
 ROOT = Path(__file__).parents[4]
 

@@ -1,7 +1,7 @@
 """`topcoins withdraw`: stored ticks stop answering, or answer again. Nothing is deleted."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import orjson
 import typer
@@ -10,8 +10,10 @@ from lib.cli.app import Json, _settings, all_series, app, with_store
 from lib.clock import isoformat, utc_now
 from lib.errors import SettingsRejected
 from lib.instants import parse_instant
-from lib.settings import Settings
-from lib.store import Store
+
+if TYPE_CHECKING:
+    from lib.settings import Settings
+    from lib.store import Store
 
 
 @app.command()
@@ -48,7 +50,7 @@ def _instant(option: str, text: str) -> datetime:
 
 
 async def _change(
-    chosen: Settings, store: Store, series: str, first: datetime, last: datetime, *, why: str | None
+    chosen: "Settings", store: "Store", series: str, first: datetime, last: datetime, *, why: str | None
 ) -> list[datetime]:
     """Withdraw in the store and in the archive; without a reason, undo it."""
     from lib.archive.objects.address import open_objects

@@ -41,7 +41,7 @@ class ArchiveReader:
 
     def __init__(self, objects: Objects, *, clock: Clock) -> None:
         self._objects = objects
-        self._clock = clock
+        self.clock = clock
         self._days: dict[date, int] = {}
         self._newest_name = ""
         self._listed_at: datetime | None = None
@@ -49,7 +49,7 @@ class ArchiveReader:
 
     async def days(self) -> Sequence[date]:
         """The sealed days, oldest first. Lists only what is new, at most once a minute."""
-        now = self._clock()
+        now = self.clock()
         if self._listed_at is None or not timedelta() <= now - self._listed_at < FRESH:
             for name in await self._objects.names(FOLDER, after=self._newest_name):
                 _, folder, file = name.split("/")
@@ -62,7 +62,7 @@ class ArchiveReader:
 
     async def day(self, day: date) -> SealedDay | None:
         """The manifest in force of a day; None if it is not sealed."""
-        now = self._clock()
+        now = self.clock()
         known = self._sealed.get(day)
         if known and timedelta() <= now - known[0] < FRESH:
             return known[1]

@@ -1,5 +1,6 @@
 """What the archive answers of the questions that a store is asked. All ticks it is asked for are of sealed days."""
 
+import asyncio
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
@@ -8,11 +9,13 @@ from typing import Unpack
 import polars as pl
 
 from lib.archive import tables
+from lib.archive.read_ahead import ReadAhead
 from lib.archive.reader import ArchiveReader, between
+from lib.archive.selected_rows import among, by_tick, selected
 from lib.archive.tables import TICK, with_withdrawals
 from lib.clock import EPOCH
 from lib.ingest.missed import MissedTick
-from lib.schema import ID, PRICE, TIER, Series
+from lib.schema import ID, PRICE, Series
 from lib.snapshot import Marker, StoredTick, first_of_hours, visible_at
 from lib.store import Resolution, Selection, View
 from lib.store.asset_names import merged_names
@@ -24,6 +27,8 @@ _LIGHT = ("series", TICK, "interval_s", "backfilled", "observed_at", "duration_s
 _BLANK = Marker("", "", EPOCH, 0, 0, 0, timedelta(), EPOCH, 0.0, timedelta(), False, False, "")
 DAYS_OF_NAMES = 30
 """So many days' names are read at once: two lists of each."""
+_MARKER_BYTES = 1000
+"""About what a marker takes without its ids."""
 _STEPS = (1, 8, 64, 512, 4096)
 """How many more days each step of a search reads at once."""
 
@@ -33,25 +38,23 @@ class SealedStore:
 
     def __init__(self, reader: ArchiveReader) -> None:
         self._reader = reader
+        self._ahead = ReadAhead(reader.clock)
 
     async def markers(
         self, start: datetime, stop: datetime, *, series: str | None = None, **view: Unpack[View]
     ) -> list[Marker]:
         """See `Store.markers`."""
-        known_at, hourly = view.get("known_at"), view.get("resolution") == "1h"
-        where = _of(series) & between(start, stop)
-        if hourly:  # the ids of all other markers need not be read
-            firsts = _first_of_hours(_visible(await self._light(start, stop, series), known_at))
-            where = where & pl.col(TICK).is_in(firsts[TICK].implode())
-        days = await self._days(start, stop)
-        frame = await self._reader.read(tables.MARKERS, days, tables.MARKER_COLUMNS, where)
-        changes = await self._reader.withdrawals(days) if len(frame) else {}
-        markers = [
-            with_withdrawals(marker, changes.get((marker.series, marker.tick), ()))
-            for marker in tables.markers_of(frame.sort(TICK, "series"))
-        ]
-        visible = visible_at(markers, known_at)
-        return first_of_hours(visible) if hourly else visible
+        known_at = view.get("known_at")
+        if view.get("resolution") == "1h":  # the ids of all other markers need not be read
+            light = await self._light(start, stop, series)
+            firsts = pl.col(TICK).is_in(_first_of_hours(_visible(light, known_at))[TICK].implode())
+            markers = await self._markers(start, stop, _of(series) & between(start, stop) & firsts)
+            return first_of_hours(visible_at(markers, known_at))
+        block = await self._ahead.block(tables.MARKERS, start, stop, self._all_markers)
+        if block is None:
+            return visible_at(await self._markers(start, stop, _of(series) & between(start, stop)), known_at)
+        some = [marker for marker in block if start <= marker.tick <= stop and series in (None, marker.series)]
+        return visible_at(some, known_at)
 
     async def ticks(self, series: str, start: datetime, stop: datetime, **view: Unpack[View]) -> list[datetime]:
         """See `Store.ticks`."""
@@ -107,18 +110,17 @@ class SealedStore:
         found = dict.fromkeys(ticks, shown.empty())
         if not shown.fields or not ticks:
             return found
-        frame = await self._rows(shown, sorted({*ticks}), _selected(shown, **selection))
-        for (tick,), rows in frame.partition_by(TICK, as_dict=True, include_key=False).items():
-            assert isinstance(tick, datetime)
-            found[tick] = rows.sort(ID)
-        return found
+        if len({*ticks}) == 1:
+            tick = next(iter(ticks))
+            return found | {tick: await self._rows_of_tick(shown, tick, **selection)}
+        return found | by_tick(await self._rows(shown, sorted({*ticks}), selected(shown, **selection)))
 
     async def history(self, series: Series, cmc_id: int, ticks: Collection[datetime]) -> pl.DataFrame:
         """See `Store.history`."""
         wanted = sorted({*ticks})
         if not wanted or not series.fields:
             return pl.DataFrame(schema=tables.series_columns(series))
-        return (await self._rows(series, wanted, _selected(series, ids=[cmc_id]))).sort(TICK)
+        return (await self._rows(series, wanted, selected(series, ids=[cmc_id]))).sort(TICK)
 
     async def asset_names(self, start: datetime, stop: datetime) -> pl.DataFrame:
         """The names in the first and the last prices of each day, whose times are exact to the day."""
@@ -138,6 +140,35 @@ class SealedStore:
         days = await self._days(start, stop)
         where = _of(series) & between(start, stop)
         return tables.missed_of(await self._reader.read(tables.GAPS, days, tables.GAP_COLUMNS, where))
+
+    async def _markers(self, start: datetime, stop: datetime, where: pl.Expr) -> list[Marker]:
+        """Markers by tick and series, with their withdrawals."""
+        days = await self._days(start, stop)
+        frame = await self._reader.read(tables.MARKERS, days, tables.MARKER_COLUMNS, where)
+        changes = await self._reader.withdrawals(days) if len(frame) else {}
+        return [
+            with_withdrawals(marker, changes.get((marker.series, marker.tick), ()))
+            for marker in tables.markers_of(frame.sort(TICK, "series"))
+        ]
+
+    async def _all_markers(self, start: datetime, stop: datetime) -> tuple[list[Marker], int]:
+        markers = await self._markers(start, stop, between(start, stop))
+        return markers, sum(_MARKER_BYTES + len(marker.ids) for marker in markers)
+
+    async def _rows_of_tick(self, series: Series, tick: datetime, **selection: Unpack[Selection]) -> pl.DataFrame:
+        """The selected rows of a tick. For ticks that follow each other, the rows around them are read at once."""
+
+        async def read(start: datetime, stop: datetime) -> tuple[dict[datetime, pl.DataFrame], int]:
+            days, columns = await self._days(start, stop), tables.series_columns(series)
+            frame = await self._reader.read(series.name, days, columns, between(start, stop) & selected(series))
+            return await asyncio.to_thread(by_tick, frame), int(frame.estimated_size())
+
+        block = None
+        if selection.get("digits") is None:
+            block = await self._ahead.block((series.name, series.fields), tick, tick, read)
+        if block is None:
+            return by_tick(await self._rows(series, [tick], selected(series, **selection))).get(tick, series.empty())
+        return among(block.get(tick, series.empty()), selection.get("tiers"), selection.get("ids"))
 
     async def _rows(self, series: Series, ticks: Sequence[datetime], selected: pl.Expr) -> pl.DataFrame:
         where = pl.col(TICK) == pl.lit(ticks[0], tables.TIME)
@@ -193,21 +224,6 @@ def _visible(frame: pl.DataFrame, known_at: datetime | None) -> pl.DataFrame:
 def _first_of_hours(frame: pl.DataFrame) -> pl.DataFrame:
     hours = frame.with_columns(pl.col(TICK).dt.truncate("1h").alias(_HOUR))
     return hours.unique(["series", _HOUR], keep="first", maintain_order=True)
-
-
-def _selected(series: Series, **selection: Unpack[Selection]) -> pl.Expr:
-    """The rows of `Selection` that have a value."""
-    where = pl.any_horizontal(pl.col(name).is_not_null() for name in series.fields)
-    tiers, ids, digits = selection.get("tiers"), selection.get("ids"), selection.get("digits")
-    if tiers is not None:
-        where = where & (pl.col(TIER) >= tiers.start) & (pl.col(TIER) < tiers.stop)
-    if ids is not None:
-        where = where & pl.col(ID).is_in([int(id_) for id_ in ids])
-    if digits is not None:
-        if not (digits.isascii() and digits.isdigit()):
-            raise ValueError(f"{digits!r} is not ASCII digits")  # as in the stores
-        where = where & (pl.col("symbol") == digits)
-    return where
 
 
 def _in_steps(days: Sequence[date]) -> Iterator[Sequence[date]]:

@@ -7,6 +7,7 @@ import traceback
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Any, cast
 
 import pytest
 from pydantic import SecretStr
@@ -17,6 +18,7 @@ from lib.errors import StoreMalformed, StoreRejected, StoreUnavailable
 from lib.schema import PRICE, VOLUME_RANK
 from lib.store.influx import InfluxStore, lines
 from lib.store.influx import answer as csv_answer
+from lib.store.influx.claims import USED, Claim
 from lib.store.influx.server import MOST_BYTES, Server
 from tests.contract.snapshots import many, snapshot
 from tests.fakes import NOON, FakeClock
@@ -542,3 +544,25 @@ async def test_a_tick_that_another_writer_claims_is_left_for_later(influx_bucket
     assert len(await store.markers(NOON, NOON)) == 1
     for each in (store, server):
         await each.close()
+
+
+async def test_a_claim_lets_its_writer_write_only_for_as_long_as_others_respect_it():
+    """Before it is made, and once it is old, another writer may be at work."""
+
+    class Free:
+        """A server that knows of no other claim and has nothing stored."""
+
+        async def write(self, bucket: str, lines: bytes) -> None:
+            pass
+
+        async def query(self, flux: str, parse: Any) -> Any:
+            return parse("")
+
+    claim = Claim(cast(Server, Free()), "writer", "market", many(PRICE, 3), FakeClock())
+    with pytest.raises(StoreUnavailable, match="another writer may be writing"):
+        claim.check()
+    assert await claim.clear()
+    claim.check()
+    claim._until -= USED.total_seconds() + 1
+    with pytest.raises(StoreUnavailable, match="another writer may be writing"):
+        claim.check()

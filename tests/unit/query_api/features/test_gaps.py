@@ -26,3 +26,16 @@ async def test_a_copy_that_is_still_right_is_not_sent_again() -> None:
         assert answer.headers["cache-control"] == "public, max-age=30"
         again = await client.get("/v1/gaps", headers={"if-none-match": answer.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
+
+
+async def test_the_gaps_of_a_second_are_read_once() -> None:
+    clock = FakeClock(NOW)
+    store = stocked(clock)
+    async with calling(store, clock) as client:
+        asked = []
+        for seconds in (0, 0, 1):
+            clock.move(seconds=seconds)
+            before = store.asked
+            await client.get("/v1/gaps?from=now-40m")
+            asked.append(store.asked > before)
+    assert asked == [True, False, True]

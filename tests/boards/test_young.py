@@ -140,8 +140,8 @@ def test_the_board_of_the_services_shows_what_the_metrics_count(stack):
 
     assert all(value == pytest.approx(1.1) for value in values("Requests"))
     assert all(value == pytest.approx(0.1) for value in values("Refusals and errors"))
-    assert all(value == pytest.approx(0.005) for value in values("Latency", "p50"))
-    assert all(value == pytest.approx(0.046) for value in values("Latency", "p95"))
+    assert all(value == pytest.approx(0.001 + 0.004 * 30 / 36) for value in values("Latency", "p50"))
+    assert all(value == pytest.approx(0.045) for value in values("Latency", "p95"))
     assert len(values("Latency", "p95")) > 500
     assert max(values("Spool")) == 1
     assert sum(values("Dropped snapshots")) == sum(values("Failovers")) == 2 * (540 // 100)

@@ -67,7 +67,7 @@ def test_alerts_go_to_the_webhook_when_it_is_set(webhook, points):
         assert "TOPCOINS_ALERT_WEBHOOK" in SERVICE["environment"]
 
 
-ONE_EACH = ("frozen-price", "unread", "credits", "spool", "drops", "disk", "doubtful", "clock", "stopped")
+ONE_EACH = ("frozen-price", "unread", "credits", "spool", "drops", "disk", "doubtful", "archive", "clock", "stopped")
 
 
 def test_stale_data_and_gaps_have_a_rule_per_series_and_all_else_has_one():

@@ -566,3 +566,32 @@ async def test_a_claim_lets_its_writer_write_only_for_as_long_as_others_respect_
     claim._until -= USED.total_seconds() + 1
     with pytest.raises(StoreUnavailable, match="another writer may be writing"):
         claim.check()
+
+
+@pytest.mark.parametrize(("writer", "waits"), [("a", True), ("z", False)])
+async def test_of_two_writers_that_claim_a_tick_the_first_by_name_waits_and_the_other_gives_up(writer, waits):
+    other = f",result,table,series,writer,_field,_value\r\n,_result,0,price,m,tick,{NOON.timestamp()}\r\n"
+
+    class Contested:
+        """A server that shows the other's claim once."""
+
+        claims: tuple[str, ...] = (other, "")
+        written: tuple[bytes, ...] = ()
+
+        async def write(self, bucket: str, lines: bytes) -> None:
+            self.written += (lines,)
+
+        async def query(self, flux: str, parse: Any) -> Any:
+            if "claim" not in flux:
+                return parse("")
+            first, self.claims = self.claims[0], self.claims[1:]
+            return parse(first)
+
+    server = Contested()
+    claim = Claim(cast(Server, server), writer, "market", many(PRICE, 3), FakeClock())
+    if waits:
+        assert await claim.clear()
+    else:
+        with pytest.raises(StoreUnavailable, match="another writer may be writing"):
+            await claim.clear()
+    assert [b" tick=0.0" in line for line in server.written] == ([False] if waits else [False, True])

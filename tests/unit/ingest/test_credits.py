@@ -149,13 +149,22 @@ MONTHS = [(2027, 2), (2028, 2), (2027, 4), (2027, 1)]  # 28, 29, 30 and 31 days
 
 
 @pytest.mark.parametrize(("year", "number"), MONTHS)
-async def test_a_free_keys_month_for_a_thousand_assets_is_used_and_lasts(year, number):
+async def test_a_free_keys_month_is_used_and_lasts_whatever_its_length(year, number):
     key, begin, end = month(year, number)
+    stack = Stack(key, cost=20)
+    await stack.run(end)
+    assert key.refused == 0
+    assert key.used(end - MINUTE) >= 0.95 * FREE
+    assert stack.slowest(begin + HOUR) <= 72 * MINUTE
+
+
+async def test_a_free_key_gives_a_thousand_assets_every_15_minutes_or_faster():
+    key, begin, end = month(2027, 2)
     stack = Stack(key, cost=A_THOUSAND)
     await stack.run(end)
     assert key.refused == 0
     assert key.used(end - MINUTE) >= 0.95 * FREE
-    assert stack.slowest(begin + HOUR) <= 15 * MINUTE
+    assert stack.slowest(begin + HOUR) <= 12 * MINUTE
 
 
 async def test_a_free_key_gives_250_assets_every_4_minutes_or_faster():
@@ -176,13 +185,13 @@ async def test_a_month_of_few_large_lists_is_used_too(cost):
 @pytest.mark.parametrize("lag", [20 * MINUTE, 5 * HOUR])
 async def test_credits_that_are_reported_late_last_through_a_reset_and_the_pace_stays(lag):
     key, begin, end = month(2027, 2, lag=lag)
-    stack = Stack(key, cost=A_THOUSAND)
+    stack = Stack(key, cost=20)
     await stack.run(end - MINUTE)
     assert key.used(end - MINUTE) >= 0.95 * FREE
     stack.intervals.clear()
     await stack.run(end + 3 * DAY)
     assert key.refused == 0
-    assert stack.slowest(begin) <= 15 * MINUTE
+    assert stack.slowest(begin) <= 72 * MINUTE
 
 
 MISSING: list[Change] = [
@@ -296,13 +305,13 @@ async def test_costs_that_no_answer_reports_are_measured_from_what_is_left():
 async def test_a_key_that_others_used_up_does_not_last_and_is_planned_again_after_its_reset(tmp_path):
     key, begin, end = month(2027, 2)
     stack = Stack(key, tmp_path, cost=20)
-    await stack.run(begin + 3 * DAY)
+    await stack.run(begin + 25 * DAY)
     used_up_at = key.clock.now
     key.charge(key.limit - key.used(used_up_at) - 5)
-    await stack.run(begin + 4 * DAY)
+    await stack.run(begin + 26 * DAY)
     (plan,) = read_plans(tmp_path)
     assert plan.lasts_until
-    assert used_up_at <= plan.lasts_until <= begin + 4 * DAY
+    assert used_up_at <= plan.lasts_until <= begin + 26 * DAY
     await stack.run(end + DAY)
     (plan,) = read_plans(tmp_path)
     assert (plan.lasts_until, plan.interval) == (None, HOUR)
@@ -348,8 +357,8 @@ async def test_an_answer_that_fails_later_leaves_the_plan_as_it_is():
 
 
 async def test_a_budget_that_no_answer_reports_is_counted_over_restarts_and_begins_anew_each_month(tmp_path):
-    key, begin, end = month(2027, 2, limit=1000)
-    lists = Lists(key, has_quota=False, budget=1000)
+    key, begin, end = month(2027, 2, limit=300)
+    lists = Lists(key, has_quota=False, budget=300)
     stack = Stack(key, tmp_path, lists=[lists], cost=2)
     for day in range(28):
         await stack.run(begin + day * DAY)
@@ -357,11 +366,11 @@ async def test_a_budget_that_no_answer_reports_is_counted_over_restarts_and_begi
     await stack.run(end)
     assert key.asked == 0
     assert key.refused == 0
-    assert key.used(end - MINUTE) >= 0.9 * 1000
+    assert key.used(end - MINUTE) >= 0.9 * 300
     await stack.run(end + 3 * DAY)
     (plan,) = read_plans(tmp_path)
     assert plan.counted
-    assert plan.left == 1000 - key.used(plan.told_at)
+    assert plan.left == 300 - key.used(plan.told_at)
 
 
 async def test_without_a_call_and_without_a_budget_the_interval_is_as_asked(tmp_path):
@@ -390,9 +399,9 @@ async def test_after_a_restart_the_plan_counts_until_the_next_check(tmp_path):
     assert key.asked == asked
 
 
-async def test_a_clock_that_is_set_back_or_past_the_reset_does_not_stop_the_checks(tmp_path):
+async def test_a_clock_that_is_set_back_or_past_the_reset_does_not_stop_the_checks():
     key, begin, _ = month(2027, 1)
-    stack = Stack(key, tmp_path)
+    stack = Stack(key)
     await stack.run(begin + 5 * DAY)
     for now in (begin + 2 * DAY, begin + 20 * DAY, begin + 6 * DAY):
         asked, key.clock.now = key.asked, now

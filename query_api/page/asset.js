@@ -13,7 +13,6 @@ const dialog = document.getElementById("asset");
 const name = document.getElementById("asset-name");
 const about = document.getElementById("asset-note");
 const statusLine = document.getElementById("chart-status");
-const box = document.getElementById("chart");
 const spans = document.getElementById("spans");
 
 const shown = { id: null, span: "24h", named: null, asked: null, pushed: false, request: new AbortController(), page: null };

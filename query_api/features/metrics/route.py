@@ -171,13 +171,24 @@ class _StatusCollector(Collector):
 
     def _archive(self) -> Iterator[GaugeMetricFamily]:
         archive = self._status.archive if self._status else None
-        if archive:
-            yield GaugeMetricFamily("topcoins_archive_up", "1 when the archive can be asked", value=float(archive.up))
-        if archive and archive.up:
-            unsealed = "Closed days that are not in the archive"
-            yield GaugeMetricFamily("topcoins_archive_unsealed_days", unsealed, value=archive.unsealed_days)
-            late = "1 when a closed day has waited for three hours to be sealed"
-            yield GaugeMetricFamily("topcoins_archive_late", late, value=float(archive.late))
+        is_up = archive is not None and archive.up
+        for name, description, value in (
+            ("up", "1 when the archive can be asked", archive.up if archive else None),
+            (
+                "unsealed_days",
+                "Closed days that are not in the archive",
+                archive.unsealed_days if archive and is_up else None,
+            ),
+            (
+                "late",
+                "1 when a closed day has waited for three hours to be sealed",
+                archive.late if archive and is_up else None,
+            ),
+        ):
+            gauge = GaugeMetricFamily(f"topcoins_archive_{name}", description)
+            if value is not None:
+                gauge.add_metric([], float(value))
+            yield gauge
 
     def _disagreement(self) -> GaugeMetricFamily:
         description = (

@@ -6,15 +6,18 @@ from typing import Any
 
 from prometheus_client.core import Metric
 
-from query_api.features.metrics.providers import provider_gauges
 from query_api.features.metrics.route import _StatusCollector, about_exposition
 from query_api.middleware.request_metrics import RequestMetrics
+from query_api.status.archive import ArchiveStatus
+from query_api.status.report import Status
 
 
 @cache
 def metric_names() -> set[str]:
     """Of everything that an exposition can have; those of counters end with `_total`."""
-    families: list[Metric] = [*_StatusCollector(None, True).collect(), *provider_gauges(())]
+    archive = ArchiveStatus(up=True, sealed_until=None, unsealed_days=0, late=False)
+    status = Status.model_construct(series={}, rank_disagreement=None, archive=archive, providers=())
+    families: list[Metric] = [*_StatusCollector(status, True).collect()]
     names = {family.name + ("_total" if family.type == "counter" else "") for family in families}
     requests = RequestMetrics()
     requests.count("/", 200, 0.1)

@@ -13,12 +13,13 @@ from pathlib import Path
 import structlog
 
 from lib.clock import Clock, slot
-from lib.errors import ClockDisagrees, SnapshotDoubtful, SourceExhausted, SourceUnavailable, TopcoinsError
+from lib.errors import SnapshotDoubtful, SourceExhausted, TopcoinsError
 from lib.ingest.credits import CreditPlanner
 from lib.ingest.delivery import Delivery
 from lib.ingest.judge import Judge
 from lib.ingest.last_reading import write_last_reading
 from lib.ingest.missed import Cause, MissedTick, MissedTicks, cause_of
+from lib.ingest.outage import Outage, combined
 from lib.ingest.source_choice import SourceChoice
 from lib.schema import Series
 from lib.snapshot import Snapshot
@@ -69,8 +70,7 @@ class Ingest:
         # may have a newer one, so it is read again.
         self._before: Snapshot | None = None
         self._before_is_current = False
-        self._failed = 0  # ticks in a row
-        self._failures: set[type[TopcoinsError]] = set()  # the kinds that this outage logged
+        self._outage = Outage(self._series)
 
     @property
     def series(self) -> Series:
@@ -155,7 +155,7 @@ class Ingest:
                 continue
             self._choice.use(source, failures)
             return await self._accept(snapshot)
-        raise next(iter(failures.values())) if len(failures) == 1 else _combined(list(failures.values()))
+        raise combined(list(failures.values()))
 
     async def _try_better(self, tick: datetime, until: float, failures: Mapping[Source, TopcoinsError]) -> None:
         """Read the sources that are preferred to the one in use, to see whether they stay good."""
@@ -215,21 +215,14 @@ class Ingest:
         return snapshot
 
     def _record_failure(self, tick: datetime, error: TopcoinsError) -> None:
-        self._failed += 1
-        write = log.debug if type(error) in self._failures else log.error
-        self._failures.add(type(error))
-        write("tick failed", series=self.series.name, tick=tick, why=str(error), kind=type(error).__name__)
+        self._outage.failed(tick, error)
         self.missed([tick], cause_of(error), str(error))
         if isinstance(error, SnapshotDoubtful):  # an operator may admit the doubtful list meanwhile
             self._before_is_current = False
 
     def _record_success(self, tick: datetime) -> None:
-        if self._failed:
-            log.warning("ticks succeed again", series=self.series.name, tick=tick, failed=self._failed)
-            self._failed = 0
-            self._failures.clear()
-            if self._misses:
-                self._misses.record()  # no new one: it writes those that the disk refused earlier
+        if self._outage.ended(tick) and self._misses:
+            self._misses.record()  # no new one: it writes those that the disk refused earlier
 
     async def _last_known(self, tick: datetime) -> Snapshot | None:
         """The newest snapshot up to a tick, from the spool or the store; None if there is none or it can't be read."""
@@ -249,15 +242,3 @@ class Ingest:
 def _time_left(until: float) -> timedelta:
     """The time until an instant of the event loop's clock."""
     return timedelta(seconds=max(0.0, until - asyncio.get_running_loop().time()))
-
-
-def _combined(failures: Sequence[TopcoinsError]) -> TopcoinsError:
-    """One error for all. It is of their common kind; of several kinds, a wrong clock or a doubtful list comes first.
-
-    The kind decides the cause of the gap. These two need an operator; a source that is away does not.
-    """
-    messages = "; then ".join(str(failure) for failure in failures)
-    kinds = {type(failure) for failure in failures}
-    weighty = [kind for kind in (ClockDisagrees, SnapshotDoubtful) if kind in kinds]
-    kind = kinds.pop() if len(kinds) == 1 else next(iter(weighty), SourceUnavailable)
-    return kind(f"every source failed: {messages}")

@@ -8,7 +8,8 @@ import polars as pl
 
 from lib import schema
 from lib.source.expression import FAILURES, compile_getter
-from lib.source.model import OWN, OWN_NAME, OWN_SYMBOL, SourceFile
+from lib.source.id_tables import OWN, OWN_NAME, OWN_SYMBOL
+from lib.source.model import SourceFile
 from lib.source.values import read_id, read_number, read_text, read_time
 
 NOT_AN_OBJECT = "record is not an object"

@@ -2,40 +2,22 @@
 
 from datetime import timedelta
 from functools import cached_property
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from lib import schema
 from lib.errors import SettingsRejected
-from lib.ids.asset import CHAINS
 from lib.schema import COIN_MAP, Series
 from lib.settings import Duration, SourceUrl
-from lib.source.expression import check_expression
+from lib.source.id_tables import Ids
+from lib.source.part import Jmes, Name, Part, StoredName, UrlPath
 
 Action = Literal["retry", "next_tick", "away", "next_minute", "reset", "reset_month", "gone", "too_old", "stop"]
 """Try again within the tick; with the next tick; with the next ticks, after growing pauses; with the next minute; after
 the reset of the day's quota (UTC midnight) or of the month's (which the quota call reports); once an hour, because the
 path is gone; no older day, because the plan does not reach back so far; once an hour, because somebody has to change
 the key or the plan."""
-
-RESERVED = (schema.MARKER, schema.CLAIM, schema.TIER, "tick", "time")
-"""Names that the stores use themselves; `time` is one of InfluxDB's."""
-RESERVED_PREFIX = "sqlite_"
-"""SQLite makes no table whose name begins with this."""
-
-
-def _name(text: str) -> str:
-    if not schema.NAME.fullmatch(text):
-        raise ValueError(f"{text!r} is not a name; write lower-case letters, digits and _, such as market_cap")
-    return text
-
-
-def _unreserved(name: str) -> str:
-    if name in RESERVED or name.startswith(RESERVED_PREFIX):
-        raise ValueError(f"{name!r} is a name the stores use themselves; write another, such as market_cap")
-    return name
 
 
 def _texts(value: object) -> object:
@@ -44,17 +26,6 @@ def _texts(value: object) -> object:
 
 DEFAULT_KEYLESS_PACE = timedelta(minutes=5)
 """Of a source that has a key and is asked without it. No vendor publishes a number."""
-
-UrlPath = Annotated[str, Field(pattern=r"^/", description="a path that begins with /")]
-Jmes = Annotated[str, AfterValidator(check_expression)]
-Name = Annotated[str, AfterValidator(_name)]
-StoredName = Annotated[Name, AfterValidator(_unreserved)]
-
-
-class Part(BaseModel):
-    """A table of a source file: no key it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Request(Part):
@@ -127,60 +98,6 @@ class Records(Part):
     let: dict[Name, Jmes] = {}
     where: list[Jmes] = []
     sort_by: Name | None = None
-
-
-def _known_chains(chains: dict[str, str]) -> dict[str, str]:
-    if unknown := sorted(set(chains.values()) - CHAINS):
-        raise ValueError(f"{unknown[0]!r} is not a chain; chains are {', '.join(sorted(CHAINS))}")
-    return chains
-
-
-class Contracts(Part):
-    """Where the provider lists the contracts of its assets, which are read once a day.
-
-    `{chain}` in `path` asks once for each chain; in `address` it stands for the provider's name of the chain.
-    `chains` translates those names to ours.
-    """
-
-    path: UrlPath
-    params: dict[str, str | int | float] = {}
-    at: Jmes
-    own: Jmes
-    symbol: Jmes | None = None
-    name: Jmes | None = None
-    address: str
-    chains: Annotated[dict[str, str], AfterValidator(_known_chains)]
-
-    @model_validator(mode="after")
-    def _has_a_chain(self) -> Self:
-        if "{chain}" not in self.path + self.address:
-            raise ValueError("{chain} must be in path or in address, such as path = '/v1/contracts/{chain}'")
-        check_expression(self.address.replace("{chain}", "x"))
-        return self
-
-
-class Ids(Part):
-    """How the CoinMarketCap ids of a provider's own ids are found: see docs/sources.md.
-
-    `slug_form` is how the provider makes its ids. `overrides` is a table of ids beside the file.
-    """
-
-    map: Literal["coinmarketcap_map"] = "coinmarketcap_map"
-    own: Jmes
-    symbol: Jmes
-    name: Jmes
-    usd: Jmes
-    slug_form: Literal["", "{slug}", "{symbol}-{slug}"] = ""
-    overrides: Path | None = None
-    contracts: Contracts | None = None
-
-    @property
-    def columns(self) -> dict[str, str]:
-        """What is read from each record beside the fields, by column."""
-        return {OWN: self.own, OWN_SYMBOL: self.symbol, OWN_NAME: self.name, OWN_USD: self.usd}
-
-
-OWN, OWN_SYMBOL, OWN_NAME, OWN_USD = "id.own", "id.symbol", "id.name", "id.usd"
 
 
 class Errors(Part):

@@ -22,13 +22,12 @@ from lib.ingest.missed import Cause
 from lib.schema import ID, MARKER_UNITS, OWN, TIER
 from lib.settings import Settings
 from lib.source import read_source
+from lib.source.id_tables import Contracts, Ids
 from lib.source.model import (
     Action,
     Budget,
-    Contracts,
     Daily,
     Errors,
-    Ids,
     Key,
     Pace,
     Paging,

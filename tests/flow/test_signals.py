@@ -147,10 +147,10 @@ def test_a_rank_source_without_its_key_is_named_with_the_setting(stage):
     assert process.err == "ingest_rank: no source of volume_rank has its key; set TOPCOINS_COINDESK_API_KEY\n"
 
 
-@pytest.mark.parametrize("command", [["top"], ["demo", "--history", "long"]])
-def test_a_failure_of_the_command_is_reported_in_one_sentence(stage, command):
+@pytest.mark.parametrize(("command", "code"), [(["top"], 4), (["demo", "--history", "long"], 2)])
+def test_a_failure_of_the_command_is_reported_in_one_sentence_and_by_its_exit_code(stage, command, code):
     process = stage.topcoins(*command, HTTP_PORT=free_port())
-    assert process.ends() == 1
+    assert process.ends() == code
     (sentence,) = process.err.splitlines()
     assert sentence.startswith("topcoins: ")
     assert process.out == ""

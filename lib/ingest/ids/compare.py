@@ -8,7 +8,7 @@ from lib.ids.price_test import CLOSE
 from lib.ingest.ids.report import Comparison
 from lib.schema import ID, TIER_PLACES
 from lib.snapshot import Snapshot
-from lib.source.model import OWN_USD
+from lib.source.id_tables import OWN_USD
 
 PLACES = TIER_PLACES[:4]
 FEWEST = 3

@@ -26,7 +26,7 @@ from lib.ingest.ids.report import Changed, Comparison, IdsReport, Refused, write
 from lib.schema import ID, PRICE, VOLUME_RANK, Series
 from lib.snapshot import Snapshot
 from lib.source import Reading, SourceFile
-from lib.source.model import OWN, OWN_NAME, OWN_SYMBOL, OWN_USD
+from lib.source.id_tables import OWN, OWN_NAME, OWN_SYMBOL, OWN_USD
 from lib.store import Store
 
 log = structlog.get_logger()

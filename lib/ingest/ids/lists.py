@@ -14,7 +14,7 @@ from lib.ids.asset import Contract, ProviderAsset
 from lib.ids.coin_map import CoinMap, read_rows
 from lib.source import Reading, Source
 from lib.source.expression import get
-from lib.source.model import Contracts
+from lib.source.id_tables import Contracts
 from lib.source.page import MOST_RECORDS
 from lib.source.values import read_text
 

@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, BaseModel, ValidationError
 from lib.schema import ID
 from lib.snapshot_file import write_whole
 from lib.source import Reading
-from lib.source.model import OWN_USD
+from lib.source.id_tables import OWN_USD
 
 log = structlog.get_logger()
 

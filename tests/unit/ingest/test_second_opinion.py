@@ -10,7 +10,7 @@ from lib.ingest.ids.prices_file import write_prices
 from lib.ingest.judge import Judge
 from lib.schema import ID, PRICE, VOLUME_RANK, Series
 from lib.source import Reading
-from lib.source.model import OWN_USD
+from lib.source.id_tables import OWN_USD
 from tests.fakes import NOON
 
 MINUTE = timedelta(minutes=1)

@@ -24,7 +24,7 @@ from lib.line_limit import LineLimit
 from lib.settings import Settings, shown
 
 HIDDEN = "***"
-_LOUD = ("httpx", "httpcore", "apscheduler", "stamina", "asyncio", "aiohttp")
+_LOUD = ("httpx", "httpcore", "apscheduler", "stamina", "asyncio", "aiohttp", "filelock")
 """Libraries that log every step at INFO, httpx with whole URLs. Theirs start at WARNING."""
 
 

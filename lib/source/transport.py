@@ -114,6 +114,10 @@ class Transport:
         """The text without our key, should the upstream echo it."""
         return text.replace(self._secret, "***") if self._secret else text
 
+    def may_be_shared(self, answer: Answer) -> bool:
+        """Whether the answer may become a file: not if the upstream echoes our key in it."""
+        return not self._secret or self._secret.encode() not in answer.body
+
     async def _receive(self, response: httpx.Response, bound: ByteBound) -> bytearray:
         page, whole = self._file.request.largest_answer, bound.remaining
         what = (

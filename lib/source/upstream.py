@@ -89,20 +89,20 @@ class Source:
     @property
     def usable(self) -> bool:
         """Whether it can be asked at all: it has its key, or a keyless base."""
-        return self._file.key is None or self._key is not None or self._file.request.keyless_path is not None
+        return bool(self._key or self._file.key is None or self._file.request.keyless_path)
 
     def stand_in(self) -> "Source | None":
         """The same list asked without the key, for when the key is spent or refused; None where that can't be."""
         if not self._key or not self._file.request.keyless_path:
             return None
-        keyless = partial(Source, self._file, client=self._client, clock=self._clock, url=self._base)
-        return keyless(shared=self._shared, identify=self._identify, is_stand_in=True)
+        keyless = partial(Source, self._file, client=self._client, clock=self._clock, url=self._base, is_stand_in=True)
+        return keyless(shared=self._shared, identify=self._identify)
 
     def interval(self, asked: timedelta) -> timedelta:
         """The asked interval, stretched to the pace of this source with or without its key."""
-        pace = self._file.pace.keyed if self._key else self._file.keyless_pace
-        simulated = httpx.URL(self._base).scheme == "http"  # settings allow plain http for our own network only
-        return max(asked, pace) if pace and not simulated else asked
+        if self._base.startswith("http:"):  # settings allow plain http for our own network only
+            return asked
+        return max(asked, (self._file.pace.keyed if self._key else self._file.keyless_pace) or asked)
 
     @property
     def planned_as(self) -> str:
@@ -199,8 +199,7 @@ class Source:
         bound = self._bound()
 
         async def ask(place: Params, skip: int) -> Page:
-            shown = {**of, **place}
-            params = {**self._file.request.params, **shown}
+            shown, params = {**of, **place}, {**self._file.request.params, **of, **place}
             async with self._turn(params, shown, tick, budget) as turn:
                 if turn.stored:
                     return await self._page(turn.stored, skip)
@@ -211,9 +210,10 @@ class Source:
                     with attempt:
                         await turn.before_asking()
                         answer = await self._transport.get(self._path, params, shown, bound)
-                        turn.received = TimedAnswer(answer, asked_at, self._clock() - asked_at)
-                        return await self._page(turn.received, skip)
-            raise AssertionError("stamina ends by a return or a raise")  # pragma: no cover
+                        received = TimedAnswer(answer, asked_at, self._clock() - asked_at)
+                        turn.received = received if self._transport.may_be_shared(answer) else None
+                        return await self._page(received, skip)
+            raise AssertionError("stamina ends by a return or a raise")
 
         return await read_pages(self.name, self._file.paging, assets, ask)
 

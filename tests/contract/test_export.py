@@ -58,7 +58,7 @@ async def test_each_line_is_an_answer_and_the_last_line_has_the_totals(lists):
         (True, False),
         (False, True),
     ]
-    assert lines[1] == to_json(await lists.find(NOON + MINUTE, limit=7, max_age=AGE), 7)
+    assert lines[1] == to_json(await lists.find(NOON + MINUTE, limit=7, max_age=AGE), 7).rstrip(b"\n")
 
 
 async def test_the_formats_hold_the_same_rows(lists):

@@ -118,7 +118,7 @@ def test_a_port_in_use_is_one_sentence_that_names_the_option(stage, option):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         ports[option] = str(taken.getsockname()[1])
         run = stage.topcoins("demo", *(word for pair in ports.items() for word in pair))
-        assert run.ends() == 1
+        assert run.ends() == 2
     assert run.out == ""
     (sentence,) = run.err.splitlines()
     assert sentence.startswith(f"topcoins: port {ports[option]} can't be listened on: address already in use; ")

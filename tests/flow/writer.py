@@ -40,6 +40,12 @@ class Halting:
     def __init__(self, rows: pl.DataFrame) -> None:
         self._rows = rows
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._rows, name)
+
+    def __getitem__(self, name: str) -> pl.Series:
+        return self._rows[name]
+
     def iter_rows(self) -> Iterator[Any]:
         for number, row in enumerate(self._rows.iter_rows()):
             if number == len(self._rows) // 2:

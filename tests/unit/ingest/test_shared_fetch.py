@@ -71,3 +71,15 @@ async def test_each_ingestor_works_alone(both):
     await both.ticks(2, both.rank)
     await both.ticks(1, both.price, both.rank)
     assert len(both.upstream.asked) == 5
+
+
+async def test_an_answer_that_shows_the_key_is_in_no_file(both):
+    key = "canary-key-of-a-client"
+    echo = says({"data": [], "status": {"error_code": 1001, "error_message": f"your key is {key}"}}, 401)
+    both.upstream = Upstream(lambda request: LISTED(request) if "public-api" in request.url.path else echo(request))
+    price = both.start(ingest_price.source.plan, CMC_API_KEY=key)
+    await price.tick(both.clock.now)
+    assert both.upstream.asked
+    files = [path for path in both.folder.rglob("*") if path.is_file()]
+    assert files
+    assert not [path for path in files if key.encode() in path.read_bytes()]

@@ -15,7 +15,7 @@ import "date"
 
 since = {since}
 
-// The one field every marker has stands for it; its value tells one writing of a tick from the next.
+// The one field every marker has stands for it; its value distinguishes two writings of a tick.
 markers = (bucket) => from(bucket: bucket)
     |> range(start: since)
     |> filter(fn: (r) => r._measurement == {marker} and r._field == "observed_at")

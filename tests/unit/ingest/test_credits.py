@@ -54,10 +54,10 @@ class Key:
     def allowance(self) -> Allowance:
         self.asked += 1
         seen = self.clock() - self.lag
-        told = self.reports(Allowance(self.limit - self.used(seen), self.limit, next_month(seen), None))
-        if told is None:
+        reported = self.reports(Allowance(self.limit - self.used(seen), self.limit, next_month(seen), None))
+        if reported is None:
             raise SourceMalformed("no credits")
-        return told
+        return reported
 
 
 class Lists:
@@ -196,10 +196,10 @@ async def test_credits_that_are_reported_late_last_through_a_reset_and_the_pace_
 
 
 MISSING: list[Change] = [
-    lambda told: Allowance(told.left, None, told.resets_at, None),
-    lambda told: Allowance(told.left, told.limit, None, None),
-    lambda told: Allowance(told.left, told.limit, NOON - 400 * DAY, None),
-    lambda told: Allowance(told.left, told.limit, NOON + 4000 * DAY, None),
+    lambda reported: Allowance(reported.left, None, reported.resets_at, None),
+    lambda reported: Allowance(reported.left, reported.limit, None, None),
+    lambda reported: Allowance(reported.left, reported.limit, NOON - 400 * DAY, None),
+    lambda reported: Allowance(reported.left, reported.limit, NOON + 4000 * DAY, None),
 ]
 
 
@@ -330,18 +330,18 @@ async def test_a_long_interval_ends_with_the_reset(tmp_path):
 
 async def test_before_its_first_answer_a_key_is_planned_as_its_smallest_plan_and_then_as_it_is():
     key, begin, _ = month(2027, 1, limit=300_000)
-    key.reports = lambda told: None
+    key.reports = lambda reported: None
     stack = Stack(key, cost=A_THOUSAND)
     await stack.run(begin + 2 * HOUR)
     assert stack.slowest(begin) == 12 * MINUTE
-    key.reports = lambda told: told
+    key.reports = lambda reported: reported
     await stack.run(begin + 4 * HOUR)
     assert stack.planners[0].interval == MINUTE
 
 
 async def test_a_key_without_an_answer_and_without_a_budget_is_asked_cautiously():
     key, begin, _ = month(2027, 1)
-    key.reports = lambda told: None
+    key.reports = lambda reported: None
     stack = Stack(key, lists=[Lists(key, budget=None)])
     await stack.run(begin + HOUR)
     assert {interval for _, interval in stack.intervals} == {CAUTIOUS}
@@ -351,7 +351,7 @@ async def test_an_answer_that_fails_later_leaves_the_plan_as_it_is():
     key, begin, _ = month(2027, 1, limit=60_000)
     stack = Stack(key, cost=A_THOUSAND)
     await stack.run(begin + 2 * HOUR)
-    key.reports = lambda told: None
+    key.reports = lambda reported: None
     stack.intervals.clear()
     await stack.run(begin + DAY)
     assert {interval for _, interval in stack.intervals} == {3 * MINUTE}

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from lib.clock import DAY, MINUTE
+from lib.ingest.state_file import read_states
 
 FILE = "credits.json"
 INTERVALS = [MINUTE * minutes for minutes in range(1, 1441) if 1440 % minutes == 0]
@@ -107,10 +108,4 @@ def next_month(now: datetime) -> datetime:
 
 def read_plans(folder: Path) -> list[CreditPlan]:
     """The plans of all series under the spools' folder, without those that can't be read."""
-    plans = []
-    for file in sorted(folder.glob(f"*/{FILE}")):
-        try:
-            plans.append(CreditPlan.model_validate_json(file.read_bytes()))
-        except (OSError, ValidationError):
-            continue
-    return plans
+    return read_states(CreditPlan, folder.glob(f"*/{FILE}"))

@@ -24,7 +24,7 @@ from lib.ingest.credit_plan import (
     read_plans,
     usual_share,
 )
-from lib.ingest.spending import SpendingFile, Spent, write_whole
+from lib.ingest.spending import SpendingFile, Spent, save
 from lib.source import Allowance, Source
 from lib.units import format_duration
 
@@ -240,4 +240,4 @@ class CreditPlanner:
         self._interval = at_least(self._asked, plan.interval)
         self._next = plan.told_at + (FIRST_CHECK_AFTER if is_first else CHECK_EVERY)
         if self._folder:
-            write_whole(self._folder / FILE, plan.model_dump_json())
+            save(self._folder / FILE, plan.model_dump_json())

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import structlog
-from pydantic import AwareDatetime, BaseModel, ValidationError
+from pydantic import AwareDatetime, BaseModel
 
+from lib.ingest.state_file import read_state, replace_unsynced
 from lib.source import Reading
 
 log = structlog.get_logger()
@@ -35,17 +36,12 @@ def write_last_reading(folder: Path, reading: Reading) -> None:
         has_upstream_time=reading.upstream_time is not None or reading.newest_update is not None,
         missing=reading.missing,
     )
-    part = folder / f"{FILE}.part"
     try:
-        part.write_text(last.model_dump_json(), "utf-8")
-        part.rename(folder / FILE)
+        replace_unsynced(folder / FILE, last.model_dump_json())
     except OSError as exc:
         log.debug("the last reading can't be written", folder=str(folder), why=exc.strerror)
 
 
 def read_last_reading(folder: Path) -> LastReading | None:
     """The last reading of a series; None without a file that can be read."""
-    try:
-        return LastReading.model_validate_json((folder / FILE).read_bytes())
-    except (OSError, ValidationError):
-        return None
+    return read_state(LastReading, folder / FILE)

@@ -6,10 +6,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import structlog
-from pydantic import AwareDatetime, BaseModel, ValidationError
+from pydantic import AwareDatetime, BaseModel
 
 from lib.clock import Clock
 from lib.errors import SourceExhausted, SourceRejected, TopcoinsError
+from lib.ingest.state_file import read_state
 from lib.snapshot_file import write_whole
 from lib.source import Source
 
@@ -154,7 +155,4 @@ class SourceChoice:
 
 def read_used_source(folder: Path) -> UsedSource | None:
     """The source in use of a series; None without a file that can be read."""
-    try:
-        return UsedSource.model_validate_json((folder / FILE).read_bytes())
-    except (OSError, ValidationError):
-        return None
+    return read_state(UsedSource, folder / FILE)

@@ -5,7 +5,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import structlog
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from lib.ingest.state_file import read_state, read_states, replace_unsynced
 
 log = structlog.get_logger()
 
@@ -73,36 +75,27 @@ class SpendingFile:
 
     def add(self, credits: float, now: datetime) -> None:
         """Count what a list cost."""
-        before = self._own or (_read(self._file) if self._file else None)
+        before = self._own or (read_state(Spending, self._file) if self._file else None)
         if before is None or before.asked != self._asked:
             before = Spending(key=self._key, asked=self._asked, at=now, **_totals(before))
         self._own = before.after(credits, now)
         if self._file:
-            write_whole(self._file, self._own.model_dump_json())
+            save(self._file, self._own.model_dump_json())
 
     def all(self) -> Spent:
         """The spending of every series on this key."""
         if self._folder is None:
             return Spent((self._own,) if self._own else ())
         files = self._folder.parent.glob(f"*/{NAME.format(self._key)}")
-        return Spent(tuple(spending for file in sorted(files) if (spending := _read(file))))
+        return Spent(tuple(read_states(Spending, files)))
 
 
-def write_whole(file: Path, text: str) -> None:
-    """Replace a file by this text, whole or not at all. A disk that refuses it is logged."""
-    part = file.with_name(f"{file.name}.part")
+def save(file: Path, text: str) -> None:
+    """Replace a file of the credit plan. A disk that refuses is logged."""
     try:
-        part.write_text(text, "utf-8")
-        part.rename(file)
+        replace_unsynced(file, text)
     except OSError as exc:
         log.warning("a file of the credit plan can't be written", file=str(file), why=exc.strerror)
-
-
-def _read(file: Path) -> Spending | None:
-    try:
-        return Spending.model_validate_json(file.read_bytes())
-    except (OSError, ValidationError):
-        return None
 
 
 def _totals(spending: Spending | None) -> dict[str, float]:

@@ -10,7 +10,7 @@ import structlog
 
 from lib.clock import Clock
 from lib.errors import TopcoinsError
-from lib.snapshot_file import write_whole
+from lib.ingest.state_file import save_state
 
 log = structlog.get_logger()
 
@@ -87,10 +87,5 @@ class DailyCopy(Generic[T]):
             return None
 
     def _save(self, value: T) -> None:
-        if self._file is None:
-            return
-        try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(self._file, self._encode(value))
-        except OSError as exc:
-            log.warning("a daily list can't be written", file=str(self._file), why=exc.strerror)
+        if self._file:
+            save_state(self._file, self._encode(value), "a daily list can't be written")

@@ -6,7 +6,7 @@ import structlog
 from pydantic import TypeAdapter, ValidationError
 
 from lib.ids.pins import Pin, Pins
-from lib.snapshot_file import write_whole
+from lib.ingest.state_file import save_state
 
 log = structlog.get_logger()
 
@@ -27,10 +27,5 @@ def load_pins(file: Path | None) -> Pins:
 
 def save_pins(file: Path | None, pins: Pins) -> None:
     """Replace the file. A disk that refuses costs no list."""
-    if file is None:
-        return
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(file, _PINS.dump_json(dict(pins.all)))
-    except OSError as exc:
-        log.warning("the pinned ids can't be written", file=str(file), why=exc.strerror)
+    if file:
+        save_state(file, _PINS.dump_json(dict(pins.all)), "the pinned ids can't be written")

@@ -3,12 +3,9 @@
 from contextlib import suppress
 from pathlib import Path
 
-import structlog
-from pydantic import AwareDatetime, BaseModel, ValidationError
+from pydantic import AwareDatetime, BaseModel
 
-from lib.snapshot_file import write_whole
-
-log = structlog.get_logger()
+from lib.ingest.state_file import read_states, save_state
 
 FOLDER = "ids"
 ENDING = ".report.json"
@@ -69,18 +66,12 @@ class IdsReport(BaseModel):
 
 def write_report(folder: Path, report: IdsReport) -> None:
     """Replace the file. A disk that refuses costs no list."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / f"{report.source}{ENDING}", report.model_dump_json().encode())
-    except OSError as exc:
-        log.warning("the report on ids can't be written", folder=str(folder), why=exc.strerror)
+    file = folder / f"{report.source}{ENDING}"
+    save_state(file, report.model_dump_json().encode(), "the report on ids can't be written")
 
 
 def read_reports(spools: Path) -> list[IdsReport]:
     """The reports of all providers under the spools' folder, without those that can't be read."""
-    reports = []
     with suppress(OSError):  # the folder may not be read
-        for file in sorted((spools / FOLDER).glob(f"*{ENDING}")):
-            with suppress(OSError, ValidationError):
-                reports.append(IdsReport.model_validate_json(file.read_bytes()))
-    return reports
+        return read_states(IdsReport, (spools / FOLDER).glob(f"*{ENDING}"))
+    return []

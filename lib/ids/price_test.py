@@ -15,7 +15,7 @@ MOST_OFF = 3
 SAME = 0.01
 """Prices this near are one price: those that CoinPaprika mixed up differed by less."""
 DOLLAR = 0.02
-"""A coin this near to one dollar is a stablecoin, as far as a price can tell."""
+"""A coin whose price is this close to one dollar counts as a stablecoin."""
 _COPIES = ("wrapped", "bridged", "peg", "staked")
 """Names of tokens that have the price of another coin."""
 

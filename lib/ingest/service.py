@@ -27,7 +27,7 @@ from lib.ingest.spool import Spool
 from lib.ingest.tick import Ingest
 from lib.schema import Series
 from lib.settings import Settings, shown
-from lib.source import Source, SourceFile, read_source
+from lib.source import Source, SourceFile, configured_source, read_source
 from lib.source.shared_answers import FOLDER as SHARED_FOLDER
 from lib.source.shared_answers import SharedAnswers
 from lib.store import Store
@@ -63,12 +63,11 @@ def usable_sources(
 ) -> list[Source]:
     """The sources that can be asked with the keys of the settings; SettingsRejected when there is none."""
     sources = [
-        Source(
+        configured_source(
             file,
+            chosen,
             client=client,
             clock=clock,
-            key=chosen.api_keys.get(file.key.setting) if file.key else None,
-            url=chosen.source_urls.get(file.request.url_setting),
             shared=shared,
             identify=identifier.identify if identifiers and (identifier := identifiers.of(file)) else None,
         )

@@ -129,17 +129,8 @@ def _archive_url(url: str) -> str:
 
 
 def _endpoint(url: str) -> str:
-    """Empty, or as `_source_url`; but a server of one's own network, which has a name without a dot, may be http."""
-    if not url:
-        return url
-    _refuse_secrets(url)
-    parts = _split(url, "an http or https address")
-    if parts.scheme not in ("http", "https"):
-        raise ValueError("must be an http or https address")
-    host = parts.hostname or ""
-    if parts.scheme == "http" and not (_is_loopback(host) or _LOCAL_NAME.fullmatch(host)):
-        raise ValueError("must be https: only loopback and a host name without a dot may be http")
-    return url.rstrip("/")
+    """Empty, or as `_source_url`."""
+    return _source_url(url) if url else url
 
 
 def _server_url(url: str) -> str:

@@ -16,7 +16,7 @@ from lib.errors import ClockDisagrees, SettingsRejected, TopcoinsError
 from lib.ingest.clock_check import TOLERANCE, check_clock
 from lib.ingest.service import find_source
 from lib.settings import PREFIX, Settings
-from lib.source import Reading, Source, SourceFile
+from lib.source import Reading, Source, SourceFile, configured_source
 from lib.units import format_duration
 
 WITHIN = timedelta(seconds=20)
@@ -75,8 +75,7 @@ def find_sources(
         except SettingsRejected as exc:
             wrong.append(Finding(f"{service}: {name}", False, str(exc)))
             continue
-        key = chosen.api_keys.get(file.key.setting) if file.key else None
-        source = Source(file, client=client, clock=clock, key=key, url=chosen.source_urls.get(file.request.url_setting))
+        source = configured_source(file, chosen, client=client, clock=clock)
         sources.append(ConfiguredSource(service, file, source, chosen))
     return sources, wrong
 

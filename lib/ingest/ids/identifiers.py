@@ -17,7 +17,7 @@ from lib.ingest.ids.identify import Identifier
 from lib.ingest.ids.lists import ContractsFetch, MapFetch, ProviderAssets
 from lib.ingest.ids.report import FOLDER
 from lib.settings import PREFIX, Settings
-from lib.source import Source, SourceFile, read_source
+from lib.source import Source, SourceFile, configured_source, read_source
 from lib.source.source_file import VENDORS
 from lib.store import Store
 
@@ -81,13 +81,7 @@ class Identifiers:
         return self._folder / name if self._folder else None
 
     def _source(self, file: SourceFile) -> Source:
-        return Source(
-            file,
-            client=self._client,
-            clock=self._clock,
-            key=self._chosen.api_keys.get(file.key.setting) if file.key else None,
-            url=self._chosen.source_urls.get(file.request.url_setting),
-        )
+        return configured_source(file, self._chosen, client=self._client, clock=self._clock)
 
     def _tables(self, file: SourceFile) -> Mapping[str, Decision]:
         """The tables of a source's ids. The user's come before those that are shipped."""

@@ -77,10 +77,14 @@ class CreditPlanner:
 
         Call it also for a list that was refused: it was paid for.
         """
-        if not self._is_planned:
-            return
-        self._spending.add(credits, self._clock())
-        await self._check()
+        self.record(credits)
+        if self._is_planned:
+            await self._check()
+
+    def record(self, credits: float) -> None:
+        """Record what a list cost. A plan would be for the wrong month: the clock is not the upstream's."""
+        if self._is_planned:
+            self._spending.add(credits, self._clock())
 
     async def used_up(self) -> None:
         """The credits are used up. When a check is due, ask what is left, so that the plan says so."""

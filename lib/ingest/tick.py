@@ -13,7 +13,7 @@ from pathlib import Path
 import structlog
 
 from lib.clock import Clock, slot
-from lib.errors import SnapshotDoubtful, SourceExhausted, TopcoinsError
+from lib.errors import ClockDisagrees, SnapshotDoubtful, SourceExhausted, TopcoinsError
 from lib.ingest.credits import CreditPlanner
 from lib.ingest.delivery import Delivery
 from lib.ingest.judge import Judge
@@ -174,6 +174,9 @@ class Ingest:
         """The snapshot of a reading. A list that is refused was paid for too: the credit planner must know."""
         try:
             return self._admit(source, reading, tick, backfilled)
+        except ClockDisagrees:
+            self._planners[source].record(reading.credits)
+            raise
         except TopcoinsError:
             await self._planners[source].spent(reading.credits)
             raise

@@ -369,6 +369,15 @@ async def test_an_absurd_date_in_the_key_info_answer_costs_no_snapshot(tmp_path,
     keyed.spool.close()
 
 
+async def test_a_list_that_shows_our_clock_to_be_wrong_makes_no_credit_plan(keyed):
+    """The plan would be for the wrong month, and its interval would last after the clock is right again."""
+    keyed.ahead = timedelta(days=40)
+    assert await keyed.ingest.tick(NOON) is None
+    assert keyed.lists
+    assert not keyed.spooled_when_asked
+    assert keyed.ingest.interval == MINUTE
+
+
 async def test_where_credits_are_short_a_restart_costs_no_list_of_its_own(keyed):
     await keyed.ingest.tick(NOON)
     assert keyed.ingest.interval == 18 * MINUTE

@@ -27,14 +27,21 @@ async function load() {
   const { to, signal } = state;
   // What is in view is known some frames after the rows are made.
   for (let n = 0; n < FRAMES && !list.inView().length; n += 1) await new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
-  const rows = list.inView().filter((row) => row.lineUpTo !== to).slice(0, MOST_IDS);
-  if (!rows.length || signal.aborted) return;
-  for (const row of rows) row.lineUpTo = to;
+  const inView = list.inView();
+  const rows = inView.filter((row) => row.lineUpTo !== to).slice(0, MOST_IDS);
+  if (rows.length && !signal.aborted) {
+    const drawn = drawAll(rows, to, signal);
+    for (const row of rows) Object.assign(row, { lineUpTo: to, drawn });
+  }
+  await Promise.all(inView.map((row) => row.drawn)); // another call may have asked for some of them
+}
+
+async function drawAll(rows, to, signal) {
   const ids = rows.map((row) => row.asset.cmc_id).sort((a, b) => a - b);
   try {
     show(await ask("v1/sparklines", { ids, to, span: SPAN }, signal), new Map(rows.map((row) => [row.asset.cmc_id, row])));
   } catch (error) {
-    for (const row of rows) row.lineUpTo = null;
+    for (const row of rows) Object.assign(row, { lineUpTo: null, drawn: null });
     throw error;
   }
 }

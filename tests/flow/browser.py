@@ -34,6 +34,9 @@ QUIET = (
     "--window-size=1280,900",
 )
 """Nothing but our page is to be asked for."""
+CLICK = """const one = document.querySelector(arguments[0]);
+one?.click();
+return one !== null;"""
 LOCAL = ("127.0.0.1", "localhost")
 
 
@@ -82,6 +85,17 @@ class Browser:
 
     def all(self, selector: str) -> list[WebElement]:
         return self.driver.find_elements(By.CSS_SELECTOR, selector)
+
+    def texts(self, selector: str) -> list[str]:
+        """The texts of all such elements at one moment: a live page may replace them at any time."""
+        texts: list[str] = self.script(
+            "return [...document.querySelectorAll(arguments[0])].map((one) => one.innerText.trim())", selector
+        )
+        return texts
+
+    def click(self, selector: str) -> None:
+        """Click what is there by now, at once."""
+        eventually(lambda: self.script(CLICK, selector))
 
     @property
     def focused(self) -> WebElement:

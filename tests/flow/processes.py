@@ -33,6 +33,17 @@ def eventually(ask: Callable[[], T], within: float = WITHIN_S) -> T:
     return answer
 
 
+def eventually_holds(check: Callable[[], None], within: float = WITHIN_S) -> None:
+    """Repeat a check until its assertions hold; after that time it fails as it did last."""
+    deadline = time.monotonic() + within
+    while time.monotonic() < deadline:
+        try:
+            return check()
+        except AssertionError:
+            time.sleep(LOOK_S)
+    return check()
+
+
 def free_port() -> int:
     """A port on loopback that is free now."""
     with socket.create_server(("127.0.0.1", 0)) as listener:

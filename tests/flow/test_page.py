@@ -16,7 +16,7 @@ from selenium.webdriver.common.keys import Keys
 from lib.clock import isoformat, slot, utc_now
 from lib.store.sqlite import SqliteStore
 from tests.flow.browser import LOCAL, Browser, chromium
-from tests.flow.processes import Api, Stage, eventually, free_port
+from tests.flow.processes import Api, Stage, eventually, eventually_holds, free_port
 from tests.unit.query_api.market import Prices, Ranks, snapshot
 
 pytestmark = [pytest.mark.stack, pytest.mark.browser, pytest.mark.xdist_group("browser")]
@@ -120,6 +120,11 @@ def rows(browser: Browser) -> list[dict[str, Any]]:
 
 
 def is_what_the_api_says(browser: Browser, api: Api) -> None:
+    """A live page may be between two lists: what it shows a moment later counts."""
+    eventually_holds(lambda: compare(browser, api))
+
+
+def compare(browser: Browser, api: Api) -> None:
     shown = rows(browser)
     answer = api.get("/v1/top", datetime=browser.shown(), more="change_24h_pct").json()
     assert [
@@ -152,7 +157,7 @@ def test_the_page_of_the_demo_shows_the_answers_of_the_api_and_that_its_market_i
     browser.open(page(demo))
     assert len(rows(browser)) > 40
     is_what_the_api_says(browser, demo)
-    assert browser.one("#notice").text == "The market is simulated: no price, volume or rank is real."
+    eventually(lambda: browser.one("#notice").text == "The market is simulated: no price, volume or rank is real.")
     assert browser.one("#live").get_attribute("aria-pressed") == "true"
     eventually(lambda: browser.script("return document.body.dataset.live") == "yes")
 
@@ -195,23 +200,21 @@ def test_prices_are_plain_and_names_are_text(browser, archive):
 
 def test_a_gap_is_a_gap_in_the_line_and_on_the_slider_and_has_no_list(browser, archive, now):
     browser.open(page(archive))
-    assert {runs_of(row["line"]) for row in rows(browser)} == {2}
-    eventually(lambda: browser.all("#gaps rect"))
-    gaps = [rect.get_attribute("textContent") for rect in browser.all("#gaps rect")]
+    eventually(lambda: {runs_of(row["line"]) for row in rows(browser)} == {2})
     hole = f"46 missing from {isoformat(now - GAP[1] * MINUTE)}: not running"
-    assert gaps.count(hole) == 2  # one of each series
+    gaps = """return [...document.querySelectorAll("#gaps rect")].map((rect) => rect.textContent)"""
+    eventually(lambda: browser.script(gaps).count(hole) == 2)  # one of each series
     inside = now - 100 * MINUTE
     browser.open(page(archive, f"?datetime={isoformat(inside)}"))
     assert browser.shown() == "problem"
     assert rows(browser) == []
     before = now - (GAP[1] + 1) * MINUTE
-    text = browser.one("#problem p").text
+    (text,) = browser.texts("#problem p")
     assert text.startswith(f"No snapshot from {before + MINUTE:%Y-%m-%d %H:%M} to ")
     assert text.endswith("UTC: not running.")
     after = now - (GAP[0] - 1) * MINUTE
-    (_, later, *_) = buttons = browser.all("#problem button")
-    assert later.text == f"the list after, {after:%Y-%m-%d %H:%M} UTC"
-    buttons[0].click()
+    eventually(lambda: f"the list after, {after:%Y-%m-%d %H:%M} UTC" in browser.texts("#problem button"))
+    browser.click("#problem button")
     browser.shows(isoformat(before))
     is_what_the_api_says(browser, archive)
 
@@ -253,7 +256,7 @@ def test_everything_is_reached_by_keyboard(browser, archive, now):
     browser.shows(isoformat(minute - 2 * MINUTE))
     browser.tab_to(lambda element: element.get_attribute("id") == "find")
     browser.press("tiny")
-    assert [each.get_attribute("data-id") for each in browser.all("#rows tr") if each.is_displayed()] == ["2"]
+    eventually(lambda: [row["id"] for row in rows(browser)] == [2])
 
 
 def test_the_chart_of_an_asset_shows_the_values_of_the_api_and_draws_no_line_across_a_gap(browser, archive, now):
@@ -276,9 +279,9 @@ def test_the_chart_of_an_asset_shows_the_values_of_the_api_and_draws_no_line_acr
         share = 1 - (now - moment) / timedelta(hours=6)
         assert [min(count, 1) for count in browser.script(STROKES, share)] == [drawn, drawn]
     browser.press(Keys.ESCAPE)
+    eventually(lambda: "#" not in browser.driver.current_url)
     assert not browser.one("#asset").is_displayed()
-    assert "#" not in browser.driver.current_url
-    assert browser.driver.title == f"{now:%Y-%m-%d %H:%M} UTC · topcoins"
+    eventually(lambda: browser.driver.title == f"{now:%Y-%m-%d %H:%M} UTC · topcoins")
 
 
 STROKES = """return [...document.querySelectorAll("[data-series='Price USD'], [data-series=Rank]")].map((plot) => {
@@ -349,7 +352,7 @@ def test_back_closes_an_asset_and_does_not_open_it_again(browser, archive, now):
     browser.open(page(archive, f"?datetime={isoformat(now)}"))
     browser.one("#rows a").click()
     eventually(lambda: browser.one("#asset").get_attribute("data-shown") == "1/86400")
-    assert browser.driver.title.startswith("BTC · ")
+    eventually(lambda: browser.driver.title.startswith("BTC · "))
     browser.press(Keys.ESCAPE)
     eventually(lambda: "#" not in browser.driver.current_url)
     assert not browser.one("#asset").is_displayed()
@@ -377,6 +380,7 @@ def test_dragging_the_slider_is_one_entry_of_the_history(browser, archive, now):
 def test_a_screen_reader_hears_a_new_list_and_not_its_ages(browser, archive):
     """PE-4."""
     browser.open(page(archive))
+    eventually(lambda: browser.script("return document.body.dataset.live") == "yes")  # that is announced too
     browser.script(
         """window.heard = window.ticked = 0;
            const all = { childList: true, characterData: true, subtree: true };
@@ -392,7 +396,7 @@ def test_a_screen_reader_hears_a_new_list_and_not_its_ages(browser, archive):
 def test_filters_of_the_address_are_chips_with_counts_that_can_be_removed(browser, archive):
     """PE-5."""
     browser.open(page(archive, "?symbols=TINY,NOPE&exclude=stablecoins"))
-    chips = {chip.text for chip in browser.all("#chips .chip")}
+    chips = set(browser.texts("#chips .chip"))
     removable = {"Ticker TINY", "Ticker NOPE: not in this list"}
     assert chips == {*(f"{chip} \u00d7" for chip in removable), "1 of unknown kind left out"}
     without = "document.querySelector('[data-exclude=stablecoins]')"  # a list that comes meanwhile makes a new one
@@ -421,12 +425,12 @@ def test_the_search_finds_what_is_not_in_the_rows_and_dead_coins_by_name(browser
     browser.open(page(archive, "?limit=1"))
     browser.one("#find").send_keys("tiny")
     eventually(lambda: "No match for “tiny” among the first 1" in browser.one("#found").text)
-    browser.one("#found button").click()
+    browser.click("#found button")
     eventually(lambda: [row["id"] for row in rows(browser)] == [2])
     browser.one("#find").clear()
     browser.one("#find").send_keys("dead")
     eventually(lambda: "DEAD Dead <i>Coin id 900002, left the list on " in browser.one("#found").text)
-    browser.one("#found a").click()
+    browser.click("#found a")
     eventually(lambda: browser.one("#asset").get_attribute("data-shown") == "900002/86400")
     assert browser.one("#asset-name").text == "DEAD Dead <i>Coin"
     assert "Not in the list that is shown; last listed" in browser.one("#asset-note").text
@@ -440,7 +444,7 @@ def test_an_id_nobody_ever_had_says_so_and_leads_to_the_search(browser, archive)
         eventually(lambda: "never had an asset with this id" in browser.one("#asset-note").text)
         assert browser.all("#chart canvas") == []
         browser.complaints()  # an id that is too large is a 422
-    browser.one("#asset-note button").click()
+    browser.click("#asset-note button")
     assert browser.focused.get_attribute("id") == "find"
 
 
@@ -486,6 +490,7 @@ def test_keys_travel_in_time_and_help_is_there(browser, archive, now):
 def test_what_is_shown_is_copied_with_its_known_at_and_gives_the_same_answer_again(browser, archive, now):
     browser.open(page(archive, f"?datetime={isoformat(now - MINUTE)}&symbols=BTC"))
     browser.one("[data-take=list]").click()
+    eventually(lambda: browser.one("#take").is_displayed())
     curl = browser.one("#take textarea[aria-label=curl]").get_attribute("value")
     url = curl.removeprefix("curl '").removesuffix("'")
     assert "known_at=" in url
@@ -585,6 +590,18 @@ def test_200_rows_with_their_lines_take_less_than_60_kb_on_the_wire(browser, dem
              .reduce((sum, one) => sum + one.transferSize, page.transferSize)"""
     )
     assert sizes < 60_000
+
+
+def test_a_list_is_not_shown_as_whole_before_its_lines_are_drawn_whoever_asked_for_them(browser, archive, now):
+    """Rows that come into view have their lines asked for as well: the list waits for those."""
+    browser.open(page(archive, f"?datetime={isoformat(now)}"))
+    lines = """const paths = [...document.querySelectorAll("#rows path")];
+      for (const path of paths) path.setAttribute("d", "");
+      const [to, { signal }] = ["%s", new AbortController()];
+      const first = module.upTo(to, signal);
+      await module.upTo(to, signal);
+      return paths.map((path) => path.getAttribute("d") !== "");"""
+    assert browser.module("lines.js", lines % isoformat(now - 20 * MINUTE)) == [True, True, True]
 
 
 def test_pages_that_were_left_hold_no_connection(browser, archive):

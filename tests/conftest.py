@@ -7,7 +7,7 @@ import hypothesis
 import pytest
 import stamina
 
-pytest_plugins = ["tests.influxd"]
+pytest_plugins = ["tests.influxd", "tests.seaweedfs"]
 
 # A slow machine is no failed test.
 hypothesis.settings.register_profile("topcoins", deadline=None)
@@ -29,8 +29,10 @@ def pytest_xdist_auto_num_workers() -> int:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.get_closest_marker("influx") or item.get_closest_marker("stack"):
+        if any(item.get_closest_marker(name) for name in ("influx", "stack", "s3")):
             item.add_marker(pytest.mark.enable_socket)
+        if item.get_closest_marker("s3"):  # one process has the server
+            item.add_marker(pytest.mark.xdist_group("s3"))
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -4,7 +4,6 @@ A pytest plugin. Without a server such tests are skipped; with TOPCOINS_TEST_REQ
 """
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -23,8 +22,8 @@ from pydantic import SecretStr
 
 from lib.clock import Clock
 from lib.store.influx import InfluxStore
+from tests.programs import find_program
 
-VERSION = "2.9.1"
 PATIENCE = 20.0
 """Seconds a private server may take until it answers."""
 VERIFIES = False
@@ -174,14 +173,7 @@ def set_up(url: str) -> Influxd:
 
 
 def _program() -> str:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    cached = cache / "topcoins" / f"influxd-{VERSION}" / "influxd"
-    if found := shutil.which("influxd") or (str(cached) if os.access(cached, os.X_OK) else None):
-        return found
-    why = f"no InfluxDB: neither TOPCOINS_TEST_INFLUX_URL, nor influxd on the PATH, nor {cached}: .ci/influxd/build.sh"
-    if os.environ.get("TOPCOINS_TEST_REQUIRE_INFLUX") == "1":
-        pytest.fail(why)
-    pytest.skip(why)
+    return find_program("influxd", "influxd", required="TOPCOINS_TEST_REQUIRE_INFLUX")
 
 
 def _await_ready(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:

@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -20,6 +19,7 @@ from lib.simulator.app import create_app
 from lib.simulator.market import Market
 from lib.simulator.usage import Plan
 from tests.docs.test_pages import OPERATING, documented_settings
+from tests.programs import built_program, missing
 from tests.stack_files.files import ROOT, compose, interpolated, variables
 
 DEMO = ("compose.yaml", "compose.demo.yaml")
@@ -259,15 +259,11 @@ def test_compose_itself_accepts_the_files(files):
 
 
 def compose_program() -> list[str]:
-    """The pinned Compose that `.ci/compose/build.sh` makes, or the one of this machine."""
-    (version,) = re.findall(r"docker/compose/v5 v([\d.]+)", (ROOT / ".ci/compose/go.mod").read_text("utf-8"))
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    built = cache / "topcoins" / f"compose-{version}" / "docker-compose"
+    """The pinned Compose that `.ci/build.sh compose` makes, or the one of this machine."""
+    built = built_program("compose", "docker-compose")
     if built.exists():
         return [str(built)]
     if shutil.which("docker") and not subprocess.run(["docker", "compose", "version"], capture_output=True).returncode:
         return ["docker", "compose"]
-    why = f"no Compose: neither docker compose nor {built}: .ci/compose/build.sh"
-    if os.environ.get("TOPCOINS_TEST_REQUIRE_COMPOSE") == "1":
-        pytest.fail(why)
-    pytest.skip(why)
+    why = f"no Compose: neither docker compose nor {built}: .ci/build.sh compose"
+    raise missing(why, required="TOPCOINS_TEST_REQUIRE_COMPOSE")

@@ -49,7 +49,7 @@ class Objects(Protocol):
 
 
 def scan_parts(
-    sources: Sequence[Any], columns: Mapping[str, Any], options: Mapping[str, str] | None = None
+    sources: Sequence[Any], columns: Mapping[str, Any], options: Mapping[str, Any] | None = None
 ) -> pl.LazyFrame:
     """A lazy frame over Parquet files, by path, address or content."""
     return pl.scan_parquet(

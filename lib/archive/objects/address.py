@@ -56,5 +56,5 @@ def _open_cloud(settings: Settings) -> Objects:
         shown=settings.archive_url,
         making=settings.spool_dir / MAKING,
         address=settings.archive_url,
-        options=options | {"max_retries": "2"} | ({"aws_allow_http": "true"} if is_plain else {}),
+        options=options | {"max_retries": 2} | ({"aws_allow_http": "true"} if is_plain else {}),
     )

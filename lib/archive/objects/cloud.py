@@ -11,7 +11,6 @@ import polars as pl
 from obstore.exceptions import (
     AlreadyExistsError,
     BaseError,
-    NotFoundError,
     NotSupportedError,
     PermissionDeniedError,
     PreconditionError,
@@ -42,7 +41,7 @@ class Cloud:
         shown: str,
         making: Path,
         address: str = "",
-        options: Mapping[str, str] | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> None:
         self._store = store
         self._shown = shown
@@ -79,7 +78,7 @@ class Cloud:
         with self._translated(name):
             try:
                 await obstore.delete_async(self._store, name)
-            except NotFoundError:
+            except FileNotFoundError:
                 return
 
     async def local(self, name: str, folder: Path) -> Path:
@@ -111,7 +110,7 @@ class Cloud:
     def _translated(self, name: str) -> Iterator[None]:
         try:
             yield
-        except NotFoundError as exc:
+        except FileNotFoundError as exc:  # obstore raises no error of its own for it
             raise StoreMalformed(f"archive {self._shown}: {name} is missing") from exc
         except _REJECTED as exc:
             raise StoreRejected(f"archive {self._shown}: {name}: {_reason(exc)}") from exc

@@ -4,7 +4,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -15,25 +15,36 @@ PREFIX = "making-"
 def workspace(root: Path) -> Iterator[Path]:
     """A new folder in `root`, locked while it is used and deleted at the end."""
     root.mkdir(parents=True, exist_ok=True)
-    _sweep(root)
-    folder = Path(mkdtemp(prefix=PREFIX, dir=root))
-    lock = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # without locks nothing is swept
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        os.close(lock)
+    with _locked(root, wait=True):  # else another process could sweep the new folder before it is locked
+        _sweep(root)
+        folder = Path(mkdtemp(prefix=PREFIX, dir=root))
+        lock = ExitStack()
+        lock.enter_context(_locked(folder))
+    with lock:
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _sweep(root: Path) -> None:
     """Delete the folders whose process has ended: its lock went with it."""
     for folder in root.glob(f"{PREFIX}*"):
-        with suppress(OSError):
-            lock = os.open(folder, os.O_RDONLY)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with suppress(OSError), _locked(folder) as is_locked:
+            if is_locked:
                 shutil.rmtree(folder, ignore_errors=True)
-            finally:
-                os.close(lock)
+
+
+@contextmanager
+def _locked(folder: Path, *, wait: bool = False) -> Iterator[bool]:
+    """Lock a folder; yields whether it is locked. Without locks, as on some file systems, nothing is swept."""
+    file = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except OSError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(file)

@@ -9,7 +9,7 @@ import pytest
 from lib.archive.objects import TEMPORARY, probe
 from lib.archive.objects.folder import Folder
 from lib.archive.objects.workspace import workspace
-from lib.errors import StoreMalformed, StoreRejected, StoreUnavailable
+from lib.errors import StoreRejected, StoreUnavailable
 
 
 class RecordedCalls:
@@ -100,26 +100,6 @@ async def test_a_full_disk_leaves_no_file_and_no_half_of_one(tmp_path, failing):
 async def test_a_file_system_without_hard_links_is_refused_by_name(tmp_path):
     with pytest.raises(StoreRejected, match="no hard links"):
         await Folder(tmp_path, calls=RecordedCalls("link", errno.EPERM)).create("price/a", b"body")
-
-
-async def test_names_come_in_order_and_only_those_after_another(tmp_path):
-    folder = Folder(tmp_path)
-    for name in ("_manifest/date=2026-08-02/0000.json", "_manifest/date=2026-08-01/0001.json", "price/a"):
-        await folder.create(name, b"")
-    both = ["_manifest/date=2026-08-01/0001.json", "_manifest/date=2026-08-02/0000.json"]
-    assert await folder.names("_manifest") == both
-    assert await folder.names("_manifest", after=both[0]) == both[1:]
-    assert await folder.names("absent") == []
-
-
-async def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(StoreMalformed, match="price/a is missing"):
-        await Folder(tmp_path).read("price/a")
-
-
-async def test_the_probe_leaves_nothing(objects):
-    await probe(objects)
-    assert await objects.names(TEMPORARY) == []
 
 
 class Overwriting(Folder):

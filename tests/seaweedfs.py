@@ -1,0 +1,152 @@
+"""A real object store, SeaweedFS, for the tests marked `s3`: one for all of them, started here.
+
+A pytest plugin. Without the program such tests are skipped; with TOPCOINS_TEST_REQUIRE_SEAWEEDFS=1 they fail instead.
+"""
+
+import os
+import socket
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import httpx
+import pytest
+
+from lib import settings
+from lib.archive.objects import Objects
+from lib.archive.objects.address import open_objects
+from tests.programs import find_program
+
+PATIENCE = 30.0
+"""Seconds a server may take until it answers."""
+BUCKET = "topcoins"
+PORTS = tuple(f"{part}.{port}" for part in ("master", "volume", "filer", "s3") for port in ("port", "port.grpc"))
+OPTIONS = (
+    "-ip=127.0.0.1",
+    "-ip.bind=127.0.0.1",
+    "-volume.max=0",
+    "-volume.preStopSeconds=0",
+    "-master.telemetry=false",
+    "-master.electionTimeout=1s",
+    "-s3",
+    "-s3.port.iceberg=0",
+    "-s3.port.lance=0",
+)
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """A part of the object store that is a test's own."""
+
+    endpoint: str
+    access_key: str
+    secret_key: str
+    url: str
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The environment variables by which topcoins uses it."""
+        return {
+            "TOPCOINS_ARCHIVE_URL": self.url,
+            "TOPCOINS_ARCHIVE_ENDPOINT": self.endpoint,
+            "TOPCOINS_ARCHIVE_ACCESS_KEY": self.access_key,
+            "TOPCOINS_ARCHIVE_SECRET_KEY": self.secret_key,
+        }
+
+    def objects(self, making: Path, **changed: str) -> Objects:
+        """The archive in it, as the settings open it. `changed` are other settings, without their prefix."""
+        changes: Mapping[str, str] = {f"TOPCOINS_{name.upper()}": value for name, value in changed.items()}
+        opened = open_objects(settings.load({**self.settings, "TOPCOINS_SPOOL_DIR": str(making), **changes}))
+        assert opened
+        return opened
+
+
+class SeaweedFS:
+    """A server with its files in a folder: one that was killed starts again on them, at the same address."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._log = folder / "log"
+        self._ports = _free_ports(len(PORTS))
+        self._secret_key = uuid.uuid4().hex
+        self.url = f"http://127.0.0.1:{self._ports[PORTS.index('s3.port')]}"
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.kill()
+
+    def prefix(self, name: str | None = None) -> Prefix:
+        """A new place for objects."""
+        return Prefix(self.url, "topcoins", self._secret_key, f"s3://{BUCKET}/{name or uuid.uuid4().hex}")
+
+    def start(self) -> None:
+        """Returns once it answers."""
+        named = [f"-{name}={port}" for name, port in zip(PORTS, self._ports, strict=True)]
+        program = find_program("seaweedfs", "weed", required="TOPCOINS_TEST_REQUIRE_SEAWEEDFS")
+        data = self._folder / "data"
+        data.mkdir(exist_ok=True)
+        # Its user of the archive is made from these; one volume is enough, where a new bucket else gets seven.
+        keys = {"AWS_ACCESS_KEY_ID": "topcoins", "AWS_SECRET_ACCESS_KEY": self._secret_key}
+        grows = {"WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"}
+        with self._log.open("a") as log:
+            self._process = subprocess.Popen(
+                [program, "-logtostderr", "server", f"-dir={data}", *OPTIONS, *named],
+                cwd=self._folder,
+                env=os.environ | keys | grows,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            self._await_ready()
+        except BaseException:
+            self.kill()
+            raise
+
+    def kill(self) -> None:
+        """With SIGKILL: it has no time to put anything in order."""
+        self._process.kill()
+        self._process.wait()
+        for port in self._ports:
+            for path in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
+                path.unlink(missing_ok=True)
+
+    def _await_ready(self) -> None:
+        late = time.monotonic() + PATIENCE
+        while time.monotonic() < late:
+            if self._process.poll() is not None:
+                pytest.fail(f"SeaweedFS ended: {self._log.read_text('utf-8')[-2000:]}")
+            try:
+                if httpx.get(f"{self.url}/healthz", timeout=1).is_success:
+                    return
+            except httpx.TransportError:
+                pass
+            time.sleep(0.05)
+        pytest.fail(f"SeaweedFS does not answer after {PATIENCE:.0f} s: {self._log.read_text('utf-8')[-2000:]}")
+
+
+@pytest.fixture(scope="session")
+def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
+    """The server of all tests marked `s3`: they run in one process."""
+    with SeaweedFS(tmp_path_factory.mktemp("seaweedfs")) as server:
+        yield server
+
+
+@pytest.fixture
+def s3(seaweedfs: SeaweedFS) -> Prefix:
+    """A place of the test's own."""
+    return seaweedfs.prefix()
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [int(each.getsockname()[1]) for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports

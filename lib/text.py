@@ -21,6 +21,11 @@ def search_key(text: str) -> str:
     return clean_name(text).lower()
 
 
+def is_plain(ticker: str) -> bool:
+    """Whether a ticker is ASCII letters and digits alone, so that it may be a part of a query."""
+    return ticker.isascii() and ticker.isalnum()
+
+
 def without_control(text: str) -> str:
     """The text with a space for each control character, and U+FFFD for each lone surrogate."""
     if text.isprintable():  # most names: neither control characters nor surrogates are printable

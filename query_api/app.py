@@ -23,6 +23,7 @@ from query_api.features.gaps import route as gaps
 from query_api.features.history import route as history
 from query_api.features.metrics import route as metrics
 from query_api.features.movers import route as movers
+from query_api.features.prices import route as prices
 from query_api.features.sparklines import route as sparklines
 from query_api.features.status import route as status
 from query_api.features.stream import route as stream
@@ -81,6 +82,7 @@ def create_app(
     asset_search.install(app, services)
     history.install(app, services)
     movers.install(app, services)
+    prices.install(app, services)
     gaps.install(app, services)
     status.install(app, services, reports, run_id)
     metrics.install(app, services, reports, requests)

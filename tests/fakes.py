@@ -17,6 +17,7 @@ from lib.schema import ID, PRICE, TIER, Series
 from lib.snapshot import Marker, Snapshot, StoredTick, first_of_hours, visible_at
 from lib.store import Resolution, Selection, View
 from lib.store.asset_names import merged_names
+from lib.text import search_key
 
 RECORDED = Path(__file__).parent / "recorded"
 NOON = datetime(2026, 8, 1, 12, tzinfo=UTC)
@@ -118,9 +119,10 @@ class MemoryStore:
         rows = rows.filter(pl.any_horizontal(pl.lit(False), *(pl.col(name).is_not_null() for name in shown.fields)))
         if tiers is not None:
             rows = rows.filter(pl.col(TIER) >= tiers.start, pl.col(TIER) < tiers.stop)
-        if (digits := selection.get("digits")) is not None:
-            rows = rows.filter(pl.col("symbol") == digits)
-        return rows if ids is None else rows.filter(pl.col(ID).is_in(list(ids)))
+        named = [] if ids is None else [pl.col(ID).is_in(list(ids))]
+        if (tickers := selection.get("tickers")) is not None:
+            named.append(pl.col("symbol").str.to_lowercase().is_in([search_key(ticker) for ticker in tickers]))
+        return rows.filter(pl.any_horizontal(named)) if named else rows
 
     async def ticks(self, series: str, start: datetime, stop: datetime, **view: Unpack[View]) -> list[datetime]:
         """See `Store.ticks`."""

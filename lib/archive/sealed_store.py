@@ -164,7 +164,7 @@ class SealedStore:
             return await asyncio.to_thread(by_tick, frame), int(frame.estimated_size())
 
         block = None
-        if selection.get("digits") is None:
+        if selection.get("tickers") is None:
             block = await self._ahead.block((series.name, series.fields), tick, tick, read)
         if block is None:
             return by_tick(await self._rows(series, [tick], selected(series, **selection))).get(tick, series.empty())

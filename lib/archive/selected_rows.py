@@ -10,21 +10,19 @@ import polars as pl
 from lib.archive.tables import TICK
 from lib.schema import ID, TIER, Series
 from lib.store import Selection
+from lib.text import search_key
 
 
 def selected(series: Series, **selection: Unpack[Selection]) -> pl.Expr:
     """The rows of `Selection` that have a value."""
     where = pl.any_horizontal(pl.col(name).is_not_null() for name in series.fields)
-    tiers, ids, digits = selection.get("tiers"), selection.get("ids"), selection.get("digits")
+    tiers, ids, tickers = selection.get("tiers"), selection.get("ids"), selection.get("tickers")
     if tiers is not None:
         where = where & (pl.col(TIER) >= tiers.start) & (pl.col(TIER) < tiers.stop)
-    if ids is not None:
-        where = where & pl.col(ID).is_in([int(id_) for id_ in ids])
-    if digits is not None:
-        if not (digits.isascii() and digits.isdigit()):
-            raise ValueError(f"{digits!r} is not ASCII digits")  # as in the stores
-        where = where & (pl.col("symbol") == digits)
-    return where
+    named = [] if ids is None else [pl.col(ID).is_in([int(id_) for id_ in ids])]
+    if tickers is not None:
+        named.append(pl.col("symbol").str.to_lowercase().is_in([search_key(ticker) for ticker in tickers]))
+    return where & pl.any_horizontal(named) if named else where
 
 
 def by_tick(frame: pl.DataFrame) -> dict[datetime, pl.DataFrame]:

@@ -18,6 +18,9 @@ from lib.http_client import open_sync_client
 from lib.settings import shown
 from lib.settings.values import ServerUrl
 
+TIMEOUT_S = 30
+BODY_TIMEOUT_S = 120
+"""A body asks for long work."""
 _CODES: Mapping[int, ExitCode] = {
     HTTPStatus.UNAUTHORIZED: ExitCode.NOT_ALLOWED,
     HTTPStatus.FORBIDDEN: ExitCode.NOT_ALLOWED,
@@ -73,13 +76,14 @@ def key_header() -> dict[str, str]:
     return {"x-api-key": key.get_secret_value()} if key else {}
 
 
-def ask(url: str | None, path: str, parameters: Mapping[str, Any]) -> httpx.Response:
-    """A running API's answer, read whole. Parameters that are None are left out. Raises Refused."""
+def ask(url: str | None, path: str, parameters: Mapping[str, Any], *, body: bytes | None = None) -> httpx.Response:
+    """A running API's answer, read whole; a body is sent with POST. Parameters may be None. Raises Refused."""
     params = {name: str(value) for name, value in parameters.items() if value is not None}
     at = address(url)
+    method, timeout_s = ("GET", TIMEOUT_S) if body is None else ("POST", BODY_TIMEOUT_S)
     try:
-        with open_sync_client(os.environ, headers=key_header(), timeout_s=30) as client:
-            response = client.get(f"{at}{path}", params=params)
+        with open_sync_client(os.environ, headers=key_header(), timeout_s=timeout_s) as client:
+            response = client.request(method, f"{at}{path}", params=params, content=body)
     except httpx.HTTPError as exc:
         raise no_answer(at, exc) from exc
     if not response.is_success:

@@ -24,14 +24,14 @@ class View(TypedDict, total=False):
 
 
 class Selection(TypedDict, total=False):
-    """Which rows of a tick: all, those of some tiers or ids, or those whose ticker is these digits.
+    """Which rows of a tick: all, or those of some tiers, and with `ids` or `tickers` those of one of these assets.
 
-    With `fields` the frame has only these.
+    Tickers are in any case; a store may return further rows with them. With `fields` the frame has only these.
     """
 
     tiers: range | None
     ids: Collection[int] | None
-    digits: str | None
+    tickers: Collection[str] | None
     fields: Collection[str] | None
     resolution: Resolution
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+import polars as pl
 from cachetools import LRUCache
 
 from lib.clock import isoformat
@@ -77,48 +78,47 @@ class AssetFinder:
         basis = await self._pairs.find(at, max_age=max_age, known_at=known_at)
         known_at = known_at or basis.known_since
         candidates = await self._with_ticker(name, basis)
-        cmc_id = await self._id(name, candidates, basis, by, known_at)
-        rank = await self._rank_of(basis, cmc_id, known_at)
+        cmc_id = await self.identify(name, candidates, basis, by=by, known_at=known_at)
+        rank = await self._rank_of(basis, cmc_id)
         rows = (await self._row_reader.first(basis.pair, rank, basis.resolution)).rows
         (row,) = rows.filter(cmc_id=cmc_id).to_dicts()
         namesakes = [other for other in candidates if other[ID] != cmc_id]
         more = await self._reported(basis, cmc_id)
         return AssetFound(at, basis.pair, basis.resolution, known_at, row | more, namesakes)
 
-    async def _id(
-        self, name: str, candidates: Sequence[Named], basis: PairFound, by: By | None, known_at: datetime
+    async def identify(
+        self, name: str, candidates: Sequence[Named], basis: PairFound, *, by: By | None, known_at: datetime
     ) -> int:
-        """Digits are the id of an asset that is in either snapshot; anything else is a ticker."""
-        if by is None and is_id(name) and self._has(basis, int(name)):
-            return int(name)
-        if len(candidates) == 1:
-            return int(candidates[0][ID])
-        if candidates:
-            raise AmbiguousTicker(name, await self._by_rank(candidates, basis))
-        kind = "cmc_id or ticker" if by is None and is_id(name) else "ticker"
-        tick = isoformat(basis.pair.price.tick)
-        raise NoAsset(f"no asset has the {kind} {name} in the snapshots of {tick}", known_at=known_at)
+        """The asset that a name means in a pair that has it on both sides; `candidates` have the name as ticker.
 
-    @staticmethod
-    def _has(basis: PairFound, cmc_id: int) -> bool:
-        return any(cmc_id in unpack_ids(marker.ids) for marker in (basis.pair.price, basis.pair.rank))
+        Digits are the id of an asset that is in either snapshot; anything else is a ticker. NoAsset names the side
+        that lacks the asset.
+        """
+        if by is None and is_id(name) and in_either(basis, int(name)):
+            cmc_id = int(name)
+        elif len(candidates) == 1:
+            cmc_id = int(candidates[0][ID])
+        elif candidates:
+            raise AmbiguousTicker(name, await self._by_rank(candidates, basis))
+        else:
+            kind = "cmc_id or ticker" if by is None and is_id(name) else "ticker"
+            tick = isoformat(basis.pair.price.tick)
+            raise NoAsset(f"no asset has the {kind} {name} in the snapshots of {tick}", known_at=known_at)
+        check_sides(basis, cmc_id, known_at)
+        return cmc_id
 
     async def _with_ticker(self, ticker: str, basis: PairFound) -> list[Named]:
         """The assets of the price snapshot with this ticker, in any case."""
         price = basis.pair.price
         if is_id(ticker):  # the store finds these few by itself; all tickers of a tick are a large read
             rows = await self._store.rows(
-                PRICE, price.tick, fields=("usd",), digits=ticker, resolution=basis.resolution
+                PRICE, price.tick, fields=("usd",), tickers=[ticker], resolution=basis.resolution
             )
-            return list(rows.select(ID, "symbol", "name").iter_rows(named=True))
+            return by_ticker(rows).get(ticker, [])
         key = (price.tick, price.hash)
         if (tickers := self._tickers.get(key)) is None:
             rows = await self._store.rows(PRICE, price.tick, fields=("usd",), resolution=basis.resolution)
-            tickers = {}
-            for row in rows.select(ID, "symbol", "name").iter_rows(named=True):
-                if row["symbol"]:
-                    tickers.setdefault(search_key(row["symbol"]), []).append(row)
-            self._tickers[key] = tickers
+            tickers = self._tickers[key] = by_ticker(rows)
         return tickers.get(search_key(ticker), [])
 
     async def _by_rank(self, candidates: Sequence[Named], basis: PairFound) -> list[Named]:
@@ -128,12 +128,8 @@ class AssetFinder:
         ranked = [row | {"source_rank": places.get(row[ID])} for row in candidates]
         return sorted(ranked, key=lambda row: (row["source_rank"] is None, row["source_rank"], row[ID]))
 
-    async def _rank_of(self, basis: PairFound, cmc_id: int, known_at: datetime) -> int:
-        """The asset's place in the rank source; NoAsset names the side that lacks the asset."""
-        for series, marker in ((PRICE, basis.pair.price), (VOLUME_RANK, basis.pair.rank)):
-            if cmc_id not in unpack_ids(marker.ids):
-                why = f"no asset has the cmc_id {cmc_id} in the {series.name} snapshot of {isoformat(marker.tick)}"
-                raise NoAsset(why, known_at=known_at)
+    async def _rank_of(self, basis: PairFound, cmc_id: int) -> int:
+        """The asset's place in the rank source."""
         tick = basis.pair.rank.tick
         rank = await self._store.rows(VOLUME_RANK, tick, ids=[cmc_id], fields=("rank",), resolution=basis.resolution)
         return int(rank["rank"].item())
@@ -144,6 +140,28 @@ class AssetFinder:
         row = price.row(0, named=True)
         flags = {name: None if row[name] is None else bool(row[name]) for name in FLAGS}
         return {"market_cap_usd": row["market_cap_usd"], **flags}
+
+
+def in_either(basis: PairFound, cmc_id: int) -> bool:
+    """Whether an asset is in one of a pair's snapshots."""
+    return any(cmc_id in unpack_ids(marker.ids) for marker in (basis.pair.price, basis.pair.rank))
+
+
+def check_sides(basis: PairFound, cmc_id: int, known_at: datetime) -> None:
+    """Raise NoAsset for an asset that is not in both snapshots of a pair."""
+    for series, marker in ((PRICE, basis.pair.price), (VOLUME_RANK, basis.pair.rank)):
+        if cmc_id not in unpack_ids(marker.ids):
+            why = f"no asset has the cmc_id {cmc_id} in the {series.name} snapshot of {isoformat(marker.tick)}"
+            raise NoAsset(why, known_at=known_at)
+
+
+def by_ticker(rows: pl.DataFrame) -> dict[str, list[Named]]:
+    """The assets of a price snapshot's rows by their tickers, as `search_key` has them."""
+    tickers: dict[str, list[Named]] = {}
+    for row in rows.select(ID, "symbol", "name").iter_rows(named=True):
+        if row["symbol"]:
+            tickers.setdefault(search_key(row["symbol"]), []).append(row)
+    return tickers
 
 
 def is_id(name: str) -> bool:

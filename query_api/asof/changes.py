@@ -10,7 +10,8 @@ import polars as pl
 from lib.columns import CHANGES
 from lib.schema import ID, PRICE
 from lib.store import Store
-from query_api.asof.find_pair import NoSnapshot, PairFinder, PairFound
+from query_api.asof.absence import NoSnapshot
+from query_api.asof.find_pair import PairFinder, PairFound
 from query_api.asof.pair import AsOf
 
 MOST_BY_ID = 500

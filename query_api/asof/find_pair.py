@@ -9,44 +9,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from lib.clock import DAY, HOUR, MINUTE, isoformat, slot
-from lib.errors import TopcoinsError
 from lib.schema import PRICE, VOLUME_RANK
 from lib.snapshot import Marker
 from lib.store import Resolution, Store
 from lib.units import format_duration
+from query_api.asof.absence import HOURLY_AGE, Absence, NoSnapshot
 from query_api.asof.pair import Pair, newest_pair
 from query_api.asof.tick_pairs import LEAST_AGE, age_by_interval, read_pairs
 
-HOURLY_AGE = HOUR
-"""The least age that is allowed where only hourly snapshots are left: with less, most instants would have no answer."""
 OLDEST = datetime(1972, 1, 1, tzinfo=UTC)
 """No snapshot is older, so the store is not asked. For an instant of the year 1, `at - max_age` would fail."""
 FOREVER = datetime(2262, 1, 1, tzinfo=UTC)
 WIDENING = 4
 """Each window of the search for an older pair is so many times as long as the one before: few reads at any distance."""
-
-
-class NoSnapshot(TopcoinsError):
-    """There is no pair for the instant `at`.
-
-    Has the nearest pair before and the first instant with both series, where they exist. `known_at` is the instant
-    asked for, or else one that gives the same answer again.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        at: datetime,
-        before: Pair | None = None,
-        first: datetime | None = None,
-        known_at: datetime,
-    ) -> None:
-        super().__init__(message)
-        self.at = at
-        self.before = before
-        self.first = first
-        self.known_at = known_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +64,19 @@ class PairFinder:
         if found:
             return found
         if explain:
-            allowed = f"{format_duration(age)} {'asked for' if max_age else 'that its interval allows'}"
-            raise await self._explanation(at, allowed, known_at, changes)
+            raise await self._explanation(at, age, known_at, changes, asked_for=max_age is not None)
         raise NoSnapshot(f"no pair of snapshots within {format_duration(age)}", at=at, known_at=known_at or at)
+
+    def answers_too(self, answer: "PairFound | NoSnapshot", earlier: datetime) -> bool:
+        """Whether the answer of an instant is certain to be that of an earlier one, for the same parameters.
+
+        A pair is the newest up to every instant from its ticks on. Behind the horizon other ticks answer.
+        """
+        if isinstance(answer, NoSnapshot):
+            return answer.absence is not None and answer.absence.covers(earlier)
+        if answer.resolution == "1h" and earlier >= self._store.horizon():
+            return False
+        return max(answer.pair.price.tick, answer.pair.rank.tick) <= earlier
 
     async def _own_age(self, at: datetime, found: PairFound | None, known_at: datetime | None) -> timedelta:
         """The largest age that the newest pair allows: the one that was found, or an older one."""
@@ -130,7 +115,7 @@ class PairFinder:
             yield slot(at - age, HOURLY_AGE), age, "1h"
 
     async def _explanation(
-        self, at: datetime, allowed: str, known_at: datetime | None, changes: list[datetime]
+        self, at: datetime, max_age: timedelta, known_at: datetime | None, changes: list[datetime], *, asked_for: bool
     ) -> NoSnapshot:
         """Why there is no pair: nothing stored, too early, no ticks within the skew, or the nearest pair is too old."""
         series = (PRICE.name, VOLUME_RANK.name)
@@ -142,20 +127,10 @@ class PairFinder:
         firsts = [marker for marker in oldest if marker]
         first = max(marker.tick for marker in firsts)
         before = await self.before(at, known_at=known_at) if at >= first else None
-        if at < first:
-            why = f"{isoformat(at)} is before the first snapshot, of {isoformat(first)}"
-        elif before is None:
-            why = f"no snapshot for {isoformat(at)}: no price tick has a rank tick within the skew"
-        else:
-            age = format_duration(at - min(before.price.tick, before.rank.tick))
-            why = (
-                f"no snapshot for {isoformat(at)}: the nearest pair before is {age} old, older than the"
-                f" {allowed}; the time between is a gap, or nothing came since"
-            )
         known_since = max(
             [*(marker.visible_since for marker in firsts), *([before.visible_since] if before else []), *changes]
         )
-        return NoSnapshot(why, at=at, before=before, first=first, known_at=known_at or known_since)
+        return Absence(first, before, max_age, asked_for, known_at or known_since).explain(at)
 
     async def before(self, at: datetime, *, known_at: datetime | None = None) -> Pair | None:
         """The newest pair up to `at`, however old; with `known_at` of the snapshots the store had then.

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from lib.clock import SECOND
 from lib.snapshot import Marker, StoredTick, next_tick
 from lib.store import Resolution
-from query_api.asof.find_pair import HOURLY_AGE
+from query_api.asof.absence import HOURLY_AGE
 from query_api.asof.pair import AsOf, Pair
 from query_api.asof.tick_pairs import TickPair, age_by_interval
 from query_api.http.parameters import AsOfParameters

@@ -10,7 +10,7 @@ from query_api.middleware.access import PUBLIC_PATHS
 
 TAGS = {
     "lists": ("/", "/v1/top", "/v1/movers", "/v1/export", "/v1/stream"),
-    "assets": ("/v1/assets", "/v1/sparklines"),
+    "assets": ("/v1/assets", "/v1/sparklines", "/v1/prices"),
     "operations": ("/v1/gaps", "/v1/status", "/healthz", "/readyz", "/metrics"),
 }
 SCHEMES = {

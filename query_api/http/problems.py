@@ -13,8 +13,9 @@ from starlette.responses import Response
 from lib import instants
 from lib.clock import isoformat
 from lib.errors import Busy, Malformed, Rejected, TopcoinsError, Unavailable
+from query_api.asof.absence import NoSnapshot
 from query_api.asof.asset import AmbiguousTicker, NoAsset
-from query_api.asof.find_pair import NoSnapshot
+from query_api.http.body import BodyEncoded, BodyTooLong, BodyTooSlow
 from query_api.http.json_line import json_line
 
 MEDIA_TYPE = "application/problem+json"
@@ -70,7 +71,10 @@ TITLES = {
     404: "Not found",
     405: "Method not allowed",
     406: "Not acceptable",
+    408: "The request is too slow",
     409: "Several assets have this ticker",
+    413: "The body is too long",
+    415: "Unsupported encoding",
     422: "Bad parameter",
     429: "Too many requests",
     500: "Internal error",
@@ -125,6 +129,9 @@ PROBLEMS: Mapping[type[TopcoinsError], tuple[int, Callable[[Any], Mapping[str, A
     NoAsset: (404, lambda exc: {"known_at": isoformat(exc.known_at)}),
     AmbiguousTicker: (409, lambda exc: {"candidates": exc.candidates}),
     NotAcceptable: (406, lambda exc: {}),
+    BodyTooSlow: (408, lambda exc: {}),
+    BodyTooLong: (413, lambda exc: {}),
+    BodyEncoded: (415, lambda exc: {}),
     Busy: (503, lambda exc: {"title": "Busy"}),
     Unavailable: (503, lambda exc: _STORE_FIELDS),
     Malformed: (503, lambda exc: _STORE_FIELDS),

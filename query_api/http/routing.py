@@ -27,6 +27,11 @@ def get_and_head(app: FastAPI, path: str, endpoint: Callable[..., Awaitable[Any]
     app.router.routes += [both, documented]
 
 
+def post(app: FastAPI, path: str, endpoint: Callable[..., Awaitable[Response]], **shown: Any) -> None:
+    """Answer POST of a path."""
+    app.post(path, tags=[tag_of(path)], **shown)(endpoint)
+
+
 async def _respond(dependant: Dependant, request: Request) -> Response:
     """Call an endpoint with the arguments that FastAPI would give it: parameters that were sent are validated.
 

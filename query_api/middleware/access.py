@@ -57,8 +57,8 @@ def with_access(app: ASGIApp, access: Access, *, timer: Timer) -> ASGIApp:
         app = AccessControl(app, access, timer=timer)
     if access.origins:
         cors = CORSMiddleware(
-            app, allow_origins=access.origins, allow_methods=["GET", "HEAD"], expose_headers=EXPOSED_HEADERS,
-            allow_headers=["authorization", "x-api-key", "if-none-match"],
+            app, allow_origins=access.origins, allow_methods=["GET", "HEAD", "POST"], expose_headers=EXPOSED_HEADERS,
+            allow_headers=["authorization", "x-api-key", "if-none-match", "content-type"],
         )  # fmt: skip
         app = SecurityHeaders(cors)  # it answers preflight requests itself
     return app

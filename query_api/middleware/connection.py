@@ -17,6 +17,7 @@ UNSTARTED_BYTES = 96 * 2**10
 """Bytes that may arrive without a request that starts: a head, or a body that nobody asked for."""
 PIPELINED = 64
 """Requests that may arrive at once."""
+END_OF_HEAD = b"\r\n\r\n"
 SHORTEST = len(b"GET / HTTP/1.0\r\n\r\n")
 RETRY_AFTER_S = "5"
 
@@ -67,7 +68,9 @@ class Connection(asyncio.Protocol):
         """A part of a request, or of several."""
         if self._transport.is_closing() or not self._http:
             return
-        self._unstarted += len(data)
+        if not self._request:  # while one runs, uvicorn takes no more than it can pass on
+            end = data.find(END_OF_HEAD)
+            self._unstarted += len(data) if end < 0 else end
         if self._unstarted > UNSTARTED_BYTES:
             self.refuse(431, f"{UNSTARTED_BYTES} bytes came without a whole request, the most that may")
         elif len(data) > PIPELINED * SHORTEST and data.count(b" HTTP/1.") > PIPELINED:

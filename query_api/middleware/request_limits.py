@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from query_api.http.body import MOST_BYTES, too_long
 from query_api.http.problems import problem
 from query_api.middleware.connection import CONNECTION
 from query_api.middleware.security_headers import SecurityHeaders
@@ -59,8 +60,8 @@ def refusal(scope: Scope) -> ASGIApp | None:
         return _refused(414, f"the address is longer than {URL_BYTES} bytes")
     if length > HEAD_BYTES or len(headers) > HEADERS:
         return _refused(431, f"the head has more than {HEAD_BYTES} bytes, or more than {HEADERS} headers")
-    if body and not (body.isdigit() and int(body[:20]) <= BODY_BYTES):
-        return _refused(413, "nothing here takes a body")
+    if body and not (body.isdigit() and int(body[:20]) <= MOST_BYTES.get(scope["path"], BODY_BYTES)):
+        return _refused(413, too_long(scope["path"]) if scope["path"] in MOST_BYTES else "nothing here takes a body")
     return None
 
 

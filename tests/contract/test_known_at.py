@@ -11,7 +11,7 @@ from lib.snapshot import content_hash
 from lib.store import Store
 from lib.store.influx import lines
 from lib.store.influx.server import Server
-from query_api.asof.find_pair import NoSnapshot
+from query_api.asof.absence import NoSnapshot
 from query_api.asof.top_list import TopList, TopListFinder
 from tests.contract.snapshots import MINUTE, many, snapshot
 from tests.fakes import HOUR, NOON

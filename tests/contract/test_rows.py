@@ -131,20 +131,30 @@ async def test_tiers_and_ids_together_pick_rows_that_are_in_both(store):
     assert found["cmc_id"].to_list() == [7, 42]
 
 
-async def test_digits_pick_the_rows_that_have_them_as_ticker_and_no_others(store):
-    written = snapshot(PRICE, rows=[{"symbol": symbol} for symbol in ("42", "042", "42", "A42", "+42", None)])
-    await store.write(written)
-    found = await store.rows(PRICE, NOON, digits="42", fields=("usd",))
-    assert found["cmc_id"].to_list() == [1, 3]
-    assert found["symbol"].to_list() == ["42", "42"]
-    assert (await store.rows(PRICE, NOON, digits="7")).is_empty()
+async def test_tickers_pick_the_rows_that_have_them_in_any_case_and_no_other_plain_ones(store):
+    symbols = ("42", "042", "42", "A42", "+42", None, "Btc", "BTC", "BTCX", "\u00c4th")
+    await store.write(snapshot(PRICE, rows=[{"symbol": symbol} for symbol in symbols]))
+
+    async def found(*tickers: str, **more: Any) -> list[int]:
+        rows = await store.rows(PRICE, NOON, tickers=tickers, fields=("usd",), **more)
+        return [id_ for id_, symbol in rows.select("cmc_id", "symbol").iter_rows() if symbol != "\u00c4th"]
+
+    assert await found("42") == [1, 3]
+    assert await found("7") == []
+    assert await found("42", "btc") == [1, 3, 7, 8]
+    assert await found("bTC", ids=[4, 7]) == [4, 7, 8]
+    assert await found("BTC", ids=[]) == [7, 8]
 
 
-@pytest.mark.parametrize("text", ["", "4 2", "4'2", '4"2', "\u0664\u0662", "BTC"])
-async def test_no_other_text_than_digits_enters_a_query(store, text):
-    await store.write(snapshot(PRICE, rows=[{"symbol": "42"}]))
-    with pytest.raises(ValueError, match="is not ASCII digits"):
-        await store.rows(PRICE, NOON, digits=text)
+@pytest.mark.parametrize(
+    "ticker", ["4 2", "4'2", '4"2', "\u0664\u0662", "a/b", "$(x)", "|", ".*", "\u00e4TH", "\u212a"]
+)
+async def test_a_ticker_of_any_characters_is_found_in_any_case(store, ticker):
+    await store.write(snapshot(PRICE, rows=[{"symbol": "BTC"}, {"symbol": ticker}, {"symbol": "K"}]))
+    for wanted in (ticker, ticker.lower()):
+        rows = await store.rows(PRICE, NOON, tickers=[wanted])
+        assert 2 in rows["cmc_id"].to_list()
+    assert 2 in (await store.rows(PRICE, NOON, tickers=[ticker, "BTC"]))["cmc_id"].to_list()
 
 
 async def test_only_the_fields_asked_for_are_read(store):

@@ -46,11 +46,14 @@ class Demo:
     environ: Mapping[str, str]
 
     def curl(self, command: str) -> httpx.Response:
-        """What `curl 'http://localhost:6667…'` gets."""
-        (url,) = (word for word in shlex.split(command)[1:] if not word.startswith("-"))
+        """What `curl 'http://localhost:6667…'` gets, or `curl --json DATA …`."""
+        words = shlex.split(command)[1:]
+        data = words.pop(words.index("--json") + 1) if "--json" in words else None
+        (url,) = (word for word in words if not word.startswith("-"))
         headers = {"last-event-id": f"price:{int((utc_now() - timedelta(minutes=5)).timestamp())}"}
         url = url.replace("localhost:6667", f"127.0.0.1:{self.api.port}")
-        with httpx.stream("GET", url, trust_env=False, headers=headers, timeout=WITHIN_S) as response:
+        method = "GET" if data is None else "POST"
+        with httpx.stream(method, url, content=data, trust_env=False, headers=headers, timeout=WITHIN_S) as response:
             if response.headers["content-type"].startswith("text/event-stream"):  # has no end: five events are enough
                 text = "".join(line + "\n" for line, _ in zip(response.iter_lines(), range(20), strict=False))
                 return httpx.Response(response.status_code, text=text)

@@ -12,7 +12,7 @@ from lib.errors import StoreMalformed, StoreUnavailable
 from lib.schema import ID, PRICE, TIER, VOLUME_RANK
 from lib.snapshot import Snapshot
 from lib.store import Store
-from query_api.asof.find_pair import NoSnapshot
+from query_api.asof.absence import NoSnapshot
 from query_api.asof.top_list import TopListFinder
 from tests.contract.snapshots import many
 from tests.fakes import FakeClock

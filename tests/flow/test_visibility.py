@@ -11,7 +11,7 @@ from lib.errors import StoreMalformed
 from lib.schema import PRICE
 from lib.snapshot import Marker, unpack_ids
 from lib.store.sqlite import SqliteStore
-from query_api.asof.find_pair import NoSnapshot
+from query_api.asof.absence import NoSnapshot
 from query_api.asof.top_list import TopListFinder
 from tests.flow.processes import ROOT, WITHIN_S
 from tests.flow.writer import MANY, ROWS, SERIES

@@ -5,13 +5,14 @@ evaluates. `contains` is not one of them, nor is a long chain of `or`.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from lib import schema
 from lib.schema import ID, PRICE, TIER, Series
 from lib.store import Resolution
+from lib.text import is_plain
 
 Pick = Literal["first", "last"]
 
@@ -57,7 +58,7 @@ def rows(
     stop: datetime,
     tiers: range | None,
     ids: Sequence[int] | None,
-    digits: str | None,
+    tickers: Collection[str] | None,
 ) -> str:
     """The values with start <= tick <= stop in one table, a line for each row and field; `_time` only of a span."""
     wanted = [f"r._measurement == {text(series.name)}"]
@@ -65,15 +66,23 @@ def rows(
         wanted.append(_any_field(fields))
     if tiers is not None:
         wanted.append("(" + " or ".join(f'r.{TIER} == "{tier}"' for tier in tiers) + ")")
-    if ids is not None:
-        parts = [ids[at : at + IDS_TO_A_REGEX] for at in range(0, len(ids), IDS_TO_A_REGEX)]
-        wanted.append("(" + " or ".join(f"r.{ID} =~ /^({'|'.join(map(str, part))})$/" for part in parts) + ")")
-    if digits is not None:
-        if not (digits.isascii() and digits.isdigit()):
-            raise ValueError(f"{digits!r} is not ASCII digits")  # no other text enters a query
-        wanted.append(f"r.symbol == {text(digits)}")
+    if either := _named(ids, tickers):
+        wanted.append("(" + " or ".join(either) + ")")
     times = ["_time"] if start < stop else []
     return _query(bucket, start, stop, wanted, ONE_TABLE, _keep(*times, ID, *series.tags, TIER, "_field", "_value"))
+
+
+def _named(ids: Sequence[int] | None, tickers: Collection[str] | None) -> list[str]:
+    """Conditions of which one is true for one of these ids or tickers. Of tickers only letters and digits enter."""
+    either = []
+    if ids is not None:
+        parts = [ids[at : at + IDS_TO_A_REGEX] for at in range(0, len(ids), IDS_TO_A_REGEX)]
+        either += [f"r.{ID} =~ /^({'|'.join(map(str, part))})$/" for part in parts]
+    if tickers is not None:
+        if not all(map(is_plain, tickers)):
+            return []
+        either.append(f"r.symbol =~ /^(?i:{'|'.join(sorted(tickers))})$|[^ -~]/")
+    return either
 
 
 def markers(bucket: str, start: datetime, stop: datetime, series: str | None) -> str:

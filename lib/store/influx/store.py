@@ -163,11 +163,10 @@ class InfluxStore:
             tiers = None  # a filter that excludes nothing costs time all the same
         numbers = None if ids is None else sorted({int(id_) for id_ in ids})
         query = ""
-        if wanted and shown.fields and numbers != [] and (tiers is None or tiers):
+        tickers = selection.get("tickers")
+        if wanted and shown.fields and (numbers != [] or tickers) and (tiers is None or tiers):
             bucket = self._bucket_of(selection.get("resolution"))
-            query = flux.rows(
-                bucket, series, shown.fields, wanted[0], wanted[-1], tiers, numbers, selection.get("digits")
-            )
+            query = flux.rows(bucket, series, shown.fields, wanted[0], wanted[-1], tiers, numbers, tickers)
         return await self._ask(query, lambda csv: answer.rows_by_tick(csv, shown, wanted))
 
     async def asset_names(self, since: datetime) -> pl.DataFrame:

@@ -129,9 +129,9 @@ class SqliteStore:
         """See `Store.rows_between`. Ticks in between are not read."""
         fields, tiers, ids = selection.get("fields"), selection.get("tiers"), selection.get("ids")
         shown = series if fields is None else series.only(fields)
-        digits = selection.get("digits")
+        tickers = selection.get("tickers")
         return await self._do(
-            lambda file: {tick: file.rows.at(shown, as_second(tick), tiers, ids, digits) for tick in ticks}
+            lambda file: {tick: file.rows.at(shown, as_second(tick), tiers, ids, tickers) for tick in ticks}
         )
 
     async def asset_names(self, since: datetime) -> pl.DataFrame:

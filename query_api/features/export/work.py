@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from lib.instants import Span
-from query_api.asof.find_pair import NoSnapshot
+from query_api.asof.absence import NoSnapshot
 from query_api.asof.top_list import TopList, TopListFinder
 from query_api.long_work import LongWork
 

@@ -82,7 +82,7 @@ def app(store: Store, clock: FakeClock, tmp_path, *, archive: Objects | None = N
 async def answers(asgi: ASGIApp, urls: list[str]) -> AsyncIterator[tuple[str, int, bytes]]:
     async with httpx.AsyncClient(transport=httpx.ASGITransport(asgi), base_url="http://test") as client:
         for url in urls:
-            response = await client.get(url)
+            response = await (client.post(url, json=ROWS) if "/prices" in url else client.get(url))
             yield url, response.status_code, response.content
 
 
@@ -109,6 +109,13 @@ URLS = [
     f"/v1/export?from={at(30)}&to={at(60)}&every=1m&top=3&format=ndjson",
     f"/v1/sparklines?to={at(170)}&span=1h&ids=101,102&ranks=true",
     f"/v1/gaps?from={at(0)}&to={at(179)}",
+    "/v1/prices",
+    f"/v1/prices?known_at={at(101)}&format=csv",
+]
+ROWS = [
+    {"time": at(minute), "asset": asset}
+    for minute in (-30, 0, 41, 45, 50, 71, 96, 100, 179, 500)
+    for asset in (101, 105, "T1", "new", "T2", "NOPE")
 ]
 
 

@@ -15,7 +15,7 @@ from lib.schema import LARGEST_ID, PRICE, TIER_PLACES, VOLUME_RANK
 from lib.snapshot import Snapshot
 from lib.store import Store
 from lib.store.sqlite import SqliteStore
-from query_api.asof.find_pair import NoSnapshot
+from query_api.asof.absence import NoSnapshot
 from query_api.asof.pair import join, nearest_marker, newest_pair, numbered_rows
 from query_api.asof.top_list import TopList, TopListFinder
 from tests.examples import examples

@@ -8,7 +8,8 @@ import pytest
 from lib.schema import PRICE, VOLUME_RANK
 from lib.snapshot import Marker
 from lib.store import Resolution
-from query_api.asof.find_pair import NoSnapshot, PairFinder
+from query_api.asof.absence import NoSnapshot
+from query_api.asof.find_pair import PairFinder
 from query_api.asof.tick_pairs import pairs_of_lists
 from tests.contract.snapshots import MINUTE, snapshot
 from tests.fakes import HOUR, NOON, FakeClock, MemoryStore

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from lib.schema import PRICE, VOLUME_RANK
 from lib.snapshot import StoredTick
-from query_api.asof.find_pair import NoSnapshot, PairFinder
+from query_api.asof.absence import NoSnapshot
+from query_api.asof.find_pair import PairFinder
 from query_api.asof.tick_pairs import TickPairs, pairs_of_lists
 from tests.examples import examples
 from tests.fakes import FakeClock, MemoryStore

@@ -31,10 +31,15 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
         yield caller
 
 
+def operations(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """What each address does, by its only method."""
+    return [operation for methods in document["paths"].values() for operation in methods.values()]
+
+
 async def described(client: httpx.AsyncClient) -> dict[str, dict[str, Any]]:
     """The schema of each parameter there is."""
     document = (await client.get("/openapi.json")).json()
-    asked = [each for path in document["paths"].values() for each in path["get"].get("parameters", [])]
+    asked = [each for operation in operations(document) for each in operation.get("parameters", [])]
     return {each["name"]: each["schema"] for each in asked}
 
 
@@ -47,7 +52,7 @@ async def test_the_committed_document_is_the_served_one(client) -> None:
 
 async def test_every_address_is_documented_with_the_errors_it_gives(client) -> None:
     paths = (await client.get("/openapi.json")).json()["paths"]
-    given_by = {path: set(methods["get"]["responses"]) for path, methods in paths.items()}
+    given_by = {path: set(next(iter(methods.values()))["responses"]) for path, methods in paths.items()}
     needs_access = {path for path, statuses in given_by.items() if {"401", "429"} <= statuses}
     assert needs_access == set(paths) - PUBLIC_PATHS
     given_by = {path: statuses - {"401", "429"} for path, statuses in given_by.items()}
@@ -58,6 +63,7 @@ async def test_every_address_is_documented_with_the_errors_it_gives(client) -> N
         "/v1/assets/{id}": {"200", "304", "404", "409", "422", "503"},
         "/v1/assets/{id}/history": {"200", "304", "404", "406", "409", "422", "503"},
         "/v1/movers": {"200", "304", "404", "406", "422", "503"},
+        "/v1/prices": {"200", "406", "408", "413", "415", "422", "503"},
         "/v1/status": {"200", "422", "503"},
         "/v1/gaps": {"200", "304", "422", "503"},
         "/v1/export": {"200", "422", "503"},
@@ -67,22 +73,23 @@ async def test_every_address_is_documented_with_the_errors_it_gives(client) -> N
         "/readyz": {"200", "422", "503"},
         "/metrics": {"200", "422"},
     }
-    for path, methods in paths.items():
-        for status, response in methods["get"]["responses"].items():
+    for operation in operations({"paths": paths}):
+        for status, response in operation["responses"].items():
             kinds = set(response.get("content", {}))
-            assert (kinds == {"application/problem+json"}) == (status >= "400"), (path, status)
+            assert (kinds == {"application/problem+json"}) == (status >= "400"), (operation["operationId"], status)
 
 
 async def test_every_address_has_a_name_a_tag_and_errors_by_reference(client) -> None:
     document = (await client.get("/openapi.json")).json()
-    operations = [methods["get"] for methods in document["paths"].values()]
-    names = [operation["operationId"] for operation in operations]
+    names = [operation["operationId"] for operation in operations(document)]
     assert len(set(names)) == len(names)
     assert all(re.fullmatch("[a-z0-9_]+", name) and "_v1_" not in name for name in names)
-    assert {tag for operation in operations for tag in operation["tags"]} == {tag["name"] for tag in document["tags"]}
+    assert {tag for operation in operations(document) for tag in operation["tags"]} == {
+        tag["name"] for tag in document["tags"]
+    }
     schemas = [
         content["schema"]
-        for operation in operations
+        for operation in operations(document)
         for status, response in operation["responses"].items()
         for content in response.get("content", {}).values()
         if status >= "400"
@@ -94,7 +101,7 @@ async def test_every_address_has_a_name_a_tag_and_errors_by_reference(client) ->
 async def test_the_document_names_the_two_ways_to_send_a_key_and_the_addresses_without(client) -> None:
     document = (await client.get("/openapi.json")).json()
     assert {scheme["type"] for scheme in document["components"]["securitySchemes"].values()} == {"http", "apiKey"}
-    free = {path for path, methods in document["paths"].items() if methods["get"].get("security") == []}
+    free = {path for path, methods in document["paths"].items() if methods.get("get", {}).get("security") == []}
     assert free == PUBLIC_PATHS & document["paths"].keys()
 
 

@@ -73,7 +73,8 @@ def ask(path: str, modes: list[GenerationMode], ways: list[HypothesisTestMode]) 
     document = served()
     document.config.generation.update(modes=modes)
     config = HypothesisTestConfig(document.config, ways, explicit_settings=REPEATABLE)
-    create_test(operation=document[path]["GET"], test_func=keep_promises, config=config)()
+    (method,) = document[path]
+    create_test(operation=document[path][method], test_func=keep_promises, config=config)()
 
 
 def keep_promises(case: Case[Any]) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 from uvicorn.server import ServerState
 
+from query_api.http.body import MOST_BYTES
 from query_api.middleware.connection import PIPELINED, UNSTARTED_BYTES, Connection, connection_factory
 from query_api.middleware.connection_limits import (
     LEAST_TAKEN,
@@ -144,6 +145,7 @@ def pieces(data: bytes) -> list[bytes]:
         (b"GET /" + HEAD + b"x: " + b"a" * (HEAD_BYTES - 100) + b"\r\n\r\n", 200),
         (b"POST /" + HEAD + b"content-length: 99999999\r\n\r\n", 413),
         (b"POST /" + HEAD + b"content-length: %d\r\n\r\n" % (BODY_BYTES + 1), 413),
+        (b"POST /v1/prices" + HEAD + b"content-length: %d\r\n\r\n" % (MOST_BYTES["/v1/prices"] + 1), 413),
         (b"POST /" + HEAD + b"content-length: 5\r\n\r\nabcde", 200),
     ],
 )
@@ -190,6 +192,20 @@ async def test_what_is_not_http_is_refused_without_a_line_in_the_log(data, caplo
 )
 async def test_a_request_names_its_host_once(head, status):
     assert (await answered(head + b"\r\n")).statuses == [status]
+
+
+@pytest.mark.parametrize("cut", [lambda data: [data], pieces])
+async def test_the_body_of_an_address_that_takes_one_does_not_count_as_a_head(cut):
+    server = Server()
+    server.app.let.clear()
+    one, wire = server.connect()
+    body = b"a" * (MOST_BYTES["/v1/prices"] - 1000)
+    for part in cut(b"POST /v1/prices" + HEAD + b"content-length: %d\r\n\r\n" % len(body) + body):
+        one.data_received(part)
+        await idle()
+    server.app.let.set()
+    await idle()
+    assert wire.statuses == [200]
 
 
 async def test_a_body_without_an_end_is_cut():

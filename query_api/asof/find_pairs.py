@@ -1,0 +1,46 @@
+"""The pairs of many instants, each pair looked for once."""
+
+from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from query_api.asof.absence import NoSnapshot
+from query_api.asof.find_pair import PairFinder, PairFound
+
+
+class Lane(Protocol):
+    """Where the steps of long work wait for each other."""
+
+    def step(self) -> AbstractAsyncContextManager[None]:
+        """Run one step, after those that asked earlier."""
+
+
+async def find_pairs(
+    finder: PairFinder,
+    instants: Iterable[datetime],
+    lane: Lane,
+    *,
+    max_age: timedelta | None,
+    known_at: datetime | None,
+) -> dict[datetime, PairFound | NoSnapshot]:
+    """What `PairFinder.find` answers for each instant. It is asked once for all instants that one answer is for."""
+    answers: dict[datetime, PairFound | NoSnapshot] = {}
+    last: PairFound | NoSnapshot | None = None
+    for at in sorted(instants, reverse=True):
+        if last is None or not finder.answers_too(last, at):
+            async with lane.step():
+                last = await _find(finder, at, max_age, known_at)
+        elif isinstance(last, NoSnapshot) and last.absence:
+            last = last.absence.explain(at)
+        answers[at] = last
+    return answers
+
+
+async def _find(
+    finder: PairFinder, at: datetime, max_age: timedelta | None, known_at: datetime | None
+) -> PairFound | NoSnapshot:
+    try:
+        return await finder.find(at, max_age=max_age, known_at=known_at)
+    except NoSnapshot as exc:
+        return exc

@@ -1,0 +1,1 @@
+"""Prices of assets, each as of an instant of its own."""

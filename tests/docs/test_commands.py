@@ -30,7 +30,8 @@ FILLED_WITHIN_S = 150.0
 BIN = Path(sys.executable).parent
 RUN = [block for block in all_blocks() if block.runs]
 SERVE = [block for block in all_blocks() if block.serves and "topcoins demo" not in block.text]
-PYTHON = [block for block in all_blocks() if block.words == ("python",)]
+PANDAS = ("python", "pandas")
+PYTHON = [block for block in all_blocks() if block.words in (("python",), PANDAS)]
 EXAMPLES = [pair for page in PAGES for pair in examples(page)]
 OPEN_MAPS = {"missing_last_hour", "causes", "unshared"}
 """Maps whose keys depend on the data."""
@@ -129,7 +130,7 @@ def demo(environ, tmp_path_factory) -> Iterator[Demo]:
 def checkout(tmp_path: Path) -> Path:
     """A folder with the files that commands name: those that the pages show, and recorded answers."""
     for block in all_blocks():
-        if block.language == "toml" and len(block.words) == 2:
+        if block.is_file:
             (tmp_path / block.words[1]).write_text(block.text, "utf-8")
     (tmp_path / "tests").symlink_to(ROOT / "tests")
     return tmp_path
@@ -151,6 +152,8 @@ def test_the_status_has_the_version(demo: Demo):
 
 @pytest.mark.parametrize("block", PYTHON, ids=str)
 def test_a_block_of_python_runs_and_prints(demo: Demo, block: Block, checkout: Path):
+    if block.words == PANDAS:
+        pytest.importorskip("pandas", reason="in the group readers: uv run --group readers pytest tests/docs -k python")
     demo.run_python(block, checkout)
 
 

@@ -72,7 +72,11 @@ class Table:
 
     def __init__(self, text: Iterable[str], name: str, *, time: str = TIME, asset: str | None = None) -> None:
         self.name = name
-        self._reader = self._reader_of(iter(text))
+        lines = iter(text)
+        with self._in_utf8():
+            first = next(lines, "")
+        # Where the comma is part of a number, spreadsheets write a semicolon.
+        self._reader = csv.reader(chain([first], lines), delimiter=max(",;\t", key=first.count), strict=True)
         self.header = self._next() or []
         self._check_header()
         self._time = self._place(time)
@@ -92,12 +96,6 @@ class Table:
             asset = row[self._asset].strip()[:_LONGEST_CELL]
             number = int(asset) if self._is_id and asset.isascii() and asset.isdigit() and len(asset) < 19 else asset
             yield row, {TIME: row[self._time].strip()[:_LONGEST_CELL], ASSET: number}
-
-    def _reader_of(self, text: Iterator[str]) -> "csv._reader":
-        with self._in_utf8():
-            first = next(text, "")
-        # Where the comma is part of a number, spreadsheets write a semicolon.
-        return csv.reader(chain([first], text), delimiter=max(",;\t", key=first.count), strict=True)
 
     @contextmanager
     def _in_utf8(self) -> Iterator[None]:

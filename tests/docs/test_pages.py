@@ -215,9 +215,9 @@ def test_the_section_of_an_address_names_its_parameters_and_no_other():
         for path in re.findall(r"`(?:GET|POST) (/[^`]*)`", text):
             named = operations()[path]
             assert {name for name in named if not re.search(rf"`{name}[`=]", text)} == set(), path
-            table = first_column(text.partition("| parameter |")[2].partition("\n\n")[0])
-            assert set(table) <= named.keys(), path
-            for name, default in re.findall(r"(?m)^\| `(\w+)` \| (.*?) \|", text.partition("| parameter |")[2]):
+            table = text.partition("| parameter |")[2].partition("\n\n")[0]
+            assert set(first_column(table)) <= named.keys(), path
+            for name, default in re.findall(r"(?m)^\| `(\w+)` \| (.*?) \|", table):
                 assert operations()[path][name] in (None, default.replace("`", "")), (path, name)
             seen.add(path)
     assert {path for path, parameters in operations().items() if parameters} <= seen

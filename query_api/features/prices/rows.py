@@ -41,7 +41,7 @@ class Row:
 def read_rows(body: bytes, now: datetime) -> list[Row]:
     """The rows of a body. What is wrong with one row is in that row; BadRequest is for the whole body."""
     sent = _json_rows(body) if body.lstrip()[:1] in (b"[", b"{") else _csv_rows(body)
-    rows = []
+    rows: list[Row] = []
     for each in sent:
         if len(rows) == MOST_ROWS:
             _refuse(f"has more than {MOST_ROWS} rows, the most a request may have: send them in parts")

@@ -97,7 +97,7 @@ def _values(column: Column, joined: pl.DataFrame) -> pl.Series:
 
 def rfc3339(seconds: pl.Series) -> pl.Series:
     """Epoch seconds as RFC 3339 text, in whole seconds; null for what is no time."""
-    return pl.Series(seconds.name, [_as_text(second) for second in seconds], pl.String)
+    return pl.Series(seconds.name, [_as_text(second) for second in seconds.to_list()], pl.String)
 
 
 @lru_cache(maxsize=4096)  # the prices of one snapshot share few times

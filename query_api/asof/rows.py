@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 
 import numpy as np
 import polars as pl
@@ -13,7 +13,7 @@ from lib.clock import isoformat
 from lib.columns import Column, fields_of
 from lib.errors import StoreMalformed
 from lib.schema import ID, PRICE, TIER_PLACES, VOLUME_RANK, Series, tiers_holding
-from lib.snapshot import VOLUME, by_volume, unpack_ids
+from lib.snapshot import VOLUME, unpack_ids, volume_order
 from lib.store import Resolution
 from query_api.asof.filters import NO_FILTERS, REASON, Filtered, Filters
 from query_api.asof.hourly_rows import RowSource
@@ -104,8 +104,7 @@ class _PairRows:
         self._read_ranks = partial(store.rows, VOLUME_RANK, pair.rank.tick, resolution=resolution)
         self._pair = pair
         self._fields = fields
-        self._ranked: Ids = unpack_ids(pair.rank.ids)
-        self.matching: Ids = np.intersect1d(unpack_ids(pair.price.ids), self._ranked, assume_unique=True)
+        self._ranked, self.matching = _ranked_and_matching(pair.price.ids, pair.rank.ids)
         self._ranks_read = 0
         self._ranks_due = 0
         self.stop = 0
@@ -119,7 +118,7 @@ class _PairRows:
 
     @property
     def _priced(self) -> Ids:
-        return np.sort(self.price[ID].to_numpy())
+        return np.sort(_ids(self.price))
 
     async def tiers(self, last: int) -> None:
         """Read on to this tier, ranks and prices at the same time."""
@@ -129,9 +128,7 @@ class _PairRows:
             self._read_prices(tiers=tiers, fields=self._fields),
         )
         self.stop = last + 1
-        rank = self._placed(by_volume(_some(rank, _among(rank, self._ranked))))
-        # A missing row would let the rows below it move up unnoticed.
-        self._ranks_read += len(rank)
+        rank = self._placed(rank)
         self._ranks_due = min([len(self._ranked), *TIER_PLACES[self.stop - 1 : self.stop]])
         self._add(rank, price)
 
@@ -141,10 +138,21 @@ class _PairRows:
         return tuple(name for name in RANK_FIELDS if name != PLACE or self._pair.rank.backfilled)
 
     def _placed(self, rank: pl.DataFrame) -> pl.DataFrame:
-        """Rows by volume, with their places: in whole tiers from the top, the n-th row has place n."""
+        """Rows of assets on both sides by volume, with their places: in whole tiers from the top, the n-th has place n.
+
+        One gather of the rows does what a filter, a sort and a second filter would do.
+        """
+        order = volume_order(rank)
+        ids = _ids(rank)[order]
+        counted = _among(ids, self._ranked)
+        order, ids = order[counted], ids[counted]
+        places = np.arange(len(order)) + self._ranks_read + 1.0
+        # A missing row would let the rows below it move up unnoticed.
+        self._ranks_read += len(order)
+        both = _among(ids, self.matching)
+        rank = rank[order[both]]
         if PLACE not in rank.columns:
-            places = pl.Series(PLACE, np.arange(len(rank)) + self._ranks_read + 1.0)
-            rank.insert_column(rank.columns.index(VOLUME), places)
+            rank.insert_column(rank.columns.index(VOLUME), pl.Series(PLACE, places[both]))
         return rank
 
     async def names(self) -> pl.DataFrame:
@@ -154,16 +162,15 @@ class _PairRows:
     async def only(self, ids: Collection[int]) -> None:
         """Read these assets and no others."""
         wanted = np.intersect1d(self.matching, list(ids)).astype(np.int64)
-        rank = await self._read_ranks(ids=wanted.tolist())
+        self.rank = await self._read_ranks(ids=wanted.tolist())
         self.stop = LAST_TIER + 1
-        self._ranks_read, self._ranks_due = len(rank), len(wanted)
-        self._add(rank, self.price)
+        self._ranks_read, self._ranks_due = len(self.rank), len(wanted)
 
     async def prices_of(self, rank: pl.DataFrame) -> None:
         """Read the prices that are still missing: those in a lower tier of the price source."""
-        missing = rank[ID].to_numpy()[~_among(rank, self._priced)].tolist()
-        if missing:
-            self.price = pl.concat([self.price, await self._read_prices(ids=missing, fields=self._fields)])
+        missing = _ids(rank)[~_among(_ids(rank), self._priced)]
+        if len(missing):
+            self.price = pl.concat([self.price, await self._read_prices(ids=missing.tolist(), fields=self._fields)])
 
     def check(self, rows: int, wanted: int) -> None:
         """Raise StoreMalformed if a row is missing that the markers name."""
@@ -175,14 +182,24 @@ class _PairRows:
             )
 
     def _add(self, rank: pl.DataFrame, price: pl.DataFrame) -> None:
-        self.rank = _with(self.rank, _some(rank, _among(rank, self.matching)))
+        self.rank = _with(self.rank, rank)
         # Some prices were read by id before.
-        self.price = _with(self.price, _some(price, ~_among(price, self._priced)))
+        new = ~_among(_ids(price), self._priced)
+        self.price = _with(self.price, price if new.all() else price[np.flatnonzero(new)])
 
 
-def _among(rows: pl.DataFrame, ids: Ids) -> Mask:
-    """A mask of the rows whose id is among these ascending ids."""
-    own = rows[ID].to_numpy()
+@lru_cache(maxsize=64)  # neighbouring snapshots mostly hold the same assets
+def _ranked_and_matching(price_ids: str, rank_ids: str) -> tuple[Ids, Ids]:
+    ranked = unpack_ids(rank_ids)
+    return ranked, np.intersect1d(unpack_ids(price_ids), ranked, assume_unique=True)
+
+
+def _ids(rows: pl.DataFrame) -> Ids:
+    return rows[ID].to_numpy()
+
+
+def _among(own: Ids, ids: Ids) -> Mask:
+    """A mask of those that are among these ascending ids."""
     places = np.searchsorted(ids, own)
     mask = places < len(ids)
     mask[mask] = ids[places[mask]] == own[mask]
@@ -192,10 +209,6 @@ def _among(rows: pl.DataFrame, ids: Ids) -> Mask:
 @cache  # making an empty frame takes as long as filling it
 def _no_rows(series: Series) -> pl.DataFrame:
     return series.empty()
-
-
-def _some(rows: pl.DataFrame, mask: Mask) -> pl.DataFrame:
-    return rows if mask.all() else rows[np.flatnonzero(mask)]
 
 
 def _with(rows: pl.DataFrame, more: pl.DataFrame) -> pl.DataFrame:

@@ -1,9 +1,7 @@
 """The `Store` on one SQLite file."""
 
-import asyncio
 import sqlite3
 from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -21,6 +19,7 @@ from lib.store.sqlite.database import BUSY, Connect, Database, connect, translat
 from lib.store.sqlite.markers import Markers
 from lib.store.sqlite.retention import CONFIRMED_BY, HOUR_S, RETENTION, Retention
 from lib.store.sqlite.rows import Rows, as_second
+from lib.store.sqlite.worker import Worker
 
 T = TypeVar("T")
 
@@ -59,7 +58,7 @@ class SqliteStore:
                 only_sealed=keep_sealed is not None,
             ),
         )
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
+        self._worker = Worker("sqlite")
         self._file: _File | None = None
 
     async def write(self, snapshot: Snapshot) -> None:
@@ -154,12 +153,12 @@ class SqliteStore:
     async def close(self) -> None:
         """See `Store.close`."""
         if self._file:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._file.close)
+            await self._worker.run(self._file.close)
         self._file = None
-        self._thread.shutdown()
+        self._worker.end()
 
     async def _do(self, work: Callable[["_File"], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, work)
+        return await self._worker.run(lambda: self._run(work))
 
     def _run(self, work: Callable[["_File"], T]) -> T:
         try:

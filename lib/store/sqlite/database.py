@@ -43,6 +43,8 @@ class Database:
             self.close()
             raise
         self._file = _identity(path)
+        self._wal = f"{path}-wal"
+        self._wal_file: tuple[int, int] | None = None  # SQLite makes it at the first statement
 
     def close(self) -> None:
         """Close the connection. The last process to do so merges the WAL into the file."""
@@ -51,15 +53,25 @@ class Database:
     def is_replaced(self) -> bool:
         """Whether another file is in the place of the one that was opened. Raises StoreUnavailable if there is none.
 
-        SQLite would go on to read and write the deleted file, and everything would be lost at the next restart.
+        SQLite would go on to read and write the deleted file, and everything would be lost at the next restart. The
+        same holds for its write-ahead log, which is there as long as somebody has the file open.
         """
         try:
-            return _identity(self._path) != self._file
+            if _identity(self._path) != self._file:
+                return True
+            self._check_wal()
+            return False
         except FileNotFoundError:
             raise StoreUnavailable(
                 f"store {self._path}: the file was deleted while in use: put it back, or restart all services to begin"
                 " with an empty one"
             ) from None
+
+    def _check_wal(self) -> None:
+        present = _identity(self._wal) if os.path.exists(self._wal) else None
+        self._wal_file = self._wal_file or present
+        if present != self._wal_file:
+            raise StoreUnavailable(f"store {self._wal}: the file was deleted while in use: restart all services")
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -104,7 +116,7 @@ def try_write(path: Path, *, connect: Connect = connect) -> None:
         raise translate(path, exc) from exc
 
 
-def _identity(path: Path) -> tuple[int, int]:
+def _identity(path: Path | str) -> tuple[int, int]:
     status = os.stat(path)
     return status.st_dev, status.st_ino
 

@@ -161,6 +161,18 @@ async def test_a_deleted_file_is_noticed_by_reads_writes_and_readiness(open_stor
     assert not path.exists()
 
 
+@pytest.mark.parametrize("is_replaced", [False, True])
+async def test_a_deleted_write_ahead_log_is_noticed(open_store, path, is_replaced):
+    """The newest snapshots are in it, and no other process sees what is written from now on."""
+    await fill(store := open_store(), 0)
+    path.with_suffix(".db-wal").unlink()
+    if is_replaced:
+        path.with_suffix(".db-wal").touch()
+    for work in (store.ready(), store.markers(NOON, NOON), fill(store, 1)):
+        with pytest.raises(StoreUnavailable, match=r"topcoins\.db-wal: the file was deleted while in use: restart all"):
+            await work
+
+
 async def test_a_file_deleted_during_a_write_does_not_confirm_it(open_store, path, clock):
     store = open_store()
     await fill(store, 0)

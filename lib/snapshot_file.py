@@ -1,4 +1,4 @@
-"""A snapshot as a file with a digest. The spool and the backup write these."""
+"""A snapshot as a file with a digest. The spool writes these."""
 
 import hashlib
 import io

@@ -1,1 +1,1 @@
-"""What moves snapshots in bulk: backup, import of exports, backfill, and the shape of export files."""
+"""The archive of sealed days, and what moves snapshots in bulk: backup, import of exports, backfill, export files."""

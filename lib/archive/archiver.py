@@ -119,8 +119,12 @@ class Archiver:
 
 async def closed_days(store: Store, series: Sequence[Series], now: datetime) -> list[date]:
     """Every day from the store's first snapshot to the last one that is closed, oldest first."""
+    return await stored_days(store, series, (now - CLOSED_AFTER).date() - DAY)
+
+
+async def stored_days(store: Store, series: Sequence[Series], last: date) -> list[date]:
+    """Every day from the store's first snapshot to the last, oldest first."""
     firsts = [marker.tick.date() for each in series if (marker := await store.first(each.name))]
-    last = (now - CLOSED_AFTER).date() - DAY
     return [*_days(min(firsts), last)] if firsts else []
 
 

@@ -1,36 +1,41 @@
-"""Backup and restore through the `Store` protocol: whole snapshots as files, checked on the way back.
+"""`topcoins backup`: a copy of the archive, and what the archive lacks, sealed from the store.
 
-One folder a day, one file a snapshot in the spool's own form. The same backup goes into either store, so it also
-moves an archive from one to the other.
+The folder is an archive itself. `_unsealed/` in it is another one, of the days that the archive does not have yet,
+today above all. Each backup adds to them what is new. A day is deleted there once the sealed day is in the folder.
 """
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Container, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+import shutil
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
-from typing import get_args
 
-import orjson
+import polars as pl
 
-from lib.clock import DAY, HOUR, SECOND, Clock, slot
-from lib.errors import SettingsRejected, StoreMalformed
-from lib.instants import refuse_future
+from lib.archive.additions import find_additions
+from lib.archive.archiver import stored_days
+from lib.archive.manifest import FOLDER, Manifest, Part, manifest_name, newest_manifest, sealed_days
+from lib.archive.mend import Mender
+from lib.archive.objects import Objects
+from lib.archive.objects.folder import Folder
+from lib.archive.parts import describe_part
+from lib.archive.seal import Sealer
+from lib.archive.verify import verify_day
+from lib.clock import Clock
+from lib.errors import DamagedFile, Malformed, SettingsRejected
 from lib.schema import Series
-from lib.snapshot import Snapshot, content_hash
-from lib.snapshot_file import ENDING, DamagedFile, decode, encode, marker_as_json, write_whole
-from lib.store import Resolution, Store
+from lib.store import Store
 
-DAY_FOLDER = "[0-9][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]"
-"""Other folders, such as `lost+found` or `.snapshot`, are no part of a backup."""
+UNSEALED = "_unsealed"
+"""The folder of a backup's days that the archive lacked."""
 MOST_NAMED = 5
-RESOLUTIONS: tuple[Resolution, ...] = get_args(Resolution)
 
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """One day of one series: its snapshots, their rows, and a checksum over all of it.
+    """One day of one series: its snapshots, their rows, and a checksum over their content.
 
     `passed` counts the snapshots of a backup that the store's retention no longer keeps: all but the first of an hour.
     """
@@ -44,130 +49,142 @@ class Day:
 
 
 async def back_up(
-    store: Store, series: Sequence[Series], folder: Path, *, clock: Clock, start: datetime | None = None
+    store: Store,
+    archive: Objects | None,
+    folder: Path,
+    series: Sequence[Series],
+    *,
+    clock: Clock,
+    start: date = date.min,
 ) -> AsyncIterator[Day]:
-    """Write every snapshot from `start`, by default the first, to files; yields each day of each series when done.
+    """Back up every day from `start` on; yields each day of each series when it is in the folder.
 
-    Existing files stay, unless they are damaged, so an interrupted backup resumes.
+    What is there already stays, unless it is damaged, so an interrupted backup resumes. A part that is damaged in the
+    archive is left out; at the end DamagedFile names it.
     """
-    for one in series:
-        first = await store.first(one.name)
-        if first is None:
-            continue
-        at = slot(max(first.tick, start or first.tick), DAY)
-        while at <= clock():
-            tally = _Tally(one)
-            async for snapshot in _stored(store, one, at):
-                path = _path(folder, snapshot)
-                if not await asyncio.to_thread(_is_whole, path):
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    await asyncio.to_thread(write_whole, path, encode(snapshot))
-                tally.add(snapshot)
-            if tally.ticks:
-                yield tally.day(at)
-            at += DAY
-
-
-async def restore(folder: Path, store: Store, *, clock: Clock) -> AsyncIterator[Day]:
-    """Write a backup's snapshots into a store, oldest first, and read each day back.
-
-    Yields each day of each series once the store has it. Damaged files are left out; at the end DamagedFile names them.
-    Raises StoreMalformed when the store returns something else, and SettingsRejected for a tick of the future. Running
-    it again changes nothing.
-    """
+    backup, unsealed = Folder(folder), Folder(folder / UNSEALED)
     damaged: list[str] = []
-    for at, paths in _days(folder):
-        horizon = store.horizon()
-        tallies: dict[Series, _Tally] = {}
-        for path in paths:
-            try:
-                snapshot = decode(await asyncio.to_thread(path.read_bytes))
-            except DamagedFile as exc:
-                damaged.append(f"{path}: {exc}")
-                continue
-            refuse_future(snapshot.tick, clock(), path)
-            written = tallies.setdefault(snapshot.series, _Tally(snapshot.series))
-            if snapshot.tick < horizon and slot(snapshot.tick, HOUR) in written.hours:
-                written.passed += 1
-                continue
-            await store.write(snapshot)
-            written.add(snapshot)
-        for one, written in tallies.items():
-            stored = await _read_back(store, one, at, written.ticks)
-            if stored.day(at) != written.day(at):
-                raise StoreMalformed(f"{written.describe(at)} were written, {stored.describe(at)} came back")
-            yield written.day(at)
+    complete: set[date] = set()
+    for day in await sealed_days(archive) if archive else ():
+        if archive and day >= start:
+            manifest, faults = await copy_day(archive, backup, day)
+            damaged += faults
+            if not await find_additions(store, archive, series, day, manifest):
+                complete.add(day)
+            for each in days_of(manifest):
+                yield each
+    sealer = Sealer(store, unsealed, series, clock=clock)
+    for day in await stored_days(store, series, clock().date()):
+        if day >= start and day not in complete:
+            damaged += await _mend(store, unsealed, series, day, clock)
+            for each in days_of(await sealer.seal(day)):
+                yield each
+    for day in complete.intersection(await sealed_days(unsealed)):
+        await _delete_day(unsealed, day)
+    report_damaged(damaged)
+
+
+async def copy_day(source: Objects, target: Objects, day: date) -> tuple[Manifest, list[str]]:
+    """Copy a sealed day. Returns its manifest, and which parts are damaged in both places.
+
+    A part of the target stays if the manifest has its digest. Raises SettingsRejected if the target has snapshots of
+    the day that the source lacks.
+    """
+    manifest = await newest_manifest(source, day)
+    assert manifest, f"{day} is not sealed"
+    await _refuse_other(source, target, manifest)
+    damaged = [f"{source.shown}: {part.name}" for part in manifest.parts if not await _copy_part(source, target, part)]
+    name, body = manifest_name(day, manifest.number), manifest.model_dump_json().encode()
+    replaced = [other for other in await target.names(f"{FOLDER}/date={day}") if other >= name]
+    if replaced != [name] or await target.read(name) != body:
+        for other in replaced:
+            await target.delete(other)
+        await target.create(name, body)
+    return manifest, damaged
+
+
+def days_of(manifest: Manifest) -> Iterator[Day]:
+    """Each series of a sealed day."""
+    for name, each in manifest.snapshots.items():
+        if each.ticks:
+            hashes = {one.tick: one.hash for one in each}
+            yield Day(manifest.day, name, len(each.ticks), sum(each.rows), checksum(hashes))
+
+
+def checksum(hashes: Mapping[datetime, str]) -> str:
+    """A checksum over the content hashes of some ticks."""
+    total = hashlib.blake2b(digest_size=16)
+    for tick in sorted(hashes):
+        total.update(f"{int(tick.timestamp())} {hashes[tick]}\n".encode())
+    return total.hexdigest()
+
+
+def report_damaged(damaged: Sequence[str]) -> None:
+    """Raise DamagedFile if there are any."""
     if damaged:
         raise DamagedFile(f"{len(damaged)} files are damaged and were left out: {'; '.join(damaged[:MOST_NAMED])}")
 
 
-class _Tally:
-    """Adds up a day of one series without keeping its snapshots."""
-
-    def __init__(self, series: Series) -> None:
-        self.passed = 0
-        self.ticks: dict[datetime, tuple[int, bytes]] = {}
-        self.hours: set[datetime] = set()
-        self._series = series.name
-
-    def add(self, snapshot: Snapshot) -> None:
-        marker = snapshot.marker
-        content = content_hash(self._series, marker.source, snapshot.tick, snapshot.rows)
-        # A withdrawal after the backup is no difference.
-        plain = replace(marker, withdrawn_at=None, restored_at=None, withdrawn_why=None)
-        self.ticks[snapshot.tick] = len(snapshot.rows), orjson.dumps(marker_as_json(plain)) + content.encode()
-        self.hours.add(slot(snapshot.tick, HOUR))
-
-    def day(self, at: datetime) -> Day:
-        total = hashlib.blake2b(digest_size=16)
-        for tick in sorted(self.ticks):
-            total.update(self.ticks[tick][1])
-        rows = sum(count for count, _ in self.ticks.values())
-        return Day(at.date(), self._series, len(self.ticks), rows, total.hexdigest(), self.passed)
-
-    def describe(self, at: datetime) -> str:
-        day = self.day(at)
-        return f"{day.snapshots} {day.series} snapshots of {day.day} with {day.rows} rows, checksum {day.checksum},"
+async def _copy_part(source: Objects, target: Objects, part: Part) -> bool:
+    """Copy a part that the target lacks, or has damaged. Returns False if the source has none that is sound either."""
+    with target.workspace() as folder:
+        if await _sound(target, part, folder):
+            return True
+        path = await _sound(source, part, folder)
+        if path is None:
+            return False
+        made = folder / "copy.parquet"  # a link would be the same file, and rot with it
+        await asyncio.to_thread(shutil.copyfile, path, made)
+        await target.delete(part.name)
+        return await target.create(part.name, made)
 
 
-async def _read_back(store: Store, series: Series, at: datetime, ticks: Container[datetime]) -> _Tally:
-    """The tally of a day's ticks in the store, minutes or hours: the retention's end may just have passed them."""
-    tally = _Tally(series)
-    for resolution in RESOLUTIONS:
-        for marker in await store.markers(at, at + DAY - SECOND, series=series.name, resolution=resolution):
-            if marker.tick in ticks and marker.tick not in tally.ticks:
-                tally.add(Snapshot(series, marker, await store.rows(series, marker.tick, resolution=resolution)))
-    return tally
-
-
-async def _stored(store: Store, series: Series, at: datetime) -> AsyncIterator[Snapshot]:
-    """The snapshots of one day: every minute still kept, and the first of each hour before that."""
-    stop = at + DAY - SECOND
-    horizon = store.horizon()
-    raw = await store.markers(max(at, horizon), stop, series=series.name) if stop >= horizon else []
-    old = await store.markers(at, min(stop, horizon), series=series.name, resolution="1h") if at < horizon else []
-    seen = {marker.tick for marker in raw}
-    for marker in (marker for marker in old if marker.tick not in seen):
-        yield Snapshot(series, marker, await store.rows(series, marker.tick, resolution="1h"))
-    for marker in raw:
-        yield Snapshot(series, marker, await store.rows(series, marker.tick))
-
-
-def _path(folder: Path, snapshot: Snapshot) -> Path:
-    tick = snapshot.tick
-    return folder / f"{tick:%Y-%m-%d}" / f"{snapshot.series.name}-{int(tick.timestamp())}{ENDING}"
-
-
-def _days(folder: Path) -> Iterator[tuple[datetime, list[Path]]]:
-    if not folder.is_dir():
-        raise SettingsRejected(f"{folder} is not a backup made by topcoins; for example ./backup")
-    for day in sorted(folder.glob(DAY_FOLDER)):
-        yield datetime.fromisoformat(f"{day.name}T00:00:00+00:00"), sorted(day.glob(f"*{ENDING}"))
-
-
-def _is_whole(path: Path) -> bool:
+async def _sound(objects: Objects, part: Part, folder: Path) -> Path | None:
+    """A local file of a part; None if it is missing, or not what the manifest says."""
     try:
-        decode(path.read_bytes())
-    except (FileNotFoundError, DamagedFile):
-        return False
-    return True
+        path = await objects.local(part.name, folder)
+        is_sound = await asyncio.to_thread(describe_part, path, part.name, part.table) == part
+    except (Malformed, OSError, pl.exceptions.PolarsError):
+        return None
+    return path if is_sound else None
+
+
+async def _mend(store: Store, unsealed: Folder, series: Sequence[Series], day: date, clock: Clock) -> list[str]:
+    """Write what is damaged of an unsealed day again. Returns the parts of which the store no longer has all."""
+    try:
+        manifest = await newest_manifest(unsealed, day)
+    except Malformed:
+        manifest = None
+        is_damaged = True
+    else:
+        parts = manifest.parts if manifest else ()
+        is_damaged = not all([await _sound(unsealed, part, Path()) for part in parts])
+    if not is_damaged:
+        return []
+    verified = await verify_day(unsealed, series, day, Path())
+    return await Mender(store, unsealed, series, clock=clock).mend(verified)
+
+
+async def _refuse_other(source: Objects, target: Objects, manifest: Manifest) -> None:
+    try:
+        other = await newest_manifest(target, manifest.day)
+    except Malformed:
+        return  # it is damaged, and is replaced
+    if other and not _snapshots(other) <= _snapshots(manifest):
+        raise SettingsRejected(
+            f"{target.shown} has snapshots of {manifest.day} that {source.shown} lacks; choose another folder, for"
+            " example ./backup-2"
+        )
+
+
+def _snapshots(manifest: Manifest) -> set[tuple[str, datetime, str]]:
+    return {(name, one.tick, one.hash) for name, each in manifest.snapshots.items() for one in each}
+
+
+async def _delete_day(objects: Objects, day: date) -> None:
+    """Delete a day, its manifests first: a day without them is none."""
+    manifest = await newest_manifest(objects, day)
+    for name in reversed(await objects.names(f"{FOLDER}/date={day}")):
+        await objects.delete(name)
+    for part in manifest.parts if manifest else ():
+        await objects.delete(part.name)

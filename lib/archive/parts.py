@@ -13,7 +13,7 @@ from polars.io.plugins import register_io_source
 from lib.archive.manifest import Part
 from lib.archive.tables import TICK, series_columns
 from lib.errors import StoreMalformed
-from lib.schema import ID, Series
+from lib.schema import ID, NAME, OWN, Series
 from lib.snapshot import content_hash
 
 TICKS_IN_GROUP = 15
@@ -83,7 +83,18 @@ def hash_part(path: Path, series: Series, sources: Mapping[datetime, str]) -> di
     return hashes
 
 
-def check_columns(path: Path, name: str, columns: Mapping[str, Any]) -> None:
-    """Raise StoreMalformed unless a part has these columns."""
-    if missing := columns.keys() - pl.read_parquet_schema(path).keys():
-        raise StoreMalformed(f"{name} lacks {', '.join(sorted(missing))}")
+def series_of(table: str, path: Path) -> Series:
+    """The series of a part. One that is not ours is known by the part's columns alone."""
+    columns = pl.read_parquet_schema(path)
+    tags = tuple(name for name, kind in columns.items() if kind == pl.String)
+    fields = tuple(name for name, kind in columns.items() if kind == pl.Float64)
+    for name in (table, *tags, *fields):
+        if not NAME.fullmatch(name):  # names become part of the stores' statements
+            raise StoreMalformed(f"{path}: {name!r} is no name of a series, tag or field; for example volume_rank")
+    return OWN.get(table, Series(table, tags, fields))
+
+
+def with_columns(rows: pl.DataFrame, series: Series) -> pl.DataFrame:
+    """The rows of a snapshot, with null in the columns that its part lacks."""
+    missing = [pl.lit(None, kind).alias(name) for name, kind in series.columns.items() if name not in rows.columns]
+    return rows.with_columns(missing).select(*series.columns).sort(ID)

@@ -48,20 +48,21 @@ async def verify(objects: Objects, series: Sequence[Series]) -> AsyncIterator[Ve
     Raises StoreUnavailable if the archive goes away; whatever is damaged is a fault.
     """
     for day in await sealed_days(objects):
-        yield await verify_day(objects, series, day)
+        with objects.workspace() as folder:
+            verified = await verify_day(objects, series, day, folder)
+        yield verified
 
 
-async def verify_day(objects: Objects, series: Sequence[Series], day: date) -> Verified:
-    """Check one day."""
+async def verify_day(objects: Objects, series: Sequence[Series], day: date, folder: Path) -> Verified:
+    """Check one day. Copies of parts, where they are needed, go into `folder`."""
     try:
         manifest = await newest_manifest(objects, day)
     except Malformed as exc:
         return Verified(day, None, [Fault(f"date={day}", str(exc))])
     assert manifest, f"{day} is not sealed"
     check = _Check(objects, {each.name: each for each in (*OWN.values(), *series)}, manifest)
-    with objects.workspace() as folder:
-        for part in sorted(manifest.parts, key=lambda part: part.table != tables.MARKERS):  # the sources come first
-            await check.part(part, folder)
+    for part in sorted(manifest.parts, key=lambda part: part.table != tables.MARKERS):  # the sources come first
+        await check.part(part, folder)
     check.ends()
     return Verified(day, manifest, check.faults)
 

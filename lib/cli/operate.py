@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -103,26 +103,32 @@ def init(
 
 @app.command()
 def backup(
-    folder: Annotated[Path, typer.Argument(help="The folder of the backup; it gets a folder per day.")],
-    since: Annotated[datetime | None, typer.Option("--from", help="The first day; else the first one stored.")] = None,
+    folder: Annotated[Path, typer.Argument(help="The folder of the backup.")],
+    since: Annotated[
+        datetime | None, typer.Option("--from", help="The first day; else the first one there is.")
+    ] = None,
 ) -> None:
-    """Write every snapshot of the store to files. Resumes an interrupted backup."""
+    """Copy the archive, with what only the store has, and check it. Adds to a backup that is there."""
     from lib.archive.backup import back_up
+    from lib.archive.objects.address import open_objects
 
     chosen = _settings()
-    start = since.replace(tzinfo=since.tzinfo or UTC) if since else None
+    start = since.date() if since else date.min
+    series, archive = all_series(chosen), open_objects(chosen)
 
-    with_store(
-        chosen, lambda store: _print_days(back_up(store, all_series(chosen), folder, clock=utc_now, start=start))
-    )
+    with_store(chosen, lambda store: _print_days(back_up(store, archive, folder, series, clock=utc_now, start=start)))
 
 
 @app.command()
 def restore(folder: Annotated[Path, typer.Argument(help="A folder `topcoins backup` has filled.")]) -> None:
-    """Write a backup into the store, reading each day back: counts and checksums must be the same."""
-    from lib.archive.backup import restore as run_restore
+    """Write a backup into the store and the archive, reading each day back: counts and checksums must be the same."""
+    from lib.archive.objects.address import open_objects
+    from lib.archive.restore import restore as run_restore
 
-    with_store(_settings(), lambda store: _print_days(run_restore(folder, store, clock=utc_now)))
+    chosen = _settings()
+    archive = open_objects(chosen)
+
+    with_store(chosen, lambda store: _print_days(run_restore(folder, store, archive, clock=utc_now)))
 
 
 @app.command()

@@ -1,21 +1,33 @@
 """The drill: a backup of one store, restored into a new one, has the same counts and checksums of every day."""
 
+import shutil
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import polars as pl
 import pytest
 
-from lib.archive.backup import Day, back_up, restore
+from lib.archive.backup import UNSEALED, Day, back_up
+from lib.archive.manifest import sealed_days
+from lib.archive.objects.folder import Folder
+from lib.archive.restore import restore
+from lib.archive.seal import Sealer
+from lib.archive.verify import verify
 from lib.cli.forecast import sample_snapshot
 from lib.errors import SettingsRejected, StoreMalformed
 from lib.schema import PRICE, VOLUME_RANK, Series
+from lib.snapshot import Snapshot
 from lib.snapshot_file import ENDING, DamagedFile, encode
 from lib.store import Store
 from lib.store.sqlite import SqliteStore
+from tests.contract.snapshots import CAP, many
 from tests.fakes import NOON, FakeClock, MemoryStore
 
 MINUTE = timedelta(minutes=1)
 HOURS = (0, 1, 60, 61, 13 * 60, 25 * 60, 49 * 60)
+FIRST = NOON.date()
+BOTH = (PRICE, VOLUME_RANK)
 
 
 @pytest.fixture
@@ -23,42 +35,55 @@ def clock():
     return FakeClock(NOON + timedelta(days=3))
 
 
-async def archive(folder: Path, clock: FakeClock) -> SqliteStore:
-    store = SqliteStore(folder / "archive.db", clock=clock)
+async def filled(folder: Path, clock: FakeClock) -> SqliteStore:
+    store = SqliteStore(folder / "filled.db", clock=clock)
     for minute in HOURS:
-        for series in (PRICE, VOLUME_RANK):
+        for series in BOTH:
             await store.write(sample_snapshot(series, NOON + minute * MINUTE, 20))
     return store
 
 
-async def backed_up(store: Store, folder: Path, clock: FakeClock) -> list[Day]:
-    days = [day async for day in back_up(store, [PRICE, VOLUME_RANK], folder, clock=clock)]
-    await store.close()
-    return days
+async def sealed(store: Store, folder: Path, clock: FakeClock) -> Folder:
+    """An archive with the days that are over."""
+    archive = Folder(folder)
+    for day in range(3):
+        await Sealer(store, archive, BOTH, clock=clock).seal(FIRST + timedelta(days=day))
+    return archive
+
+
+async def backed_up(store: Store, folder: Path, clock: FakeClock, archive: Folder | None = None) -> list[Day]:
+    return [day async for day in back_up(store, archive, folder, BOTH, clock=clock)]
+
+
+async def restored(folder: Path, store: Store, clock: FakeClock, archive: Folder | None = None) -> list[Day]:
+    return [day async for day in restore(folder, store, archive, clock=clock)]
 
 
 async def drill(fresh: Store, folder: Path, clock: FakeClock, days: list[Day]) -> None:
-    restored = [day async for day in restore(folder, fresh, clock=clock)]
-    assert sorted(restored, key=str) == sorted(days, key=str)
-    again = [day async for day in back_up(fresh, [PRICE, VOLUME_RANK], folder / "again", clock=clock)]
+    assert sorted(await restored(folder, fresh, clock), key=str) == sorted(days, key=str)
+    again = await backed_up(fresh, folder / "again", clock)
     assert sorted(again, key=str) == sorted(days, key=str)
     assert sum(day.snapshots for day in again) == 2 * len(HOURS)
 
 
 async def test_a_backup_of_sqlite_restores_everything(tmp_path, clock):
-    days = await backed_up(await archive(tmp_path, clock), tmp_path / "backup", clock)
+    store = await filled(tmp_path, clock)
+    days = await backed_up(store, tmp_path / "backup", clock)
     assert [day.snapshots for day in days if day.series == "price"] == [4, 2, 1]
     fresh = SqliteStore(tmp_path / "fresh.db", clock=clock)
     await drill(fresh, tmp_path / "backup", clock, days)
-    await fresh.close()
+    for each in (store, fresh):
+        await each.close()
 
 
 @pytest.mark.influx
 async def test_a_backup_is_restored_into_a_new_influxdb(tmp_path, clock, influx_bucket):
-    days = await backed_up(await archive(tmp_path, clock), tmp_path / "backup", clock)
+    store = await filled(tmp_path, clock)
+    days = await backed_up(store, tmp_path / "backup", clock)
     fresh = influx_bucket.store(clock)
     await drill(fresh, tmp_path / "backup", clock, days)
-    await fresh.close()
+    for each in (store, fresh):
+        await each.close()
 
 
 @pytest.mark.influx
@@ -66,39 +91,132 @@ async def test_hours_that_outlived_their_minutes_are_backed_up_and_restored(tmp_
     clock.now = NOON + timedelta(days=200)
     fresh = influx_bucket.store(clock)
     await fresh.write(sample_snapshot(PRICE, NOON, 20))
-    days = [day async for day in back_up(fresh, [PRICE], tmp_path / "backup", clock=clock)]
+    days = await backed_up(fresh, tmp_path / "backup", clock)
     assert [(day.snapshots, day.rows) for day in days] == [(1, 20)]
     other = SqliteStore(tmp_path / "other.db", clock=clock)
-    assert [day async for day in restore(tmp_path / "backup", other, clock=clock)] == days
+    assert await restored(tmp_path / "backup", other, clock) == days
     for store in (fresh, other):
         await store.close()
 
 
-async def test_a_damaged_file_is_named_and_the_rest_is_restored(tmp_path, clock):
-    await backed_up(await archive(tmp_path, clock), tmp_path / "backup", clock)
-    file = next((tmp_path / "backup").glob("*/price-*"))
+async def test_a_backup_has_the_archives_own_files_and_the_open_day_apart(tmp_path, clock):
+    clock.now = NOON + timedelta(days=3)
+    store = await filled(tmp_path, clock)
+    await store.write(sample_snapshot(PRICE, clock.now - MINUTE, 20))
+    archive = await sealed(store, tmp_path / "archive", clock)
+    days = await backed_up(store, tmp_path / "backup", clock, archive)
+    copy, unsealed = Folder(tmp_path / "backup"), Folder(tmp_path / "backup" / UNSEALED)
+    assert [*await sealed_days(copy)] == [FIRST + timedelta(days=n) for n in range(3)]
+    assert [*await sealed_days(unsealed)] == [clock.now.date()]
+    for name in await archive.names("price"):
+        assert await copy.read(name) == await archive.read(name)
+        assert not (tmp_path / "backup" / name).samefile(tmp_path / "archive" / name)
+    fresh, elsewhere = MemoryStore(clock), Folder(tmp_path / "elsewhere")
+    assert sorted(await restored(tmp_path / "backup", fresh, clock, elsewhere), key=str) == sorted(days, key=str)
+    assert len(fresh.snapshots) == 2 * len(HOURS) + 1
+    assert [*await sealed_days(elsewhere)] == [*await sealed_days(copy)]
+    assert [each.faults async for each in verify(elsewhere, BOTH)] == [[], [], []]
+    await store.close()
+
+
+async def test_the_next_seal_replaces_the_open_day(tmp_path, clock):
+    store = await filled(tmp_path, clock)
+    archive = Folder(tmp_path / "archive")
+    before = await backed_up(store, tmp_path / "backup", clock, archive)
+    assert len(await sealed_days(Folder(tmp_path / "backup" / UNSEALED))) == 4
+    await sealed(store, tmp_path / "archive", clock)
+    assert await backed_up(store, tmp_path / "backup", clock, archive) == before
+    assert [*await sealed_days(Folder(tmp_path / "backup" / UNSEALED))] == [clock.now.date()]
+    assert not list((tmp_path / "backup" / UNSEALED / "price").rglob("*.parquet"))
+    await store.close()
+
+
+async def test_what_the_archive_lacks_of_a_sealed_day_is_in_the_backup(tmp_path, clock):
+    store = await filled(tmp_path, clock)
+    archive = await sealed(store, tmp_path / "archive", clock)
+    await store.write(sample_snapshot(PRICE, NOON + 7 * MINUTE, 20))
+    await backed_up(store, tmp_path / "backup", clock, archive)
+    fresh = MemoryStore(clock)
+    await restored(tmp_path / "backup", fresh, clock)
+    assert ("price", NOON + 7 * MINUTE) in fresh.snapshots
+    await store.close()
+
+
+async def test_a_later_backup_adds_what_is_new(tmp_path, clock):
+    store = await filled(tmp_path, clock)
+    await backed_up(store, tmp_path / "backup", clock)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "backup").rglob("*.parquet")}
+    await store.write(sample_snapshot(PRICE, NOON + 50 * 60 * MINUTE, 20))
+    days = await backed_up(store, tmp_path / "backup", clock)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    fresh = MemoryStore(clock)
+    assert sorted(await restored(tmp_path / "backup", fresh, clock), key=str) == sorted(days, key=str)
+    assert ("price", NOON + 50 * 60 * MINUTE) in fresh.snapshots
+    await store.close()
+
+
+@pytest.mark.parametrize("sealed_first", [True, False])
+async def test_a_damaged_part_is_named_and_the_rest_is_restored(sealed_first, tmp_path, clock):
+    store = await filled(tmp_path, clock)
+    archive = await sealed(store, tmp_path / "archive", clock) if sealed_first else None
+    await backed_up(store, tmp_path / "backup", clock, archive)
+    file = part(tmp_path / "backup" / ("" if sealed_first else UNSEALED))
     file.write_bytes(file.read_bytes()[:-5])
     fresh = MemoryStore(clock)
-    with pytest.raises(DamagedFile, match=f"1 files are damaged and were left out: {file}"):
-        [day async for day in restore(tmp_path / "backup", fresh, clock=clock)]
-    assert len(await fresh.markers(NOON, NOON + timedelta(days=3))) == 2 * len(HOURS) - 1
+    with pytest.raises(DamagedFile, match=f"1 files are damaged and were left out: {file}: it"):
+        await restored(tmp_path / "backup", fresh, clock)
+    assert len(fresh.snapshots) == 2 * len(HOURS) - 4
+    await store.close()
 
 
-async def test_a_new_backup_replaces_a_damaged_file(tmp_path, clock):
-    store = await archive(tmp_path, clock)
-    days = [day async for day in back_up(store, [PRICE, VOLUME_RANK], tmp_path / "backup", clock=clock)]
-    file = next((tmp_path / "backup").glob("*/price-*"))
-    whole = file.read_bytes()
-    file.write_bytes(whole[:-5])
-    assert await backed_up(store, tmp_path / "backup", clock) == days
-    assert file.read_bytes() == whole
+def part(archive: Path) -> Path:
+    """The price part of the first day."""
+    return archive / "price" / f"date={FIRST}" / "part-0.parquet"
 
 
-@pytest.mark.parametrize("name", ["lost+found", ".snapshot", "2026-08-01.old"])
-async def test_other_folders_beside_the_days_are_passed_over(name, tmp_path, clock):
-    days = await backed_up(await archive(tmp_path, clock), tmp_path / "backup", clock)
-    (tmp_path / "backup" / name).mkdir()
-    assert len([day async for day in restore(tmp_path / "backup", MemoryStore(clock), clock=clock)]) == len(days)
+@pytest.mark.parametrize("sealed_first", [True, False])
+@pytest.mark.parametrize("name", [f"price/date={FIRST}/part-0.parquet", f"_manifest/date={FIRST}/0000.json"])
+async def test_a_new_backup_replaces_a_damaged_file(name, sealed_first, tmp_path, clock):
+    store = await filled(tmp_path, clock)
+    archive = await sealed(store, tmp_path / "archive", clock) if sealed_first else None
+    days = await backed_up(store, tmp_path / "backup", clock, archive)
+    file = tmp_path / "backup" / ("" if sealed_first else UNSEALED) / name
+    file.write_bytes(file.read_bytes()[:-5])
+    assert await backed_up(store, tmp_path / "backup", clock, archive) == days
+    assert [day.faults async for day in verify(Folder(file.parents[2]), BOTH)] == [[]] * (3 if sealed_first else 4)
+    await store.close()
+
+
+async def test_a_part_that_rots_in_the_archive_does_not_reach_the_backup(tmp_path, clock):
+    store = await filled(tmp_path, clock)
+    archive = await sealed(store, tmp_path / "archive", clock)
+    await backed_up(store, tmp_path / "backup", clock, archive)
+    rotted = part(tmp_path / "archive")
+    whole = rotted.read_bytes()
+    rotted.write_bytes(whole[:-5])
+    await backed_up(store, tmp_path / "backup", clock, archive)
+    assert part(tmp_path / "backup").read_bytes() == whole
+    with pytest.raises(
+        DamagedFile, match=f"1 files are damaged and were left out: {tmp_path / 'archive'}: price/date="
+    ):
+        await backed_up(store, tmp_path / "new", clock, archive)
+    assert len(await sealed_days(Folder(tmp_path / "new"))) == 3
+    await store.close()
+
+
+async def test_a_backup_with_more_of_a_day_than_the_archive_is_not_overwritten(tmp_path, clock):
+    store = await filled(tmp_path, clock)
+    archive = await sealed(store, tmp_path / "archive", clock)
+    await backed_up(store, tmp_path / "backup", clock, archive)
+    before = part(tmp_path / "backup").read_bytes()
+    shutil.rmtree(tmp_path / "archive")
+    other = MemoryStore(clock)
+    await other.write(sample_snapshot(PRICE, NOON, 20))
+    await sealed(other, tmp_path / "archive", clock)
+    with pytest.raises(SettingsRejected, match=f"has snapshots of {FIRST} that .* lacks; choose another folder"):
+        await backed_up(other, tmp_path / "backup", clock, archive)
+    assert part(tmp_path / "backup").read_bytes() == before
+    await store.close()
 
 
 async def test_a_store_that_loses_what_was_written_is_reported(tmp_path, clock):
@@ -107,27 +225,22 @@ async def test_a_store_that_loses_what_was_written_is_reported(tmp_path, clock):
             if snapshot.tick != NOON:
                 await super().write(snapshot)
 
-    await backed_up(await archive(tmp_path, clock), tmp_path / "backup", clock)
+    store = await filled(tmp_path, clock)
+    await backed_up(store, tmp_path / "backup", clock)
     with pytest.raises(
         StoreMalformed,
         match=r"4 price snapshots of 2026-08-01 with 80 rows.* were written, 3 price .* with 60 rows.* came back",
     ):
-        [day async for day in restore(tmp_path / "backup", Forgetful(clock), clock=clock)]
-
-
-async def test_an_interrupted_backup_is_continued_and_ends_the_same(tmp_path, clock):
-    store = await archive(tmp_path, clock)
-    days = [day async for day in back_up(store, [PRICE, VOLUME_RANK], tmp_path / "backup", clock=clock)]
-    for file in list((tmp_path / "backup").glob("*/*"))[::2]:
-        file.unlink()
-    assert await backed_up(store, tmp_path / "backup", clock) == days
+        await restored(tmp_path / "backup", Forgetful(clock), clock)
+    await store.close()
 
 
 @pytest.mark.parametrize("kind", ["sqlite", pytest.param("influx", marks=pytest.mark.influx)])
 async def test_of_minutes_that_are_past_the_retention_by_now_the_first_of_each_hour_is_restored(
     kind, tmp_path, clock, request
 ):
-    days = await backed_up(await archive(tmp_path, clock), tmp_path / "backup", clock)
+    store = await filled(tmp_path, clock)
+    days = await backed_up(store, tmp_path / "backup", clock)
     # The retention ends within the second hour: after its first tick, before its second.
     retention = timedelta(days=90 if kind == "influx" else 30)
     clock.now = NOON + 60 * MINUTE + timedelta(seconds=30) + retention
@@ -136,41 +249,110 @@ async def test_of_minutes_that_are_past_the_retention_by_now_the_first_of_each_h
         if kind == "influx"
         else SqliteStore(tmp_path / "fresh.db", clock=clock)
     )
-    restored = [day async for day in restore(tmp_path / "backup", fresh, clock=clock)]
-    assert [(day.snapshots, day.passed) for day in restored if day.series == "price"] == [(3, 1), (2, 0), (1, 0)]
-    assert {day for day in restored if not day.passed} <= set(days)
-    await fresh.close()
+    again = await restored(tmp_path / "backup", fresh, clock)
+    assert [(day.snapshots, day.passed) for day in again if day.series == "price"] == [(3, 1), (2, 0), (1, 0)]
+    assert {day for day in again if not day.passed} <= set(days)
+    for each in (store, fresh):
+        await each.close()
 
 
-async def test_a_folder_that_is_not_there_is_named(store, tmp_path):
+async def test_a_folder_that_is_not_there_is_named(tmp_path, clock):
     with pytest.raises(SettingsRejected, match="nowhere is not a backup made by topcoins"):
-        [day async for day in restore(tmp_path / "nowhere", store, clock=clock)]
+        await restored(tmp_path / "nowhere", MemoryStore(clock), clock)
 
 
 async def test_a_tick_of_the_future_is_not_restored(tmp_path, clock):
-    await backed_up(await archive(tmp_path, clock), tmp_path / "backup", clock)
+    store = await filled(tmp_path, clock)
+    await backed_up(store, tmp_path / "backup", clock)
     clock.now = NOON + 30 * MINUTE
     fresh = MemoryStore(clock)
-    with pytest.raises(SettingsRejected, match=r"price-\d+\.snapshot: its tick 2026-08-01T13:00:00Z is in the future"):
-        [day async for day in restore(tmp_path / "backup", fresh, clock=clock)]
+    with pytest.raises(SettingsRejected, match=r"part-0.parquet: its tick 2026-08-01T13:00:00Z is in the future"):
+        await restored(tmp_path / "backup", fresh, clock, Folder(tmp_path / "archive"))
     assert {tick for _, tick in fresh.snapshots} == {NOON, NOON + MINUTE}
+    assert not (tmp_path / "archive").exists()
+    await store.close()
 
 
 async def test_a_backup_from_before_a_withdrawal_is_restored_into_the_same_store(tmp_path, clock):
-    days = await backed_up(await archive(tmp_path, clock), tmp_path / "backup", clock)
-    store = SqliteStore(tmp_path / "archive.db", clock=clock)
+    store = await filled(tmp_path, clock)
+    days = await backed_up(store, tmp_path / "backup", clock)
     await store.withdraw(PRICE.name, NOON, NOON, why="test")
-    assert [day async for day in restore(tmp_path / "backup", store, clock=clock)] == sorted(
-        days, key=lambda day: day.day
-    )
+    assert sorted(await restored(tmp_path / "backup", store, clock), key=str) == sorted(days, key=str)
     assert await store.ticks(PRICE.name, NOON, NOON) == []
     await store.close()
 
 
+@pytest.mark.parametrize("sealed_first", [True, False])
+async def test_a_withdrawal_and_its_undoing_are_restored(sealed_first, tmp_path, clock):
+    store = await filled(tmp_path, clock)
+    archive = await sealed(store, tmp_path / "archive", clock) if sealed_first else None
+    await backed_up(store, tmp_path / "backup", clock, archive)
+    await store.withdraw(PRICE.name, NOON, NOON + MINUTE, why="test")
+    clock.move(minutes=1)
+    await store.undo_withdrawal(PRICE.name, NOON, NOON)
+    await backed_up(store, tmp_path / "backup", clock, archive)
+    fresh = SqliteStore(tmp_path / "fresh.db", clock=clock)
+    await restored(tmp_path / "backup", fresh, clock)
+    span = NOON, NOON + MINUTE
+    assert await fresh.markers(*span) == await store.markers(*span)
+    for each in (store, fresh):
+        await each.close()
+
+
+async def test_a_series_that_no_setting_names_is_restored_with_its_columns(tmp_path, clock):
+    store, fresh, series = MemoryStore(clock), MemoryStore(clock), [*BOTH, CAP]
+    written = many(CAP, 3, NOON)
+    await store.write(written)
+    days = [day async for day in back_up(store, None, tmp_path / "backup", series, clock=clock)]
+    assert await restored(tmp_path / "backup", fresh, clock) == days
+    assert (await fresh.rows(CAP, NOON)).equals(written.rows)
+
+
+@pytest.mark.parametrize("name", ["price; drop table price", "Price"])
+async def test_a_part_with_an_invalid_field_is_left_out(name, tmp_path, clock):
+    store = MemoryStore(clock)
+    series = Series("other", (), (name,))
+    rows = pl.DataFrame({"cmc_id": [1], "tier": [0], name: [1.0]}, schema=series.columns)
+    await store.write(Snapshot(series, many(CAP, 1, NOON, hash="").marker, rows))
+    marker = many(Series("other", (), ("usd",)), 1, NOON, hash="").marker
+    store.snapshots = {("other", NOON): Snapshot(series, marker, rows)}
+    assert [day async for day in back_up(store, None, tmp_path / "backup", [series], clock=clock)]
+    with pytest.raises(DamagedFile, match="is no name of a series"):
+        await restored(tmp_path / "backup", MemoryStore(clock), clock)
+
+
+def old_backup(folder: Path) -> list[Snapshot]:
+    """A backup as versions before 0.2 wrote it."""
+    fetched = [sample_snapshot(series, NOON + n * MINUTE, 20) for series in BOTH for n in range(2)]
+    snapshots = [replace(each, marker=each.marker.with_stored_at(each.tick)) for each in fetched]
+    day = folder / str(FIRST)
+    day.mkdir(parents=True)
+    for each in snapshots:
+        (day / f"{each.series.name}-{int(each.tick.timestamp())}{ENDING}").write_bytes(encode(each))
+    return snapshots
+
+
+@pytest.mark.parametrize("name", ["lost+found", ".snapshot", "2026-08-01.old"])
+async def test_other_folders_beside_the_days_of_an_old_backup_are_passed_over(name, tmp_path, clock):
+    old_backup(tmp_path / "backup")
+    (tmp_path / "backup" / name).mkdir()
+    assert [day.snapshots for day in await restored(tmp_path / "backup", MemoryStore(clock), clock)] == [2, 2]
+
+
+async def test_a_damaged_file_of_an_old_backup_is_named_and_the_rest_is_restored(tmp_path, clock):
+    old_backup(tmp_path / "backup")
+    file = next((tmp_path / "backup").glob("*/price-*"))
+    file.write_bytes(file.read_bytes()[:-5])
+    fresh = MemoryStore(clock)
+    with pytest.raises(DamagedFile, match=f"1 files are damaged and were left out: {file}"):
+        await restored(tmp_path / "backup", fresh, clock)
+    assert len(fresh.snapshots) == 3
+
+
 @pytest.mark.parametrize("name", ["../../../etc/x", "price; drop table price", "Price", ""])
-async def test_a_file_with_an_invalid_series_name_is_left_out(name, tmp_path, clock):
+async def test_a_file_of_an_old_backup_with_an_invalid_series_name_is_left_out(name, tmp_path, clock):
     day = tmp_path / "backup" / "2026-08-01"
     day.mkdir(parents=True)
     (day / f"x{ENDING}").write_bytes(encode(sample_snapshot(Series(name, (), ("usd",)), NOON, 3)))
     with pytest.raises(DamagedFile, match="is no name of a series"):
-        [day async for day in restore(tmp_path / "backup", MemoryStore(clock), clock=clock)]
+        await restored(tmp_path / "backup", MemoryStore(clock), clock)

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from lib.archive.backup import restore
+from lib.archive.restore import restore
 from lib.cli.forecast import sample_snapshot
 from lib.ingest.missed import read_missed
 from lib.ingest.spool import Spool
@@ -112,7 +112,7 @@ def test_the_spool_of_0_1_0_opens_with_its_snapshots_counts_and_misses(old):
 
 async def test_the_backup_of_0_1_0_is_restored(old, clock, tmp_path):
     store = SqliteStore(tmp_path / "new.db", clock=clock)
-    days = [day async for day in restore(old / "backup", store, clock=clock)]
+    days = [day async for day in restore(old / "backup", store, None, clock=clock)]
     second_day = [each for each in EXPECTED["stored"] if each["marker"]["tick"] >= "2026-08-01"]
     assert sum(day.snapshots for day in days) == len(second_day)
     await assert_holds(store, second_day)

@@ -31,7 +31,7 @@ class AssetNames:
         with database.transaction():
             if not database.columns(TABLE):  # another process may have been quicker
                 database.execute(_CREATE)
-                if database.columns(PRICE.name):
+                if database.columns(PRICE.name).issuperset(PRICE.tags):
                     database.execute(_FILL)
 
     def record(self, tick: int, rows: pl.DataFrame) -> None:

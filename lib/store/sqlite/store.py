@@ -25,6 +25,9 @@ T = TypeVar("T")
 
 log = structlog.get_logger()
 
+MOST_CONVERTED = 20_000
+"""Rows of an earlier version that one write converts at most: for 5,000 assets four ticks."""
+
 
 class SqliteStore:
     """A `Store` in one file. It opens the file at first use and works in one thread, off the event loop.
@@ -204,6 +207,14 @@ class _File:
             now = clock()
             self.markers.insert(snapshot.marker.with_stored_at(now))
             self._retention.apply(snapshot.series, now)
+        self._convert(snapshot.series)
+
+    def _convert(self, series: Series) -> None:
+        """Convert some ticks of an earlier version. A tick a transaction: a kill or a full disk loses nothing."""
+        converted = 0
+        while converted < MOST_CONVERTED and (old := self.rows.next_old(series)) is not None:
+            with self.database.transaction():
+                converted += self.rows.convert(series, old)
 
     def mark_sealed(self, series: str, hashes: Mapping[int, str]) -> None:
         """Mark ticks as sealed."""

@@ -17,6 +17,7 @@ from lib.store.sqlite import SqliteStore
 from lib.store.sqlite.database import connect
 from lib.store.sqlite.retention import MOST_DELETED
 from tests.fakes import HOUR, NOON, FakeClock
+from tests.unit.store.old_file import make_old
 
 MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)
@@ -309,6 +310,8 @@ async def test_a_file_of_an_earlier_version_gets_the_names_of_its_assets(open_st
     with closing(sqlite3.connect(next(tmp_path.rglob("*.db")))) as file:
         file.execute('DROP TABLE "asset names"')
         file.commit()
+    await store.close()
+    make_old(next(tmp_path.rglob("*.db")))
     again = open_store()
     assert (await again.asset_names(NOON)).equals(before)
     assert before["last"].unique().to_list() == [NOON + 2 * DAY]

@@ -10,11 +10,14 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Self
 
-import httpx
+import obstore
 import pytest
+from obstore.exceptions import BaseError
+from obstore.store import S3Store
 
 from lib import settings
 from lib.archive.objects import Objects
@@ -57,6 +60,18 @@ class Prefix:
             "TOPCOINS_ARCHIVE_SECRET_KEY": self.secret_key,
         }
 
+    @property
+    def store(self) -> S3Store:
+        """It, without anything of topcoins."""
+        return S3Store.from_url(
+            self.url,
+            access_key_id=self.access_key,
+            secret_access_key=self.secret_key,
+            endpoint=self.endpoint,
+            client_options={"allow_http": True, "timeout": timedelta(seconds=PATIENCE)},
+            retry_config={"max_retries": 0},
+        )
+
     def objects(self, making: Path, **changed: str) -> Objects:
         """The archive in it, as the settings open it. `changed` are other settings, without their prefix."""
         changes: Mapping[str, str] = {f"TOPCOINS_{name.upper()}": value for name, value in changed.items()}
@@ -87,7 +102,7 @@ class SeaweedFS:
         return Prefix(self.url, "topcoins", self._secret_key, f"s3://{BUCKET}/{name or uuid.uuid4().hex}")
 
     def start(self) -> None:
-        """Returns once it answers."""
+        """Returns once it takes a file."""
         named = [f"-{name}={port}" for name, port in zip(PORTS, self._ports, strict=True)]
         program = find_program("seaweedfs", "weed", required="TOPCOINS_TEST_REQUIRE_SEAWEEDFS")
         data = self._folder / "data"
@@ -123,12 +138,13 @@ class SeaweedFS:
             if self._process.poll() is not None:
                 pytest.fail(f"SeaweedFS ended: {self._log.read_text('utf-8')[-2000:]}")
             try:
-                if httpx.get(f"{self.url}/healthz", timeout=1).is_success:
-                    return
-            except httpx.TransportError:
-                pass
-            time.sleep(0.05)
-        pytest.fail(f"SeaweedFS does not answer after {PATIENCE:.0f} s: {self._log.read_text('utf-8')[-2000:]}")
+                # The first file makes the bucket. It waits until the server's parts have found each other.
+                obstore.put(self.prefix("first").store, uuid.uuid4().hex, b"")
+            except BaseError:
+                time.sleep(0.05)
+            else:
+                return
+        pytest.fail(f"SeaweedFS takes no file after {PATIENCE:.0f} s: {self._log.read_text('utf-8')[-2000:]}")
 
 
 @pytest.fixture(scope="session")

@@ -199,7 +199,7 @@ class Stage:
         """One of the services, over the store of this stage or another one, its spool beside it."""
         chosen = store or self.store
         own = {"STORE_URL": f"sqlite:///{chosen}", "SPOOL_DIR": chosen.parent / "spool"}
-        return self.start("-m", module, **own, **settings)
+        return self.start("-m", module, **{**own, **settings})
 
     @property
     def store(self) -> Path:

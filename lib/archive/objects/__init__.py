@@ -65,11 +65,14 @@ def scan_parts(
 async def probe(objects: Objects) -> None:
     """Raise StoreRejected unless a file can be stored once only: sealing relies on it."""
     name = f"{TEMPORARY}/probe-{uuid4().hex}"
-    try:
-        if not await objects.create(name, b"probe") or await objects.create(name, b"second"):
-            raise StoreRejected(
-                f"archive {objects.shown}: a second conditional put of the same name is not refused, so two archivers"
-                " could overwrite each other; for example SeaweedFS must be newer than March 2026"
-            )
-    finally:
-        await objects.delete(name)
+    if await objects.create(name, b"probe"):
+        try:
+            is_refused = not await objects.create(name, b"second")
+        finally:
+            await objects.delete(name)
+        if is_refused:
+            return
+    raise StoreRejected(
+        f"archive {objects.shown}: a second conditional put of the same name is not refused, so two archivers"
+        " could overwrite each other; for example SeaweedFS must be newer than March 2026"
+    )

@@ -7,11 +7,18 @@ from urllib.parse import urlsplit
 
 from lib.archive.objects import Objects
 from lib.archive.objects.folder import Folder
+from lib.errors import SettingsRejected
 from lib.settings import NONE, Settings
 
 MAKING = "archive"
 """In the spools' folder: files on their way to an object store."""
 _TIMEOUT = timedelta(seconds=20)
+_RETRIES = 2
+_KEYS = {
+    "s3": "both, or none: then the role of the machine is used",
+    "gs": "no access key, and as secret key the JSON text of a service account's key",
+    "az": "the storage account's name as access key, and its key in base64 as secret key",
+}
 
 
 def open_objects(settings: Settings) -> Objects | None:
@@ -26,6 +33,7 @@ def open_objects(settings: Settings) -> Objects | None:
 
 def _open_cloud(settings: Settings) -> Objects:
     # A folder's users need not wait for these imports.
+    from obstore.exceptions import BaseError
     from obstore.store import AzureStore, GCSStore, S3Store
 
     from lib.archive.objects.cloud import Cloud
@@ -44,17 +52,22 @@ def _open_cloud(settings: Settings) -> Objects:
     options = {name: value for name, value in options.items() if name and value}
     client = {"timeout": _TIMEOUT, "connect_timeout": _TIMEOUT / 4}
     is_plain = settings.archive_endpoint.startswith("http:")
-    store = kind(
-        parts.hostname,
-        prefix=parts.path.strip("/") or None,
-        config=options,
-        client_options=client | ({"allow_http": True} if is_plain else {}),
-        retry_config={"max_retries": 2, "retry_timeout": _TIMEOUT},
-    )
+    try:
+        store = kind(
+            parts.hostname,
+            prefix=parts.path.strip("/") or None,
+            config=options,
+            client_options=client | ({"allow_http": True} if is_plain else {}),
+            retry_config={"max_retries": _RETRIES, "retry_timeout": _TIMEOUT},
+        )
+    except BaseError:  # its text may show parts of a key
+        raise SettingsRejected(
+            f"TOPCOINS_ARCHIVE_ACCESS_KEY or TOPCOINS_ARCHIVE_SECRET_KEY: {parts.scheme}:// needs {_KEYS[parts.scheme]}"
+        ) from None
     return Cloud(
         store,
         shown=settings.archive_url,
         making=settings.spool_dir / MAKING,
         address=settings.archive_url,
-        options=options | {"max_retries": 2} | ({"aws_allow_http": "true"} if is_plain else {}),
+        options=options | {"max_retries": _RETRIES} | ({"aws_allow_http": "true"} if is_plain else {}),
     )

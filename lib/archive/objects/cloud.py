@@ -1,6 +1,7 @@
 """The archive in an object store: S3 and what speaks it, Google Cloud Storage, Azure. The only home of obstore."""
 
 import asyncio
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -25,6 +26,9 @@ from lib.errors import StoreMalformed, StoreRejected, StoreUnavailable
 
 LARGEST_PUT = 64 * 2**20
 """A larger file is uploaded in parts."""
+_STATUS = re.compile(r"status code: (\d{3})")
+_KEYS = "; look at TOPCOINS_ARCHIVE_ACCESS_KEY and TOPCOINS_ARCHIVE_SECRET_KEY"
+_ADVICE = {"401": _KEYS, "403": _KEYS, "404": "; make the bucket or container first: topcoins makes none"}
 _REJECTED = (NotSupportedError, PermissionDeniedError, UnauthenticatedError, UnknownConfigurationKeyError)
 
 
@@ -42,19 +46,22 @@ class Cloud:
         making: Path,
         address: str = "",
         options: Mapping[str, Any] | None = None,
+        largest_put: int = LARGEST_PUT,
     ) -> None:
         self._store = store
         self._shown = shown
         self._making = making
         self._address = address
         self._options = dict(options or {})
+        self._largest_put = largest_put
 
     async def create(self, name: str, content: bytes | Path) -> bool:
         """See `Objects.create`. An upload that was killed leaves nothing that a reader sees."""
         size = (await asyncio.to_thread(content.stat)).st_size if isinstance(content, Path) else len(content)
         with self._translated(name):
             try:
-                await obstore.put_async(self._store, name, content, mode="create", use_multipart=size > LARGEST_PUT)
+                in_parts = size > self._largest_put
+                await obstore.put_async(self._store, name, content, mode="create", use_multipart=in_parts)
             except (AlreadyExistsError, PreconditionError):
                 return False
         return True
@@ -112,12 +119,9 @@ class Cloud:
             yield
         except FileNotFoundError as exc:  # obstore raises no error of its own for it
             raise StoreMalformed(f"archive {self._shown}: {name} is missing") from exc
-        except _REJECTED as exc:
-            raise StoreRejected(f"archive {self._shown}: {name}: {_reason(exc)}") from exc
         except BaseError as exc:
-            raise StoreUnavailable(f"archive {self._shown}: {name}: {_reason(exc)}") from exc
-
-
-def _reason(exc: Exception) -> Any:
-    """The first line of an error: the rest repeats the request."""
-    return str(exc).strip().partition("\n")[0][:300]
+            reason = str(exc).strip().partition("\n")[0].partition(": <?xml")[0][:300]  # the rest repeats the request
+            status = _STATUS.search(reason)
+            advice = _ADVICE.get(status[1], "") if status else ""
+            kind = StoreRejected if advice or isinstance(exc, _REJECTED) else StoreUnavailable
+            raise kind(f"archive {self._shown}: {name}: {reason}{advice}") from exc

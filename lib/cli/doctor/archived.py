@@ -29,7 +29,7 @@ async def check_archive(chosen: Settings, store: Store, now: datetime) -> list[F
         progress = await read_progress(store, objects, list(OWN.values()), now)
     except TopcoinsError as exc:
         return [Finding("archive", False, str(exc))]
-    seen = f"{progress.sealed} days sealed in {objects.shown}"
+    seen = f"{progress.sealed} days sealed in {objects.shown}, which takes each file once"
     if progress.unsealed:
         named = ", ".join(str(day) for day in progress.unsealed[:MOST_NAMED])
         seen += f"; {len(progress.unsealed)} closed days are not, from {named}: `topcoins archive seal` seals them"

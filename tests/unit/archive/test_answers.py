@@ -134,6 +134,7 @@ def drop_minutes(hot: MemoryStore) -> None:
     hot.snapshots = {key: hot.snapshots[key] for key in firsts.values()}
 
 
+@pytest.mark.parametrize("objects", ["folder", "memory", pytest.param("s3", marks=pytest.mark.s3)], indirect=True)
 async def test_every_address_answers_with_the_same_bytes_after_the_minutes_are_gone(hot, sealed, tmp_path):
     # From a folder beside a store that has its hours, and from an object store alone.
     early = FakeClock(NOON + A_DAY)

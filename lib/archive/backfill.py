@@ -5,6 +5,7 @@ gap, stamped with the list's own time. The other minutes are lost and stay gaps.
 """
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import structlog
 
-from lib.clock import DAY, MINUTE, isoformat
+from lib.clock import DAY, MINUTE, Clock, isoformat
 from lib.errors import DayTooOld, Malformed, SnapshotRefused
 from lib.gaps import Gap, find_gaps
 from lib.ingest.delivery import Delivery, ViaSpool
@@ -21,6 +22,8 @@ from lib.ingest.plausible import differences, faults
 from lib.ingest.spool import Spool
 from lib.snapshot import Marker, Snapshot
 from lib.source import Reading, Source
+from lib.source.shared_answers import FOLDER as SHARED_FOLDER
+from lib.source.shared_answers import SharedAnswers
 from lib.store import Store
 
 log = structlog.get_logger()
@@ -36,7 +39,7 @@ WITHIN = timedelta(minutes=2)
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One list for sale: its source, its day, its price in credits."""
+    """One list for sale: its source, its day, its price in credits. 0 where another series buys the same list."""
 
     source: Source
     day: date
@@ -61,12 +64,23 @@ class Bought:
     credits: float
 
 
-def calls(source: Source, gaps: Sequence[Gap], bought: Collection[date], assets: int, *, now: datetime) -> list[Call]:
-    """The calls that could fill a gap, newest first: one for each day that ends in a gap and is not bought yet."""
+def calls(
+    source: Source,
+    gaps: Sequence[Gap],
+    bought: Collection[date],
+    assets: int,
+    *,
+    now: datetime,
+    paid: Collection[date] = (),
+) -> list[Call]:
+    """The calls that could fill a gap, newest first: one for each day that ends in a gap and is not bought yet.
+
+    The lists of the days in `paid` are bought for another series.
+    """
     assert source.daily, f"{source.name} sells no past days"
     price = -(-assets // source.daily.assets_per_credit)
     days = {day for gap in gaps for day in _ends_within(gap) if now >= _end_of(day) + READY_AFTER}
-    return [Call(source, day, price) for day in sorted(days - {*bought}, reverse=True)]
+    return [Call(source, day, 0 if day in paid else price) for day in sorted(days - {*bought}, reverse=True)]
 
 
 async def buy(
@@ -80,7 +94,7 @@ async def buy(
     for call in wanted:
         stored = await store.nearest(call.source.series.name, datetime.combine(call.day, time.max, UTC))
         try:
-            reading = await call.source.read(assets, WITHIN, day=call.day)
+            reading = await call.source.read(assets, WITHIN, day=call.day, tick=datetime.combine(call.day, LAST_MINUTE))
         except DayTooOld as exc:
             yield TooOld(call, str(exc))
             return
@@ -158,15 +172,30 @@ class Offer:
 async def offers(
     sources: Sequence[Source], store: Store, start: datetime, *, now: datetime, spools: Path, assets: int
 ) -> list[Offer]:
-    """The offer for each source's series since `start`. Asks only the store, so it costs nothing."""
-    each = []
+    """The offer for each source's series since `start`. Asks only the store, so it costs nothing.
+
+    A list that serves two series is paid for once: the first of them pays.
+    """
+    each: list[Offer] = []
     for source in sources:
         name = source.series.name
         gaps = (await find_gaps(store, name, start, now, now=now, folder=spools / name)).gaps
         markers = await store.markers(start, now, series=name)
         bought = {marker.tick.date() for marker in markers if marker.source == source.name}
-        each.append(Offer(source, gaps, calls(source, gaps, bought, assets, now=now)))
+        same = [offer for offer in each if offer.source.list_asked == source.list_asked]
+        paid = {call.day for offer in same for call in offer.calls}
+        each.append(Offer(source, gaps, calls(source, gaps, bought, assets, now=now, paid=paid)))
     return each
+
+
+def shared_answers(spools: Path, clock: Clock) -> SharedAnswers:
+    """Bought lists, for the other series and for a second run after a crash."""
+    return SharedAnswers(spools / FOLDER / SHARED_FOLDER, clock=clock)
+
+
+def forget_answers(spools: Path) -> None:
+    """Delete the bought lists, whose snapshots are stored or wait in the spools."""
+    shutil.rmtree(spools / FOLDER / SHARED_FOLDER, ignore_errors=True)
 
 
 async def fill(offer: Offer, store: Store, *, spools: Path, limit: int, assets: int) -> AsyncIterator[Bought | TooOld]:

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from lib.archive.backfill import Offer, TooOld, fill, offers
+from lib.archive.backfill import Offer, TooOld, fill, forget_answers, offers, shared_answers
 from lib.cli.app import out, with_store
 from lib.cli.option import duration
 from lib.clock import isoformat, utc_now
@@ -40,7 +40,9 @@ def run(chosen: Settings, since: str, *, yes: bool, console: Console) -> None:
 
 
 def _source(chosen: Settings, package: str, name: str, client: httpx.AsyncClient) -> Source:
-    return usable_sources([read_source(Path(str(files(package) / name)))], chosen, client=client, clock=utc_now)[0]
+    file = read_source(Path(str(files(package) / name)))
+    shared = shared_answers(chosen.spool_dir, utc_now)
+    return usable_sources([file], chosen, client=client, clock=utc_now, shared=shared)[0]
 
 
 def _show(found: list[Offer]) -> None:
@@ -88,3 +90,4 @@ async def _buy(found: list[Offer], store: Store, chosen: Settings) -> None:
                 break
             rows = f"{each.snapshot.marker.assets} assets" if each.snapshot else "already stored, nothing changed"
             print(f"{offer.source.series.name} {isoformat(each.tick)}: {rows}, {each.credits:g} credits", flush=True)
+    forget_answers(chosen.spool_dir)

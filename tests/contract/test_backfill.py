@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 import ingest_price
 import ingest_rank
-from lib.archive.backfill import FOLDER, Bought, Offer, TooOld, calls, fill, listed_at, offers
+from lib.archive.backfill import FOLDER, Bought, Offer, TooOld, calls, fill, listed_at, offers, shared_answers
 from lib.cli.forecast import sample_snapshot
 from lib.clock import Clock
 from lib.errors import SourceRejected, StoreUnavailable
@@ -34,18 +34,20 @@ LAST = [datetime(2026, 7, day, 23, 59, tzinfo=UTC) for day in (30, 31)]
 FILES = [Path(package.__path__[0]) / "coinmarketcap_historical.toml" for package in (ingest_price, ingest_rank)]
 
 
-def sources(client: httpx.AsyncClient, clock: Clock, key: str = "key") -> list[Source]:
+def sources(client: httpx.AsyncClient, clock: Clock, folder: Path, key: str = "key") -> list[Source]:
+    shared = shared_answers(folder, clock)
     return [
-        Source(read_source(file), client=client, clock=clock, key=SecretStr(key), url="http://cmc") for file in FILES
+        Source(read_source(file), client=client, clock=clock, key=SecretStr(key), url="http://cmc", shared=shared)
+        for file in FILES
     ]
 
 
 @pytest.fixture
-async def sold(clock):
+async def sold(clock, tmp_path):
     """The two sources over a simulated market."""
     market = create_app(Market(1, ASSETS), clock)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(market)) as client:
-        yield sources(client, clock)
+        yield sources(client, clock, tmp_path)
 
 
 @pytest.fixture
@@ -70,9 +72,9 @@ async def bought(sold: list[Source], store: Store, folder: Path) -> list[Bought]
 
 
 async def test_an_offer_lists_the_price_of_each_day_before_anything_is_spent(sold, gapped, tmp_path):
-    for offer in await offered(sold, gapped, tmp_path):
-        assert [(call.day, call.credits) for call in offer.calls] == [(date(2026, 7, 31), 2), (date(2026, 7, 30), 2)]
-        assert offer.credits == 4
+    for offer, price in zip(await offered(sold, gapped, tmp_path), (2, 0), strict=True):
+        assert [(call.day.day, call.credits) for call in offer.calls] == [(31, price), (30, price)]
+        assert offer.credits == 2 * price
         first, *_ = offer.gaps
         assert (first.first, first.last) == (BEFORE + MINUTE, AFTER - MINUTE)
         assert offer.lost == sum(gap.ticks for gap in offer.gaps) - 2
@@ -81,8 +83,8 @@ async def test_an_offer_lists_the_price_of_each_day_before_anything_is_spent(sol
 
 async def test_a_bought_day_is_marked_has_its_own_time_and_costs_the_price_of_the_offer(sold, gapped, tmp_path, clock):
     done = await bought(sold, gapped, tmp_path)
-    assert [each.credits for each in done] == [2, 2, 2, 2]
-    assert (await sold[0].allowance()).left == 15_000 - 8
+    assert [each.credits for each in done] == [2, 2, 0, 0]
+    assert (await sold[0].allowance()).left == 15_000 - 4
     for series in (PRICE, VOLUME_RANK):
         found = [m for m in await gapped.markers(BEFORE, AFTER, series=series.name) if m.backfilled]
         assert [m.tick for m in reversed(found)] == [each.tick for each in done if each.call.source.series == series]
@@ -147,7 +149,7 @@ async def test_a_list_that_was_paid_for_is_on_disk_before_the_store_is_asked_for
     store = AwayOncePaid(gapped)
     market = httpx.ASGITransport(create_app(Market(1, ASSETS), clock))
     async with httpx.AsyncClient(transport=Selling(market, store)) as client:
-        offer, _ = await offered(sources(client, clock), gapped, tmp_path)
+        offer, _ = await offered(sources(client, clock, tmp_path), gapped, tmp_path)
         async for each in fill(offer, cast("Store", store), spools=tmp_path, limit=2**24, assets=ASSETS):
             assert isinstance(each, Bought)
             assert each.snapshot
@@ -157,7 +159,7 @@ async def test_a_list_that_was_paid_for_is_on_disk_before_the_store_is_asked_for
 
 async def test_a_list_whose_values_are_of_another_day_has_the_requested_day_and_a_warning(tmp_path, gapped, clock):
     upstream = Upstream(says(recorded("cmc-listings-historical-3-20240115T2340Z")))
-    price, _ = sources(upstream.client, clock)
+    price, _ = sources(upstream.client, clock, tmp_path)
     (offer, _) = await offered([price, price], gapped, tmp_path)
     with capture_logs() as logs:
         days = [listed_at(await price.read(3, MINUTE, day=call.day), call.day) for call in offer.calls]
@@ -179,10 +181,12 @@ async def test_a_day_beyond_the_plans_depth_ends_only_the_older_ones(gapped, tmp
     upstream = httpx.AsyncClient(transport=Answering(answer))
     for series in (PRICE, VOLUME_RANK):
         await gapped.write(sample_snapshot(series, BEFORE - 2 * DAY, ASSETS))
-    found = await offers(sources(upstream, clock), gapped, NOON - 5 * DAY, now=NOON, spools=tmp_path, assets=ASSETS)
+    found = await offers(
+        sources(upstream, clock, tmp_path), gapped, NOON - 5 * DAY, now=NOON, spools=tmp_path, assets=ASSETS
+    )
     done = [each for offer in found async for each in fill(offer, gapped, spools=tmp_path, limit=2**24, assets=ASSETS)]
     assert [len(offer.calls) for offer in found] == [4, 4]
-    assert asked == ["2026-07-31", "2026-07-30"] * 2
+    assert asked == ["2026-07-31", "2026-07-30"]
     assert [(type(each), each.call.day.day) for each in done] == [(Bought, 31), (TooOld, 30)] * 2
 
 
@@ -198,11 +202,11 @@ async def test_without_a_valid_key_nothing_is_bought(gapped, tmp_path, clock):
     market = create_app(Market(1, ASSETS), clock)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(market)) as client:
         with pytest.raises(SourceRejected):
-            await bought(sources(client, clock, key="bad"), gapped, tmp_path)
+            await bought(sources(client, clock, tmp_path, key="bad"), gapped, tmp_path)
 
 
-def test_a_day_counts_only_where_its_end_is_missing(clock):
-    price, _ = sources(Upstream(says({})).client, clock)
+def test_a_day_counts_only_where_its_end_is_missing(clock, tmp_path):
+    price, _ = sources(Upstream(says({})).client, clock, tmp_path)
     end = LAST[0]
     for first, last, ticks, days in (
         (end, end, 1, 1),

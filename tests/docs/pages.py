@@ -6,8 +6,8 @@ A fence's words say what a test does with a block of commands:
 - `sh serve`: run it until its last command serves, then end it with Ctrl-C
 - `sh parse-only REASON`: only parse it
 
-A `python` block is run too, and a `python pandas` one where pandas is installed; a `python MODULE` block is an excerpt,
-run with the names of that module. A `toml NAME` or `csv NAME` block is the file of that name for the commands.
+A `python` block is run too; `tests/readers` runs `python pandas` blocks. A `python MODULE` block is an excerpt, run
+with the names of that module. A `toml NAME` or `csv NAME` block is the file of that name for the commands.
 """
 
 import re

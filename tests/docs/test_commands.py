@@ -30,8 +30,7 @@ FILLED_WITHIN_S = 150.0
 BIN = Path(sys.executable).parent
 RUN = [block for block in all_blocks() if block.runs]
 SERVE = [block for block in all_blocks() if block.serves and "topcoins demo" not in block.text]
-PANDAS = ("python", "pandas")
-PYTHON = [block for block in all_blocks() if block.words in (("python",), PANDAS)]
+PYTHON = [block for block in all_blocks() if block.words == ("python",)]
 EXAMPLES = [pair for page in PAGES for pair in examples(page)]
 OPEN_MAPS = {"missing_last_hour", "causes", "unshared"}
 """Maps whose keys depend on the data."""
@@ -152,8 +151,6 @@ def test_the_status_has_the_version(demo: Demo):
 
 @pytest.mark.parametrize("block", PYTHON, ids=str)
 def test_a_block_of_python_runs_and_prints(demo: Demo, block: Block, checkout: Path):
-    if block.words == PANDAS:
-        pytest.importorskip("pandas", reason="in the group readers: uv run --group readers pytest tests/docs -k python")
     demo.run_python(block, checkout)
 
 

@@ -20,13 +20,17 @@ _PORT = re.compile(r"^([^:]+|\[.*\]):[0-9]{1,5}$")
 
 
 def open_client(
-    environ: Mapping[str, str], *, transport: httpx.AsyncBaseTransport | None = None, timeout_s: float = 20
+    environ: Mapping[str, str],
+    *,
+    headers: Mapping[str, str] | None = None,
+    transport: httpx.AsyncBaseTransport | None = None,
+    timeout_s: float = 20,
 ) -> httpx.AsyncClient:
     """A client for upstreams; SettingsRejected names the variable of the environment that cannot be used."""
     return httpx.AsyncClient(
         transport=transport or _AsyncRouted(Route(environ)),
         cookies=_no_cookies(),
-        headers=USER_AGENT,
+        headers={**USER_AGENT, **(headers or {})},
         timeout=timeout_s,
         trust_env=False,
     )

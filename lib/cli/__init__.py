@@ -3,18 +3,18 @@
 import io
 import sys
 
-from lib.cli import archive, ask, doubtful, ids, operate, price, start, withdraw
+from lib.cli import archive, ask, doubtful, ids, mcp, operate, price, start, withdraw
 from lib.cli.app import app
 from lib.cli.exit_code import exit_code
 from lib.errors import DamagedFile, TopcoinsError
 from lib.text import without_control
 
 NO_LIBRARY = (
-    "only commands that ask a running API run on every system: top, asset, history, movers, price, watch, and export as"
-    " csv or ndjson"
+    "only commands that ask a running API run on every system: top, asset, history, movers, price, watch, mcp, and"
+    " export as csv or ndjson"
 )
 
-__all__ = ["archive", "ask", "doubtful", "ids", "main", "operate", "price", "start", "withdraw"]
+__all__ = ["archive", "ask", "doubtful", "ids", "main", "mcp", "operate", "price", "start", "withdraw"]
 
 
 def main() -> None:

@@ -63,6 +63,14 @@ def address(url: str | None) -> str:
     raise SettingsRejected(f"--url {shown(url)}: {why}; for example http://127.0.0.1:6667")
 
 
+def link_address(url: str | None) -> str:
+    """The API's address for a browser, which refuses the port 6667: that of the settings' second port."""
+    if url is not None:
+        return address(url)
+    chosen = settings.load(os.environ, "query_api")
+    return http_url(to_ask(chosen.http_host), chosen.http_safe_port or chosen.http_port)
+
+
 def _lacks_scheme(url: str) -> bool:
     try:
         return "://" not in url and bool(urlsplit(f"//{url}").hostname)

@@ -1,0 +1,188 @@
+"""The tools of `topcoins mcp`. Each asks a running API.
+
+A result has its times, sources, ages and a link to the same answer. Sizes are bounded, and what that leaves out is
+counted.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime as instant
+from typing import Annotated, Any, Literal
+from urllib.parse import quote, urlencode
+
+import httpx
+from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver.exceptions import ToolError
+from mcp_types import ToolAnnotations
+from pydantic import Field
+
+from lib.cli.client import no_answer, refusal
+from lib.instants import EXAMPLE
+from lib.version import VERSION
+
+INSTRUCTIONS = (
+    "Prices and 24h volume ranks of the top coins, as of any minute that this topcoins API has stored. Every result is"
+    " as of an instant: name its price_time and the source when you quote a number, and give the permalink, which"
+    " returns the same answer again. Tickers are shared: where a tool lists several ids for one, ask which is meant."
+)
+READ_ONLY = ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False)
+MOST_MOVERS = 25
+MOST_GAPS = 50
+
+Answer = dict[str, Any]
+Parameters = Mapping[str, str | int | None]
+At = Annotated[
+    str | None,
+    Field(description=f"The instant, by default now: {EXAMPLE}, 2026-11-17, tue 14:37, yesterday 09:00, now-90m. UTC."),
+]
+From = Annotated[str, Field(description="The earlier instant, in the same forms.")]
+To = Annotated[str, Field(description="The later instant, in the same forms.")]
+KnownAt = Annotated[str | None, Field(description="The known_at of an earlier result, to get the same answer as then.")]
+Asset = Annotated[str, Field(description="A CoinMarketCap id such as 1, or a ticker that only one asset has.")]
+_BASIS = ("requested_at", "price_time", "rank_time", "price_age_s", "rank_age_s", "resolution", "sources", "known_at")
+_MOVED = ("cmc_id", "symbol", "name", "rank_from", "rank_to", "price_from_usd", "price_to_usd", "price_change_pct")
+
+
+def server(client: httpx.AsyncClient, at: str, link_at: str) -> MCPServer[Any]:
+    """The tools over the API at an address. Links are of `link_at`, where a browser reaches the same API."""
+    made: MCPServer[Any] = MCPServer("topcoins", version=VERSION, instructions=INSTRUCTIONS, log_level="WARNING")
+    tools = Tools(client, at, link_at)
+    for tool in (tools.top_list, tools.asset, tools.history, tools.movers, tools.gaps, tools.status):
+        made.tool(annotations=READ_ONLY)(tool)
+    return made
+
+
+class Tools:
+    """One method for each tool. Its docstring and annotations are what the assistant reads."""
+
+    def __init__(self, client: httpx.AsyncClient, at: str, link_at: str) -> None:
+        self._client = client
+        self._at = at
+        self._link_at = link_at
+
+    async def top_list(
+        self,
+        limit: Annotated[int, Field(ge=1, le=100, description="How many assets.")] = 20,
+        datetime: At = None,
+        exclude: Annotated[
+            Literal["stablecoins", "wrapped", "stablecoins,wrapped"] | None, Field(description="Kinds to leave out.")
+        ] = None,
+        known_at: KnownAt = None,
+    ) -> Answer:
+        """The top coins by 24h volume, with USD prices, as of an instant. `assets` counts what each source had then."""
+        parameters: Parameters = {"limit": limit, "exclude": exclude}
+        answer = await self._ask("/v1/top", {**parameters, "datetime": datetime, "known_at": known_at})
+        return {"permalink": self._link("/v1/top", {**parameters, **_pinned(answer)}), **answer}
+
+    async def asset(self, id: Asset, datetime: At = None, known_at: KnownAt = None) -> Answer:
+        """One asset as of an instant: price, volume, place by volume, market cap, kind."""
+        answer = await self._ask(_path(id), {"datetime": datetime, "known_at": known_at})
+        return {"permalink": self._link(_path(answer["cmc_id"]), _pinned(answer)), **answer}
+
+    async def history(
+        self,
+        id: Asset,
+        start: From = "now-1d",
+        stop: To = "now",
+        every: Annotated[str, Field(description="The distance between steps: 1m, 1h, 1d.")] = "1h",
+        limit: Annotated[int, Field(ge=1, le=200, description="How many steps; `next_from` is where to go on.")] = 100,
+    ) -> Answer:
+        """One asset over time, with nulls in gaps. `last` says which snapshots and sources the last step is from."""
+        asked = {"every": every, "fill": "null", "limit": limit}
+        answer = await self._ask(f"{_path(id)}/history", {**asked, "from": start, "to": stop})
+        path = f"{_path(answer['cmc_id'])}/history"
+        link = self._link(path, {**asked, "from": answer["from"], "to": answer["to"]})
+        following = httpx.URL(answer.pop("next") or "").params.get("from")
+        times = [point["price_time"] for point in answer["data"] if point["price_usd"] is not None]
+        last = await self._ask(_path(answer["cmc_id"]), {"datetime": times[-1]}) if times else None
+        return {"permalink": link, "next_from": following, "last": last and _basis(last), **answer}
+
+    async def movers(
+        self,
+        start: From = "now-1d",
+        stop: To = "now",
+        top: Annotated[int, Field(ge=1, le=500, description="The size of both lists.")] = 100,
+        known_at: KnownAt = None,
+    ) -> Answer:
+        """What entered, left, rose and fell between the top lists of two instants. The most of each kind are shown."""
+        answer = await self._ask("/v1/movers", {"from": start, "to": stop, "top": top, "known_at": known_at})
+        before, after, rows = answer["from"], answer["to"], answer["data"]
+        ends = {"from": before["requested_at"], "to": after["requested_at"]}
+        known = max((before["known_at"], after["known_at"]), key=instant.fromisoformat)
+        by_change = sorted((row for row in rows if row["price_change_pct"]), key=lambda row: row["price_change_pct"])
+        shown = {
+            "entered": [row for row in rows if row["move"] == "entered"],
+            "left": [row for row in rows if row["move"] == "left"],
+            "rose": [row for row in reversed(by_change) if row["price_change_pct"] > 0],
+            "fell": [row for row in by_change if row["price_change_pct"] < 0],
+        }
+        return {
+            "permalink": self._link("/v1/movers", {"top": top, **ends, "known_at": known}),
+            "from": before,
+            "to": after,
+            "counts": {kind: len(some) for kind, some in shown.items()} | {"stayed": answer["stayed"]},
+            **{kind: [_moved(row) for row in some[:MOST_MOVERS]] for kind, some in shown.items()},
+        }
+
+    async def gaps(self, start: From = "now-1d", stop: To = "now") -> Answer:
+        """The minutes without a snapshot, each gap with its cause, over at most a week. `newest` is stored now."""
+        answer = await self._ask("/v1/gaps", {"from": start, "to": stop})
+        link = self._link("/v1/gaps", {"from": answer["from"], "to": answer["to"]})
+        for series in answer["series"].values():
+            series["gaps_left_out"] = max(0, len(series["gaps"]) - MOST_GAPS)
+            series["gaps"] = series["gaps"][-MOST_GAPS:]
+        return {"permalink": link, "newest": _newest(await self._ask("/v1/status", {})), **answer}
+
+    async def status(self) -> Answer:
+        """How the service is now: for each series the newest snapshot, its age, source, and missing ticks."""
+        answer = await self._ask("/v1/status", {})
+        return {"permalink": self._link("/v1/status", {}), **answer}
+
+    async def _ask(self, path: str, parameters: Parameters) -> Answer:
+        """An answer of the API. ToolError has its reason, in the API's words."""
+        params = {name: value for name, value in parameters.items() if value is not None}
+        try:
+            response = await self._client.get(f"{self._at}{path}", params=params)
+        except httpx.HTTPError as exc:
+            raise ToolError(str(no_answer(self._at, exc))) from exc
+        if not response.is_success:
+            raise ToolError(str(refusal(response)))
+        if not response.headers.get("content-type", "").startswith("application/json"):
+            raise ToolError(f"{self._at} is no topcoins API; look at --url")
+        answer: Answer = response.json()
+        return answer
+
+    def _link(self, path: str, parameters: Parameters) -> str:
+        query = urlencode({name: value for name, value in parameters.items() if value is not None}, safe=":,")
+        return f"{self._link_at}{path}{query and '?'}{query}"
+
+
+def _path(id: str | int) -> str:
+    return f"/v1/assets/{quote(str(id), safe='')}"
+
+
+def _pinned(answer: Answer) -> Parameters:
+    """The parameters by which an answer comes again."""
+    return {"datetime": answer["requested_at"], "known_at": answer["known_at"]}
+
+
+def _basis(answer: Answer) -> Answer:
+    names = (
+        "requested_at",
+        "price_time",
+        "rank_time",
+        "price_age_s",
+        "rank_age_s",
+        "resolution",
+        "sources",
+        "known_at",
+    )
+    return {name: answer[name] for name in names}
+
+
+def _newest(status: Answer) -> Answer:
+    names = ("tick", "age_s", "source")
+    return {series: {name: one[name] for name in names} for series, one in status["series"].items()}
+
+
+def _moved(row: Answer) -> Answer:
+    return {name: row[name] for name in _MOVED}

@@ -1,0 +1,24 @@
+"""`topcoins mcp`: a running API as tools of an assistant, by the Model Context Protocol on stdin and stdout."""
+
+import os
+
+from lib.cli.app import Url, app
+from lib.errors import SettingsRejected
+
+INSTALL = "uv run --extra mcp topcoins mcp"
+
+
+@app.command()
+def mcp(url: Url = None) -> None:
+    """Serve a running API to an assistant, by the Model Context Protocol on stdin and stdout."""
+    try:
+        from lib.cli.assistant import server
+    except ModuleNotFoundError as exc:
+        if (exc.name or "").partition(".")[0] not in ("mcp", "mcp_types"):
+            raise
+        raise SettingsRejected(f"topcoins mcp needs an optional package; run it as {INSTALL}") from exc
+    from lib.cli.client import address, key_header, link_address
+    from lib.http_client import open_client
+
+    client = open_client(os.environ, headers=key_header(), timeout_s=30)
+    server(client, address(url), link_address(url)).run("stdio")

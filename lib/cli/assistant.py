@@ -87,7 +87,7 @@ class Tools:
         limit: Annotated[int, Field(ge=1, le=200, description="How many steps; `next_from` is where to go on.")] = 100,
     ) -> Answer:
         """One asset over time, with nulls in gaps. `last` says which snapshots and sources the last step is from."""
-        asked = {"every": every, "fill": "null", "limit": limit}
+        asked: Parameters = {"every": every, "fill": "null", "limit": limit}
         answer = await self._ask(f"{_path(id)}/history", {**asked, "from": start, "to": stop})
         path = f"{_path(answer['cmc_id'])}/history"
         link = self._link(path, {**asked, "from": answer["from"], "to": answer["to"]})

@@ -101,7 +101,7 @@ def test_nothing_starts_before_what_it_needs_is_healthy_or_done():
 
 def test_other_peoples_images_are_pinned_to_a_release():
     images = {service["image"] for service in SIMULATED.values()}
-    assert images == {"topcoins:local", "influxdb:2.9.1", "grafana/grafana:13.2.3"}
+    assert images == {"topcoins:local", "influxdb:2.9.1", "grafana/grafana:13.2.3", "chrislusf/seaweedfs:4.53"}
 
 
 def test_only_the_api_is_published_beyond_loopback():
@@ -252,10 +252,44 @@ def test_every_documented_setting_is_passed_by_compose_or_listed_as_not_for_comp
 @pytest.mark.parametrize("files", [("compose.yaml",), DEMO])
 def test_compose_itself_accepts_the_files(files):
     named = [part for name in files for part in ("-f", name)]
-    command = [*compose_program(), *named, "config", "-q"]
+    assert config(*named, "config", "-q") == ""
+
+
+def test_the_object_store_runs_only_with_its_profile():
+    assert "seaweedfs" not in config("config", "--services").split()
+    assert "seaweedfs" in config("--profile", "objects", "config", "--services").split()
+
+
+def test_the_object_store_has_the_archives_keys_and_is_reached_inside_alone():
+    given = {"TOPCOINS_ARCHIVE_ACCESS_KEY": "user", "TOPCOINS_ARCHIVE_SECRET_KEY": "canary"}
+    store = REAL["seaweedfs"]
+    keys = {name: interpolated(value, given) for name, value in store["environment"].items()}
+    assert keys == {"AWS_ACCESS_KEY_ID": "user", "AWS_SECRET_ACCESS_KEY": "canary"}
+    assert (store["networks"], store.get("ports")) == (["store"], None)
+    for name in ("archive", "query_api"):
+        chosen = settings.load(environment(REAL[name], given), name)
+        assert chosen.archive_secret_key
+        assert (chosen.archive_access_key, chosen.archive_secret_key.get_secret_value()) == ("user", "canary")
+
+
+@pytest.mark.parametrize("missing", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
+def test_the_object_store_does_not_start_without_its_keys(missing):
+    *shell, script, name = REAL["seaweedfs"]["entrypoint"]
+    keys = {"AWS_ACCESS_KEY_ID": "user", "AWS_SECRET_ACCESS_KEY": "canary"}
+    script = script.replace("$$", "$").replace("/entrypoint.sh", "echo")
+    started = subprocess.run([*shell, script, name, "server"], env=keys, capture_output=True, text=True)
+    assert (started.returncode, started.stdout) == (0, "server\n")
+    refused = subprocess.run([*shell, script, name, "server"], env=keys | {missing: ""}, capture_output=True, text=True)
+    assert refused.returncode == 1
+    assert "TOPCOINS_ARCHIVE_ACCESS_KEY" in refused.stdout
+
+
+def config(*arguments: str) -> str:
+    """What Compose prints, without settings of this machine; it must not complain."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("TOPCOINS_", "COMPOSE_"))}
-    ended = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True)
+    ended = subprocess.run([*compose_program(), *arguments], cwd=ROOT, env=environ, capture_output=True, text=True)
     assert (ended.returncode, ended.stderr) == (0, "")
+    return ended.stdout
 
 
 def compose_program() -> list[str]:

@@ -12,15 +12,19 @@ import polars as pl
 import pytest
 
 from lib.archive.archiver import Archiver
+from lib.archive.objects import Objects
 from lib.archive.objects.folder import Folder
 from lib.clock import MINUTE
 from lib.schema import ID, PRICE, TIER, VOLUME_RANK, Series
 from lib.snapshot import Snapshot
 from tests.contract.snapshots import snapshot
 from tests.fakes import FakeClock, MemoryStore
+from tests.seaweedfs import Prefix
 
 PAGE = Path(__file__).parents[2] / "docs/archive.md"
-BLOCKS = dict(re.findall(r"(?ms)^```py (duckdb|polars|pandas|pyarrow)\n(.*?)^```$", PAGE.read_text("utf-8")))
+BLOCKS: dict[str, str] = dict(
+    re.findall(r"(?ms)^```py (duckdb|polars|pandas|pyarrow|duckdb-s3)\n(.*?)^```$", PAGE.read_text("utf-8"))
+)
 AT = datetime(2026, 11, 25, 14, 37, tzinfo=UTC)
 BOTH = (PRICE, VOLUME_RANK)
 
@@ -38,15 +42,35 @@ def reading(series: Series, tick: datetime) -> Snapshot:
     return snapshot(series, tick, own, interval=MINUTE)
 
 
+PLACES = ["folder", pytest.param("s3", marks=pytest.mark.s3)]
+
+
+@pytest.fixture(params=PLACES)
+def objects(request, tmp_path, monkeypatch) -> Objects:
+    """Where the archive is. The engines know an object store by the usual variables."""
+    if request.param == "folder":
+        return Folder(tmp_path / "data/archive")
+    s3: Prefix = request.getfixturevalue("s3")
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": s3.access_key,
+        "AWS_SECRET_ACCESS_KEY": s3.secret_key,
+        "AWS_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": s3.endpoint,
+        "AWS_ALLOW_HTTP": "true",
+    }.items():
+        monkeypatch.setenv(name, value)
+    return s3.objects(tmp_path / "making")
+
+
 @pytest.fixture
-async def archive(tmp_path, monkeypatch):
+async def archive(objects: Objects, tmp_path, monkeypatch) -> str:
     """Two sealed days, a part that came late, a tick that is withdrawn, and one whose withdrawal was undone."""
     clock = FakeClock(datetime(2026, 11, 27, tzinfo=UTC) - timedelta(hours=1))
     store = MemoryStore(clock)
     for minute in (-1, 0, 1, 2):
         for series in BOTH:
             await store.write(reading(series, AT + minute * MINUTE))
-    archiver = Archiver(store, Folder(tmp_path / "data/archive"), BOTH, clock=clock, spools=tmp_path)
+    archiver = Archiver(store, objects, BOTH, clock=clock, spools=tmp_path)
     await archiver.catch_up()
     await store.write(reading(PRICE, AT + 3 * MINUTE))
     await store.withdraw("price", AT + 2 * MINUTE, AT + 2 * MINUTE, why="wrong")
@@ -55,7 +79,15 @@ async def archive(tmp_path, monkeypatch):
     await store.undo_withdrawal("volume_rank", AT, AT)
     await archiver.catch_up()
     monkeypatch.chdir(tmp_path)
-    return tmp_path / "data/archive"
+    return objects.shown
+
+
+def lines_of(engine: str, archive: str) -> str:
+    """The page's lines for an engine, with the archive's address and what an object store needs."""
+    lines = BLOCKS[engine].replace('"data/archive"', repr(archive))
+    if engine == "duckdb" and "://" in archive:
+        lines = lines.replace("duckdb.connect()\n", f"duckdb.connect()\n{BLOCKS['duckdb-s3']}")
+    return lines
 
 
 def plain(result: Any) -> list[Any]:
@@ -75,7 +107,7 @@ def plain(result: Any) -> list[Any]:
 async def test_an_engine_finds_list_history_and_members_by_the_lines_of_the_page(archive, engine):
     pytest.importorskip(engine, reason="needs the dependency group readers")
     found: dict[str, Any] = {}
-    exec(BLOCKS[engine], found)
+    exec(lines_of(engine, archive), found)
     assert [tuple(row) for row in plain(found["top"])] == [(2, "T2", 2.0), (1, "T1", 1.0)]
     prices = [(tick.timestamp(), usd) for tick, usd in plain(found["history"])]
     minutes = (-1, 0, 1, 3)
@@ -83,14 +115,14 @@ async def test_an_engine_finds_list_history_and_members_by_the_lines_of_the_page
     assert plain(found["members"]) == [1, 2, 3]
 
 
-async def test_polars_and_deltalake_read_the_delta_log(archive):
+async def test_polars_and_deltalake_read_the_delta_log(objects, archive):
     deltalake = pytest.importorskip("deltalake", reason="needs the dependency group readers")
     for series, ticks in (("price", 5), ("volume_rank", 4)):
-        rows = pl.scan_delta(str(archive / series)).collect()
-        raw = pl.read_parquet(archive / series / "*/part-*.parquet", hive_partitioning=True)
+        rows = pl.scan_delta(f"{archive}/{series}").collect()
+        raw = pl.read_parquet(f"{archive}/{series}/*/part-*.parquet", hive_partitioning=True)
         assert rows.sort("tick", ID).equals(raw.select(rows.columns).sort("tick", ID))
         assert rows["tick"].n_unique() == ticks
         assert set(rows["date"]) == {date(2026, 11, 25)}
-        table = deltalake.DeltaTable(str(archive / series))
+        table = deltalake.DeltaTable(f"{archive}/{series}")
         assert table.to_pyarrow_dataset().to_table().num_rows == len(rows)
-        assert len(table.file_uris()) == len(list((archive / series).glob("*/part-*.parquet")))
+        assert len(table.file_uris()) == len(await objects.names(f"{series}/date=2026-11-25"))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lib.settings import Settings
     from lib.store import Store
 
-archive = typer.Typer(help="Seal closed days into the archive, until Ctrl-C; or run one of the commands below.")
+archive = typer.Typer(help="Seal closed days into the archive. Runs until Ctrl-C, or does one of the commands below.")
 app.add_typer(archive, name="archive")
 
 
@@ -37,7 +37,10 @@ def service(context: typer.Context) -> None:
 
 @archive.command()
 def seal() -> None:
-    """Seal every closed day that is not sealed, add what came late to the others, and end."""
+    """Seal every closed day that is not sealed, and end.
+
+    What came late is added to the others.
+    """
     asyncio.run(_with_archiver(_settings(), _seal))
 
 
@@ -53,7 +56,10 @@ def verify(
 
 @archive.command()
 def status(json: Json = False) -> None:
-    """How far the archive is; exit code 1 when a closed day has waited for hours."""
+    """How far the archive is.
+
+    The exit code is 1 when a closed day has waited for hours.
+    """
     from lib.archive.archiver import read_progress
 
     chosen = _settings()

@@ -79,7 +79,7 @@ def asset(
     json: Json = False,
     url: Url = None,
 ) -> None:
-    """Ask a running API for one asset: price, volume, rank, market cap, kind."""
+    """Ask a running API for one asset: price, volume, rank and more."""
     from lib.cli.client import ask
     from lib.cli.table import fields_table, show
 
@@ -126,7 +126,10 @@ def movers(
     known_at: KnownAt = None,
     url: Url = None,
 ) -> None:
-    """Ask a running API what rose, fell, entered or left the list between two instants."""
+    """Ask a running API what rose, fell, entered or left the list.
+
+    It compares two instants.
+    """
     from lib.cli.table import MOVES, movers_table, show
 
     if by not in MOVES:
@@ -144,7 +147,10 @@ def watch(
     url: Url = None,
     json: Annotated[bool, typer.Option("--json", help="Each event's data, for machines.")] = False,
 ) -> None:
-    """Print a line for each new snapshot of a running API, until Ctrl-C. A lost connection loses no event."""
+    """Print a line for each new snapshot of a running API.
+
+    It ends with Ctrl-C. A lost connection loses no event.
+    """
     from lib.cli.watch import line
 
     for event in _events(url):

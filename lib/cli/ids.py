@@ -19,7 +19,10 @@ def ids(
     source: Annotated[str | None, typer.Argument(help="Only this provider, such as coinpaprika.")] = None,
     json: Json = False,
 ) -> None:
-    """Show the matches of other providers' assets with CoinMarketCap's ids, the refusals and the changes."""
+    """Show which CoinMarketCap ids other providers' assets have.
+
+    Also the refusals and the changes.
+    """
     from lib.ingest.ids.report import read_reports
 
     reports = read_reports(_settings().spool_dir)

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 def import_(
     files: Annotated[list[Path], typer.Argument(help="Files that `topcoins export` or /v1/export has made.")],
 ) -> None:
-    """Import earlier exports: snapshots at their own ticks, where the store has none."""
+    """Import earlier exports at their own ticks.
+
+    A tick that the store has stays as it is.
+    """
     from lib.archive.imports import imported
 
     async def run(store: "Store") -> None:
@@ -35,7 +38,10 @@ def import_(
 
 @app.command()
 def doctor(json: Json = False) -> None:
-    """Check settings, keys, credits, clock, store and disk; exit code 1 when something is wrong."""
+    """Check settings, keys, credits, clock, store and disk.
+
+    The exit code is 1 when something is wrong.
+    """
     from lib.cli.doctor import as_json, examine, show
 
     findings = examine(os.environ, utc_now, console.print)
@@ -73,7 +79,10 @@ def init(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Set up InfluxDB: buckets, downsampling, one scoped token per consumer. Can be run again."""
+    """Set up InfluxDB: buckets, downsampling, a token per service.
+
+    It can be run again.
+    """
     from lib.http_client import open_sync_client
     from lib.store.influx.setup import set_up
     from lib.store.influx.store import RETENTION
@@ -121,7 +130,10 @@ def backup(
 
 @app.command()
 def restore(folder: Annotated[Path, typer.Argument(help="A folder `topcoins backup` has filled.")]) -> None:
-    """Write a backup into the store and the archive, reading each day back: counts and checksums must be the same."""
+    """Write a backup into the store and the archive.
+
+    Each day is read back: counts and checksums must be the same.
+    """
     from lib.archive.objects.address import open_objects
     from lib.archive.restore import restore as run_restore
 
@@ -148,7 +160,10 @@ def simulate(
     credits: Annotated[int, typer.Option(min=0, help="A month, of each key of CoinMarketCap.")] = 15_000,
     requests: Annotated[int, typer.Option(min=0, help="A minute, of each key of CoinMarketCap.")] = 50,
 ) -> None:
-    """Serve the upstream APIs, simulated or replayed; on loopback by default."""
+    """Serve the upstream APIs, simulated or replayed.
+
+    By default on loopback.
+    """
     from lib.cli.ports import refuse_taken
     from lib.simulator.serve import serve
     from lib.simulator.usage import Plan

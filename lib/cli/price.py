@@ -44,7 +44,10 @@ def price(
     known_at: KnownAt = None,
     url: Url = None,
 ) -> None:
-    """Add to each row of a CSV file the price as of its time, from a running API. Other columns stay as they are."""
+    """Add to each row of a CSV file the price as of its time.
+
+    A running API is asked. Other columns stay as they are.
+    """
     from lib.cli.client import ask
 
     if format not in FORMATS:

@@ -21,7 +21,7 @@ def demo(
     once: Annotated[bool, typer.Option("--once", help="Print the first list and exit.")] = False,
     json: Annotated[bool, typer.Option("--json", help="With --once: the list as JSON.")] = False,
 ) -> None:
-    """Run everything on a simulated market: no key, no server, nothing real."""
+    """Run everything on a simulated market: no key, no server."""
     from lib.cli.demo import Demo
 
     asked = Demo(assets, duration("--history", history), port, safe_port, data, once)
@@ -36,7 +36,7 @@ def demo(
 
 @app.command()
 def up() -> None:
-    """Run both ingestors and the API with the real sources of the settings."""
+    """Run the ingestors and the API with the sources of the settings."""
     from lib.cli.up import Up
 
     Up(console, os.environ).run()
@@ -47,7 +47,10 @@ def backfill(
     since: Annotated[str, typer.Option("--since", help="How far back to look for gaps.")] = "7d",
     yes: Annotated[bool, typer.Option("--yes", help="Buy without asking.")] = False,
 ) -> None:
-    """List the gaps and what filling them costs in credits; buy after a yes. One list a day, never minutes."""
+    """List the gaps, and the credits to fill them; buy after a yes.
+
+    A vendor sells one list a day, never minutes.
+    """
     from lib.cli.backfill import run
 
     run(_settings(), since, yes=yes, console=console)

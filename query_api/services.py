@@ -13,6 +13,7 @@ from lib.store import Store
 from query_api.asof.filters import NO_FILTERS, Filters
 from query_api.asof.sort import Sort
 from query_api.asof.top_list import TopList, TopListFinder
+from query_api.http.parquet_files import ParquetFiles
 from query_api.long_work import LongWork
 from query_api.middleware.single_flight import SingleFlight
 
@@ -31,6 +32,7 @@ class Services:
     archive: Objects | None = None
     single_flight: SingleFlight = field(default_factory=SingleFlight)
     long_work: LongWork = field(default_factory=LongWork)
+    parquet_files: ParquetFiles = field(default_factory=ParquetFiles)
 
     @property
     def all_series(self) -> list[Series]:

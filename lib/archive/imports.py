@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import orjson
 import polars as pl
@@ -94,15 +95,18 @@ def _read_csv(file: Path) -> pl.DataFrame:
 
 
 def _read_ndjson(file: Path) -> pl.DataFrame:
-    def rows() -> Iterator[dict[str, object]]:
-        with file.open("rb") as lines:
-            for answer in (orjson.loads(line) for line in lines):
-                if "data" in answer:
-                    basis = {name: answer[name] for name in ("price_time", "rank_time")}
-                    basis |= {f"{side}_source": answer["sources"][side] for side in ("price", "rank")}
-                    yield from ({**row, **basis} for row in answer["data"])
+    with file.open("rb") as lines:
+        rows = [row for line in lines for row in _rows_of_line(orjson.loads(line))]
+    return pl.DataFrame(rows, schema=_TAKEN)
 
-    return pl.DataFrame(list(rows()), schema=_TAKEN)
+
+def _rows_of_line(line: dict[str, Any]) -> list[dict[str, Any]]:
+    """A row; in exports of 0.2.0 the rows of a step, beside what they are made from."""
+    if "data" not in line:
+        return [line] if line.get("cmc_id") is not None else []
+    basis = {name: line[name] for name in ("price_time", "rank_time")}
+    basis |= {f"{side}_source": line["sources"][side] for side in ("price", "rank")}
+    return [row | basis for row in line["data"]]
 
 
 def _read_parquet(file: Path) -> pl.DataFrame:

@@ -3,7 +3,8 @@
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
@@ -31,6 +32,8 @@ from lib.errors import SettingsRejected
 
 if TYPE_CHECKING:
     from httpx_sse import ServerSentEvent
+
+    from lib.text_table import TextTable
 
 FORMATS = ("table", "json", "csv")
 FILES = ("csv", "ndjson", "parquet")
@@ -80,12 +83,12 @@ def asset(
     url: Url = None,
 ) -> None:
     """Ask a running API for one asset: price, volume, rank and more."""
+    from lib.answer_tables import fields_text
     from lib.cli.client import ask
-    from lib.cli.table import fields_table, show
 
     parameters = {"datetime": datetime, "max_age": max_age, "known_at": known_at}
-    body = ask(url, f"/v1/assets/{quote(id, safe='')}", parameters).content
-    print_body(body) if json else show(out, fields_table(body))
+    answer = ask(url, f"/v1/assets/{quote(id, safe='')}", parameters)
+    print_body(answer.content if json else fields_text(answer.json(), out.width).encode())
 
 
 @app.command()
@@ -102,11 +105,10 @@ def history(
     url: Url = None,
 ) -> None:
     """Ask a running API for one asset over time, gaps visible."""
-    from lib.cli.table import history_table, show
+    from lib.answer_tables import history_table
 
     parameters = {"from": start, "to": stop, "every": every, "fill": fill, "limit": limit}
-    body = _ask(url, f"/v1/assets/{quote(id, safe='')}/history", format, parameters)
-    show(out, history_table(body, out.width)) if format == "table" else print_body(body)
+    _print(url, f"/v1/assets/{quote(id, safe='')}/history", format, parameters, history_table)
 
 
 @app.command()
@@ -130,7 +132,7 @@ def movers(
 
     It compares two instants.
     """
-    from lib.cli.table import MOVES, movers_table, show
+    from lib.answer_tables import MOVES, movers_table
 
     if by not in MOVES:
         raise SettingsRejected(f"--by {by}: must be {', '.join(MOVES)}; for example --by volume")
@@ -138,8 +140,7 @@ def movers(
         "from": start, "to": stop, "top": top, "exclude": exclude, "max_volume_to_cap": max_volume_to_cap,
         "symbols": symbols, "ids": ids, "max_age": max_age, "known_at": known_at,
     }  # fmt: skip
-    body = _ask(url, "/v1/movers", format, parameters)
-    show(out, movers_table(body, by, out.width)) if format == "table" else print_body(body)
+    _print(url, "/v1/movers", format, parameters, partial(movers_table, by=by))
 
 
 @app.command()
@@ -165,6 +166,13 @@ def export(
     every: Annotated[str, typer.Option(help="The distance between steps.")] = "1h",
     top: Annotated[int, typer.Option(min=1, max=5000, help="How many assets at each step.")] = 200,
     format: Annotated[str | None, typer.Option(help="csv, ndjson or parquet; else as the file's ending.")] = None,
+    columns: Annotated[
+        str | None, typer.Option(help="Which columns, for example symbol,price_usd,market_cap_usd.")
+    ] = None,
+    exclude: Exclude = None,
+    max_volume_to_cap: VolumeToCap = None,
+    symbols: Symbols = None,
+    ids: Ids = None,
     known_at: KnownAt = None,
     url: Url = None,
 ) -> None:
@@ -176,9 +184,12 @@ def export(
     from lib.cli.download import TIMEOUT_S, Download
     from lib.http_client import open_sync_client
 
+    chosen = {
+        "columns": columns, "exclude": exclude, "max_volume_to_cap": max_volume_to_cap, "symbols": symbols, "ids": ids,
+        "known_at": known_at,
+    }  # fmt: skip
     parameters = {"from": start, "to": stop, "every": every, "top": str(top)}
-    if known_at:
-        parameters["known_at"] = known_at
+    parameters |= {name: str(value) for name, value in chosen.items() if value is not None}
     parameters["format"] = (format or output.suffix.removeprefix(".")).lower()
     if parameters["format"] not in FILES:
         raise SettingsRejected(f"--format {parameters['format']}: must be csv, ndjson or parquet; for example csv")
@@ -191,9 +202,10 @@ def export(
             totals = download.run(lambda done, total: progress.update(task, completed=done, total=total))
         except httpx.HTTPError as exc:
             raise no_answer(at, exc) from exc
-    gaps, answered = totals.get("gaps", 0), totals.get("answered", 0)
-    console.print(f"{output}: {totals['steps']} steps, {answered} with a list, {gaps} gaps")
-    if not answered:
+    console.print(f"{output}: {totals.steps} steps, {totals.answered} with a list, {totals.gaps} gaps")
+    if totals.missing:
+        console.print(f"in no list: {', '.join(sorted(totals.missing))}")
+    if not totals.answered:
         console.print(f"no step has a list: {at}/v1/gaps names the gaps and their causes")
         raise typer.Exit(ExitCode.NO_DATA)
 
@@ -210,19 +222,17 @@ def print_body(body: bytes) -> None:
 
 
 def _print_top(url: str | None, format: str, parameters: Mapping[str, Any]) -> None:
+    from lib.answer_tables import csv_table, top_table
     from lib.cli.client import ask
-    from lib.cli.table import csv_table, show, top_table
+    from lib.cli.table import show
 
     if format == "table" and parameters["columns"]:
         answer = ask(url, "/v1/top", {**parameters, "format": "csv"})
-        table = csv_table(answer.text, out.width)
-        table.caption = f"prices of {answer.headers['x-price-time']}, ranks of {answer.headers['x-rank-time']}"
-        show(out, table)
-    elif format == "table":
-        answer = ask(url, "/v1/top", {**parameters, "format": "json", "more": "change_24h_pct"})
-        show(out, top_table(answer.content, out.width))
+        times = f"prices of {answer.headers['x-price-time']}, ranks of {answer.headers['x-rank-time']}"
+        show(out, csv_table(answer.text, f"As of {answer.headers['x-requested-at']}", times))
     else:
-        print_body(ask(url, "/v1/top", {**parameters, "format": format}).content)
+        more = {"more": "change_24h_pct"} if format == "table" else {}
+        _print(url, "/v1/top", format, {**parameters, **more}, top_table)
 
 
 def _check_format(format: str) -> None:
@@ -230,12 +240,22 @@ def _check_format(format: str) -> None:
         raise SettingsRejected(f"--format {format}: must be table, json or csv; for example --format csv")
 
 
-def _ask(url: str | None, path: str, format: str, parameters: Mapping[str, Any]) -> bytes:
-    """The body of an answer that can be shown as a table, or is printed in this format."""
+def _print(
+    url: str | None,
+    path: str,
+    format: str,
+    parameters: Mapping[str, Any],
+    table: "Callable[[Mapping[str, Any]], TextTable]",
+) -> None:
+    """Ask for an answer, and print it in this format."""
     from lib.cli.client import ask
+    from lib.cli.table import show
 
     _check_format(format)
-    return ask(url, path, {**parameters, "format": "csv" if format == "csv" else "json"}).content
+    if format == "table":
+        show(out, table(ask(url, path, {**parameters, "format": "json"}).json()))
+    else:
+        print_body(ask(url, path, {**parameters, "format": format}).content)
 
 
 def _events(url: str | None) -> "Iterator[ServerSentEvent]":

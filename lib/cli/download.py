@@ -5,11 +5,11 @@ Beside FILE is FILE.part, with the request and the complete pieces. FILE is comp
 
 import os
 import shutil
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from urllib.parse import urlencode
 
 import httpx
 import orjson
@@ -39,17 +39,26 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class DownloadPlan:
-    """The parameters of the request, and the instants they meant when the download began."""
+    """The parameters of the request, and the instants they meant when the download began.
+
+    All pieces ignore what was stored after `known_at`; plans of 0.2.0 have none.
+    """
 
     parameters: Mapping[str, str]
     start: datetime
     stop: datetime
     steps: int
+    known_at: str = ""
 
     @property
     def every(self) -> timedelta:
         """The distance between steps."""
         return parse_duration(self.parameters["every"])
+
+    def request(self, start: datetime, stop: datetime) -> dict[str, str]:
+        """The parameters of a part of it."""
+        known = {"known_at": self.known_at} if self.known_at else {}
+        return {**self.parameters, "from": isoformat(start), "to": isoformat(stop), **known}
 
     def pieces(self) -> list[Piece]:
         """A day's steps each."""
@@ -77,14 +86,14 @@ class Download:
             raise SettingsRejected(f"{self._file} exists already: name another file, or remove it first")
         plan = self._plan()
         done = 0
-        totals = Counter[str]()
+        totals = Totals()
         for piece in plan.pieces():
             if not self._path(piece).exists():
                 self._fetch(plan, piece)
-            totals.update(totals_of(self._path(piece), self._format) or {})
+            totals.add(totals_of(self._path(piece), self._format) or Totals())
             done += piece.steps
             progress(done, plan.steps)
-        self._join([self._path(piece) for piece in plan.pieces()], totals)
+        self._join(plan, totals)
         shutil.rmtree(self._folder)
         return totals
 
@@ -98,7 +107,8 @@ class Download:
         if not head.is_success:  # only a body has the reason
             raise refusal(self._client.get(self._url, params=parameters))
         start, stop = (datetime.fromisoformat(head.headers[name]) for name in ("x-from", "x-to"))
-        plan = DownloadPlan(self._parameters, start, stop, int(head.headers["x-steps"]))
+        known_at = head.headers.get("x-known-at", "")
+        plan = DownloadPlan(self._parameters, start, stop, int(head.headers["x-steps"]), known_at)
         self._folder.mkdir(parents=True, exist_ok=True)
         _save(path, orjson.dumps(asdict(plan)))
         return plan
@@ -110,12 +120,12 @@ class Download:
             other = " ".join(f"{name}={value}" for name, value in parameters.items())
             raise SettingsRejected(f"{self._folder} belongs to another export: {other}; finish that, or remove it")
         start, stop = (datetime.fromisoformat(saved[name]) for name in ("start", "stop"))
-        return DownloadPlan(parameters, start, stop, saved["steps"])
+        return DownloadPlan(parameters, start, stop, saved["steps"], saved.get("known_at", ""))
 
     def _fetch(self, plan: DownloadPlan, piece: Piece) -> None:
         """Fetch one piece. It gets its name only once it is known to be complete."""
         stop = min(plan.stop, piece.start + piece.steps * plan.every)
-        parameters = self._parameters | {"from": isoformat(piece.start), "to": isoformat(stop)}
+        parameters = plan.request(piece.start, stop)
         path = self._path(piece)
         part = path.with_suffix(".incomplete")
         with self._client.stream("GET", self._url, params=parameters) as response:
@@ -125,24 +135,37 @@ class Download:
             with part.open("wb") as file:
                 for chunk in response.iter_bytes():
                     file.write(chunk)
-        steps = (totals_of(part, self._format) or {}).get("steps")
-        if steps != piece.steps:
-            raise TopcoinsError(f"{self._url}: {steps} of {piece.steps} steps came from {isoformat(piece.start)} on")
+        totals = totals_of(part, self._format) or Totals()
+        if totals.steps != piece.steps:
+            came = f"{totals.steps} of {piece.steps} steps came from {isoformat(piece.start)} on"
+            raise TopcoinsError(f"{self._url}: {came}")
         part.rename(path)
 
     def _path(self, piece: Piece) -> Path:
         return self._folder / f"{piece.number:05d}.{self._format}"
 
-    def _join(self, pieces: list[Path], totals: Totals) -> None:
+    def _join(self, plan: DownloadPlan, totals: Totals) -> None:
+        pieces = [self._path(piece) for piece in plan.pieces()]
         whole = self._folder / "whole"
         if self._format == "parquet":
-            import polars as pl
-
-            metadata = {METADATA: orjson.dumps({**self._parameters, **totals}).decode()}
-            pl.scan_parquet(pieces).sink_parquet(whole, metadata=metadata, maintain_order=True)
+            _join_tables(pieces, whole, _about(plan, totals))
         else:
             _join_lines(pieces, whole, totals)
         whole.rename(self._file)
+
+
+def _about(plan: DownloadPlan, totals: Totals) -> dict[str, object]:
+    """The metadata of a whole Parquet file, beside what all of its pieces have."""
+    parameters = plan.request(plan.start, plan.stop)
+    return {**parameters, "question": f"/v1/export?{urlencode(parameters)}", **totals.fields}
+
+
+def _join_tables(pieces: list[Path], whole: Path, about: Mapping[str, object]) -> None:
+    import polars as pl
+
+    of_piece = orjson.loads(pl.read_parquet_metadata(pieces[0]).get(METADATA, "{}"))
+    metadata = {METADATA: orjson.dumps({**of_piece, **about}).decode()}
+    pl.scan_parquet(pieces).sink_parquet(whole, metadata=metadata, maintain_order=True)
 
 
 def _save(path: Path, body: bytes) -> None:
@@ -164,7 +187,6 @@ def _join_lines(pieces: list[Path], whole: Path, totals: Totals) -> None:
             skip_header = piece.suffix == ".csv" and number > 0
             file.writelines(lines[skip_header:])
         if end.startswith(END.encode()):
-            counts = " ".join(f"{name}={count}" for name, count in totals.items())
-            file.write(end.rpartition(b",")[0] + f",{counts}\r\n".encode())
+            file.write(end.rpartition(b",")[0] + f",{totals.text}\r\n".encode())
         else:
-            file.write(orjson.dumps({"end": True, **totals}) + b"\n")
+            file.write(orjson.dumps({"end": True, **totals.fields}) + b"\n")

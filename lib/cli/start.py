@@ -29,9 +29,12 @@ def demo(
     if body and json:
         print_body(body)
     elif body:
-        from lib.cli.table import show, top_table
+        import orjson
 
-        show(out, top_table(body, out.width))
+        from lib.answer_tables import top_table
+        from lib.cli.table import show
+
+        show(out, top_table(orjson.loads(body)))
 
 
 @app.command()

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Optional
 
-from lib.clock import HOUR, isoformat
+from lib.clock import EPOCH, HOUR, isoformat
 from lib.errors import TopcoinsError
 from lib.units import format_duration
 from query_api.asof.pair import Pair
@@ -17,13 +17,22 @@ class NoSnapshot(TopcoinsError):
     """There is no pair for the instant `at`.
 
     Has the nearest pair before and the first instant with both series, where they exist. `known_at` is the instant
-    asked for, or else one that gives the same answer again.
+    asked for, or else one that gives the same answer again. `known_since` is the last withdrawal that made the gap.
     """
 
-    def __init__(self, message: str, *, at: datetime, known_at: datetime, absence: Optional["Absence"] = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        at: datetime,
+        known_at: datetime,
+        known_since: datetime = EPOCH,
+        absence: Optional["Absence"] = None,
+    ) -> None:
         super().__init__(message)
         self.at = at
         self.known_at = known_at
+        self.known_since = known_since
         self.absence = absence
 
     @property

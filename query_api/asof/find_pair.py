@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from lib.clock import DAY, HOUR, MINUTE, isoformat, slot
+from lib.clock import DAY, EPOCH, HOUR, MINUTE, isoformat, slot
 from lib.schema import PRICE, VOLUME_RANK
 from lib.snapshot import Marker
 from lib.store import Resolution, Store
@@ -65,7 +65,8 @@ class PairFinder:
             return found
         if explain:
             raise await self._explanation(at, age, known_at, changes, asked_for=max_age is not None)
-        raise NoSnapshot(f"no pair of snapshots within {format_duration(age)}", at=at, known_at=known_at or at)
+        why = f"no pair of snapshots within {format_duration(age)}"
+        raise NoSnapshot(why, at=at, known_at=known_at or at, known_since=max(changes, default=EPOCH))
 
     def answers_too(self, answer: "PairFound | NoSnapshot", earlier: datetime) -> bool:
         """Whether the answer of an instant is certain to be that of an earlier one, for the same parameters.

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
+from lib.clock import EPOCH
 from lib.columns import CHANGES, MORE
 from lib.schema import ID, Series
 from lib.snapshot import Marker
@@ -34,7 +35,8 @@ class Extra:
 class TopList(AsOf):
     """The list: its rows have the columns of `lib.columns`, then the extra series' fields.
 
-    `earlier` are the lists that the columns of changes come from.
+    `earlier` are the lists that the columns of changes come from. `known_since` is the earliest `known_at` that gives
+    this list.
     """
 
     matched: int
@@ -42,6 +44,7 @@ class TopList(AsOf):
     rows: pl.DataFrame
     filtered: Filtered | None = None
     earlier: tuple[Earlier, ...] = ()
+    known_since: datetime = EPOCH
 
     @property
     def markers(self) -> tuple[Marker | None, ...]:
@@ -103,8 +106,8 @@ class TopListFinder:
                 *(each.basis.known_since for each in earlier if each.basis),
             ]
         )
-        known = known_at or since
-        return TopList(at, pair, resolution, known, first.matched, extras, rows, first.filtered, tuple(earlier))
+        known, compared = known_at or since, tuple(earlier)
+        return TopList(at, pair, resolution, known, first.matched, extras, rows, first.filtered, compared, since)
 
     def _extra(self, series: Series, markers: Sequence[Marker], pair: Pair) -> Extra:
         own = [marker for marker in markers if marker.series == series.name]

@@ -107,12 +107,12 @@ def conditional_response(request: Request, body: bytes, headers: Mapping[str, st
     compressed = is_compressed(request.scope, len(body), media_type)
     shown = MutableHeaders(headers)
     shown.setdefault("etag", strong_etag(body, "-gzip" if compressed else ""))
-    is_known = _matches(header_list(request, "if-none-match"), shown["etag"])
-    if request.method != "HEAD" and not is_known:
+    known = is_known(request, shown["etag"])
+    if request.method != "HEAD" and not known:
         return Response(body, headers=shown, media_type=media_type)
     if len(body) >= SMALLEST:
         shown.add_vary_header("Accept-Encoding")  # as the middleware does where there is a body
-    if is_known:
+    if known:
         return Response(status_code=304, headers=shown)
     if compressed:
         shown["content-encoding"] = "gzip"
@@ -139,8 +139,9 @@ def _digest(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
-def _matches(if_none_match: str | None, etag: str) -> bool:
-    """RFC 9110, 13.1.2: If-None-Match compares weakly."""
+def is_known(request: Request, etag: str) -> bool:
+    """Whether the caller's copy is right. RFC 9110, 13.1.2: If-None-Match compares weakly."""
+    if_none_match = header_list(request, "if-none-match")
     if if_none_match is None:
         return False
     own = _content(etag)

@@ -1,48 +1,68 @@
 """The format of an answer: by the `format` parameter, else by the `Accept` header, else JSON."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 from query_api.http.problems import BadRequest, NotAcceptable
 
-Format = Literal["json", "csv"]
+Format = Literal["json", "csv", "ndjson", "parquet", "text"]
+TableFormat = Literal["csv", "ndjson", "parquet"]
+"""The formats that have rows and nothing else: what JSON says beside them is in headers, or in a file's metadata."""
 RANGES = 32
 RANGES_LENGTH = 1024
 PARAMETERS = 8
 """So much of an Accept header is read, and of each range: its length does not decide what it costs."""
-MEDIA_TYPES: dict[Format, str] = {"json": "application/json", "csv": "text/csv; charset=utf-8; header=present"}
+MEDIA_TYPES: dict[Format, str] = {
+    "json": "application/json",
+    "csv": "text/csv; charset=utf-8; header=present",
+    "ndjson": "application/x-ndjson",
+    "parquet": "application/vnd.apache.parquet",
+    "text": "text/plain; charset=utf-8",
+}
+"""In the order in which equal weights of an Accept header choose."""
 
 
 def choose_format(name: str | None, accept: str | None) -> Format:
-    """The format to answer in. NotAcceptable if the header allows neither, BadRequest for an unknown name."""
+    """The format to answer in. NotAcceptable if the header allows none, BadRequest for an unknown name."""
     if name is not None:
         for format in MEDIA_TYPES:
             if name.lower() == format:
                 return format
-        raise BadRequest("format", name, "is not a format; use json or csv")
-    weights = {format: _weight(kind.split(";")[0], accept or "*/*") for format, kind in MEDIA_TYPES.items()}
-    best = max(weights, key=lambda format: weights[format])  # JSON if both are equal
+        raise BadRequest("format", name, f"is not a format; they are {', '.join(MEDIA_TYPES)}")
+    ranges = _ranges(accept or "*/*")
+    weights = {format: _weight(_kind(full), ranges) for format, full in MEDIA_TYPES.items()}
+    best = max(weights, key=lambda format: weights[format])  # JSON if all are equal
     if weights[best] <= 0:
-        shown = (accept or "")[:200]
-        raise NotAcceptable(f"Accept: {shown}: this address answers application/json and text/csv")
+        shown = (accept or "")[:150]
+        raise NotAcceptable(f"Accept: {shown}: this address answers {', '.join(map(_kind, MEDIA_TYPES.values()))}")
     return best
 
 
 def prefers_html(name: str | None, accept: str | None) -> bool:
-    """Whether a caller that names no format prefers HTML to JSON and CSV, as browsers do."""
+    """Whether a caller that names no format prefers HTML to all formats of data, as browsers do."""
     if name is not None or accept is None:
         return False
-    return _weight("text/html", accept) > max(_weight(kind.split(";")[0], accept) for kind in MEDIA_TYPES.values())
+    ranges = _ranges(accept)
+    return _weight("text/html", ranges) > max(_weight(_kind(full), ranges) for full in MEDIA_TYPES.values())
 
 
-def _weight(kind: str, accept: str) -> float:
-    """The q-value of the most specific range of an Accept header that covers a media type (RFC 9110, 12.5.1)."""
-    best = (-1, 0.0)
-    for part in accept[:RANGES_LENGTH].split(",", RANGES)[:RANGES]:
-        covers, *parameters = (piece.strip().lower() for piece in part.split(";", PARAMETERS)[:PARAMETERS])
-        specific = {kind: 2, f"{kind.split('/')[0]}/*": 1, "*/*": 0}.get(covers, -1)
-        if specific > best[0]:
-            best = (specific, _quality(parameters))
-    return best[1]
+def _kind(media_type: str) -> str:
+    return media_type.partition(";")[0]
+
+
+def _ranges(accept: str) -> dict[str, float]:
+    """The ranges of an Accept header, each with its q-value; of two equal ones the first counts."""
+    parts = [
+        [piece.strip().lower() for piece in part.split(";", PARAMETERS)[:PARAMETERS]]
+        for part in accept[:RANGES_LENGTH].split(",", RANGES)[:RANGES]
+    ]
+    return {covers: _quality(parameters) for covers, *parameters in reversed(parts)}
+
+
+def _weight(kind: str, ranges: Mapping[str, float]) -> float:
+    """The q-value of the most specific range that covers a media type (RFC 9110, 12.5.1)."""
+    general = (kind, f"{kind.partition('/')[0]}/*", "*/*")
+    return next((ranges[covers] for covers in general if covers in ranges), 0.0)
 
 
 def _quality(parameters: list[str]) -> float:

@@ -1,4 +1,4 @@
-"""An answer's bytes: JSON for programs, CSV for spreadsheets.
+"""An answer's bytes: JSON for programs, CSV for spreadsheets, NDJSON for pipes.
 
 Columns have one spelling, snake_case, in JSON and in every CSV. Only the list's CSV without `columns=` has the header
 `Rank,Symbol,Price USD`.
@@ -15,6 +15,7 @@ from orjson import Fragment
 from lib.clock import isoformat
 from query_api.asof.pair import AsOf
 from query_api.asof.top_list import Extra, TopList
+from query_api.http.content_type import TableFormat
 from query_api.http.json_line import json_line
 
 CSV_DEFAULT = {"rank": "Rank", "symbol": "Symbol", "price_usd": "Price USD"}
@@ -82,11 +83,16 @@ def pair_info(answer: AsOf) -> dict[str, Any]:
     }
 
 
-def to_csv(top: TopList, columns: Sequence[str] | None) -> bytes:
-    """The list as CSV: these columns under their own names, or the default three."""
-    return frame_to_csv(
-        top.rows.select(list(CSV_DEFAULT)).rename(CSV_DEFAULT) if columns is None else top.rows.select(columns)
-    )
+def list_frame(top: TopList, columns: Sequence[str] | None, format: TableFormat) -> pl.DataFrame:
+    """The list's rows: these columns under their own names, else all; in a CSV the default three."""
+    if columns is not None:
+        return top.rows.select(columns)
+    return top.rows.select(list(CSV_DEFAULT)).rename(CSV_DEFAULT) if format == "csv" else top.rows
+
+
+def frame_to_ndjson(frame: pl.DataFrame) -> bytes:
+    """The frame as a line of JSON for each row."""
+    return frame.clone().write_ndjson().encode()  # a copy, as in `rows_as_json`
 
 
 def frame_to_csv(frame: pl.DataFrame, *, header: bool = True) -> bytes:

@@ -8,7 +8,7 @@ from query_api.asof.top_list import TopList
 _TIMES = ("requested-at", "price-time", "rank-time", "backfilled")
 
 EXPOSED_HEADERS = (
-    "etag", "link", "retry-after", "content-disposition",
+    "etag", "link", "retry-after", "content-disposition", "content-location", "x-notice",
     *(f"{prefix}-{name}" for prefix in ("x", "x-from", "x-to") for name in _TIMES),
     "x-price-source", "x-rank-source", "x-price-snapshot", "x-rank-snapshot", "x-known-at", "x-resolution",
     "x-newest-update", "x-unchanged",

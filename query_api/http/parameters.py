@@ -55,7 +55,9 @@ KnownAt = Annotated[
 ]
 FormatName = Annotated[
     OptionalText,
-    text_query("format", "json or csv, in any case; else the Accept header decides", any_case(MEDIA_TYPES), 16),
+    text_query(
+        "format", f"{', '.join(MEDIA_TYPES)}, in any case; else the Accept header decides", any_case(MEDIA_TYPES), 16
+    ),
 ]
 MaxAge = Annotated[
     OptionalText, duration_query("max_age", "How far before the instant a snapshot may lie, at most 24h")
@@ -194,8 +196,8 @@ def parse_columns(text: str | None, chosen: Format, known: Sequence[str]) -> tup
     """The `columns` parameter, of the known columns; None without one."""
     if text is None:
         return None
-    if chosen != "csv":
-        raise BadRequest("columns", text, "is for CSV only; JSON always has all", CSV_COLUMNS)
+    if chosen == "json":
+        raise BadRequest("columns", text, "is for the other formats; JSON always has all", CSV_COLUMNS)
     names = tuple(name.strip(" ") for name in text.split(","))
     for name in names:
         if name not in known:

@@ -117,14 +117,20 @@ def documented_problem(description: str) -> dict[str, Any]:
     return {"description": description, "content": {MEDIA_TYPE: {"schema": PROBLEM}}}
 
 
-def csv_content(example: str) -> dict[str, Any]:
-    """The documented content of a CSV response."""
-    return {"text/csv": {"schema": {"type": "string"}, "example": example}}
+def row_content(csv_example: str) -> dict[str, Any]:
+    """The documented contents of an answer that has rows, beside JSON."""
+    text = {"schema": {"type": "string"}}
+    return {
+        "text/csv": {**text, "example": csv_example},
+        "application/x-ndjson": text,
+        "application/vnd.apache.parquet": {"schema": {"type": "string", "format": "binary"}},
+        "text/plain": text,
+    }
 
 
 NO_SNAPSHOT = documented_problem("No snapshot for that instant, with the reason and the nearest one before")
 NO_ASSET = documented_problem("No snapshot for that instant, or no such asset in it, with the reason")
-NOT_ACCEPTABLE = documented_problem("The Accept header allows neither JSON nor CSV")
+NOT_ACCEPTABLE = documented_problem("The Accept header allows no format of this address")
 AMBIGUOUS_TICKER = documented_problem("Several assets have the ticker; `candidates` lists them with their ids")
 NOT_MODIFIED = {"description": "The caller's copy, named by If-None-Match, is still right"}
 
@@ -143,8 +149,8 @@ CACHEABLE_RESPONSES: Responses = {304: NOT_MODIFIED, **STORE_RESPONSES}
 TOP_RESPONSES: Responses = {
     200: {
         "model": TopResponse,
-        "content": csv_content("Rank,Symbol,Price USD\r\n1,BTC,92311.5\r\n"),
-        "description": "The list, as JSON or CSV",
+        "content": row_content("Rank,Symbol,Price USD\r\n1,BTC,92311.5\r\n"),
+        "description": "The list",
     },
     404: NO_SNAPSHOT,
     406: NOT_ACCEPTABLE,

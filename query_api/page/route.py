@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from query_api.http.caching import conditional_response
 from query_api.http.content_type import prefers_html
+from query_api.http.permalink import IS_VIEW
 from query_api.page import Page
 
 POLICY = (
@@ -88,5 +89,5 @@ class ViewAddresses:
             path = VIEWS.get(dict(parameters)["view"]) if "view" in dict(parameters) else None
             if path:
                 query = urlencode([(name, value) for name, value in parameters if name != "view"]).encode()
-                scope.update(path=path, raw_path=path.encode(), query_string=query)
+                scope.update({"path": path, "raw_path": path.encode(), "query_string": query, IS_VIEW: True})
         await self._app(scope, receive, send)

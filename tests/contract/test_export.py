@@ -1,17 +1,19 @@
 """The export: at each step the very answer of the top list, in every format, on both stores."""
 
 import io
+from datetime import datetime
 
 import orjson
 import polars as pl
 import pytest
 
 from lib.cli.forecast import sample_snapshot
+from lib.clock import isoformat
 from lib.instants import Span
 from lib.schema import PRICE, VOLUME_RANK
 from query_api.asof.top_list import TopListFinder
-from query_api.features.export.response import ExportFormat
-from query_api.features.export.work import StepGap, Steps, read_steps
+from query_api.features.export.work import ExportList, StepGap, Steps, read_steps
+from query_api.http.content_type import TableFormat
 from query_api.http.formats import to_json
 from query_api.long_work import LongWork
 from tests.contract.snapshots import MINUTE
@@ -33,11 +35,11 @@ async def lists(store):
 
 
 def read(lists: TopListFinder, span: Span = SPAN) -> Steps:
-    return read_steps(lists, span, limit=7, max_age=AGE, known_at=None, long_work=LongWork())
+    return read_steps(lists, span, ExportList(7, AGE), known_at=None, long_work=LongWork())
 
 
-async def body(lists: TopListFinder, format: ExportFormat, span: Span = SPAN) -> bytes:
-    return b"".join([chunk async for chunk in export_chunks(format, read(lists, span), limit=7)])
+async def body(lists: TopListFinder, format: TableFormat, span: Span = SPAN) -> bytes:
+    return b"".join([chunk async for chunk in export_chunks(format, read(lists, span))])
 
 
 async def test_each_step_is_the_answer_of_its_instant_and_a_gap_is_a_step_too(lists):
@@ -51,14 +53,31 @@ async def test_each_step_is_the_answer_of_its_instant_and_a_gap_is_a_step_too(li
             assert step.pair.price.tick <= step.at
 
 
-async def test_each_line_is_an_answer_and_the_last_line_has_the_totals(lists):
-    *lines, end = (await body(lists, "ndjson")).splitlines()
-    assert orjson.loads(end) == {"end": True, "steps": 11, "answered": 8, "gaps": 3, "rows": 56}
-    assert [("gap" in orjson.loads(line), "data" in orjson.loads(line)) for line in lines[:2]] == [
-        (True, False),
-        (False, True),
-    ]
-    assert lines[1] == to_json(await lists.find(NOON + MINUTE, limit=7, max_age=AGE), 7).rstrip(b"\n")
+COUNTS = {"steps": 11, "answered": 8, "gaps": 3, "rows": 56}
+
+
+async def test_each_line_is_a_row_and_the_last_line_has_the_totals(lists):
+    gap, *lines, end = map(orjson.loads, (await body(lists, "ndjson")).splitlines())
+    assert end.items() >= {"end": True, **COUNTS}.items()
+    assert {name for name, value in gap.items() if value is not None} == {"step", "gap"}
+    alone = await lists.find(NOON + MINUTE, limit=7, max_age=AGE)
+    for line, row in zip(lines[:7], orjson.loads(to_json(alone, 7))["data"], strict=True):
+        assert line.items() >= row.items()
+        assert line["price_time"] == isoformat(alone.pair.price.tick)
+
+
+async def test_the_end_has_the_known_at_that_gives_the_file_again_and_a_hash_of_its_snapshots(lists, store, clock):
+    export = await body(lists, "csv")
+    end = dict(term.split("=") for term in export.decode().rpartition(",")[2].split())
+    known_at = datetime.fromisoformat(end["known_at"])
+    clock.move(seconds=1)
+    for series in (PRICE, VOLUME_RANK):
+        await store.write(sample_snapshot(series, NOON + 7 * MINUTE, 30))
+    now = await body(lists, "csv")
+    assert f"snapshots={end['snapshots']}" not in now.decode()
+    steps = read_steps(lists, SPAN, ExportList(7, AGE), known_at=known_at, long_work=LongWork())
+    again = b"".join([chunk async for chunk in export_chunks("csv", steps)])
+    assert again == export
 
 
 async def test_the_formats_hold_the_same_rows(lists):
@@ -66,13 +85,13 @@ async def test_the_formats_hold_the_same_rows(lists):
     text = await body(lists, "csv")
     *_, end = text.decode().splitlines()
     assert end.startswith("#end,")
-    assert end.endswith("steps=11 answered=8 gaps=3 rows=56")
+    assert " ".join(f"{name}={count}" for name, count in COUNTS.items()) in end
     rows = pl.read_csv(io.BytesIO(text), comment_prefix="#", schema_overrides=dict.fromkeys(["name", "gap"], pl.String))
     assert rows.columns == table.columns
     assert len(rows) == len(table) == 59
     lines = [orjson.loads(line) for line in (await body(lists, "ndjson")).splitlines()[:-1]]
-    prices = [row["price_usd"] for line in lines for row in line.get("data", [{"price_usd": None}])]
-    assert prices == table["price_usd"].to_list() == rows["price_usd"].to_list()
+    assert list(lines[0]) == table.columns
+    assert [line["price_usd"] for line in lines] == table["price_usd"].to_list() == rows["price_usd"].to_list()
     gaps = table.filter(pl.col("gap").is_not_null())
     assert gaps["step"].to_list() == [NOON + minute * MINUTE for minute in (-1, 7, 19)]
     assert gaps["cmc_id"].null_count() == 3

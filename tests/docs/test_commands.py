@@ -187,6 +187,10 @@ def test_an_example_answer_has_the_keys_of_a_real_one(demo: Demo, block: Block, 
             documented, real = (list(csv.reader(io.StringIO(each))) for each in (example.text, text))
             assert documented[0] == real[0]
             assert {len(row) for row in documented} == {len(row) for row in real}
+        case "table":
+            documented_lines, lines = example.text.splitlines(), text.splitlines()
+            assert documented_lines[2].split() == lines[2].split()
+            assert max(map(len, [*documented_lines, *lines])) <= 80
         case "text" if "data: " in example.text:
             assert set(re.findall(r"(?m)^\w+:", example.text)) <= set(re.findall(r"(?m)^\w+:", text))
             documented, real = (re.findall(r"(?m)^data: (.*)", each)[0] for each in (example.text, text))

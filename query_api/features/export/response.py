@@ -1,14 +1,13 @@
-"""An export's bytes as they are made. Each format shows its end: a file without it was cut off.
+"""An export's bytes as they are made: a row per asset and step, and one with the reason for a step without an answer.
 
-NDJSON: a line per step, as `/v1/top` answers it, then a line of totals. CSV: a row per asset and step, a row with the
-reason for a step without an answer, and a last row that begins with `#end` and has the totals.
+Each format shows its end: a file without it was cut off. NDJSON ends with a line of totals, CSV with a row that begins
+with `#end` and has them in its last cell, Parquet with its footer.
 """
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -16,25 +15,20 @@ import structlog
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from lib.archive.panel import END
+from lib.archive.panel import END, Totals
 from lib.clock import isoformat
-from lib.columns import COLUMNS, POLARS, Kind, extra_columns
+from lib.columns import COLUMNS, MORE, POLARS, RANK, Kind, extra_columns, names
 from lib.errors import TopcoinsError
 from lib.schema import Series
 from query_api.asof.top_list import TopList
-from query_api.features.export.work import Step, StepGap, Steps, Totals, in_groups
-from query_api.http.formats import frame_to_csv, to_json
+from query_api.features.export.work import Step, StepGap, Steps, in_groups
+from query_api.http.formats import frame_to_csv, frame_to_ndjson
 from query_api.http.json_line import json_line
+from query_api.http.parquet_files import with_times
 from query_api.long_work import LongWork
 
 log = structlog.get_logger()
 
-ExportFormat = Literal["csv", "ndjson", "parquet"]
-EXPORT_TYPES: dict[ExportFormat, str] = {
-    "csv": "text/csv; charset=utf-8; header=present",
-    "ndjson": "application/x-ndjson",
-    "parquet": "application/vnd.apache.parquet",
-}
 CHUNK_ROWS = 2000
 
 Columns = Mapping[str, pl.DataType]
@@ -50,9 +44,14 @@ _BASIS: Mapping[str, pl.DataType] = {
     "resolution": pl.String(),
     "price_backfilled": pl.Boolean(),
     "rank_backfilled": pl.Boolean(),
+    "price_snapshot": pl.String(),
+    "rank_snapshot": pl.String(),
     "gap": pl.String(),
 }
-"""Columns that say what a step's answer is made from, or why it has none."""
+"""What a step's answer is made from, or why it has none."""
+_ABOUT = {"step": pl.String(), **{name: pl.String() if kind == _TIME else kind for name, kind in _BASIS.items()}}
+_ON_REQUEST = ("price_snapshot", "rank_snapshot", *names(MORE))
+"""Columns that an export has only where `columns` names them: long texts, and what costs further reads."""
 
 
 class ExportResponse(StreamingResponse):
@@ -82,46 +81,50 @@ class ExportResponse(StreamingResponse):
             log.error("export broke off", why=str(exc), kind=type(exc).__name__)
 
 
-async def to_ndjson(steps: Steps, limit: int, long_work: LongWork) -> AsyncGenerator[bytes, None]:
-    """The export as NDJSON."""
-    totals = Totals()
+async def to_ndjson(steps: Steps, columns: Columns, totals: Totals, long_work: LongWork) -> AsyncGenerator[bytes, None]:
+    """The export as NDJSON. Counts the steps in `totals`."""
     async for group in in_groups(steps, CHUNK_ROWS, totals):
-        yield await long_work.in_thread(partial(_lines, group, limit))
-    yield json_line({"end": True, **asdict(totals)})
+        yield await long_work.in_thread(partial(_lines, group, columns))
+    yield json_line({"end": True, **totals.fields})
 
 
-async def to_csv(steps: Steps, columns: Columns, long_work: LongWork) -> AsyncGenerator[bytes, None]:
-    """The export as CSV."""
-    totals = Totals()
+async def to_csv(steps: Steps, columns: Columns, totals: Totals, long_work: LongWork) -> AsyncGenerator[bytes, None]:
+    """The export as CSV. Counts the steps in `totals`."""
     yield f"{','.join(columns)}\r\n".encode()
     async for group in in_groups(steps, CHUNK_ROWS, totals):
         yield await long_work.in_thread(partial(_csv_rows, group, columns))
-    counts = " ".join(f"{name}={count}" for name, count in asdict(totals).items())
-    yield f"{END}{',' * (len(columns) - 1)}{counts}\r\n".encode()
+    yield f"{END}{',' * (len(columns) - 1)}{totals.text}\r\n".encode()
 
 
-def table_columns(extras: Sequence[Series]) -> Columns:
-    """The columns of CSV and Parquet: the step, the list's columns, then the snapshots they come from."""
-    listed = {each.name: _FILE_TYPES.get(each.kind, POLARS[each.kind]) for each in (*COLUMNS, *extra_columns(extras))}
+def all_columns(extras: Sequence[Series]) -> Columns:
+    """All columns there are: the step, the list's columns, then the snapshots they come from."""
+    further = extra_columns(extras)
+    more = [column for column in MORE if column.name not in names(further)]
+    listed = {each.name: _FILE_TYPES.get(each.kind, POLARS[each.kind]) for each in (*COLUMNS, *further, *more)}
     return {"step": _TIME, **listed, **_BASIS}
+
+
+def chosen_columns(chosen: Sequence[str] | None, extras: Sequence[Series]) -> Columns:
+    """The columns that a request names, between the step and the gap; by default all but those on request."""
+    known, own = all_columns(extras), names(extra_columns(extras))
+    if chosen is None:
+        chosen = [name for name in known if name in own or name not in _ON_REQUEST]
+    return {name: known[name] for name in ("step", *(name for name in chosen if name not in ("step", "gap")), "gap")}
 
 
 def table(steps: Sequence[Step], columns: Columns) -> pl.DataFrame:
     """The rows of some steps, a row of its own for a gap."""
-    times = [name for name, kind in columns.items() if kind == _TIME]
-    rows = _text_table(steps, columns)
-    return rows.with_columns(pl.col(times).str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_zone="UTC", time_unit="us"))
+    return with_times(_text_table(steps, columns), [name for name, kind in columns.items() if kind == _TIME])
 
 
 def _text_table(steps: Sequence[Step], columns: Columns) -> pl.DataFrame:
     """The same with times as text. Each column is made once for all the steps, which costs far less than for each."""
     texts = {name: pl.String() if kind == _TIME else kind for name, kind in columns.items()}
-    about = {name: texts[name] for name in ("step", *_BASIS)}
-    listed = {name: kind for name, kind in texts.items() if name not in about}
+    listed = {RANK.name: POLARS[RANK.kind]} | {name: kind for name, kind in texts.items() if name not in _ABOUT}
     gap = pl.DataFrame({name: [None] for name in listed}, listed)
-    rows = [step.rows if isinstance(step, TopList) else gap for step in steps]
+    rows = [step.rows[list(listed)] if isinstance(step, TopList) else gap for step in steps]
     places = np.repeat(np.arange(len(steps)), [len(each) for each in rows])
-    facts = pl.DataFrame([_facts(step) for step in steps], about, orient="row")[places]
+    facts = pl.DataFrame([_facts(step) for step in steps], _ABOUT, orient="row")[places]
     return pl.concat([facts, pl.concat(rows)], how="horizontal").select(*columns)
 
 
@@ -131,18 +134,13 @@ def _facts(step: Step) -> tuple[str | bool | None, ...]:
         return (isoformat(step.at), *[None] * (len(_BASIS) - 1), step.why)
     price, rank = step.pair.price, step.pair.rank
     times = (isoformat(at) for at in (step.at, price.tick, rank.tick))
-    return (*times, price.source, rank.source, step.resolution, price.backfilled, rank.backfilled, None)
+    flags = price.backfilled, rank.backfilled
+    return (*times, price.source, rank.source, step.resolution, *flags, price.hash or None, rank.hash or None, None)
 
 
 def _csv_rows(steps: Sequence[Step], columns: Columns) -> bytes:
     return frame_to_csv(_text_table(steps, columns), header=False)
 
 
-def _lines(steps: Sequence[Step], limit: int) -> bytes:
-    return b"".join(_line(step, limit) for step in steps)
-
-
-def _line(step: Step, limit: int) -> bytes:
-    if isinstance(step, TopList):
-        return to_json(step, limit)
-    return json_line({"requested_at": isoformat(step.at), "gap": step.why})
+def _lines(steps: Sequence[Step], columns: Columns) -> bytes:
+    return frame_to_ndjson(_text_table(steps, columns))

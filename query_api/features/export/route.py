@@ -1,38 +1,34 @@
 """`/v1/export`: who was in the list at each step of a span, as one file."""
 
-from contextlib import ExitStack
-from typing import Annotated, Any
+from datetime import datetime
+from typing import Annotated, get_args
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Query, Request
 from starlette.responses import Response, StreamingResponse
 
-from lib.clock import isoformat
+from lib.columns import MORE, extra_columns, names
 from lib.instants import Span, first_step
-from query_api.features.export.parquet import ParquetFiles, ParquetResponse
-from query_api.features.export.response import (
-    EXPORT_TYPES,
-    ExportResponse,
-    table_columns,
-    to_csv,
-    to_ndjson,
-)
-from query_api.features.export.work import MOST_STEPS, after_first, read_steps
+from query_api.features.export.job import ExportJob
+from query_api.features.export.response import all_columns, chosen_columns
+from query_api.features.export.work import MOST_STEPS, ExportList
 from query_api.http import parameters
-from query_api.http.client import client_of
-from query_api.http.problems import BadRequest
+from query_api.http.content_type import MEDIA_TYPES, TableFormat
+from query_api.http.filter_parameters import Filtering
+from query_api.http.problems import EXAMPLES, BadRequest
 from query_api.http.responses import STORE_RESPONSES
 from query_api.http.routing import get_and_head
 from query_api.services import Services
 
+FORMATS: tuple[TableFormat, ...] = get_args(TableFormat)
 _EXAMPLES = {
     "csv": "step,rank,cmc_id,symbol,…,gap\r\n2026-11-17T14:00:00Z,1,825,USDT,…,\r\n#end,,,,…,steps=1 …\r\n",
-    "ndjson": '{"requested_at":"2026-11-17T14:00:00Z",…,"data":[…]}\n{"end":true,"steps":1,…}\n',
+    "ndjson": '{"step":"2026-11-17T14:00:00Z","rank":1,…,"gap":null}\n{"end":true,"steps":1,…}\n',
 }
 _CONTENT = {
-    kind: {"schema": {"type": "string"}, "example": _EXAMPLES[name]}
+    MEDIA_TYPES[name]: {"schema": {"type": "string"}, "example": _EXAMPLES[name]}
     if name in _EXAMPLES
     else {"schema": {"type": "string", "format": "binary"}}
-    for name, kind in EXPORT_TYPES.items()
+    for name in FORMATS
 }
 _SHOWN = {
     200: {
@@ -48,71 +44,63 @@ Every = Annotated[
 FileFormat = Annotated[
     str,
     parameters.text_query(
-        "format", "csv, ndjson or parquet, in any case", parameters.any_case(EXPORT_TYPES), 16, example="ndjson"
+        "format", "csv, ndjson or parquet, in any case", parameters.any_case(FORMATS), 16, example="ndjson"
     ),
 ]
 
 
 def install(app: FastAPI, services: Services) -> None:
     """Add the export."""
-    columns = table_columns(services.extras)
-    parquet_files = ParquetFiles(services.long_work)
+    own = names(extra_columns(services.extras))
+    known_columns = list(all_columns(services.extras))
+    one = f" *(?:{'|'.join(known_columns)}) *"
+    which = Query(
+        default=None,
+        description=f"Which of {', '.join(known_columns)}; step and gap are always there",
+        examples=[EXAMPLES["columns"]],
+        max_length=4096,
+        json_schema_extra={"pattern": f"^{one}(?:,{one})*$"},
+    )
 
     async def export(
         request: Request,
+        filters: Filtering,
         start: parameters.Start = None,
         stop: parameters.Stop = None,
         every: Every = "1h",
         top: parameters.Limit = 200,
         format: FileFormat = "csv",
         known_at: parameters.KnownAt = None,
+        columns: parameters.OptionalText = which,
     ) -> Response:
         """The top `top` as of each step: from `from` on (default: a day before `to`), before `to` (default: now)."""
         now = services.clock()
-        first, last = parameters.parse_range(start, stop, now)
-        distance = parameters.parse_span("every", every, "must be above 0")
-        first = first_step(first, start, distance)
-        span = Span(first, last, distance)
-        if span.steps > MOST_STEPS:
-            why = f"makes {span.steps} steps; a request may have {MOST_STEPS}: take a longer one, or a shorter span"
-            raise BadRequest("every", every, why)
-        why = f"is no format of an export; they are {', '.join(EXPORT_TYPES)}"
-        chosen = parameters.parse_choice("format", format.lower(), EXPORT_TYPES, why, example="ndjson")
-        known = parameters.parse_known_at(known_at, now)
-        headers = {
-            "cache-control": "no-store",
-            "content-disposition": f'attachment; filename="topcoins-{first:%Y%m%dT%H%M%SZ}-{span.steps}.{chosen}"',
-            "x-from": isoformat(first),
-            "x-to": isoformat(last),
-            "x-steps": str(span.steps),
-        }
-        options: dict[str, Any] = {"headers": headers, "media_type": EXPORT_TYPES[chosen]}
-        if request.method == "HEAD" and chosen != "parquet":
-            return _without_length(Response(**options))
-        url = str(request.url)
-        if chosen == "parquet" and (file := parquet_files.find(url, ranged="range" in request.headers)):
-            return ParquetResponse(file, **options)
-        with ExitStack() as running:
-            running.enter_context(services.long_work.request(client_of(request.scope)))
-            steps = read_steps(
-                services.lists, span, limit=top, max_age=services.max_age, known_at=known, long_work=services.long_work
-            )
-            if chosen == "parquet":
-                about = {"from": isoformat(first), "to": isoformat(last), "every": every, "top": top}
-                about |= {"known_at": known and isoformat(known), "notice": services.notice, "version": app.version}
-                return ParquetResponse(await parquet_files.make(url, steps, columns, about), **options)
-            steps = await after_first(steps)
-            if chosen == "csv":
-                body = to_csv(steps, columns, services.long_work)
-            else:
-                body = to_ndjson(steps, top, services.long_work)
-            return ExportResponse(body, steps, running.pop_all(), **options)
+        why = f"is no format of an export; they are {', '.join(FORMATS)}"
+        chosen = parameters.parse_choice("format", format.lower(), FORMATS, why, example="ndjson")
+        shown = chosen_columns(parameters.parse_columns(columns, chosen, known_columns), services.extras)
+        more = tuple(name for name in names(MORE) if name in shown and name not in own)
+        job = ExportJob(
+            request,
+            services,
+            _span(start, stop, every, now),
+            every,
+            ExportList(top, services.max_age, filters, more),
+            shown,
+            chosen,
+            parameters.parse_known_at(known_at, now),
+            now,
+        )
+        return await job.respond()
 
-    shown = {"summary": "Who was in the list, step by step", "responses": _SHOWN, "response_class": StreamingResponse}
-    get_and_head(app, "/v1/export", export, **shown)
+    summary = "Who was in the list, step by step"
+    get_and_head(app, "/v1/export", export, summary=summary, responses=_SHOWN, response_class=StreamingResponse)
 
 
-def _without_length(response: Response) -> Response:
-    """A response to HEAD whose GET has a body of unknown length."""
-    del response.headers["content-length"]
-    return response
+def _span(start: str | None, stop: str | None, every: str, now: datetime) -> Span:
+    first, last = parameters.parse_range(start, stop, now)
+    distance = parameters.parse_span("every", every, "must be above 0")
+    span = Span(first_step(first, start, distance), last, distance)
+    if span.steps > MOST_STEPS:
+        why = f"makes {span.steps} steps; a request may have {MOST_STEPS}: take a longer one, or a shorter span"
+        raise BadRequest("every", every, why)
+    return span

@@ -1,14 +1,17 @@
 """The list as of each step of a span: the answers of `/v1/top` in a row, in flat memory."""
 
 import asyncio
+import hashlib
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from lib.archive.panel import Totals
 from lib.instants import Span
 from query_api.asof.absence import NoSnapshot
+from query_api.asof.filters import NO_FILTERS, Filters
 from query_api.asof.top_list import TopList, TopListFinder
 from query_api.long_work import LongWork
 
@@ -20,45 +23,40 @@ GROUP_STEPS = 100
 
 
 @dataclass(frozen=True, slots=True)
+class ExportList:
+    """Which list an export has at each step."""
+
+    top: int
+    max_age: timedelta | None
+    filters: Filters = NO_FILTERS
+    more: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class StepGap:
-    """A step that has no answer, and why."""
+    """A step that has no answer, why, and the earliest `known_at` that shows the gap."""
 
     at: datetime
     why: str
+    known_since: datetime
 
 
 Step = TopList | StepGap
 Steps = AsyncGenerator[Step, None]
 
 
-@dataclass(slots=True)
-class Totals:
-    """What an export holds. A complete file ends with them."""
-
-    steps: int = 0
-    answered: int = 0
-    gaps: int = 0
-    rows: int = 0
-
-    def add(self, step: Step) -> int:
-        """Count a step, and return the number of rows a table shows of it: a gap is a row."""
-        self.steps += 1
-        if isinstance(step, StepGap):
-            self.gaps += 1
-            return 1
-        self.answered += 1
-        self.rows += len(step.rows)
-        return len(step.rows)
+def totals_of_step(step: Step) -> Totals:
+    """The totals of an export of this step alone."""
+    if isinstance(step, StepGap):
+        return Totals(steps=1, gaps=1, known_at=step.known_since)
+    content = repr((step.at, [marker and marker.hash for marker in step.markers])).encode()
+    digest = int.from_bytes(hashlib.blake2b(content, digest_size=16).digest())
+    missing = set(step.filtered.missing) if step.filtered else None
+    return Totals(1, 1, 0, len(step.rows), digest, step.known_since, missing)
 
 
 async def read_steps(
-    lists: TopListFinder,
-    span: Span,
-    *,
-    limit: int,
-    max_age: timedelta | None,
-    known_at: datetime | None,
-    long_work: LongWork,
+    lists: TopListFinder, span: Span, wanted: ExportList, *, known_at: datetime | None, long_work: LongWork
 ) -> Steps:
     """Each step's answer, in order. An error of the store ends it: no step is ever left out."""
     lists = lists.with_hourly_rows(span.stop)
@@ -66,9 +64,17 @@ async def read_steps(
     async def answer(at: datetime) -> Step:
         try:
             async with long_work.step():
-                return await lists.find(at, limit=limit, max_age=max_age, known_at=known_at, explain=False)
+                return await lists.find(
+                    at,
+                    limit=wanted.top,
+                    max_age=wanted.max_age,
+                    known_at=known_at,
+                    filters=wanted.filters,
+                    more=wanted.more,
+                    explain=False,
+                )
         except NoSnapshot as exc:
-            return StepGap(at, str(exc))
+            return StepGap(at, str(exc), exc.known_since)
 
     ahead: deque[asyncio.Task[Step]] = deque()
     try:
@@ -104,7 +110,8 @@ async def in_groups(steps: AsyncIterator[Step], most_rows: int, totals: Totals) 
     rows = 0
     async for step in steps:
         group.append(step)
-        rows += totals.add(step)
+        totals.add(totals_of_step(step))
+        rows += len(step.rows) if isinstance(step, TopList) else 1
         if rows >= most_rows or len(group) == GROUP_STEPS:
             yield group
             group, rows = [], 0

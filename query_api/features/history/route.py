@@ -12,20 +12,21 @@ from fastapi import FastAPI, Query, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
+from lib.answer_tables import history_table
 from lib.clock import isoformat
 from lib.instants import Span, first_step
 from lib.units import format_duration
 from query_api.asof.asset import is_id
 from query_api.asof.asset_over_span import AssetOverSpan
 from query_api.asof.tick_pairs import all_stored_by
-from query_api.features.history.work import COLUMNS, FILLS, Covered, Fill, Histories, History, Point
+from query_api.features.history.work import FILLS, SCHEMA, TIMES, Covered, Fill, Histories, History, Point
 from query_api.http import parameters, responses
-from query_api.http.caching import WRITE_TIMEOUT, all_final, cache_control, conditional_response, header_list
+from query_api.http.caching import WRITE_TIMEOUT, all_final, cache_control, header_list
 from query_api.http.client import client_of
-from query_api.http.content_type import MEDIA_TYPES, choose_format
-from query_api.http.formats import frame_to_csv
+from query_api.http.content_type import choose_format
 from query_api.http.json_line import json_line
 from query_api.http.routing import get_and_head
+from query_api.http.row_answer import RowAnswer, read_again
 from query_api.services import Services
 
 SHORT = 100
@@ -63,8 +64,8 @@ class HistoryAnswer(BaseModel):
 HISTORY_RESPONSES: responses.Responses = {
     200: {
         "model": HistoryAnswer,
-        "description": "A page of the history, as JSON or CSV",
-        "content": responses.csv_content("at,price_usd,…\r\n2026-11-17T14:00:00Z,92311.5,…\r\n"),
+        "description": "A page of the history",
+        "content": responses.row_content("at,price_usd,…\r\n2026-11-17T14:00:00Z,92311.5,…\r\n"),
         "headers": {"Link": {"description": "The next page", "schema": {"type": "string"}}},
     },
     404: responses.documented_problem("No asset has the ticker, or there is no snapshot to look it up in"),
@@ -97,6 +98,8 @@ def install(app: FastAPI, services: Services) -> None:
         """
         now = services.clock()
         chosen = choose_format(format, header_list(request, "accept"))
+        if again := read_again(request, services, chosen):
+            return again
         distance = parameters.parse_span("every", every, "must be at least 1m and at most 366d", SHORTEST, LONGEST)
         how = parameters.parse_choice("fill", fill, FILLS, f"is no way to fill gaps; they are {', '.join(FILLS)}")
         first, last = parameters.parse_range(start, stop, now)
@@ -106,11 +109,7 @@ def install(app: FastAPI, services: Services) -> None:
             cmc_id = await assets.find(id, span.start, last, now=now, by=parameters.parse_by(by))
         async with _lane(services, request, len(steps)):
             found = await histories.of(cmc_id, steps, distance, how)
-        chosen_format = {"format": chosen} if format else {}
-        following = _next(cmc_id, span, limit, every=every, fill=how, **chosen_format)
-        body = await asyncio.to_thread(
-            _to_csv if chosen == "csv" else partial(_to_json, cmc_id, span, how, following), found
-        )
+        following = _next(cmc_id, span, limit, every=every, fill=how, **({"format": chosen} if format else {}))
         final = not parameters.depends_on_now(start, stop) and await asyncio.to_thread(
             all_final, found.steps, found.pairs, max_age=services.max_age, now=now
         )
@@ -119,7 +118,14 @@ def install(app: FastAPI, services: Services) -> None:
         headers["x-coverage"] = ", ".join(f"{name}={count}" for name, count in found.coverage)
         if following:
             headers["link"] = f'<{following}>; rel="next"'
-        return conditional_response(request, body, headers, MEDIA_TYPES[chosen])
+        answer = RowAnswer(
+            to_json=partial(_to_json, cmc_id, span, how, following, found),
+            frame=lambda format: pl.DataFrame(found.points, SCHEMA),
+            to_table=history_table,
+            times=TIMES,
+            fixed={"from": isoformat(span.start), "to": isoformat(last)},
+        )
+        return await answer.respond(request, services, chosen, headers)
 
     get_and_head(
         app,
@@ -142,10 +148,6 @@ def _next(cmc_id: int, span: Span, most: int, **parameters: str) -> str | None:
         return None
     ends = {"from": isoformat(span.at(most)), "to": isoformat(span.stop)}
     return f"../{cmc_id}/history?{urlencode(ends | {'limit': most} | parameters)}"
-
-
-def _to_csv(history: History) -> bytes:
-    return frame_to_csv(pl.DataFrame(history.points, list(COLUMNS), infer_schema_length=None))
 
 
 def _to_json(cmc_id: int, span: Span, fill: Fill, following: str | None, history: History) -> bytes:

@@ -51,7 +51,15 @@ class Point(BaseModel):
     filled: bool
 
 
-COLUMNS = tuple(Point.model_fields)
+TIMES = ("at", "price_time", "rank_time", "price_updated_at")
+"""The columns that are RFC 3339 texts."""
+SCHEMA: dict[str, pl.DataType] = {
+    **dict.fromkeys(Point.model_fields, pl.String()),
+    **dict.fromkeys(("price_usd", "volume_24h_usd"), pl.Float64()),
+    "source_rank": pl.Int64(),
+    "filled": pl.Boolean(),
+}
+COLUMNS = tuple(SCHEMA)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,17 +10,20 @@ from fastapi import FastAPI, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
+from lib.answer_tables import movers_table
+from lib.clock import isoformat
 from query_api.asof.top_list import TopList
 from query_api.features.movers.work import MOVES, Mover, movers
 from query_api.http import parameters
-from query_api.http.caching import cache_control_of, conditional_response, header_list
-from query_api.http.content_type import MEDIA_TYPES, choose_format
+from query_api.http.caching import cache_control_of, header_list
+from query_api.http.content_type import choose_format
 from query_api.http.filter_parameters import Filtering
-from query_api.http.formats import frame_to_csv, pair_info
+from query_api.http.formats import pair_info
 from query_api.http.headers import filter_headers, time_headers
 from query_api.http.json_line import json_line
-from query_api.http.responses import CACHEABLE_RESPONSES, NO_SNAPSHOT, NOT_ACCEPTABLE, PairInfo, Responses, csv_content
+from query_api.http.responses import CACHEABLE_RESPONSES, NO_SNAPSHOT, NOT_ACCEPTABLE, PairInfo, Responses, row_content
 from query_api.http.routing import get_and_head
+from query_api.http.row_answer import RowAnswer, read_again
 from query_api.services import Services
 
 
@@ -47,8 +50,8 @@ class MoversAnswer(BaseModel):
 MOVERS_RESPONSES: Responses = {
     200: {
         "model": MoversAnswer,
-        "description": "Who moved, as JSON or CSV",
-        "content": csv_content("cmc_id,symbol,name,move,rank_from,rank_to,…\r\n1,BTC,Bitcoin,stayed,2,1,…\r\n"),
+        "description": "Who moved",
+        "content": row_content("cmc_id,symbol,name,move,rank_from,rank_to,…\r\n1,BTC,Bitcoin,stayed,2,1,…\r\n"),
     },
     404: NO_SNAPSHOT,
     406: NOT_ACCEPTABLE,
@@ -72,6 +75,8 @@ def install(app: FastAPI, services: Services) -> None:
         """Who rose, fell, entered or left the top `top` between `from`, by default a day before, and `to`."""
         now = services.clock()
         chosen = choose_format(format, header_list(request, "accept"))
+        if again := read_again(request, services, chosen):
+            return again
         first, last = parameters.parse_range(start, stop, now)
         as_of = parameters.parse_as_of(
             start, stop, max_age=max_age, known_at=known_at, now=now, default_age=services.max_age
@@ -79,13 +84,20 @@ def install(app: FastAPI, services: Services) -> None:
         find = partial(services.top, limit=top, max_age=as_of.max_age, known_at=as_of.known_at, filters=filters)
         lists = await asyncio.gather(find(first), find(last))
         rows = await asyncio.to_thread(movers, lists[0].rows, lists[1].rows)
-        body = _json(lists, top, rows) if chosen == "json" else frame_to_csv(rows)
         headers = {"cache-control": cache_control_of(lists, as_of, sent=services.clock()), "vary": "Accept"}
+        known = isoformat(max(one.known_at for one in lists))
         if chosen != "json":  # JSON says the same in its body
             for side, one in zip(("from", "to"), lists, strict=True):
                 headers |= time_headers(one, f"x-{side}")
-            headers |= filter_headers(lists[1])
-        return conditional_response(request, body, headers, MEDIA_TYPES[chosen])
+            headers |= filter_headers(lists[1]) | {"x-known-at": known}
+        answer = RowAnswer(
+            to_json=partial(_json, lists, top, rows),
+            frame=lambda format: rows,
+            to_table=movers_table,
+            times=(),
+            fixed={"from": isoformat(first), "to": isoformat(last), "known_at": known},
+        )
+        return await answer.respond(request, services, chosen, headers)
 
     get_and_head(app, "/v1/movers", moved, operation_id="movers", summary="Who moved", responses=MOVERS_RESPONSES)
 

@@ -1,31 +1,41 @@
 """`/` and `/v1/top`: the top list as of an instant."""
 
-import asyncio
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
 
 from fastapi import FastAPI, Query, Request
 from starlette.responses import Response
 
 from lib import columns as declared
+from lib.answer_tables import top_table
+from lib.clock import isoformat
+from lib.text_table import TextTable
 from query_api.asof.pair import AsOf
 from query_api.asof.top_list import TopList
 from query_api.http import parameters
-from query_api.http.caching import cache_control_of, conditional_response, header_list, weak_etag
-from query_api.http.content_type import MEDIA_TYPES, choose_format
+from query_api.http.caching import cache_control_of, header_list, weak_etag
+from query_api.http.content_type import choose_format
 from query_api.http.filter_parameters import Filtering
-from query_api.http.formats import to_csv, to_json
+from query_api.http.formats import frame_to_csv, list_frame, to_json
 from query_api.http.headers import list_headers
 from query_api.http.problems import EXAMPLES
 from query_api.http.responses import TOP_RESPONSES, Responses
 from query_api.http.routing import get_and_head
+from query_api.http.row_answer import RowAnswer, read_again
 from query_api.middleware.answer_cache import keep_this_second
 from query_api.services import Services
+
+TEXT_CHANGE = "change_24h_pct"
+"""A further column that the table for people has."""
+TIMES = [column.name for column in declared.COLUMNS if column.kind is declared.Kind.TIME]
 
 ROOT_RESPONSES: Responses = {
     **TOP_RESPONSES,
     200: {
         **TOP_RESPONSES[200],
         "content": {**TOP_RESPONSES[200]["content"], "text/html": {"schema": {"type": "string"}}},
-        "description": "The list, as JSON or CSV; the page for callers that prefer HTML",
+        "description": "The list; the page for callers that prefer HTML",
     },
 }
 
@@ -38,7 +48,7 @@ def install(app: FastAPI, services: Services) -> None:
     one = f" *(?:{'|'.join(known)}) *"
     which = Query(
         default=None,
-        description=f"For CSV: which of {', '.join(known)}",
+        description=f"For all formats but JSON: which of {', '.join(known)}",
         max_length=4096,
         json_schema_extra={"pattern": f"^{one}(?:,{one})*$"},
     )
@@ -77,13 +87,12 @@ def install(app: FastAPI, services: Services) -> None:
         as_of = parameters.parse_as_of(
             datetime, max_age=max_age, known_at=known_at, now=now, default_age=services.max_age
         )
+        if again := read_again(request, services, chosen):
+            return again
         at, shown_columns = parameters.parse_datetime(datetime, now), parameters.parse_columns(columns, chosen, known)
         by = parameters.parse_sort(sort, known)
-        with_more = tuple(
-            name
-            for name in parameters.parse_more(more, *([by.column] if by else []), *(shown_columns or ()))
-            if name in further
-        )
+        implied = [*([by.column] if by else []), *(shown_columns or ([TEXT_CHANGE] if chosen == "text" else []))]
+        with_more = tuple(name for name in parameters.parse_more(more, *implied) if name in further)
         found = await services.top(
             at,
             limit=limit,
@@ -93,20 +102,28 @@ def install(app: FastAPI, services: Services) -> None:
             sort=by,
             more=with_more,
         )
-        keep_this_second(request.scope, now)
-        if chosen == "json":
-            body = await asyncio.to_thread(to_json, found, limit)
-        else:
-            body = await asyncio.to_thread(to_csv, found, shown_columns)
+        if chosen != "parquet":  # which is read in ranges
+            keep_this_second(request.scope, now)
         headers = {"cache-control": cache_control_of(_answers(found), as_of, sent=services.clock()), "vary": "Accept"}
         if as_of.depends_on_now:
             headers["etag"] = weak_etag(_basis(found), limit, chosen, shown_columns, filters, by, with_more)
         if chosen != "json":  # JSON says the same in its body
             headers |= list_headers(found)
-        return conditional_response(request, body, headers, MEDIA_TYPES[chosen])
+        answer = RowAnswer(
+            to_json=partial(to_json, found, limit),
+            frame=partial(list_frame, found, shown_columns),
+            to_table=partial(_table, found, shown_columns),
+            times=TIMES,
+            fixed={"datetime": isoformat(found.at), "known_at": isoformat(found.known_at)},
+        )
+        return await answer.respond(request, services, chosen, headers)
 
     for path, name, responses in (("/", "top", ROOT_RESPONSES), ("/v1/top", "top_v1", TOP_RESPONSES)):
         get_and_head(app, path, top, operation_id=name, summary="The top list", responses=responses)
+
+
+def _table(top: TopList, columns: Sequence[str] | None, answer: Mapping[str, Any]) -> TextTable:
+    return top_table(answer, frame_to_csv(top.rows.select(columns)).decode() if columns else None)
 
 
 def _answers(top: TopList) -> list[AsOf | None]:

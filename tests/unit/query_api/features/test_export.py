@@ -6,6 +6,8 @@ import io
 import json
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
+from functools import partial
+from typing import Any
 
 import orjson
 import polars as pl
@@ -17,7 +19,7 @@ from starlette.types import Message
 from structlog.testing import capture_logs
 
 from lib.access import new_key
-from lib.archive.panel import METADATA, totals_of
+from lib.archive.panel import METADATA, Totals, totals_of
 from lib.clock import isoformat
 from lib.errors import Busy, StoreUnavailable
 from lib.instants import Span
@@ -25,13 +27,13 @@ from lib.schema import PRICE
 from lib.store import Store
 from query_api.asof.hourly_rows import HourlyRows
 from query_api.asof.top_list import TopListFinder
-from query_api.features.export.parquet import FRESH_S, KEEP_S, ParquetFiles
-from query_api.features.export.response import ExportResponse, table_columns, to_csv
-from query_api.features.export.work import AHEAD, GROUP_STEPS, Steps, read_steps
+from query_api.features.export.parquet import write_parquet
+from query_api.features.export.response import ExportResponse, to_csv
+from query_api.features.export.work import AHEAD, GROUP_STEPS, ExportList, Steps, read_steps
 from query_api.long_work import REQUESTS_PER_CLIENT, LongWork
 from query_api.middleware.access import Access
 from tests.fakes import FakeClock
-from tests.unit.query_api.exports import export_chunks
+from tests.unit.query_api.exports import COLUMNS, export_chunks
 from tests.unit.query_api.market import (
     FIRST,
     HOUR,
@@ -82,7 +84,7 @@ SPAN = Span(FIRST, FIRST + 10 * MINUTE, MINUTE)
 
 def read_all(store: Store, span: Span, long_work: LongWork | None = None) -> Steps:
     lists = TopListFinder(store, max_skew=MINUTE)
-    return read_steps(lists, span, limit=3, max_age=MAX_AGE, known_at=None, long_work=long_work or LongWork())
+    return read_steps(lists, span, ExportList(3, MAX_AGE), known_at=None, long_work=long_work or LongWork())
 
 
 async def read(chunks: AsyncIterator[bytes], body: bytearray) -> None:
@@ -90,6 +92,11 @@ async def read(chunks: AsyncIterator[bytes], body: bytearray) -> None:
         body += chunk
 
 
+READERS: dict[str, Any] = {
+    "csv": partial(pl.read_csv, comment_prefix="#"),
+    "ndjson": partial(pl.read_ndjson, infer_schema_length=None),
+    "parquet": pl.read_parquet,
+}
 ASKED = "/v1/export?from=2026-11-17T14:00:00Z&to=2026-11-17T14:30:00Z&every=5m&top=3"
 
 
@@ -113,6 +120,7 @@ async def test_a_file_comes_with_its_name_and_its_span(store, clock, format, kin
     shown = {name: answer.headers[name] for name in ("x-from", "x-to", "x-steps")}
     assert shown == {"x-from": isoformat(FIRST), "x-to": isoformat(FIRST + 30 * MINUTE), "x-steps": "6"}
     assert {name: head.headers[name] for name in shown} == shown
+    assert answer.headers["content-location"].startswith("?from=2026-11-17T14%3A00%3A00Z&to=")
     assert head.content == b""
 
 
@@ -136,6 +144,8 @@ async def test_the_parquet_of_the_api_reads_as_a_table(store, clock):
         ("from=now&to=now-1h", "from", "lies after `to`"),
         ("top=0", "top", "greater than or equal to 1"),
         ("known_at=2027-01-01", "known_at", "in the future"),
+        ("columns=price_usd,nope", "columns", "'nope' is no column; they are step, rank, cmc_id"),
+        ("exclude=memes", "exclude", "these can: stablecoins, wrapped"),
     ],
 )
 async def test_an_error_names_the_wrong_parameter(store, clock, asked, parameter, says):
@@ -158,18 +168,9 @@ async def test_a_file_that_breaks_off_is_raised_and_has_no_end(failing, format):
     span = Span(FIRST, FIRST + 30 * MINUTE, MINUTE)
     body = bytearray()
     with pytest.raises(StoreUnavailable):
-        await read(export_chunks(format, read_all(failing, span), limit=3), body)
+        await read(export_chunks(format, read_all(failing, span)), body)
     assert b"end" not in body
     assert not body.endswith(b"PAR1")
-
-
-class Seconds:
-    """A timer that changes only when it is moved."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Reader:
@@ -196,7 +197,7 @@ class Reader:
 def response(steps: Steps, long_work: LongWork) -> ExportResponse:
     with ExitStack() as running:
         running.enter_context(long_work.request("alice"))
-        return ExportResponse(to_csv(steps, table_columns(()), long_work), steps, running.pop_all())
+        return ExportResponse(to_csv(steps, COLUMNS, Totals(), long_work), steps, running.pop_all())
 
 
 async def test_a_reader_that_disconnects_ends_the_export_and_its_reads(store):
@@ -314,6 +315,37 @@ async def test_a_csv_export_has_the_bytes_of_the_list_at_the_same_instant(store,
     assert all(row.startswith(f"{line},") for row, line in zip(rows, lines, strict=True))
 
 
+@pytest.mark.parametrize("format", ["csv", "ndjson", "parquet"])
+async def test_filters_and_columns_choose_what_a_file_has(store, clock, format, tmp_path):
+    wanted = "columns=symbol,price_usd,change_1h_pct,price_snapshot&ids=1,1027,4711"
+    async with calling(store, clock) as client:
+        answer = await client.get(f"{ASKED}&format={format}&{wanted}")
+    file = tmp_path / f"top.{format}"
+    file.write_bytes(answer.content)
+    rows = READERS[format](file).filter(pl.col("symbol").is_not_null())
+    assert rows.select(pl.exclude("^(end|steps|answered|gaps|rows|known_at|snapshots|missing)$")).columns == [
+        "step",
+        "symbol",
+        "price_usd",
+        "change_1h_pct",
+        "price_snapshot",
+        "gap",
+    ]
+    assert rows["symbol"].to_list() == ["BTC", "ETH"] * 5
+    assert rows["price_snapshot"].n_unique() > 1
+    totals = totals_of(file, format)
+    assert totals
+    assert totals.missing == {"4711"}
+
+
+async def test_filters_of_an_export_are_those_of_the_list(store, clock):
+    async with calling(store, clock) as client:
+        export = await client.get(f"{ASKED}&exclude=stablecoins&max_volume_to_cap=2&columns=symbol")
+        alone = await client.get("/v1/top?datetime=2026-11-17T14:00Z&limit=3&exclude=stablecoins&max_volume_to_cap=2")
+    symbols = [row["symbol"] for row in alone.json()["data"]]
+    assert [line.split(",")[1] for line in export.text.splitlines()[1 : 1 + len(symbols)]] == symbols
+
+
 class TestParquet:
     """A file with a length, readable in ranges, made once for all the requests of one reader."""
 
@@ -333,62 +365,35 @@ class TestParquet:
         assert {answer.headers["etag"] for answer in (head, whole, *parts)} == {head.headers["etag"]}
         assert store.asked == asked
 
-    async def test_another_worker_makes_the_same_file_so_that_ranges_of_both_fit(self, clock):
+    async def test_another_worker_makes_the_same_file_so_that_ranges_of_both_fit(self, clock, tmp_path):
         store = CountingStore(clock)
         await fill(store, large_market(1, 900))
         span = Span(NOW - 2 * MINUTE, NOW, MINUTE / 20)
         lists = TopListFinder(store, max_skew=MINUTE)
-        files = []
-        for _ in range(2):
+        for name in ("one", "other"):
+            (tmp_path / name).mkdir()
             long_work = LongWork()
-            steps = read_steps(lists, span, limit=700, max_age=MAX_AGE, known_at=None, long_work=long_work)
-            files.append(await ParquetFiles(long_work).make("url", steps, table_columns(()), {}))
-        assert pl.read_parquet(files[0].path).height > 20_000
-        assert files[0].path.read_bytes() == files[1].path.read_bytes()
-        assert files[0].etag == files[1].etag
+            steps = read_steps(lists, span, ExportList(700, MAX_AGE), known_at=clock(), long_work=long_work)
+            file = tmp_path / name / "whole"
+            await write_parquet(file, steps, COLUMNS, Totals(), long_work, lambda totals: totals.fields)
+            clock.move(seconds=1)
+        assert pl.read_parquet(file).height > 20_000
+        assert file.read_bytes() == (tmp_path / "one" / "whole").read_bytes()
 
     async def test_its_metadata_has_the_request_and_the_totals(self, store, clock):
         async with calling(store, clock, notice="from the office") as client:
-            answer = await client.get(f"{ASKED}&format=parquet")
-        about = orjson.loads(pl.read_parquet_metadata(io.BytesIO(answer.content))[METADATA])
+            answer = await client.get(f"{ASKED}&format=parquet&symbols=BTC,NOPE")
+            about = orjson.loads(pl.read_parquet_metadata(io.BytesIO(answer.content))[METADATA])
+            clock.move(hours=1)
+            again = await client.get(about["question"])
         assert about["from"] == isoformat(FIRST)
-        assert (about["every"], about["top"], about["known_at"]) == ("5m", 3, None)
-        assert about["notice"] == "from the office"
+        assert (about["every"], about["top"], about["missing"]) == ("5m", 3, ["NOPE"])
+        assert about["notice"] == answer.headers["x-notice"] == "from the office"
+        assert about["known_at"] == answer.headers["x-known-at"]
         assert {name: about[name] for name in ("steps", "answered", "gaps", "rows")} == {
-            "steps": 6, "answered": 5, "gaps": 1, "rows": 15,
+            "steps": 6, "answered": 5, "gaps": 1, "rows": 5,
         }  # fmt: skip
-
-    async def test_a_file_is_fresh_for_a_minute_found_by_ranges_for_ten_and_then_deleted(self, store):
-        timer = Seconds()
-        files = ParquetFiles(LongWork(), timer=timer)
-        path = (await files.make("url", read_all(store, SPAN), table_columns(()), {})).path
-        assert files.find("other", ranged=True) is None
-        assert files.find("url", ranged=False)
-        timer.now += FRESH_S
-        assert files.find("url", ranged=False) is None
-        assert files.find("url", ranged=True)
-        timer.now += KEEP_S - FRESH_S
-        assert files.find("url", ranged=True) is None
-        gc.collect()
-        assert not path.parent.exists()
-
-    async def test_a_file_that_is_being_sent_is_not_deleted(self, store):
-        files = ParquetFiles(LongWork(), keep_bytes=1)
-        sent = await files.make("a", read_all(store, SPAN), table_columns(()), {})
-        await files.make("b", read_all(store, SPAN), table_columns(()), {})
-        assert files.find("a", ranged=True) is None
-        assert sent.path.exists()
-        assert files.find("b", ranged=True)
-
-    async def test_one_that_fails_leaves_nothing_and_one_without_room_is_busy(self, failing, store, tmp_path):
-        files = ParquetFiles(LongWork(), folder=tmp_path)
-        with pytest.raises(StoreUnavailable):
-            await files.make("url", read_all(failing, Span(FIRST, FIRST + HOUR, MINUTE)), table_columns(()), {})
-        assert not list(tmp_path.iterdir())
-        with pytest.raises(Busy, match="no room"):
-            await ParquetFiles(LongWork(), folder=tmp_path / "none").make(
-                "url", read_all(store, SPAN), table_columns(()), {}
-            )
+        assert_frame_equal(pl.read_parquet(io.BytesIO(again.content)), pl.read_parquet(io.BytesIO(answer.content)))
 
     async def test_a_step_whose_list_has_no_rows_is_a_step(self, clock, tmp_path):
         store = CountingStore(clock)
@@ -403,7 +408,9 @@ class TestParquet:
                 )
                 file = tmp_path / f"top.{format}"
                 file.write_bytes(answer.content)
-                assert totals_of(file, format) == {"steps": 2, "answered": 2, "gaps": 0, "rows": 1}, format
+                totals = totals_of(file, format)
+                assert totals
+                assert (totals.steps, totals.answered, totals.gaps, totals.rows) == (2, 2, 0, 1), format
 
 
 async def test_the_hours_of_a_day_are_read_together(clock):
@@ -429,6 +436,6 @@ async def test_the_steps_of_an_export_are_those_of_a_history(start) -> None:
         asked = {"from": start, "every": "10m"}
         history = (await caller.get("/v1/assets/1/history", params=asked | {"fill": "null"})).json()["data"]
         export = (await caller.get("/v1/export", params=asked | {"format": "ndjson"})).text.splitlines()
-    steps = [json.loads(line)["requested_at"] for line in export[:-1]]
+    steps = list(dict.fromkeys(json.loads(line)["step"] for line in export[:-1]))
     assert steps == [point["at"] for point in history]
     assert steps[0] == (isoformat(FIRST) if start == "now-30m" else start)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from lib.columns import names
 from query_api.asof.pair import Pair
 from query_api.asof.top_list import Extra, TopList
-from query_api.http.formats import rows_as_json, to_csv, to_json
+from query_api.http.formats import frame_to_csv, list_frame, rows_as_json, to_json
 from query_api.http.headers import list_headers
 from tests.unit.query_api.market import MARKET_CAP, NEWEST, SECOND, Prices, Ranks, market_caps, snapshot
 
@@ -51,6 +51,10 @@ ROWS = st.lists(
 def top(rows: Sequence[tuple[Any, ...]] = (BTC,), *, extras: tuple[Extra, ...] = (), **more: Any) -> TopList:
     frame = pl.DataFrame(rows, schema=SCHEMA, orient="row").with_columns(**more)
     return TopList(NEWEST + 30 * SECOND, PAIR, "1m", NEWEST + SECOND, 1, extras, frame)
+
+
+def to_csv(top: TopList, columns: Sequence[str] | None) -> bytes:
+    return frame_to_csv(list_frame(top, columns, "csv"))
 
 
 def read(body: bytes) -> list[list[str]]:

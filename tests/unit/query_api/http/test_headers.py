@@ -30,7 +30,7 @@ async def test_a_page_of_a_named_site_may_read_every_header_of_ours():
     store = stocked(clock)
     markers = [marker for marker in store.snapshots if marker[0] == "price"]
     assert markers
-    async with calling(store, clock, access=Access(origins=[SITE], rate=Rate(7, MINUTE))) as client:
+    async with calling(store, clock, access=Access(origins=[SITE], rate=Rate(7, MINUTE)), notice="x") as client:
         answers = [
             await client.get(path, headers={"origin": SITE, "accept": accept})
             for path, accept in (

@@ -403,7 +403,7 @@ async def test_an_accept_header_of_two_lines_is_one_list(client) -> None:
 )
 async def test_the_error_for_an_unknown_format_lists_the_formats(client, accept) -> None:
     body = problem(await client.get("/", headers={"accept": accept}), 406)
-    assert "application/json and text/csv" in body["detail"]
+    assert "application/json, text/csv, application/x-ndjson" in body["detail"]
 
 
 @pytest.mark.parametrize("name", ["csv", "CSV", "Csv", "json", "JSON", "jSoN"])

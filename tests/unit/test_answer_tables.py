@@ -1,14 +1,14 @@
 """Tables of answers: a number is never cut, whatever the width of the terminal."""
 
-import io
+import re
 
-import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rich.console import Console
+from rich.cells import cell_len
 
-from lib.cli.table import csv_table, fields_table, history_table, movers_table, plain, show, top_table
+from lib.answer_tables import csv_table, fields_text, history_table, movers_table, plain, top_table
+from lib.text_table import to_text
 
 POINT = {"price_usd": 92311.5, "volume_24h_usd": 61234567890.1, "source_rank": 2, "filled": False}
 AT = "2026-11-17T15:00:00Z"
@@ -28,12 +28,6 @@ MOVERS = {"from": LIST, "to": LIST, "top": 40, "stayed": 1, "entered": 1, "left"
 WIDTHS = (40, 60, 80, 200)
 
 
-def printed(table, width=80) -> str:
-    out = io.StringIO()
-    show(Console(file=out, width=width), table)
-    return out.getvalue()
-
-
 def shown(points: list[dict[str, object]], width=80) -> str:
     answer = {
         "cmc_id": 1,
@@ -44,7 +38,7 @@ def shown(points: list[dict[str, object]], width=80) -> str:
         "names": [{"symbol": "[BTC]", "name": "Bitcoin"}],
         "data": points,
     }
-    return printed(history_table(orjson.dumps(answer), width), width)
+    return to_text(history_table(answer), width)
 
 
 def test_each_step_of_a_history_has_its_minute_the_age_of_its_price_or_why_it_has_none():
@@ -59,10 +53,9 @@ def test_each_step_of_a_history_has_its_minute_the_age_of_its_price_or_why_it_ha
         ],
         100,
     )
-    lines = [line for line in text.splitlines() if "2026-11-17T14:" in line and "│" in line]
-    cells = [[cell.strip() for cell in line.strip("│").split("│")] for line in lines]
+    cells = [re.split("  +", line) for line in text.splitlines()[3:7]]
     assert [line[0] for line in cells] == [f"2026-11-17T14:{at}Z" for at in ("07:00", "09:30", "10:00", "11:00")]
-    assert [line[-1] for line in cells] == ["0s", "2m30s (filled)", "not listed", "gap"]
+    assert [line[-1].strip() for line in cells] == ["0s", "2m30s (filled)", "not listed", "gap"]
     assert cells[0][1:4] == ["92,311.5", "61,234,567,890", "2"]
     assert "[BTC] (Bitcoin)" in text
 
@@ -70,21 +63,21 @@ def test_each_step_of_a_history_has_its_minute_the_age_of_its_price_or_why_it_ha
 def test_the_caption_of_a_list_shows_that_its_values_are_old():
     answer = {**LIST, "data": []}
     row = {"rank": 1, "cmc_id": 1, "symbol": "BTC", "name": "Bitcoin", "price_usd": 1.0, "volume_24h_usd": 1.0}
-    assert "(coinmarketcap), unchanged, ranks" in str(top_table(orjson.dumps(answer), 80).caption)
+    assert "(coinmarketcap), unchanged, ranks" in top_table(answer).notes[0]
     rows = [{**row, "price_updated_at": at} for at in ("2026-11-17T13:19:00Z", None, "2026-11-17T13:00:00Z")]
-    caption = str(top_table(orjson.dumps({**answer, "data": rows}), 80).caption)
+    caption = top_table({**answer, "data": rows}).notes[0]
     assert "(coinmarketcap), newest value 1h41m old, unchanged, ranks" in caption
 
 
 def test_the_caption_of_a_filtered_list_names_what_is_left_out_and_what_is_missing():
     answer = {**LIST, "filtered": {"stablecoins": 7, "wrapped": 0}, "missing": ["NOPE"], "data": [ROW]}
-    caption = str(top_table(orjson.dumps(answer), 80).caption)
+    caption = top_table(answer).notes[0]
     assert caption.endswith("; 7 left out by stablecoins; not in the list: NOPE")
 
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_a_list_shows_whole_prices_at_every_width(width):
-    text = printed(top_table(orjson.dumps({**LIST, "data": [ROW]}), width), width)
+    text = to_text(top_table({**LIST, "data": [ROW]}), width)
     assert "0.0000042471604" in text
     assert "-12.34" in text or "-12.35" in text
     assert "132,839,259,201" in text or "volume USD" not in text
@@ -92,14 +85,14 @@ def test_a_list_shows_whole_prices_at_every_width(width):
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_movers_show_whole_numbers_at_every_width(width):
-    text = printed(movers_table(orjson.dumps({**MOVERS, "data": [MOVER]}), "price", width), width)
+    text = to_text(movers_table({**MOVERS, "data": [MOVER]}), width)
     assert "0.0000042471604" in text
     assert "+3.50" in text
 
 
 def test_a_column_is_left_out_before_a_line_gets_longer_than_the_terminal():
     for width in (60, 80, 100):
-        lines = printed(top_table(orjson.dumps({**LIST, "data": [ROW]}), width), width).splitlines()
+        lines = to_text(top_table({**LIST, "data": [ROW]}), width).splitlines()
         assert max(map(len, lines)) <= width
 
 
@@ -117,13 +110,13 @@ def test_movers_are_ordered_by_what_is_asked_and_those_without_a_change_come_las
         {**MOVER, "symbol": "CLIMB", "rank_change": 5, "price_change_pct": -1.0},
     ]
     for by, order in (("price", ["UP", "CLIMB", "NEW"]), ("rank", ["CLIMB", "UP", "NEW"])):
-        text = printed(movers_table(orjson.dumps({**MOVERS, "data": rows}), by, 120), 120)
+        text = to_text(movers_table({**MOVERS, "data": rows}, by), 120)
         assert sorted(("UP", "CLIMB", "NEW"), key=text.index) == order
 
 
 def test_the_fields_of_an_asset_are_words():
-    body = orjson.dumps({"price_usd": 0.00001, "unchanged": {"price": False}, "wrapped": True, "also_ticker_of": []})
-    lines = [[cell.strip() for cell in line.split("│")[1:3]] for line in printed(fields_table(body)).splitlines()[1:-1]]
+    answer = {"price_usd": 0.00001, "unchanged": {"price": False}, "wrapped": True, "also_ticker_of": []}
+    lines = [re.split("  +", line) for line in fields_text(answer, 80).splitlines()]
     assert lines == [
         ["Price USD", "0.00001"],
         ["Unchanged", "price no"],
@@ -134,7 +127,19 @@ def test_the_fields_of_an_asset_are_words():
 
 def test_chosen_columns_are_shown_as_the_csv_has_them():
     body = "rank,symbol,market_cap_usd\r\n1,BTC,1418545497141.1409\r\n"
-    assert "1418545497141.1409" in printed(csv_table(body, 80))
-    narrow = printed(csv_table(body, 30), 30)
+    assert "1418545497141.1409" in to_text(csv_table(body, "", ""), 80)
+    narrow = to_text(csv_table(body, "", ""), 30)
     assert "BTC" in narrow
     assert "1418545497141" not in narrow  # the last column goes first
+
+
+def test_columns_are_aligned_also_below_wide_and_shortened_names():
+    rows = [
+        {**ROW, "name": name} for name in ("币安人生", "Pepe, a coin with a very long name indeed", "\u202eevil\x1b[2J")
+    ]
+    heading, *lines = to_text(top_table({**LIST, "data": rows}), 80).splitlines()[2:6]
+    stop = heading.index("Price USD") + len("Price USD")
+    assert all(cell_len(line.partition("0.0000042471604")[0]) + len("0.0000042471604") == stop for line in lines)
+    assert "…" in lines[1]
+    assert "\x1b" not in lines[2]
+    assert "\u202e" not in lines[2]

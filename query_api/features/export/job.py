@@ -1,0 +1,124 @@
+"""One export: what it asks for, and the response that sends its file."""
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from fastapi import Request
+from starlette.responses import Response
+
+from lib.archive.panel import Totals
+from lib.clock import EPOCH, isoformat
+from lib.instants import Span
+from lib.version import VERSION
+from query_api.features.export.parquet import write_parquet
+from query_api.features.export.response import Columns, ExportResponse, to_csv, to_ndjson
+from query_api.features.export.work import ExportList, Steps, after_first, read_steps
+from query_api.http.client import client_of
+from query_api.http.content_type import MEDIA_TYPES, TableFormat
+from query_api.http.parquet_files import KEEP_S
+from query_api.http.permalink import file_headers, permalink
+from query_api.services import Services
+
+FRESH_S = 60.0
+"""So long after it was made a Parquet file answers the same request again; reads of its ranges find it for `KEEP_S`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportJob:
+    """A request for a file. `known_at` is None where the caller names none; then it is when the request came, `now`."""
+
+    request: Request
+    services: Services
+    span: Span
+    every: str
+    wanted: ExportList
+    columns: Columns
+    format: TableFormat
+    known_at: datetime | None
+    now: datetime
+
+    async def respond(self) -> Response:
+        """The response. Parquet is made whole first; the other formats are sent while they are made."""
+        if self.format == "parquet":
+            return await self._parquet()
+        options: dict[str, Any] = {"headers": self._headers(self._read_at), "media_type": MEDIA_TYPES[self.format]}
+        if self.request.method == "HEAD":
+            return _without_length(Response(**options))
+        with ExitStack() as running:
+            running.enter_context(self.services.long_work.request(client_of(self.request.scope)))
+            steps = await after_first(self._steps())
+            return ExportResponse(self._chunks(steps), steps, running.pop_all(), **options)
+
+    @property
+    def _read_at(self) -> datetime:
+        """All steps ignore what is stored later: an export takes a while."""
+        return self.known_at or self.now
+
+    def _steps(self) -> Steps:
+        lists, long_work = self.services.lists, self.services.long_work
+        return read_steps(lists, self.span, self.wanted, known_at=self._read_at, long_work=long_work)
+
+    def _chunks(self, steps: Steps) -> AsyncGenerator[bytes, None]:
+        write = to_csv if self.format == "csv" else to_ndjson
+        return write(steps, self.columns, self._no_totals(), self.services.long_work)
+
+    async def _parquet(self) -> Response:
+        files = self.services.parquet_files
+        file = files.find(self.request, KEEP_S if "range" in self.request.headers else FRESH_S)
+        if file is None:
+            with self.services.long_work.request(client_of(self.request.scope)):
+                file = await files.make(self.request, self._write)
+        return file.response(self.request)
+
+    async def _write(self, path: Path) -> Mapping[str, str]:
+        """Write the file. Its `known_at` depends on its content alone, so that another worker writes the same file."""
+        totals = self._no_totals()
+        await write_parquet(path, self._steps(), self.columns, totals, self.services.long_work, self._about)
+        return self._headers(_known_at(totals) or self.span.stop)
+
+    def _about(self, totals: Totals) -> dict[str, object]:
+        """The metadata of a Parquet file."""
+        return {
+            "question": self._link(_known_at(totals) or self.span.stop),
+            "from": isoformat(self.span.start),
+            "to": isoformat(self.span.stop),
+            "every": self.every,
+            "top": self.wanted.top,
+            "notice": self.services.notice,
+            "version": VERSION,
+            **totals.fields,
+        }
+
+    def _headers(self, known_at: datetime) -> dict[str, str]:
+        span = self.span
+        name = f"topcoins-{span.start:%Y%m%dT%H%M%SZ}-{span.steps}.{self.format}"
+        return {
+            "cache-control": "no-store",
+            "content-disposition": f'attachment; filename="{name}"',
+            "x-from": isoformat(span.start),
+            "x-to": isoformat(span.stop),
+            "x-steps": str(span.steps),
+            "x-known-at": isoformat(known_at),
+            **file_headers(self.request, self._link(known_at), self.services.notice),
+        }
+
+    def _link(self, known_at: datetime) -> str:
+        ends = {"from": isoformat(self.span.start), "to": isoformat(self.span.stop)}
+        return permalink(self.request, ends | {"known_at": isoformat(known_at)})
+
+    def _no_totals(self) -> Totals:
+        return Totals(known_at=self.known_at or EPOCH)
+
+
+def _known_at(totals: Totals) -> datetime | None:
+    return totals.known_at if totals.known_at > EPOCH else None
+
+
+def _without_length(response: Response) -> Response:
+    """A response to HEAD whose GET has a body of unknown length."""
+    del response.headers["content-length"]
+    return response

@@ -1,0 +1,83 @@
+"""An answer that has rows, in each of its formats."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import orjson
+import polars as pl
+from fastapi import Request
+from starlette.responses import Response
+
+from lib.text_table import TextTable, to_text
+from lib.version import VERSION
+from query_api.http.caching import conditional_response
+from query_api.http.content_type import MEDIA_TYPES, Format, TableFormat
+from query_api.http.formats import frame_to_csv, frame_to_ndjson
+from query_api.http.parquet_files import metadata, with_times
+from query_api.http.permalink import file_headers, permalink
+from query_api.services import Services
+
+TEXT_WIDTH = 80
+RANGES_S = 60.0
+"""So long after a Parquet file was made, reads of its ranges find it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowAnswer:
+    """How to write an answer: as JSON, as a frame for each format of rows, and as a table of that JSON for people.
+
+    `times` are the columns with RFC 3339 texts. `fixed` are the parameters that give the very answer again.
+    """
+
+    to_json: Callable[[], bytes]
+    frame: Callable[[TableFormat], pl.DataFrame]
+    to_table: Callable[[Mapping[str, Any]], TextTable]
+    times: Sequence[str]
+    fixed: Mapping[str, str]
+
+    async def respond(
+        self, request: Request, services: Services, chosen: Format, headers: Mapping[str, str]
+    ) -> Response:
+        """The response in a format. All but JSON have the permalink and the notice beside their rows."""
+        if chosen == "json":
+            body = await asyncio.to_thread(self.to_json)
+            return conditional_response(request, body, headers, MEDIA_TYPES["json"])
+        link = permalink(request, {**self.fixed, "format": chosen})
+        headers = {**headers, **file_headers(request, link, services.notice)}
+        if chosen == "parquet":
+            return await self._parquet(request, services, link, headers)
+        body = await asyncio.to_thread(self._text, services.notice) if chosen == "text" else await self._rows(chosen)
+        return conditional_response(request, body, headers, MEDIA_TYPES[chosen])
+
+    async def _rows(self, chosen: TableFormat) -> bytes:
+        write = frame_to_csv if chosen == "csv" else frame_to_ndjson
+        return await asyncio.to_thread(lambda: write(self.frame(chosen)))
+
+    def _text(self, notice: str) -> bytes:
+        table = self.to_table(orjson.loads(self.to_json()))
+        return to_text(replace(table, notes=[*table.notes, notice]), TEXT_WIDTH).encode()
+
+    async def _parquet(self, request: Request, services: Services, link: str, headers: Mapping[str, str]) -> Response:
+        async def write(path: Path) -> Mapping[str, str]:
+            await services.long_work.in_thread(partial(self._write_parquet, path, link, services.notice))
+            return headers
+
+        return (await services.parquet_files.make(request, write)).response(request)
+
+    def _write_parquet(self, path: Path, link: str, notice: str) -> None:
+        """The rows, and as metadata what the JSON has beside them."""
+        about = {name: value for name, value in orjson.loads(self.to_json()).items() if name != "data"}
+        about |= {"question": link, "notice": notice, "version": VERSION}
+        with_times(self.frame("parquet"), self.times).write_parquet(path, metadata=metadata(about))
+
+
+def read_again(request: Request, services: Services, chosen: Format) -> Response | None:
+    """The response to a read of ranges of a Parquet file that was just made."""
+    if chosen != "parquet" or "range" not in request.headers:
+        return None
+    file = services.parquet_files.find(request, RANGES_S)
+    return file.response(request) if file else None

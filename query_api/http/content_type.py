@@ -1,6 +1,6 @@
 """The format of an answer: by the `format` parameter, else by the `Accept` header, else JSON."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from query_api.http.problems import BadRequest, NotAcceptable
@@ -20,21 +20,22 @@ MEDIA_TYPES: dict[Format, str] = {
     "text": "text/plain; charset=utf-8",
 }
 """In the order in which equal weights of an Accept header choose."""
+FORMATS = tuple(MEDIA_TYPES)
 
 
-def choose_format(name: str | None, accept: str | None) -> Format:
+def choose_format(name: str | None, accept: str | None, among: Sequence[Format] = FORMATS) -> Format:
     """The format to answer in. NotAcceptable if the header allows none, BadRequest for an unknown name."""
     if name is not None:
-        for format in MEDIA_TYPES:
+        for format in among:
             if name.lower() == format:
                 return format
-        raise BadRequest("format", name, f"is not a format; they are {', '.join(MEDIA_TYPES)}")
+        raise BadRequest("format", name, f"is not a format; they are {', '.join(among)}")
     ranges = _ranges(accept or "*/*")
-    weights = {format: _weight(_kind(full), ranges) for format, full in MEDIA_TYPES.items()}
+    weights = {format: _weight(_kind(MEDIA_TYPES[format]), ranges) for format in among}
     best = max(weights, key=lambda format: weights[format])  # JSON if all are equal
     if weights[best] <= 0:
-        shown = (accept or "")[:150]
-        raise NotAcceptable(f"Accept: {shown}: this address answers {', '.join(map(_kind, MEDIA_TYPES.values()))}")
+        shown, kinds = (accept or "")[:150], ", ".join(_kind(MEDIA_TYPES[format]) for format in among)
+        raise NotAcceptable(f"Accept: {shown}: this address answers {kinds}")
     return best
 
 

@@ -59,6 +59,10 @@ FormatName = Annotated[
         "format", f"{', '.join(MEDIA_TYPES)}, in any case; else the Accept header decides", any_case(MEDIA_TYPES), 16
     ),
 ]
+JsonOrCsv = Annotated[
+    OptionalText,
+    text_query("format", "json or csv, in any case; else the Accept header decides", any_case(("json", "csv")), 16),
+]
 MaxAge = Annotated[
     OptionalText, duration_query("max_age", "How far before the instant a snapshot may lie, at most 24h")
 ]

@@ -15,10 +15,11 @@ from query_api.http import parameters, responses
 from query_api.http.body import read_body
 from query_api.http.caching import header_list
 from query_api.http.client import client_of
-from query_api.http.content_type import MEDIA_TYPES, choose_format
+from query_api.http.content_type import MEDIA_TYPES, Format, choose_format
 from query_api.http.routing import post
 from query_api.services import Services
 
+FORMATS: tuple[Format, ...] = ("json", "csv")
 _ROW = {
     "type": "object",
     "required": ["time", "asset"],
@@ -69,7 +70,7 @@ def install(app: FastAPI, services: Services) -> None:
 
     async def prices(
         request: Request,
-        format: parameters.FormatName = None,
+        format: parameters.JsonOrCsv = None,
         max_age: parameters.MaxAge = None,
         known_at: parameters.KnownAt = None,
         by: parameters.ByName = None,
@@ -79,7 +80,7 @@ def install(app: FastAPI, services: Services) -> None:
         A row without an answer has an error and fails no other row. The answer has as many rows as the request.
         """
         now = services.clock()
-        chosen = choose_format(format, header_list(request, "accept"))
+        chosen = choose_format(format, header_list(request, "accept"), FORMATS)
         as_of = parameters.parse_as_of(max_age=max_age, known_at=known_at, now=now, default_age=services.max_age)
         named_by = parameters.parse_by(by)
         with services.long_work.request(client_of(request.scope)):

@@ -25,6 +25,11 @@ class Part(BaseModel):
     bytes: int
     sha256: str
 
+    @property
+    def number(self) -> int:
+        """0 for the first part of its table and day."""
+        return int(self.name.rpartition("-")[2].removesuffix(".parquet"))
+
 
 class SealedTick(NamedTuple):
     """A snapshot of a sealed day: its rows, its content hash, and the number of the part that has it."""

@@ -94,12 +94,11 @@ class Mender:
 
 def _markers_of(manifest: Manifest, part: Part, additions: Additions) -> list[Marker]:
     """The markers of the snapshots that a part had. Raises CannotMend if the store lacks some."""
-    number = int(part.name.rpartition("-")[2].removesuffix(".parquet"))
     wanted = {
         (name, each.tick)
         for name, some in manifest.snapshots.items()
         for each in some
-        if each.part == number and part.table in (name, tables.MARKERS)
+        if each.part == part.number and part.table in (name, tables.MARKERS)
     }
     markers = [marker for marker in additions.markers if (marker.series, marker.tick) in wanted]
     if len(markers) < len(wanted):

@@ -1,4 +1,4 @@
-"""Reads half an hour at once for callers that ask for one tick after the other, such as exports. Bounded in bytes."""
+"""Reads an hour at once for callers that ask for one tick after the other, such as exports. Bounded in bytes."""
 
 from collections.abc import Awaitable, Callable, Hashable
 from datetime import datetime, timedelta
@@ -24,7 +24,7 @@ class ReadAhead:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._last: LRUCache[Hashable, datetime] = LRUCache(64)
-        self._blocks: LRUCache[Hashable, tuple[datetime, Any, int]] = LRUCache(
+        self._spans: LRUCache[Hashable, tuple[datetime, Any, int]] = LRUCache(
             MOST_BYTES, getsizeof=lambda block: max(1, block[2])
         )
 
@@ -34,14 +34,22 @@ class ReadAhead:
         before, self._last[what] = self._last.get(what), stop
         if stop >= first + 2 * BLOCK:
             return None
-        key, now = (what, first), self._clock()
-        found = self._blocks.get(key)
-        if found and timedelta() <= now - found[0] < FRESH:
-            known: T = found[1]
-            return known
-        if before is None or not timedelta() < stop - before <= BLOCK:
+        key = what, first
+        follows = before is not None and timedelta() < stop - before <= BLOCK
+        if not follows and self._known(key) is None:
             return None
-        value, size = await read(first, first + 2 * BLOCK - SECOND)
+        return await self.span(key, first, first + 2 * BLOCK - SECOND, read)
+
+    async def span(self, key: Hashable, start: datetime, stop: datetime, read: Read[T]) -> T:
+        """All of a span; it stays in memory for a minute, unless it is too large."""
+        if known := self._known(key):
+            value: T = known[0]
+            return value
+        value, size = await read(start, stop)
         if size < MOST_BYTES // 2:
-            self._blocks[key] = now, value, size
+            self._spans[key] = self._clock(), value, size
         return value
+
+    def _known(self, key: Hashable) -> tuple[Any] | None:
+        found = self._spans.get(key)
+        return (found[1],) if found and timedelta() <= self._clock() - found[0] < FRESH else None

@@ -1,17 +1,20 @@
-"""Reads sealed days, by their manifests only. What is in memory is bounded: a few hundred bytes for a day."""
+"""Reads sealed days, by their manifests only. What is in memory is bounded in bytes."""
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import partial
 from typing import Any
 
+import numpy as np
 import polars as pl
 from cachetools import LRUCache
 
 from lib.archive import tables
 from lib.archive.manifest import FOLDER, manifest_name, read_manifest
 from lib.archive.objects import Objects
+from lib.archive.places import Places, places_of
 from lib.archive.tables import TICK, Withdrawal
 from lib.clock import MINUTE, Clock
 from lib.errors import StoreMalformed
@@ -19,7 +22,8 @@ from lib.store import Resolution
 
 FRESH = MINUTE
 """What was added to a sealed day is seen after so long."""
-MOST_DAYS = 4096
+MOST_BYTES = 32 * 2**20
+"""Of the days in memory: about 1,000 days of minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +34,16 @@ class SealedDay:
     number: int
     spacing: Resolution
     parts: Mapping[str, tuple[str, ...]]
+    places: Mapping[str, Places | None]
 
     def names(self, table: str) -> tuple[str, ...]:
         """The parts of a table."""
         return self.parts.get(table, ())
+
+    @property
+    def size(self) -> int:
+        """The bytes that it takes, about."""
+        return 2000 + sum(places.size for places in self.places.values() if places)
 
 
 class ArchiveReader:
@@ -45,7 +55,9 @@ class ArchiveReader:
         self._days: dict[date, int] = {}
         self._newest_name = ""
         self._listed_at: datetime | None = None
-        self._sealed: LRUCache[date, tuple[datetime, SealedDay]] = LRUCache(MOST_DAYS)
+        self._sealed: LRUCache[date, tuple[datetime, SealedDay]] = LRUCache(
+            MOST_BYTES, getsizeof=lambda known: known[1].size
+        )
 
     async def days(self) -> Sequence[date]:
         """The sealed days, oldest first. Lists only what is new, at most once a minute."""
@@ -73,7 +85,8 @@ class ArchiveReader:
             manifest = await read_manifest(self._objects, names[-1])
             full = [part for part in manifest.parts if part.rows]
             parts = {table: tuple(p.name for p in full if p.table == table) for table in {part.table for part in full}}
-            known = now, SealedDay(day, manifest.number, manifest.spacing, parts)
+            places = dict(await asyncio.to_thread(lambda: [*places_of(manifest)]))
+            known = now, SealedDay(day, manifest.number, manifest.spacing, parts, places)
         self._sealed[day] = now, known[1]
         return known[1]
 
@@ -86,30 +99,68 @@ class ArchiveReader:
         select: Collection[str] | None = None,
     ) -> pl.DataFrame:
         """The rows of a table on some days, in the order of the parts. A column that a part lacks is null."""
-        sealed = [each for each in await asyncio.gather(*map(self.day, days)) if each]
+        sealed = await self._sealed_days(days)
         names = [name for each in sealed for name in each.names(table)]
         wanted = list(columns if select is None else select)
         if not names:
-            return pl.DataFrame(schema={name: columns[name] for name in wanted})
+            return _empty(columns, wanted)
+        scan = partial(self._objects.scan, names, dict(columns))
+        return await self._collected(names, lambda: scan().filter(where).select(wanted).collect())
+
+    async def read_ticks(
+        self, table: str, start: datetime, stop: datetime, columns: Mapping[str, Any], select: Collection[str]
+    ) -> pl.DataFrame:
+        """The rows with start <= tick <= stop, of a series or of the markers. Of a few ticks, it reads only those."""
+        days = [day for day in await self.days() if start.date() <= day <= stop.date()]
+        sealed = await self._sealed_days(days)
+        places = [each.places.get(name) for each in sealed for name in each.names(table)]
+        wanted = {TICK: None} | dict.fromkeys(select)
+        rows = [(each.name, *each.rows(start, stop)) for each in places if each]
+        some = [(name, offset, count) for name, offset, count in rows if count]
+        frames = await asyncio.gather(*(self._slice(*each, columns, [*wanted]) for each in some))
+        frame = pl.concat(frames) if len(frames) > 1 else frames[0] if frames else _empty(columns, wanted)
+        ticks = frame[TICK].to_physical().to_numpy() // 1_000_000
+        is_right = np.all((ticks >= start.timestamp()) & (ticks <= stop.timestamp()))
+        if None in places or not is_right:  # the part is not in the order of its ticks
+            return await self.read(table, days, columns, between(start, stop), select)
+        return only(frame, select)
+
+    async def _slice(
+        self, name: str, offset: int, count: int, columns: Mapping[str, Any], select: Sequence[str]
+    ) -> pl.DataFrame:
+        scan = partial(self._objects.scan, [name], columns)
+        return await self._collected([name], lambda: scan().slice(offset, count).select(select).collect())
+
+    async def _collected(self, names: Sequence[str], collect: Callable[[], pl.DataFrame]) -> pl.DataFrame:
         try:
-            return await asyncio.to_thread(self._collect, names, dict(columns), where, wanted)
+            return await asyncio.to_thread(collect)
         except (pl.exceptions.PolarsError, OSError) as exc:
-            await self._objects.names(f"{table}/date={sealed[0].day}")  # if it is away, this raises StoreUnavailable
+            await self._objects.names(names[0].rpartition("/")[0])  # if it is away, this raises StoreUnavailable
             why = str(exc).partition("\n")[0][:200]
             raise StoreMalformed(f"archive {self._objects.shown}: {', '.join(names[:3])}: {why}") from exc
 
+    async def _sealed_days(self, days: Iterable[date]) -> list[SealedDay]:
+        return [each for each in await asyncio.gather(*map(self.day, days)) if each]
+
     async def withdrawals(self, days: Iterable[date]) -> dict[tuple[str, datetime], list[Withdrawal]]:
         """The withdrawals of some days, by series and tick."""
-        frame = await self.read(tables.WITHDRAWALS, days, tables.WITHDRAWAL_COLUMNS, pl.lit(True))
+        days = [each.day for each in await self._sealed_days(days) if each.names(tables.WITHDRAWALS)]
+        if not days:
+            return {}
         changes: dict[tuple[str, datetime], list[Withdrawal]] = {}
+        frame = await self.read(tables.WITHDRAWALS, days, tables.WITHDRAWAL_COLUMNS, pl.lit(True))
         for change in tables.withdrawals_of(frame):
             changes.setdefault((change.series, change.tick), []).append(change)
         return changes
 
-    def _collect(
-        self, names: Sequence[str], columns: Mapping[str, Any], where: pl.Expr, wanted: Sequence[str]
-    ) -> pl.DataFrame:
-        return self._objects.scan(names, columns).filter(where).select(wanted).collect()
+
+def _empty(columns: Mapping[str, Any], names: Iterable[str]) -> pl.DataFrame:
+    return pl.DataFrame(schema={name: columns[name] for name in names})
+
+
+def only(frame: pl.DataFrame, names: Iterable[str]) -> pl.DataFrame:
+    """These columns. `DataFrame.select` would plan a query, which takes longer than a small read."""
+    return pl.DataFrame([frame[name] for name in names])
 
 
 def between(start: datetime, stop: datetime) -> pl.Expr:

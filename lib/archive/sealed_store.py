@@ -48,11 +48,12 @@ class SealedStore:
         if view.get("resolution") == "1h":  # the ids of all other markers need not be read
             light = await self._light(start, stop, series)
             firsts = pl.col(TICK).is_in(_first_of_hours(_visible(light, known_at))[TICK].implode())
-            markers = await self._markers(start, stop, _of(series) & between(start, stop) & firsts)
-            return first_of_hours(visible_at(markers, known_at))
+            days, where = await self._days(start, stop), _of(series) & between(start, stop) & firsts
+            frame = await self._reader.read(tables.MARKERS, days, tables.MARKER_COLUMNS, where)
+            return first_of_hours(visible_at(await self._with_withdrawals(frame, days), known_at))
         block = await self._ahead.block(tables.MARKERS, start, stop, self._all_markers)
         if block is None:
-            return visible_at(await self._markers(start, stop, _of(series) & between(start, stop)), known_at)
+            block, _ = await self._all_markers(start, stop)
         some = [marker for marker in block if start <= marker.tick <= stop and series in (None, marker.series)]
         return visible_at(some, known_at)
 
@@ -113,7 +114,8 @@ class SealedStore:
         if len({*ticks}) == 1:
             tick = next(iter(ticks))
             return found | {tick: await self._rows_of_tick(shown, tick, **selection)}
-        return found | by_tick(await self._rows(shown, sorted({*ticks}), selected(shown, **selection)))
+        rows = await self._rows(shown, sorted({*ticks}), selected(shown, **selection))
+        return found | by_tick(shown, rows.sort(TICK, ID))
 
     async def history(self, series: Series, cmc_id: int, ticks: Collection[datetime]) -> pl.DataFrame:
         """See `Store.history`."""
@@ -141,34 +143,31 @@ class SealedStore:
         where = _of(series) & between(start, stop)
         return tables.missed_of(await self._reader.read(tables.GAPS, days, tables.GAP_COLUMNS, where))
 
-    async def _markers(self, start: datetime, stop: datetime, where: pl.Expr) -> list[Marker]:
+    async def _with_withdrawals(self, frame: pl.DataFrame, days: Sequence[date]) -> list[Marker]:
         """Markers by tick and series, with their withdrawals."""
-        days = await self._days(start, stop)
-        frame = await self._reader.read(tables.MARKERS, days, tables.MARKER_COLUMNS, where)
         changes = await self._reader.withdrawals(days) if len(frame) else {}
-        return [
-            with_withdrawals(marker, changes.get((marker.series, marker.tick), ()))
-            for marker in tables.markers_of(frame.sort(TICK, "series"))
-        ]
+        markers = sorted(tables.markers_of(frame), key=lambda marker: (marker.tick, marker.series))
+        return [with_withdrawals(marker, changes.get((marker.series, marker.tick), ())) for marker in markers]
 
     async def _all_markers(self, start: datetime, stop: datetime) -> tuple[list[Marker], int]:
-        markers = await self._markers(start, stop, between(start, stop))
+        columns = tables.MARKER_COLUMNS
+        frame = await self._reader.read_ticks(tables.MARKERS, start, stop, columns, [*columns])
+        markers = await self._with_withdrawals(frame, await self._days(start, stop))
         return markers, sum(_MARKER_BYTES + len(marker.ids) for marker in markers)
 
     async def _rows_of_tick(self, series: Series, tick: datetime, **selection: Unpack[Selection]) -> pl.DataFrame:
         """The selected rows of a tick. For ticks that follow each other, the rows around them are read at once."""
 
         async def read(start: datetime, stop: datetime) -> tuple[dict[datetime, pl.DataFrame], int]:
-            days, columns = await self._days(start, stop), tables.series_columns(series)
-            frame = await self._reader.read(series.name, days, columns, between(start, stop) & selected(series))
-            return await asyncio.to_thread(by_tick, frame), int(frame.estimated_size())
+            columns = tables.series_columns(series)
+            frame = await self._reader.read_ticks(series.name, start, stop, columns, [*columns])
+            return await asyncio.to_thread(by_tick, series, frame), int(frame.estimated_size())
 
-        block = None
-        if selection.get("tickers") is None:
-            block = await self._ahead.block((series.name, series.fields), tick, tick, read)
+        block = await self._ahead.block((series.name, series.fields), tick, tick, read)
         if block is None:
-            return by_tick(await self._rows(series, [tick], selected(series, **selection))).get(tick, series.empty())
-        return among(block.get(tick, series.empty()), selection.get("tiers"), selection.get("ids"))
+            # All of the tick: most callers soon ask for more of it.
+            block = await self._ahead.span((series.name, series.fields, tick), tick, tick, read)
+        return among(block.get(tick, series.empty()), **selection)
 
     async def _rows(self, series: Series, ticks: Sequence[datetime], selected: pl.Expr) -> pl.DataFrame:
         where = pl.col(TICK) == pl.lit(ticks[0], tables.TIME)

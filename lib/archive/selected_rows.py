@@ -1,12 +1,12 @@
 """The rows that a `Selection` wants, as an expression for files and as a mask for rows in memory."""
 
-from collections.abc import Collection
 from datetime import datetime
 from typing import Unpack
 
 import numpy as np
 import polars as pl
 
+from lib.archive.reader import only
 from lib.archive.tables import TICK
 from lib.schema import ID, TIER, Series
 from lib.store import Selection
@@ -25,20 +25,34 @@ def selected(series: Series, **selection: Unpack[Selection]) -> pl.Expr:
     return where & pl.any_horizontal(named) if named else where
 
 
-def by_tick(frame: pl.DataFrame) -> dict[datetime, pl.DataFrame]:
-    """The rows of each tick, by id."""
+def by_tick(series: Series, frame: pl.DataFrame) -> dict[datetime, pl.DataFrame]:
+    """The rows of each tick that have a value, in any order."""
+    if all(frame[name].null_count() for name in series.fields):
+        frame = frame.filter(selected(series))
+    if not len(frame):
+        return {}
+    if (tick := frame[TICK][0]) == frame[TICK][-1]:  # one tick; the general case takes longer than the read
+        return {tick: only(frame, [name for name in frame.columns if name != TICK])}
     ticks: dict[datetime, pl.DataFrame] = {}
-    for (tick,), rows in frame.sort(TICK, ID).partition_by(TICK, as_dict=True, include_key=False).items():
+    for (tick,), rows in frame.partition_by(TICK, as_dict=True, include_key=False).items():
         assert isinstance(tick, datetime)
         ticks[tick] = rows
     return ticks
 
 
-def among(rows: pl.DataFrame, tiers: range | None, ids: Collection[int] | None) -> pl.DataFrame:
-    """Rows of some tiers or ids. For a few thousand rows, planning a filter takes longer than the filter."""
+def among(rows: pl.DataFrame, **selection: Unpack[Selection]) -> pl.DataFrame:
+    """The rows of `Selection`, by id. For a few thousand rows, planning a filter takes longer than the filter."""
+    tiers, ids, tickers = selection.get("tiers"), selection.get("ids"), selection.get("tickers")
     mask = np.ones(len(rows), dtype=np.bool_)
     if tiers is not None:
         mask &= (rows[TIER].to_numpy() >= tiers.start) & (rows[TIER].to_numpy() < tiers.stop)
+    named = []
     if ids is not None:
-        mask &= np.isin(rows[ID].to_numpy(), np.fromiter((int(id_) for id_ in ids), np.int64))
-    return rows[np.flatnonzero(mask)]
+        named.append(np.isin(rows[ID].to_numpy(), np.fromiter((int(id_) for id_ in ids), np.int64)))
+    if tickers is not None:
+        keys = rows["symbol"].str.to_lowercase().is_in([search_key(ticker) for ticker in tickers])
+        named.append(keys.fill_null(False).to_numpy())
+    if named:
+        mask &= np.any(named, axis=0)
+    some = np.flatnonzero(mask)
+    return rows[some[np.argsort(rows[ID].to_numpy()[some])]]

@@ -23,6 +23,7 @@ _KINDS = {name: (get_args(hint) or (hint,))[0] for name, hint in get_type_hints(
 _TYPES = {str: pl.String(), int: pl.Int64(), bool: pl.Boolean(), float: pl.Float64(), datetime: TIME}
 _SECONDS = {name: f"{name}_s" for name, kind in _KINDS.items() if kind is timedelta}
 """A duration is a column of seconds, with its unit in the name."""
+_FIELDS = {column: name for name, column in _SECONDS.items()}
 
 MARKER_COLUMNS: dict[str, Any] = {
     _SECONDS.get(field.name, field.name): _TYPES.get(_KINDS[field.name], pl.Float64())
@@ -55,8 +56,11 @@ def markers_frame(markers: Sequence[Marker]) -> pl.DataFrame:
 
 def markers_of(frame: pl.DataFrame) -> list[Marker]:
     """The markers of `markers_frame`."""
-    frame = frame.rename({seconds: name for name, seconds in _SECONDS.items() if seconds in frame.columns})
-    return [Marker(**{name: _as_value(name, cell) for name, cell in row.items()}) for row in frame.to_dicts()]
+    names = [_FIELDS.get(column, column) for column in frame.columns]
+    return [
+        Marker(**{name: _as_value(name, cell) for name, cell in zip(names, row, strict=True)})
+        for row in frame.iter_rows()
+    ]
 
 
 def _as_cell(marker: Marker, name: str) -> Any:

@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+import polars as pl
+
 from lib.archive.objects import Objects
 from lib.archive.read_ahead import BLOCK
 from lib.archive.reader import ArchiveReader
@@ -22,6 +24,10 @@ class Counting(ArchiveReader):
     async def read(self, *args, **more):
         self.reads += 1
         return await super().read(*args, **more)
+
+    async def read_ticks(self, *args, **more):
+        self.reads += 1
+        return await super().read_ticks(*args, **more)
 
 
 async def sealed_store(objects: Objects, clock: FakeClock) -> MemoryStore:
@@ -55,3 +61,60 @@ async def test_ticks_far_apart_are_read_alone(objects, clock):
         await archive.rows_between(PRICE, [tick], fields=("usd",))
     assert reader.reads == len(TICKS[::12])
     assert timedelta(hours=1) > BLOCK
+
+
+class Slicing(ArchiveReader):
+    """Notes which rows of parts are read, and whether a part was searched."""
+
+    def __init__(self, objects: Objects, *, clock: FakeClock) -> None:
+        super().__init__(objects, clock=clock)
+        self.slices: list[tuple[int, int]] = []
+        self.searches = 0
+
+    async def _slice(self, name, offset, count, *args):
+        self.slices.append((offset, count))
+        return await super()._slice(name, offset, count, *args)
+
+    async def read(self, *args, **more):
+        self.searches += 1
+        return await super().read(*args, **more)
+
+
+async def test_of_one_tick_only_its_rows_are_read_and_once(objects, clock):
+    hot = await sealed_store(objects, clock)
+    reader = Slicing(objects, clock=clock)
+    archive = SealedStore(reader)
+    tick = TICKS[5]
+    for selection in ({"tiers": range(1)}, {"ids": [7, 14]}, {"tickers": ["SYMBOL 2"]}):
+        rows = (await archive.rows_between(PRICE, [tick], fields=("usd",), **selection))[tick]
+        assert rows.equals((await hot.rows_between(PRICE, [tick], fields=("usd",), **selection))[tick])
+    assert await archive.markers(tick, tick) == await hot.markers(tick, tick)
+    assert (reader.slices, reader.searches) == ([(15, 3), (5, 1)], 0)
+
+
+async def test_late_ticks_in_further_parts_are_found(objects, clock):
+    hot = await sealed_store(objects, clock)
+    for minute in (2, 61, 700):
+        await hot.write(reading(PRICE, TICKS[0] + minute * MINUTE))
+    await sealer(hot, objects, clock).seal(DAY)
+    archive = SealedStore(reader := Slicing(objects, clock=clock))
+    ticks = await hot.ticks("price", TICKS[0], TICKS[-1] + timedelta(hours=20))
+    assert len(ticks) == len(TICKS) + 3
+    for tick in reversed(ticks):
+        assert (await archive.rows_between(PRICE, [tick]))[tick].equals(await hot.rows(PRICE, tick))
+        assert await archive.markers(tick - MINUTE, tick) == await hot.markers(tick - MINUTE, tick)
+    assert reader.searches == 0
+
+
+async def test_a_part_that_is_not_in_the_order_of_its_ticks_is_searched(objects, clock, tmp_path):
+    hot = await sealed_store(objects, clock)
+    (part,) = (await manifest_of(objects)).names("price")
+    with objects.workspace() as folder:
+        rows = pl.read_parquet(await objects.local(part, folder), hive_partitioning=False)
+        rows.reverse().write_parquet(made := folder / "made.parquet")
+        await objects.delete(part)
+        await objects.create(part, made)
+    archive = SealedStore(reader := Slicing(objects, clock=clock))
+    rows = (await archive.rows_between(PRICE, [TICKS[0]]))[TICKS[0]]
+    assert rows.equals(await hot.rows(PRICE, TICKS[0]))
+    assert reader.searches == 1

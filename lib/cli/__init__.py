@@ -3,7 +3,7 @@
 import io
 import sys
 
-from lib.cli import archive, ask, doubtful, ids, mcp, operate, price, start, withdraw
+from lib.cli import archive, ask, doubtful, export, ids, mcp, operate, price, start, withdraw
 from lib.cli.app import app
 from lib.cli.exit_code import exit_code
 from lib.errors import DamagedFile, TopcoinsError
@@ -14,7 +14,7 @@ NO_LIBRARY = (
     " export as csv or ndjson"
 )
 
-__all__ = ["archive", "ask", "doubtful", "ids", "main", "mcp", "operate", "price", "start", "withdraw"]
+__all__ = ["archive", "ask", "doubtful", "export", "ids", "main", "mcp", "operate", "price", "start", "withdraw"]
 
 
 def main() -> None:

@@ -10,7 +10,10 @@ INSTALL = "uv run --extra mcp topcoins mcp"
 
 @app.command()
 def mcp(url: Url = None) -> None:
-    """Serve a running API to an assistant, by the Model Context Protocol on stdin and stdout."""
+    """Serve a running API to an assistant as tools (MCP).
+
+    The Model Context Protocol runs over stdin and stdout.
+    """
     try:
         from lib.cli.assistant import server
     except ModuleNotFoundError as exc:

@@ -25,8 +25,8 @@ from lib.settings import PREFIX, SERVICES
 from lib.simulator.history import Fill, shared, sources
 
 INTERVAL = timedelta(seconds=60)
-DAY_BEFORE_INTERVAL = timedelta(minutes=10)
-"""The day before the history has a list this often, so that each list of the history has a change over 24 h."""
+EARLIER, EARLIER_INTERVAL = timedelta(days=7), timedelta(minutes=10)
+"""The week before the history has a list this often: last Tuesday has an answer, and each list its changes over 7 d."""
 EVENTS_EVERY = timedelta(hours=12)
 PATIENCE_S = 60.0
 SIMULATED = "The market is simulated: no price, volume or rank is real."
@@ -137,7 +137,7 @@ class Demo:
         console.print(f"{total} snapshots of {self.assets} assets filled in {time.monotonic() - began:.1f} s.")
 
     def fills(self, source: Path, data: Path, events_at: datetime, first: datetime) -> list[Fill]:
-        """The minutes of the history; before a whole day of them, a day of fewer lists, for changes over 24 h."""
+        """The minutes of the history; before a whole day of them, a week of fewer lists."""
         begin = slot(first - self.history, INTERVAL)
         minutes = Fill(
             source=source,
@@ -152,7 +152,7 @@ class Demo:
         )
         if self.history < DAY:
             return [minutes]
-        earlier = {"start": slot(begin - DAY, DAY_BEFORE_INTERVAL), "stop": begin, "interval": DAY_BEFORE_INTERVAL}
+        earlier = {"start": slot(begin - EARLIER, EARLIER_INTERVAL), "stop": begin, "interval": EARLIER_INTERVAL}
         return [minutes.model_copy(update=earlier), minutes]
 
 

@@ -49,7 +49,7 @@ class Demo:
         """What `curl 'http://localhost:6667…'` gets, or `curl --json DATA …`."""
         words = shlex.split(command)[1:]
         data = words.pop(words.index("--json") + 1) if "--json" in words else None
-        (url,) = (word for word in words if not word.startswith("-"))
+        (url,) = (word for word in words if word.startswith("http"))
         headers = {"last-event-id": f"price:{int((utc_now() - timedelta(minutes=5)).timestamp())}"}
         url = url.replace("localhost:6667", f"127.0.0.1:{self.api.port}")
         method = "GET" if data is None else "POST"

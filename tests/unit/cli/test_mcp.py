@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from mcp import Client, StdioServerParameters
+from mcp.client.stdio import stdio_client
 from typer.main import get_command
 
 from lib.cli.app import app
@@ -207,7 +208,7 @@ async def test_the_documented_configuration_starts_the_command_with_its_extra() 
 async def test_the_command_speaks_on_stdio_and_never_shows_its_key() -> None:
     command = str(Path(sys.executable).parent / "topcoins")
     environ = {"TOPCOINS_CLIENT_KEY": "canary-key-0123456789", "TOPCOINS_HTTP_PORT": "9"}
-    async with Client(StdioServerParameters(command=command, args=["mcp"], env=environ)) as client:
+    async with Client(stdio_client(StdioServerParameters(command=command, args=["mcp"], env=environ))) as client:
         assert [tool.name for tool in (await client.list_tools()).tools] == [*TOOLS]
         why = await refused(client, "status")
     assert "http://127.0.0.1:9 does not answer" in why

@@ -1,6 +1,6 @@
 """Benchmarks: `uv run python -m tests.bench [NAME …]`. Each prints ratios and figures of one run; none is a test.
 
-`ids DIR` measures the real lists of a folder, and runs only when it is named.
+Only when they are named run `ids DIR`, which measures the real lists of a folder, and `year`, of a quarter of an hour.
 """
 
 import argparse
@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
-from tests.bench import answers, archive, crowd, demo, gaps, ids, influx, month, page, ticks
+from tests.bench import answers, archive, crowd, demo, engines, gaps, ids, influx, month, page, sealed, ticks
 
 BENCHMARKS: dict[str, Callable[[Path], Awaitable[None]]] = {
     "now": answers.now_against_a_bare_app,
@@ -19,6 +19,9 @@ BENCHMARKS: dict[str, Callable[[Path], Awaitable[None]]] = {
     "tick": ticks.one_tick_of_5000,
     "influx": influx.cold_instants,
     "archive": archive.each_question,
+    "engines": engines.the_same_list,
+    "sealed": sealed.a_day_of_5000,
+    "year": sealed.a_year_of_1000,
     "export": influx.a_month_of_hours,
     "crowd": crowd.beside_a_crowd,
     "csv": crowd.a_day_as_csv,
@@ -27,12 +30,14 @@ BENCHMARKS: dict[str, Callable[[Path], Awaitable[None]]] = {
     "demo": demo.a_day_of_history,
 }
 
+LONG = "year"
+
 
 def parse_names(arguments: Sequence[str]) -> list[str]:
     """The benchmarks to run, and the folder of `ids`. `--help` and unknown names run none."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"ids DIR, or some of: {', '.join(BENCHMARKS)}")
-    names: list[str] = parser.parse_args(arguments).names or list(BENCHMARKS)
+    names: list[str] = parser.parse_args(arguments).names or [name for name in BENCHMARKS if name != LONG]
     if names[0] == "ids" and len(names) != 2:
         parser.error("ids needs a folder: ids DIR")
     if names[0] != "ids" and (unknown := [name for name in names if name not in BENCHMARKS]):

@@ -108,14 +108,14 @@ async def fill(bucket: Bucket, assets: int, last: datetime, *, count: int = TICK
     server = Server(bucket.server.url, org=bucket.server.org, token=bucket.token, timeout=timedelta(minutes=1))
     ticks = [last - n * every for n in reversed(range(count))]
     for some in (ticks[at : at + A_REQUEST] for at in range(0, count, A_REQUEST)):
-        snapshots = [snapshot for tick in some for snapshot in _snapshots(market, tick)]
+        snapshots = [snapshot for tick in some for snapshot in snapshots_of(market, tick)]
         for name in [bucket.name, hourly(bucket.name)] if every == HOUR else [bucket.name]:
             await server.write(name, b"\n".join(lines.rows(snapshot) for snapshot in snapshots))
             await server.write(name, b"\n".join(lines.marker(each.marker) for each in snapshots))
     await server.close()
 
 
-def _snapshots(market: Market, tick: datetime) -> list[Snapshot]:
+def snapshots_of(market: Market, tick: datetime) -> list[Snapshot]:
     """Both sources' lists of a minute: they disagree about volumes, and the rank source does not know all ids."""
     listing = market.at(tick)
     columns = {

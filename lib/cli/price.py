@@ -168,8 +168,11 @@ def lines(header: Row, rows: Iterable[tuple[Row, Answer]], format: str) -> Itera
     """The rows with their new columns, as text of this format."""
     answered = ((row, [answer[_FROM.get(name, name)] for name in ADDED]) for row, answer in rows)
     if format == "csv":
-        for row, added in chain([(header, [*ADDED])], answered):
-            yield _csv_line([*row, *map(_cell, added)])
+        head = _csv_line([*header, *ADDED])
+        for row, added in answered:
+            yield head + _csv_line([*row, *map(_cell, added)])
+            head = ""
+        yield head
         return
     begin, between, end = ("[\n", ",\n", "\n]\n") if format == "json" else ("", "\n", "\n")
     names = [*header, *ADDED]
@@ -199,5 +202,9 @@ def _opened(file: Path) -> Iterator[IO[str]]:
     if str(file) == "-":
         yield io.TextIOWrapper(sys.stdin.buffer, "utf-8-sig", newline="")
         return
-    with file.open(encoding="utf-8-sig", newline="") as text:
+    try:
+        text = file.open(encoding="utf-8-sig", newline="")
+    except OSError as exc:
+        raise SettingsRejected(f"{file} can't be read: {exc.strerror}; - is stdin") from exc
+    with text:
         yield text

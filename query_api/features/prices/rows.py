@@ -63,7 +63,7 @@ def _instant(time: Sent, now: datetime) -> datetime:
     if time is None or time == "":
         raise BadTime("the row has no time; write for example 2026-11-17T14:37:00Z")
     try:
-        return parse_instant(str(time).strip(), now)
+        return parse_instant(str(time).strip(), now.replace(microsecond=0))
     except ValueError as exc:
         raise BadTime(str(exc)) from exc
 

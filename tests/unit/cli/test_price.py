@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lib.cli.price import ADDED, Table, counted, lines, priced
+from lib.cli.price import ADDED, Table, counted, lines, price, priced
 from lib.errors import SettingsRejected
 from lib.price_rows import MOST_BYTES, MOST_ROWS, MOST_TIMES
 
@@ -117,6 +117,20 @@ def test_another_column_is_chosen_by_name_and_its_digits_may_be_an_id():
 def test_what_is_wrong_with_a_file_is_named(text, why):
     with pytest.raises(SettingsRejected, match=why.replace(".", r"\.")):
         run(text)
+
+
+def test_nothing_is_printed_before_the_first_answer():
+    def away(body: bytes) -> list[Mapping[str, Any]]:
+        raise SettingsRejected("away")
+
+    table = Table(["time,ticker\n", "now,BTC\n"], "trades.csv")
+    with pytest.raises(SettingsRejected, match="away"):
+        next(lines(table.header, priced(table, away), "csv"))
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(SettingsRejected, match=r"nowhere.csv can't be read: No such file or directory; - is stdin"):
+        price(tmp_path / "nowhere.csv")
 
 
 def test_a_file_in_another_encoding_is_refused():

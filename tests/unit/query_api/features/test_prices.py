@@ -157,6 +157,11 @@ async def test_what_was_stored_later_is_ignored_and_the_answer_s_known_at_repeat
     assert (await client.post(again, json=rows)).json() == before.json()
 
 
+async def test_now_is_the_whole_second_as_in_every_answer(client) -> None:
+    (found,) = (await answers(client, [row("now", 1)]))["data"]
+    assert (found["requested_at"], found["price_age_s"]) == (isoformat(NOW.replace(microsecond=0)), 30)
+
+
 async def test_csv_in_and_csv_out(client) -> None:
     sent = f'\ufefftime,asset\r\n{isoformat(NEWEST)},XBT\r\n"{isoformat(NEWEST)}",3\r\nnow,=1+1\r\n,1\r\n'
     response = await client.post("/v1/prices?format=csv", content=sent.encode())

@@ -17,7 +17,9 @@ from pydantic import BaseModel, ByteSize
 from typer.core import TyperGroup
 from typer.main import get_command
 
+from lib.archive.imports import _TAKEN
 from lib.cli.app import app
+from lib.columns import COLUMNS
 from lib.ingest.missed import Cause
 from lib.schema import ID, MARKER_UNITS, OWN, TIER
 from lib.settings import Settings
@@ -228,6 +230,14 @@ def test_the_data_model_has_every_name_of_the_stores_and_no_other():
     for name, series in OWN.items():
         assert first_column(pages[f"`{name}`"]) == [ID, *series.tags, TIER, *series.fields]
     assert set(first_column(pages["Markers"])) == {"series", "source", "tick", *MARKER_UNITS}
+
+
+def test_the_data_model_maps_every_column_of_a_list_that_has_another_name_than_its_field():
+    section = sections(MODEL)["Names in the archive and in panels"]
+    rows = set(re.findall(r"^\| `(\w+)\.(\w+)` \| `(\w+)` \|", section, re.MULTILINE))
+    renamed = {(each.series.name, each.field, each.name) for each in COLUMNS if each.series and each.field != each.name}
+    assert renamed == {row for row in rows if row[1] != "tick"}
+    assert {row[2] for row in rows} <= {*_TAKEN}
 
 
 def test_the_source_file_shown_is_one():

@@ -1,7 +1,10 @@
 """The OpenAPI document: what FastAPI derives from the routes, with errors by reference, tags and the keys' schemes."""
 
+from collections.abc import Mapping
+from importlib.resources import files
 from typing import Any
 
+import orjson
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
@@ -13,6 +16,9 @@ TAGS = {
     "assets": ("/v1/assets", "/v1/sparklines", "/v1/prices"),
     "operations": ("/v1/gaps", "/v1/status", "/healthz", "/readyz", "/metrics"),
 }
+EXAMPLES = "examples.json"
+"""The example answers of `docs/api.md`, by path and by the language of their block. `.ci/oas.py` writes it."""
+_LANGUAGES = (("application/json", "json"), ("text/csv", "csv"), ("text/plain", "table"), ("text/", "text"))
 SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "A client's key"},
     "key": {"type": "apiKey", "in": "header", "name": "X-Api-Key", "description": "A client's key"},
@@ -31,9 +37,29 @@ class Api(FastAPI):
             document["security"] = [{}, *({scheme: []} for scheme in SCHEMES)]
             document["components"]["securitySchemes"] = SCHEMES
             document["components"]["schemas"]["Problem"] = Problem.model_json_schema()
-            for path in PUBLIC_PATHS & document["paths"].keys():
-                document["paths"][path]["get"]["security"] = []
+            _complete(document["paths"])
         return self.openapi_schema or {}
+
+
+def _complete(paths: dict[str, Any]) -> None:
+    """Add to each operation its tag, its example answers, and whether it needs no key."""
+    examples = orjson.loads((files(__package__) / EXAMPLES).read_bytes())
+    for path, methods in paths.items():
+        for method, operation in methods.items():
+            methods[method] = {"tags": [tag_of(path)], **operation}
+            if path in PUBLIC_PATHS:
+                methods[method]["security"] = []
+            for kind, content in operation["responses"]["200"].get("content", {}).items():
+                if example := _example(examples.get(path, {}), kind):
+                    content["example"] = example
+
+
+def _example(examples: Mapping[str, Any], kind: str) -> Any:
+    """The example of a media type. That of `text` is for any kind of text that has none of its own."""
+    for prefix, language in _LANGUAGES:
+        if kind.startswith(prefix) and language in examples:
+            return examples[language]
+    return None
 
 
 def name_of(route: APIRoute) -> str:

@@ -12,13 +12,12 @@ from fastapi.routing import APIRoute
 from starlette.responses import Response
 from starlette.routing import request_response
 
-from query_api.http.openapi import tag_of
 from query_api.http.responses import PARAMETER_RESPONSES
 
 
 def get_and_head(app: FastAPI, path: str, endpoint: Callable[..., Awaitable[Any]], **shown: Any) -> None:
     """Answer GET and HEAD of a path. The first route names both in a 405; the OpenAPI document shows the second."""
-    app.get(path, tags=[tag_of(path)], **shown)(endpoint)
+    app.get(path, **shown)(endpoint)
     documented = cast(APIRoute, app.router.routes.pop())
     both = copy(documented)  # building a second one would double the time to start
     both.methods, both.include_in_schema = {"GET", "HEAD"}, False
@@ -29,7 +28,7 @@ def get_and_head(app: FastAPI, path: str, endpoint: Callable[..., Awaitable[Any]
 
 def post(app: FastAPI, path: str, endpoint: Callable[..., Awaitable[Response]], **shown: Any) -> None:
     """Answer POST of a path."""
-    app.post(path, tags=[tag_of(path)], **shown)(endpoint)
+    app.post(path, **shown)(endpoint)
 
 
 async def _respond(dependant: Dependant, request: Request) -> Response:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import jsonschema_rs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -48,6 +49,27 @@ async def test_the_committed_document_is_the_served_one(client) -> None:
     written = runpy.run_path(str(ROOT / ".ci" / "oas.py"))["written"]
     served = (await client.get("/openapi.json")).json()
     assert (ROOT / "docs" / "oas.yaml").read_text("utf-8") == written(served)
+
+
+async def test_every_address_has_the_example_answer_of_its_page(client) -> None:
+    """When one differs: `uv run python .ci/oas.py`. `tests/docs` compares the page with real answers."""
+    oas = runpy.run_path(str(ROOT / ".ci" / "oas.py"))
+    assert (ROOT / "query_api" / "http" / "examples.json").read_text("utf-8") == oas["as_json"](oas["documented"]())
+    paths = (await client.get("/openapi.json")).json()["paths"]
+    for path, methods in paths.items():
+        for operation in methods.values():
+            contents = operation["responses"]["200"]["content"]
+            assert any("example" in content for content in contents.values()), path
+            assert "application/json" not in contents or "example" in contents["application/json"], path
+
+
+async def test_every_example_answer_fits_the_schema_of_its_address(client) -> None:
+    document = (await client.get("/openapi.json")).json()
+    answers = [op["responses"]["200"]["content"] for path in document["paths"].values() for op in path.values()]
+    contents = [content["application/json"] for content in answers if "application/json" in content]
+    assert len(contents) >= 10
+    for content in contents:
+        jsonschema_rs.validate({**content["schema"], "components": document["components"]}, content["example"])
 
 
 async def test_every_address_is_documented_with_the_errors_it_gives(client) -> None:

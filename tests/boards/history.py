@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import httpx
 import polars as pl
@@ -22,10 +21,9 @@ from lib.simulator.market import Market
 from lib.simulator.usage import Plan
 from lib.snapshot import Snapshot
 from lib.source import Source, read_source
-from lib.store import Store
 from lib.store.influx import lines
-from lib.store.influx.flux import hourly as hourly_of
-from lib.store.influx.server import Server
+from lib.store.influx.flux import hourly
+from tests.boards.buckets import BulkStore, write
 from tests.influxd import Bucket
 
 ASSETS = 120
@@ -67,14 +65,15 @@ class History:
         return [tick for tick in ticks if tick < self.raw()[0]] + [t for t in self.raw() if slot(t, HOUR) == t]
 
 
-async def fill(history: History, raw: Store, hourly: Store) -> None:
-    """Write all of it, both series at once."""
-    await asyncio.gather(*(_fill(history, source, raw, hourly) for source in sources()))
-    server = Server(history.bucket.server.url, org=history.bucket.server.org, token=history.bucket.token)
-    for series in OWN:
-        for some in _year(history, series):
-            await server.write(hourly_of(history.bucket.name), some)
-    await server.close()
+async def fill(history: History) -> None:
+    """Write all of it."""
+    raw, long = BulkStore(history.bucket), BulkStore(replace(history.bucket, name=hourly(history.bucket.name)))
+    for source in sources():
+        await _fill(history, source, raw, long)
+    for store in (raw, long):
+        await store.close()
+    year = [text for series in OWN for text in _year(history, series)]
+    await write(history.bucket, hourly(history.bucket.name), *year)
 
 
 def _year(history: History, series: str) -> Iterator[bytes]:
@@ -94,16 +93,10 @@ def repeat(history: History, series: str, tick: datetime, later: datetime) -> No
     snapshot = history.written[series, tick]
     text = lines.rows(snapshot) + b"\n" + lines.marker(snapshot.marker)
     text = text.replace(b" %d" % tick.timestamp(), b" %d" % later.timestamp())
-    asyncio.run(_write(history, text))
+    asyncio.run(write(history.bucket, history.bucket.name, text))
 
 
-async def _write(history: History, text: bytes) -> None:
-    server = Server(history.bucket.server.url, org=history.bucket.server.org, token=history.bucket.token)
-    await server.write(history.bucket.name, text)
-    await server.close()
-
-
-async def _fill(history: History, source: Path, raw: Store, hourly: Store) -> None:
+async def _fill(history: History, source: Path, raw: BulkStore, long: BulkStore) -> None:
     at = history.stop
 
     def clock() -> datetime:
@@ -111,10 +104,10 @@ async def _fill(history: History, source: Path, raw: Store, hourly: Store) -> No
 
     market = Market(1, ASSETS, events_at=history.stop - timedelta(hours=8))
     transport = httpx.ASGITransport(create_app(market, clock, plan=Plan.unlimited()))
-    store = _Both(raw, hourly, set(history.raw()), set(history.hourly()))
+    delivery = _ToItsBuckets((raw, history.raw()), (long, history.hourly()))
     async with httpx.AsyncClient(transport=transport) as client:
         asked = Source(read_source(source), client=client, clock=clock, key=SecretStr("demo"), url="http://simulator")
-        ingest = Ingest([asked], store=store, delivery=WriteThrough(store), clock=clock, assets=ASSETS, interval=STEP)
+        ingest = Ingest([asked], store=raw, delivery=delivery, clock=clock, assets=ASSETS, interval=STEP)
         for tick in _in_order(history):
             at = tick
             snapshot = await ingest.tick(tick)
@@ -126,19 +119,14 @@ def _in_order(history: History) -> Iterator[datetime]:
     yield from sorted({*history.hourly(), *history.raw()})
 
 
-class _Both:
+class _ToItsBuckets(WriteThrough):
     """Writes a snapshot into the buckets its tick belongs to."""
 
-    def __init__(self, raw: Store, hourly: Store, of_raw: set[datetime], of_hourly: set[datetime]) -> None:
-        self._parts = ((raw, of_raw), (hourly, of_hourly))
+    def __init__(self, *parts: tuple[BulkStore, list[datetime]]) -> None:
+        super().__init__(parts[0][0])
+        self._parts = parts
 
-    async def write(self, snapshot: Snapshot) -> None:
+    async def accept(self, snapshot: Snapshot) -> None:
         for store, ticks in self._parts:
             if snapshot.tick in ticks:
                 await store.write(snapshot)
-
-    async def nearest(self, series: str, at: datetime) -> None:
-        """Each history begins on an empty store."""
-
-    def __getattr__(self, name: str) -> Any:
-        raise AssertionError(f"ingest asked the store for {name}")

@@ -1,7 +1,6 @@
 """A stack from its first tick to the first hour after a day's pause: what the boards show to an operator who begins."""
 
 import asyncio
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,7 +12,7 @@ from lib.simulator.history import Past, sources
 from lib.simulator.market import Market
 from lib.simulator.past import ToBothBuckets
 from lib.store.influx.flux import hourly, metrics
-from lib.store.influx.server import Server
+from tests.boards.buckets import BulkStore, buckets, write
 from tests.influxd import Bucket, Influxd
 
 ASSETS = 25
@@ -53,20 +52,15 @@ class Young:
 @contextmanager
 def young(influxd: Influxd) -> Iterator[Young]:
     """The stack's three buckets, filled."""
-    bucket = Bucket(influxd, f"young_{uuid.uuid4().hex}")
-    names = (bucket.name, hourly(bucket.name), metrics(bucket.name))
-    for name in names:
-        influxd.make_bucket(name)
-    made = Young(bucket, slot(utc_now(), HOUR) - BEFORE - PAUSE - AFTER - HOUR)
-    asyncio.run(_fill(made))
-    yield made
-    for name in names:
-        influxd.drop_bucket(name)
+    with buckets(influxd, "young") as bucket:
+        made = Young(bucket, slot(utc_now(), HOUR) - BEFORE - PAUSE - AFTER - HOUR)
+        asyncio.run(_fill(made))
+        yield made
 
 
 async def _fill(made: Young) -> None:
-    store = made.bucket.store(utc_now)
-    by_hours = replace(made.bucket, name=hourly(made.bucket.name)).store(utc_now)
+    store = BulkStore(made.bucket)
+    by_hours = BulkStore(replace(made.bucket, name=hourly(made.bucket.name)))
     market = Market(1, ASSETS)
     for file, series in zip(sources(), OWN, strict=True):
         past = Past(file, market, store, ToBothBuckets(store, by_hours), assets=ASSETS)
@@ -74,9 +68,7 @@ async def _fill(made: Young) -> None:
         await past.close()
     await store.close()
     await by_hours.close()
-    server = Server(made.bucket.server.url, org=made.bucket.server.org, token=made.bucket.token)
-    await server.write(metrics(made.bucket.name), b"\n".join(_metrics(made)))
-    await server.close()
+    await write(made.bucket, metrics(made.bucket.name), b"\n".join(_metrics(made)))
 
 
 def _metrics(made: Young) -> Iterator[bytes]:

@@ -16,7 +16,8 @@ from lib.source.expression import get
 from lib.source.values import read_number
 from lib.store.sqlite import SqliteStore
 
-SAMPLE = 20
+SAMPLE = 8
+"""Ticks that are measured, behind as many that fill the file's first pages."""
 START = datetime(2026, 1, 1, tzinfo=UTC)
 YEAR = timedelta(days=365)
 

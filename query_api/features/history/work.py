@@ -1,6 +1,7 @@
 """One asset over time: at each step the values that the as-of rule gives there. Gaps show; nothing looks ahead."""
 
 import asyncio
+from bisect import bisect_left
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -96,7 +97,7 @@ class Histories:
         pairs = [
             pair if pair and pair.price.tick > step - every else None for step, pair in zip(steps, newest, strict=True)
         ]
-        used = {pair for pair in (newest if fill == "previous" else pairs) if pair}
+        used = [pair for pair in (newest if fill == "previous" else pairs) if pair]
         price, rank = await asyncio.gather(
             self._rows(PRICE.only(PRICE_FIELDS), cmc_id, {pair.price.tick for pair in used}, horizon),
             self._rows(VOLUME_RANK, cmc_id, {pair.rank.tick for pair in used}, horizon),
@@ -117,10 +118,12 @@ class Histories:
         self, series: Series, cmc_id: int, ticks: Collection[datetime], horizon: datetime
     ) -> dict[datetime, dict[str, Any]]:
         found: dict[datetime, dict[str, Any]] = {}
-        for resolution in get_args(Resolution):
-            wanted = sorted(tick for tick in ticks if _resolution(tick, horizon) == resolution)
-            if wanted:
-                rows = await self._store.history(series, cmc_id, wanted, resolution=resolution)
+        wanted = sorted(ticks)
+        raw_from = bisect_left(wanted, horizon)
+        parts: dict[Resolution, list[datetime]] = {"1h": wanted[:raw_from], "1m": wanted[raw_from:]}
+        for resolution, some in parts.items():
+            if some:
+                rows = await self._store.history(series, cmc_id, some, resolution=resolution)
                 found |= await asyncio.to_thread(_by_tick, rows)
         return found
 

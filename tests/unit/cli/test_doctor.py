@@ -26,7 +26,7 @@ from lib.simulator import Market, Plan, create_app
 from lib.store.influx.disk import row_size
 from lib.store.sqlite import SqliteStore
 from tests.fakes import NOON, FakeClock
-from tests.influxd import Bucket
+from tests.influxd import VERIFIES, Bucket
 
 MINUTE = timedelta(minutes=1)
 PATIENCE_S = 30
@@ -38,8 +38,11 @@ def findings(environ, clock, *, plan=None, upstream=None, announce=lambda text: 
     chosen = settings.load(environ)
 
     async def found() -> list[Finding]:
-        ways = {"http://127.0.0.1": httpx.AsyncHTTPTransport(), "all://": upstream or httpx.ASGITransport(app)}
-        async with httpx.AsyncClient(mounts=ways) as client:
+        ways = {
+            "http://127.0.0.1": httpx.AsyncHTTPTransport(verify=VERIFIES),
+            "all://": upstream or httpx.ASGITransport(app),
+        }
+        async with httpx.AsyncClient(mounts=ways, verify=VERIFIES) as client:
             return await findings_of(chosen, client, more.pop("own_clock", clock), announce=announce, **more)
 
     return {finding.what: finding for finding in asyncio.run(found())}
@@ -367,7 +370,7 @@ async def test_what_a_row_takes_in_influxdb_is_counted_where_there_are_rows_enou
     await store.close()
     chosen = settings.load(influx_environ(influx_bucket))
     late = time.monotonic() + PATIENCE_S
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(verify=VERIFIES) as client:
         size = await row_size(chosen, client, "1m", enough=enough)
         # The server looks at its shards every ten seconds, also while they are half written.
         while shown and size.bytes * size.rows < 5 * 4000 and time.monotonic() < late:

@@ -1,17 +1,20 @@
 """However many queries come at once, InfluxDB runs few of them, in their order, and none waits for ever."""
 
 import asyncio
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+from pydantic import SecretStr
 
 from lib.errors import Busy, StoreUnavailable
 from lib.schema import PRICE
 from lib.store.influx.limit import QueryLimit
+from lib.store.influx.server import Server
 from tests.contract.snapshots import many
 from tests.fakes import NOON
-from tests.unit.store.test_influx_failures import FREE, HEADER, ROW, answer, double
+from tests.unit.store.test_influx_failures import FREE, HEADER, ROW, Double, answer, double, serving
 
 SOON = timedelta(milliseconds=10)
 LONG = timedelta(hours=1)
@@ -130,3 +133,15 @@ async def test_a_store_reads_and_writes_without_asyncios_own_threads():
         await store.write(many(PRICE, 3))
         assert len(await store.rows(PRICE, NOON)) == 1
         assert await store.markers(NOON, NOON) == []
+
+
+@pytest.mark.stack
+async def test_an_answer_is_parsed_off_the_event_loop():
+    """SV-11: the ticks of ninety days took a third of a second in which nobody else was answered."""
+    parsed_in: list[threading.Thread] = []
+    async with serving(Double(answer(200, HEADER + ROW))) as url:
+        server = Server(url, org="topcoins", token=SecretStr("secret"))
+        await server.query('from(bucket: "market")', lambda csv: parsed_in.append(threading.current_thread()))
+        await server.close()
+    (thread,) = parsed_in
+    assert thread is not threading.current_thread()

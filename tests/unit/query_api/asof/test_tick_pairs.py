@@ -99,10 +99,10 @@ async def test_the_pair_before_is_the_reference_s_of_any_age(prices, ranks, step
 async def test_the_pair_before_is_found_behind_any_number_of_ticks_without_a_counterpart() -> None:
     """SV-20."""
     store = MemoryStore(FakeClock(T))
-    lone = [at(-4000 + 7 * n) for n in range(1, 500)]
-    await fill(store, [Prices(tick, [(1, "A", "A", 1.0, 1.0)]) for tick in (at(-4000), *lone)])
-    await fill(store, [Ranks(tick, [(1, 1.0)]) for tick in (at(-4000), *(tick + 1.5 * MINUTE for tick in lone))])
-    assert await before(store, T) == at(-4000)
+    lone = [at(-500 + 7 * n) for n in range(1, 60)]
+    await fill(store, [Prices(tick, [(1, "A", "A", 1.0, 1.0)]) for tick in (at(-500), *lone)])
+    await fill(store, [Ranks(tick, [(1, 1.0)]) for tick in (at(-500), *(tick + 1.5 * MINUTE for tick in lone))])
+    assert await before(store, T) == at(-500)
 
 
 async def test_the_pair_before_is_the_one_the_store_had_at_known_at() -> None:

@@ -1,19 +1,24 @@
 """Histories: each step against the as-of rule looked up one step at a time; gaps, pages and names through HTTP."""
 
 import re
-from collections.abc import AsyncIterator, Sequence
+import sys
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from types import FrameType
 from typing import Any
 from urllib.parse import urljoin
 
 import httpx
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib.clock import isoformat
 from lib.instants import Span
+from lib.schema import Series
+from lib.snapshot import StoredTick
 from query_api.asof.find_pair import PairFinder
 from query_api.features.history.work import Fill, Histories
 from tests.fakes import FakeClock, MemoryStore
@@ -262,3 +267,44 @@ async def test_a_history_with_a_late_or_backfilled_rank_is_cached_for_a_short_ti
             query = f"from={isoformat(step)}&to={isoformat(step + SECOND)}&every=10m"
             answer = await caller.get(f"/v1/assets/1/history?{query}")
             assert answer.headers["cache-control"] == f"public, max-age={seconds}", minute
+
+
+class ReadyMade(MemoryStore):
+    """Minutes of one asset. A read takes no work in Python, however many there are: what is done with it counts."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(FakeClock(T + HOUR), retention=timedelta(days=count))
+        self.minutes = [StoredTick(T - number * MINUTE, MINUTE, False) for number in range(count)]
+
+    async def stored_ticks(self, *asked: Any, **view: Any) -> list[StoredTick]:
+        return self.minutes
+
+    async def history(self, series: Series, cmc_id: int, ticks: Collection[datetime], **view: Any) -> pl.DataFrame:
+        values = [pl.lit("1").cast(kind).alias(name) for name, kind in series.columns.items()]
+        return pl.DataFrame({"tick": list(ticks)}).select("tick", *values)
+
+
+async def calls_on_the_event_loop(steps: int) -> int:
+    """How often a history of so many steps calls a Python function in the event loop's thread."""
+    calls = 0
+
+    def count(frame: FrameType, event: str, argument: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    store = ReadyMade(steps)
+    histories = Histories(store, PairFinder(store, max_skew=MINUTE))
+    ticks = sorted(minute.tick for minute in store.minutes)
+    sys.setprofile(count)
+    try:
+        found = await histories.of(1, ticks, MINUTE, "none")
+    finally:
+        sys.setprofile(None)
+    assert found.coverage.present == steps
+    return calls
+
+
+async def test_a_long_history_is_paired_and_written_off_the_event_loop() -> None:
+    """SV-11: ninety days took half a second in which nobody else was answered."""
+    few = await calls_on_the_event_loop(20)
+    assert await calls_on_the_event_loop(2000) < few + 200

@@ -4,10 +4,11 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, Unpack
 
 from lib.clock import utc_now
 from lib.snapshot import Snapshot
+from lib.store import View
 from lib.store.influx import lines
 from lib.store.influx.flux import hourly, metrics
 from lib.store.influx.server import Server
@@ -62,7 +63,7 @@ class BulkStore:
     async def nearest(self, series: str, at: datetime) -> None:
         """Nothing is stored."""
 
-    async def ticks(self, series: str, start: datetime, stop: datetime) -> list[datetime]:
+    async def ticks(self, series: str, start: datetime, stop: datetime, **view: Unpack[View]) -> list[datetime]:
         """Nothing is stored."""
         return []
 

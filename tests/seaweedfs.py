@@ -24,7 +24,7 @@ from lib.archive.objects import Objects
 from lib.archive.objects.address import open_objects
 from tests.programs import find_program
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds a server may take until it answers."""
 BUCKET = "topcoins"
 PORTS = tuple(f"{part}.{port}" for part in ("master", "volume", "filer", "s3") for port in ("port", "port.grpc"))

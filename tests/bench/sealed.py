@@ -147,6 +147,8 @@ def _report_size(place: Path, days: int) -> None:
         f" {day * DAYS / MB / 1000:.1f} GB ({'measured' if days == DAYS else f'extrapolated from {days} days'})",
         flush=True,
     )
+    if hours := each[:-days]:
+        print(f"a day of hours takes {sum(hours) / len(hours) / MB:.2f} MB", flush=True)
 
 
 @contextmanager

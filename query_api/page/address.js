@@ -20,6 +20,12 @@ export function view() {
   return VIEWS.includes(name) ? name : "list";
 }
 
+/** The address that a view's link leads to: movers begin at the instant of the list. */
+export function ofView(link) {
+  const at = get("datetime");
+  return link.dataset.view === "movers" && at ? `${link.href}&from=${encodeURIComponent(at)}` : link.href;
+}
+
 /** Set parameters, remove those that are null: as a new entry of the browser's history, or `instead` of this one. */
 export function set(changes, { instead = false } = {}) {
   const url = new URL(location.href);

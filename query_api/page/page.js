@@ -199,7 +199,7 @@ for (const link of document.querySelectorAll("nav [data-view]")) {
   link.addEventListener("click", (event) => {
     if (event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
-    history.pushState(null, "", link.href);
+    history.pushState(null, "", address.ofView(link));
     render();
   });
 }

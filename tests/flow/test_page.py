@@ -523,6 +523,10 @@ def test_movers_gaps_and_status_are_views_whose_address_is_the_api_s(browser, ar
     assert browser.one("[data-part=price] dl").text.count("coinmarketcap") >= 1
     browser.driver.back()
     browser.shows("gaps")
+    browser.open(page(archive, f"?datetime={isoformat(now - 140 * MINUTE)}"))
+    browser.one("nav [data-view=movers]").click()
+    browser.shows("movers")
+    assert "3 stayed, 0 entered, 1 left" in browser.one("#movers-about").text
     assert httpx.get(page(archive, f"?view=movers&{past}"), trust_env=False).json()["left"] == 1
 
 

@@ -5,15 +5,19 @@ from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
+import polars as pl
+
 from lib.archive import tables
 from lib.archive.additions import Additions, find_additions
-from lib.archive.manifest import FOLDER, Manifest, Part, manifest_name
+from lib.archive.hourly import ROWS_IN_GROUP, read_hours, series_name
+from lib.archive.manifest import FOLDER, Manifest, Part, manifest_name, part_name
 from lib.archive.objects import Objects
 from lib.archive.parts import TICKS_IN_GROUP, describe_part, hash_part, write_part
 from lib.archive.seal import MARKERS_IN_GROUP, Sealer
 from lib.archive.store_rows import read_rows
 from lib.archive.verify import Verified
 from lib.clock import Clock
+from lib.errors import Malformed
 from lib.schema import Series
 from lib.snapshot import Marker
 from lib.store import Store
@@ -64,6 +68,8 @@ class Mender:
             )
         elif series := self._series.get(part.table):
             await self._write_rows(made, series, markers, additions, manifest)
+        elif name := series_name(part.table):
+            await self._write_hours(made, part_name(name, manifest.day, 0), folder)
         else:
             raise CannotMend("only a copy of the archive has it")
         await self._objects.delete(part.name)
@@ -82,6 +88,13 @@ class Mender:
         sealed = {each.tick: (each.rows, each.hash) for each in manifest.snapshots[series.name]}
         if any(hashes.get(marker.tick) != sealed[marker.tick] for marker in markers):
             raise CannotMend("the store has other rows than were sealed")
+
+    async def _write_hours(self, made: Path, source: str, folder: Path) -> None:
+        try:
+            hours = await asyncio.to_thread(read_hours, await self._objects.local(source, folder))
+        except (Malformed, OSError, pl.exceptions.PolarsError) as exc:
+            raise CannotMend(f"{source} can't be read") from exc
+        await asyncio.to_thread(write_part, made, hours.schema, iter([hours]), rows_in_group=ROWS_IN_GROUP)
 
     async def _succeed(self, manifest: Manifest, mended: Part) -> Manifest:
         """The manifest that has the mended part's digest: a successor, as after any change."""

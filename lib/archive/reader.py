@@ -12,7 +12,8 @@ import polars as pl
 from cachetools import LRUCache
 
 from lib.archive import tables
-from lib.archive.manifest import FOLDER, manifest_name, read_manifest
+from lib.archive.hourly import hourly_table, hours_of
+from lib.archive.manifest import FOLDER, manifest_name, part_name, read_manifest
 from lib.archive.objects import Objects
 from lib.archive.places import Places, places_of
 from lib.archive.tables import TICK, Withdrawal
@@ -39,6 +40,11 @@ class SealedDay:
     def names(self, table: str) -> tuple[str, ...]:
         """The parts of a table."""
         return self.parts.get(table, ())
+
+    def hours(self, series: str) -> set[int]:
+        """The ticks that the side table of hours has of a series, as epoch seconds."""
+        places = self.places.get(part_name(series, self.day, 0))
+        return hours_of(places) if places and self.names(hourly_table(series)) else set()
 
     @property
     def size(self) -> int:

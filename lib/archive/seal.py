@@ -16,6 +16,7 @@ import structlog
 
 from lib.archive import tables
 from lib.archive.additions import Additions, Key, find_additions, read_withdrawals, spacing_of
+from lib.archive.hourly import ROWS_IN_GROUP, hourly_table, read_hours
 from lib.archive.manifest import Manifest, Part, SealedTick, Snapshots, manifest_name, newest_manifest, part_name
 from lib.archive.objects import Objects
 from lib.archive.parts import TICKS_IN_GROUP, describe_part, hash_part, ticks_of, write_part
@@ -121,13 +122,16 @@ class _Attempt:
         self.unreadable: set[Key] = set()
 
     async def add_rows(self, series: Series) -> None:
-        """Add the part of a series."""
+        """Add the part of a series, and of the first one the side table of hours."""
         markers = self._additions.of(series)
         if not markers and not await self._exists(series.name):
             return
         group = TICKS_IN_GROUP * max((marker.assets for marker in markers), default=1)
         frames = read_rows(self._store, series, markers, self._additions, self._lacks_rows)
-        self._rows[series] = await self._add(series.name, tables.series_columns(series), frames, group)
+        self._rows[series] = path = await self._add(series.name, tables.series_columns(series), frames, group)
+        if self._number == 0:
+            hours = await asyncio.to_thread(read_hours, path)
+            await self._add(hourly_table(series.name), hours.schema, iter([hours]), ROWS_IN_GROUP)
 
     async def add_markers(self) -> None:
         """Add the markers of the snapshots whose rows are in the archive. Note what is there of both in the end."""
@@ -186,7 +190,7 @@ class _Attempt:
         """Store a part unless it is there. Returns a local file with what is in the archive, and notes its digest."""
         name = part_name(table, self._day, self._number)
         if not await self._exists(table):
-            made = self._folder / f"{table}.parquet"
+            made = self._folder / f"{table.replace('/', '-')}.parquet"
             await asyncio.to_thread(write_part, made, columns, frames, rows_in_group=rows_in_group)
             await self._objects.create(name, made)
         path = await self._objects.local(name, self._folder)

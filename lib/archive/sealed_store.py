@@ -9,11 +9,13 @@ from typing import Unpack
 import polars as pl
 
 from lib.archive import tables
+from lib.archive.hourly import hourly_table
 from lib.archive.read_ahead import ReadAhead
 from lib.archive.reader import ArchiveReader, between
 from lib.archive.selected_rows import among, by_tick, selected
 from lib.archive.tables import TICK, with_withdrawals
 from lib.clock import EPOCH
+from lib.errors import StoreMalformed
 from lib.ingest.missed import MissedTick
 from lib.schema import ID, PRICE, Series
 from lib.snapshot import Marker, StoredTick, first_of_hours, visible_at
@@ -122,7 +124,13 @@ class SealedStore:
         wanted = sorted({*ticks})
         if not wanted or not series.fields:
             return pl.DataFrame(schema=tables.series_columns(series))
-        return (await self._rows(series, wanted, selected(series, ids=[cmc_id]))).sort(TICK)
+        where, hours = selected(series, ids=[cmc_id]), await self._hours(series.name, wanted)
+        try:
+            parts = [await self._rows(series, hours, where, hourly_table(series.name))]
+        except StoreMalformed:  # the side table is damaged, and the minutes have the same rows
+            parts, hours = [], []
+        parts.append(await self._rows(series, [tick for tick in wanted if tick not in {*hours}], where))
+        return pl.concat(parts).sort(TICK)
 
     async def asset_names(self, start: datetime, stop: datetime) -> pl.DataFrame:
         """The names in the first and the last prices of each day, whose times are exact to the day."""
@@ -169,12 +177,23 @@ class SealedStore:
             block = await self._ahead.span((series.name, series.fields, tick), tick, tick, read)
         return among(block.get(tick, series.empty()), **selection)
 
-    async def _rows(self, series: Series, ticks: Sequence[datetime], selected: pl.Expr) -> pl.DataFrame:
+    async def _hours(self, series: str, ticks: Sequence[datetime]) -> list[datetime]:
+        """Those of the ticks that the side tables of hours have."""
+        days = await asyncio.gather(*(self._reader.day(day) for day in {tick.date() for tick in ticks}))
+        hours = set[int]().union(*(day.hours(series) for day in days if day))
+        return [tick for tick in ticks if tick.timestamp() in hours]
+
+    async def _rows(
+        self, series: Series, ticks: Sequence[datetime], selected: pl.Expr, table: str = ""
+    ) -> pl.DataFrame:
+        """Rows from the table of the series, or another one with its columns."""
+        if not ticks:
+            return pl.DataFrame(schema=tables.series_columns(series))
         where = pl.col(TICK) == pl.lit(ticks[0], tables.TIME)
         if len(ticks) > 1:
             where = between(ticks[0], ticks[-1]) & pl.col(TICK).is_in(pl.Series(ticks, dtype=tables.TIME).implode())
         days = sorted({tick.date() for tick in ticks})
-        return await self._reader.read(series.name, days, tables.series_columns(series), where & selected)
+        return await self._reader.read(table or series.name, days, tables.series_columns(series), where & selected)
 
     async def _marker(self, series: str, tick: datetime) -> Marker:
         return (await self.markers(tick, tick, series=series))[0]

@@ -48,6 +48,8 @@ async def test_the_manifest_has_the_size_and_the_digest_of_each_part(objects, cl
     assert {part.table: part.rows for part in manifest.parts} == {
         "price": 72,
         "volume_rank": 72,
+        "hourly/price": 72,
+        "hourly/volume_rank": 72,
         "snapshot": 48,
         "withdrawal": 0,
         "gap": 0,
@@ -125,8 +127,8 @@ async def test_a_snapshot_with_missing_rows_does_not_stop_the_rest_of_its_day(ob
     assert len(manifest.snapshots["volume_rank"].ticks) == 24
 
 
-STEPS = 17
-"""Before and after each of five parts and a manifest is stored, and before each part is read back."""
+STEPS = 23
+"""Before and after each of seven parts and a manifest is stored, and before each part is read back."""
 
 
 @pytest.mark.parametrize("step", range(STEPS))

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from fastapi import Path, Query, Request
 from pydantic.json_schema import SkipJsonSchema
@@ -15,7 +15,7 @@ from lib.instants import DURATION, FORMS, SHAPE, is_absolute, parse_instant
 from lib.units import format_duration, parse_duration
 from query_api.asof.asset import By
 from query_api.asof.sort import Sort
-from query_api.http.content_type import MEDIA_TYPES, Format
+from query_api.http.content_type import MEDIA_TYPES, Format, TableFormat
 from query_api.http.problems import EXAMPLES, BadRequest
 
 LONGEST_RANGE = timedelta(days=100 * 366)
@@ -59,9 +59,13 @@ FormatName = Annotated[
         "format", f"{', '.join(MEDIA_TYPES)}, in any case; else the Accept header decides", any_case(MEDIA_TYPES), 16
     ),
 ]
-JsonOrCsv = Annotated[
+ROW_FORMATS: tuple[Literal["json"] | TableFormat, ...] = ("json", *get_args(TableFormat))
+"""Of an answer whose rows are not a list for people to read."""
+RowFormatName = Annotated[
     OptionalText,
-    text_query("format", "json or csv, in any case; else the Accept header decides", any_case(("json", "csv")), 16),
+    text_query(
+        "format", f"{', '.join(ROW_FORMATS)}, in any case; else the Accept header decides", any_case(ROW_FORMATS), 16
+    ),
 ]
 MaxAge = Annotated[
     OptionalText, duration_query("max_age", "How far before the instant a snapshot may lie, at most 24h")

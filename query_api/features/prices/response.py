@@ -1,5 +1,6 @@
 """The answer to rows: each with a price and what it is made from, or with the reason it has none."""
 
+import io
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -17,8 +18,10 @@ from query_api.asof.find_pair import PairFound
 from query_api.asof.pair import rfc3339
 from query_api.features.prices.rows import BadAsset, BadTime, Row
 from query_api.features.prices.work import Priced
-from query_api.http.formats import frame_to_csv
+from query_api.http.content_type import Format
+from query_api.http.formats import frame_to_csv, frame_to_ndjson
 from query_api.http.json_line import json_line
+from query_api.http.parquet_files import metadata, with_times
 
 Reason = Literal["bad_time", "bad_asset", "no_snapshot", "unknown_asset", "ambiguous_ticker"]
 REASONS: Mapping[type[TopcoinsError], Reason] = {
@@ -81,6 +84,7 @@ _TYPES: dict[str, pl.DataType] = {
     **{ID: pl.Int64(), "price_usd": pl.Float64(), "price_age_s": pl.Float64(), "price_backfilled": pl.Boolean()},
 }
 del _TYPES["candidates"]
+TIMES = ("requested_at", "price_updated_at", "price_time", "rank_time")
 
 
 def answer_rows(rows: Iterable[Row], priced: Iterable[Priced]) -> list[dict[str, Any]]:
@@ -99,12 +103,19 @@ def to_json(rows: Sequence[Mapping[str, Any]], known_at: datetime) -> bytes:
     return json_line({"known_at": isoformat(known_at), **counts, "data": rows})
 
 
-def to_csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    """The rows as CSV; the candidates of a ticker are in its `detail`."""
+def to_rows(rows: Sequence[Mapping[str, Any]], known_at: datetime, format: Format) -> bytes:
+    """The rows alone; the candidates of a ticker are in its `detail`."""
     columns = {name: [row[name] for row in rows] for name in _TYPES}
     for name in ("time", "asset"):
         columns[name] = [value if value is None else str(value) for value in columns[name]]
-    return frame_to_csv(pl.DataFrame(columns, _TYPES))
+    frame = pl.DataFrame(columns, _TYPES)
+    if format == "csv":
+        return frame_to_csv(frame)
+    if format == "ndjson":
+        return frame_to_ndjson(frame)
+    file = io.BytesIO()
+    with_times(frame, TIMES).write_parquet(file, metadata=metadata({"known_at": isoformat(known_at)}))
+    return file.getvalue()
 
 
 def _blank(row: Row) -> dict[str, Any]:

@@ -8,18 +8,17 @@ from starlette.responses import Response
 from lib.clock import isoformat
 from lib.errors import TopcoinsError
 from lib.price_rows import MOST_ROWS, MOST_TIMES
-from query_api.features.prices.response import PricesAnswer, answer_rows, to_csv, to_json
+from query_api.features.prices.response import PricesAnswer, answer_rows, to_json, to_rows
 from query_api.features.prices.rows import read_rows
 from query_api.features.prices.work import Prices
 from query_api.http import parameters, responses
 from query_api.http.body import read_body
 from query_api.http.caching import header_list
 from query_api.http.client import client_of
-from query_api.http.content_type import MEDIA_TYPES, Format, choose_format
+from query_api.http.content_type import MEDIA_TYPES, choose_format
 from query_api.http.routing import post
 from query_api.services import Services
 
-FORMATS: tuple[Format, ...] = ("json", "csv")
 _ROW = {
     "type": "object",
     "required": ["time", "asset"],
@@ -51,10 +50,14 @@ _BODY = {
 PRICES_RESPONSES: responses.Responses = {
     200: {
         "model": PricesAnswer,
-        "description": "A row for each row asked, as JSON or CSV",
-        "content": responses.csv_content(
-            "time,asset,requested_at,cmc_id,…,error,detail\r\n2026-11-17T14:37:00Z,BTC,…\r\n"
-        ),
+        "description": "A row for each row asked",
+        "content": {
+            name: shown
+            for name, shown in responses.row_content(
+                "time,asset,requested_at,…\r\n2026-11-17T14:37:00Z,BTC,…\r\n"
+            ).items()
+            if name != "text/plain"
+        },
     },
     406: responses.NOT_ACCEPTABLE,
     408: responses.documented_problem("The body did not come in time"),
@@ -70,7 +73,7 @@ def install(app: FastAPI, services: Services) -> None:
 
     async def prices(
         request: Request,
-        format: parameters.JsonOrCsv = None,
+        format: parameters.RowFormatName = None,
         max_age: parameters.MaxAge = None,
         known_at: parameters.KnownAt = None,
         by: parameters.ByName = None,
@@ -80,7 +83,7 @@ def install(app: FastAPI, services: Services) -> None:
         A row without an answer has an error and fails no other row. The answer has as many rows as the request.
         """
         now = services.clock()
-        chosen = choose_format(format, header_list(request, "accept"), FORMATS)
+        chosen = choose_format(format, header_list(request, "accept"), parameters.ROW_FORMATS)
         as_of = parameters.parse_as_of(max_age=max_age, known_at=known_at, now=now, default_age=services.max_age)
         named_by = parameters.parse_by(by)
         with services.long_work.request(client_of(request.scope)):
@@ -92,7 +95,7 @@ def install(app: FastAPI, services: Services) -> None:
 
             def write() -> bytes:
                 answered = answer_rows(rows, found)
-                return to_csv(answered) if chosen == "csv" else to_json(answered, known)
+                return to_json(answered, known) if chosen == "json" else to_rows(answered, known, chosen)
 
             content = await services.long_work.in_thread(write)
         headers = {"cache-control": "no-store", "vary": "Accept", "x-known-at": isoformat(known)}

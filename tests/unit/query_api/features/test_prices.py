@@ -174,6 +174,22 @@ async def test_csv_in_and_csv_out(client) -> None:
     assert (rows[0]["price_age_s"], rows[0]["price_time"]) == ("0.0", isoformat(NEWEST))
 
 
+async def test_ndjson_and_parquet_have_the_rows_of_the_csv(client) -> None:
+    rows = [row(NEWEST, "XBT"), row("when?", 1), {"time": 1794926220, "asset": 3}]
+    bodies = {name: await client.post(f"/v1/prices?format={name}", json=rows) for name in ("csv", "ndjson", "parquet")}
+    lines = [json.loads(line) for line in bodies["ndjson"].text.splitlines()]
+    assert list(lines[0]) == bodies["csv"].text.splitlines()[0].split(",")
+    assert [line["price_usd"] for line in lines] == [103.7, None, 1e-9]
+    frame = pl.read_parquet(io.BytesIO(bodies["parquet"].content))
+    assert frame.select("price_usd", "error", "asset").rows() == [
+        (103.7, None, "XBT"),
+        (None, "bad_time", "1"),
+        (1e-9, None, "3"),
+    ]
+    assert frame["price_time"].to_list() == [NEWEST, None, NEWEST]
+    assert "known_at" in pl.read_parquet_metadata(io.BytesIO(bodies["parquet"].content))["topcoins"]
+
+
 async def test_no_row_is_an_answer_without_rows(client) -> None:
     assert (await answers(client, []))["data"] == []
     text = (await client.post("/v1/prices?format=csv", content=b"time,asset\n")).text

@@ -16,8 +16,8 @@ def find_program(name: str, program: str, *, required: str) -> str:
     Without any the test is skipped, or fails if the environment variable `required` is 1.
     """
     built = built_program(name, program)
-    if found := str(built) if built.exists() else shutil.which(program):
-        return found
+    if path := str(built) if built.exists() else shutil.which(program):
+        return path
     raise missing(f"no {name}: neither {program} on the PATH, nor {built}: .ci/build.sh {name}", required=required)
 
 

@@ -128,10 +128,10 @@ async def test_a_damaged_and_a_lost_part_are_named_and_mended(objects: Objects, 
     await objects.delete(damaged)
     await objects.create(damaged, body[:100] + b"rot" + body[103:])
     await objects.delete(lost)
-    found = [day async for day in verify(objects, BOTH)]
-    assert [fault.name for day in found for fault in day.faults] == [damaged, lost]
+    days = [day async for day in verify(objects, BOTH)]
+    assert [fault.name for day in days for fault in day.faults] == [damaged, lost]
     mender = Mender(store, objects, BOTH, clock=clock)
-    assert [failure for day in found for failure in await mender.mend(day)] == []
+    assert [failure for day in days for failure in await mender.mend(day)] == []
     assert [fault async for day in verify(objects, BOTH) for fault in day.faults] == []
     assert await archived(objects) == await stored(store)
 

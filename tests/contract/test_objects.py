@@ -7,7 +7,7 @@ import pytest
 from obstore.store import LocalStore
 from obstore.store import MemoryStore as InMemory
 
-from lib.archive.objects import TEMPORARY, probe
+from lib.archive.objects import TEMPORARY, Objects, probe
 from lib.archive.objects.cloud import Cloud
 from lib.archive.objects.folder import Folder
 from lib.errors import StoreMalformed
@@ -89,8 +89,14 @@ async def test_a_scan_reads_several_files_and_a_missing_column_as_null(objects):
             made = folder / name.replace("/", "-")
             frame.write_parquet(made)
             await objects.create(name, made)
+    alone = [await asyncio.to_thread(_collected, objects, [name]) for name in names]
+    assert [frame.rows() for frame in alone] == [[(1, 0.1), (2, 0.2)], [(3, None)]]
     rows = await asyncio.to_thread(objects.scan(names, COLUMNS).filter(pl.col("tick") > 1).collect)
     assert rows.sort("tick").rows() == [(2, 0.2), (3, None)]
+
+
+def _collected(objects: Objects, names: list[str]) -> pl.DataFrame:
+    return objects.scan(names, COLUMNS).collect()
 
 
 async def test_the_probe_leaves_nothing(objects):

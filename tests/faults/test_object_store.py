@@ -161,9 +161,9 @@ async def test_a_wrong_key_is_refused_with_advice_and_is_shown_nowhere(s3: Prefi
 
 async def test_polars_shows_no_secret_when_its_read_is_refused(s3: Prefix, clock: FakeClock, tmp_path):
     manifest = await sealer(filled(clock, DAY), s3.objects(tmp_path), clock).seal(DAY)
-    scan = s3.objects(tmp_path, archive_secret_key=WRONG).scan(manifest.names("price"), {})
-    with pytest.raises(Exception, match="403") as raised:
-        await asyncio.to_thread(scan.collect)
+    refused = s3.objects(tmp_path, archive_secret_key=WRONG)
+    with pytest.raises(OSError, match="403") as raised:
+        await asyncio.to_thread(lambda: refused.scan(manifest.names("price"), {}).collect())
     assert WRONG not in "".join(traceback.format_exception(raised.value))
 
 

@@ -2,13 +2,17 @@
 
 import asyncio
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import obstore
 import polars as pl
+from cachetools import TTLCache
 from obstore.exceptions import (
     AlreadyExistsError,
     BaseError,
@@ -26,6 +30,9 @@ from lib.errors import StoreMalformed, StoreRejected, StoreUnavailable
 
 LARGEST_PUT = 64 * 2**20
 """A larger file is uploaded in parts."""
+MOST_PARTS = 64
+FOOTERS_FOR = timedelta(minutes=1)
+"""So long a part's footer is in memory. A part is written once, unless it is mended."""
 _STATUS = re.compile(r"status code: (\d{3})")
 _KEYS = "; look at TOPCOINS_ARCHIVE_ACCESS_KEY and TOPCOINS_ARCHIVE_SECRET_KEY"
 _ADVICE = {"401": _KEYS, "403": _KEYS, "404": "; make the bucket or container first: topcoins makes none"}
@@ -47,6 +54,8 @@ class Cloud:
         address: str = "",
         options: Mapping[str, Any] | None = None,
         largest_put: int = LARGEST_PUT,
+        open_part: Callable[..., pl.LazyFrame] = pl.scan_parquet,
+        timer: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._shown = shown
@@ -54,6 +63,9 @@ class Cloud:
         self._address = address
         self._options = dict(options or {})
         self._largest_put = largest_put
+        self._open_part = open_part
+        self._parts: TTLCache[str, pl.LazyFrame] = TTLCache(MOST_PARTS, FOOTERS_FOR.total_seconds(), timer)
+        self._lock = Lock()
 
     async def create(self, name: str, content: bytes | Path) -> bool:
         """See `Objects.create`. An upload that was killed leaves nothing that a reader sees."""
@@ -102,7 +114,24 @@ class Cloud:
         if not self._address:
             whole = [bytes(obstore.get(self._store, name).bytes()) for name in names]
             return scan_parts(whole, columns)
-        return scan_parts([f"{self._address}/{name}" for name in names], columns, self._options)
+        if len(names) > 1:
+            return scan_parts([f"{self._address}/{name}" for name in names], columns, self._options)
+        part = self._part(names[0])
+        known = part.collect_schema()
+        return part.select(
+            pl.col(name) if name in known else pl.lit(None, columns[name]).alias(name) for name in columns
+        )
+
+    def _part(self, name: str) -> pl.LazyFrame:
+        """A part whose footer is read. Reading it takes a request of its own, as long as that for a tick's rows."""
+        with self._lock:
+            part = self._parts.get(name)
+        if part is None:
+            part = self._open_part(f"{self._address}/{name}", storage_options=self._options, hive_partitioning=False)
+            part.collect_schema()  # the frame then has the footer
+            with self._lock:
+                self._parts[name] = part
+        return part
 
     def workspace(self) -> AbstractContextManager[Path]:
         """See `Objects.workspace`."""

@@ -98,13 +98,14 @@ def history(
         str, typer.Option(help="Gaps: none leaves them out; null; previous repeats the last value, marked.")
     ] = "null",
     limit: Annotated[int, typer.Option(min=1, max=5000, help="How many steps, at most.")] = 1000,
+    known_at: KnownAt = None,
     format: Shown = "table",
     url: Url = None,
 ) -> None:
     """Ask a running API for one asset over time, gaps visible."""
     from lib.answer_tables import history_table
 
-    parameters = {"from": start, "to": stop, "every": every, "fill": fill, "limit": limit}
+    parameters = {"from": start, "to": stop, "every": every, "fill": fill, "limit": limit, "known_at": known_at}
     _print(url, f"/v1/assets/{quote(id, safe='')}/history", format, parameters, history_table)
 
 

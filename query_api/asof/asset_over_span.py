@@ -35,13 +35,22 @@ class AssetOverSpan:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def find(self, name: str, start: datetime, stop: datetime, *, now: datetime, by: By | None = None) -> int:
-        """The id that a name means between two instants.
+    async def find(
+        self,
+        name: str,
+        start: datetime,
+        stop: datetime,
+        *,
+        now: datetime,
+        by: By | None = None,
+        known_at: datetime | None = None,
+    ) -> int:
+        """The id that a name means between two instants, by the snapshots that were stored at `known_at`.
 
         Digits are the id of an asset that is in the newest list before `stop` or in the span; anything else is a
         ticker. NoAsset when nobody had the ticker, AmbiguousTicker when more than one asset had it.
         """
-        ticks = await self._ticks(start, stop)
+        ticks = await self._ticks(start, stop, known_at)
         number = int(name) if by is None and is_id(name) else None
         if number is not None and await self._is_listed(number, stop, ticks):
             return number
@@ -52,13 +61,18 @@ class AssetOverSpan:
             raise AmbiguousTicker(name, [_candidate(holder, ticks) for holder in holders])
         if number is not None:
             return number
-        raise NoAsset(f"no asset had the ticker {name} between {isoformat(start)} and {isoformat(stop)}", known_at=now)
+        raise NoAsset(
+            f"no asset had the ticker {name} between {isoformat(start)} and {isoformat(stop)}", known_at=known_at or now
+        )
 
-    async def _ticks(self, start: datetime, stop: datetime) -> list[datetime]:
+    async def _ticks(self, start: datetime, stop: datetime, known_at: datetime | None = None) -> list[datetime]:
         """The price ticks of a span, and the newest before it, which its first instant uses. At most `MOST_TICKS`."""
         before = await self._store.nearest(PRICE.name, start)
-        within = await read_ticks(self._store, PRICE.name, start, stop)
-        ticks = sorted({*([before.tick] if before else []), *(tick.tick for tick in within if not tick.withdrawn)})
+        within = await read_ticks(self._store, PRICE.name, start, stop, known_at)
+        is_known = before and (known_at is None or before.visible_since <= known_at)
+        ticks = sorted(
+            {*([before.tick] if before and is_known else []), *(tick.tick for tick in within if not tick.withdrawn)}
+        )
         return [*ticks[: -1 : -(-len(ticks) // MOST_TICKS) or 1], *ticks[-1:]]
 
     async def _is_listed(self, cmc_id: int, stop: datetime, ticks: Sequence[datetime]) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from lib.clock import HOUR, slot
+from lib.clock import HOUR, MINUTE, slot
 from lib.schema import PRICE, VOLUME_RANK
 from lib.snapshot import Marker, StoredTick
 from lib.store import Resolution, Store
@@ -71,22 +71,36 @@ class TickPairs:
         return self._ranks[bisect_left(self._rank_ticks, first) : bisect_right(self._rank_ticks, last)]
 
 
-async def read_pairs(store: Store, start: datetime, stop: datetime, max_skew: timedelta) -> TickPairs:
+async def read_pairs(
+    store: Store, start: datetime, stop: datetime, max_skew: timedelta, known_at: datetime | None = None
+) -> TickPairs:
     """The pairs whose price tick lies in a span; before the horizon, of the first ticks of the hours."""
     prices, ranks = await asyncio.gather(
-        read_ticks(store, PRICE.name, start, stop),
-        read_ticks(store, VOLUME_RANK.name, start - max_skew, stop + max_skew),
+        read_ticks(store, PRICE.name, start, stop, known_at),
+        read_ticks(store, VOLUME_RANK.name, start - max_skew, stop + max_skew, known_at),
     )
     return await asyncio.to_thread(TickPairs, prices, ranks, max_skew)
 
 
-async def read_ticks(store: Store, series: str, start: datetime, stop: datetime) -> list[StoredTick]:
-    """A span's ticks; before the horizon, the first ones of the hours."""
+async def read_ticks(
+    store: Store, series: str, start: datetime, stop: datetime, known_at: datetime | None = None
+) -> list[StoredTick]:
+    """A span's ticks; before the horizon, the first ones of the hours.
+
+    With `known_at` those that answered then; their intervals are not read.
+    """
+
+    async def read(first: datetime, last: datetime, resolution: Resolution) -> list[StoredTick]:
+        if known_at is None:
+            return await store.stored_ticks(series, first, last, resolution=resolution)
+        ticks = await store.ticks(series, first, last, resolution=resolution, known_at=known_at)
+        return await asyncio.to_thread(lambda: [StoredTick(tick, MINUTE, False) for tick in ticks])
+
     horizon = store.horizon()
-    raw = await store.stored_ticks(series, max(start, horizon), stop) if stop >= horizon else []
+    raw = await read(max(start, horizon), stop, "1m") if stop >= horizon else []
     if start >= horizon:
         return raw
-    hourly = await store.stored_ticks(series, slot(start, HOUR), min(stop, horizon), resolution="1h")
+    hourly = await read(slot(start, HOUR), min(stop, horizon), "1h")
     return [*(tick for tick in hourly if start <= tick.tick < horizon), *raw]
 
 

@@ -18,10 +18,9 @@ from lib.instants import Span, first_step
 from lib.units import format_duration
 from query_api.asof.asset import is_id
 from query_api.asof.asset_over_span import AssetOverSpan
-from query_api.asof.tick_pairs import all_stored_by
 from query_api.features.history.work import FILLS, SCHEMA, TIMES, Covered, Fill, Histories, History, Point
 from query_api.http import parameters, responses
-from query_api.http.caching import WRITE_TIMEOUT, all_final, cache_control, header_list
+from query_api.http.caching import READABLE_AFTER, WRITE_TIMEOUT, all_final, cache_control, header_list
 from query_api.http.client import client_of
 from query_api.http.content_type import choose_format
 from query_api.http.json_line import json_line
@@ -55,6 +54,7 @@ class HistoryAnswer(BaseModel):
     stop: datetime = Field(alias="to")
     every: str
     fill: Fill
+    known_at: datetime
     coverage: Covered
     names: list[responses.Named]
     next: str | None
@@ -90,6 +90,7 @@ def install(app: FastAPI, services: Services) -> None:
         limit: Most = 1000,
         format: parameters.FormatName = None,
         by: parameters.ByName = None,
+        known_at: parameters.KnownAt = None,
     ) -> Response:
         """An asset as of each step from `from` on, by default a day before `to`, and before `to`, by default now.
 
@@ -103,18 +104,22 @@ def install(app: FastAPI, services: Services) -> None:
         distance = parameters.parse_span("every", every, "must be at least 1m and at most 366d", SHORTEST, LONGEST)
         how = parameters.parse_choice("fill", fill, FILLS, f"is no way to fill gaps; they are {', '.join(FILLS)}")
         first, last = parameters.parse_range(start, stop, now)
+        known = parameters.parse_known_at(known_at, now)
         span = Span(first_step(first, start, distance), last, distance)
         steps = [span.at(number) for number in range(min(span.steps, limit))]
         async with nullcontext() if is_id(id) else services.long_work.step():  # a ticker takes several whole lists
-            cmc_id = await assets.find(id, span.start, last, now=now, by=parameters.parse_by(by))
+            cmc_id = await assets.find(id, span.start, last, now=now, by=parameters.parse_by(by), known_at=known)
         async with _lane(services, request, len(steps)):
-            found = await histories.of(cmc_id, steps, distance, how)
-        following = _next(cmc_id, span, limit, every=every, fill=how, **({"format": chosen} if format else {}))
-        final = not parameters.depends_on_now(start, stop) and await asyncio.to_thread(
-            all_final, found.steps, found.pairs, max_age=services.max_age, now=now
-        )
-        final = final and await all_stored_by(services.store, found.pairs, now - WRITE_TIMEOUT)
-        headers = {"cache-control": cache_control(final), "vary": "Accept"}
+            found = await histories.of(cmc_id, steps, distance, how, now=now, known_at=known)
+        sent = {**({"format": chosen} if format else {}), **({"known_at": isoformat(known)} if known else {})}
+        following = _next(cmc_id, span, limit, every=every, fill=how, **sent)
+        is_final = await asyncio.to_thread(all_final, found.steps, found.pairs, max_age=services.max_age, now=now)
+        caching = cache_control(is_final and found.known_at <= now - WRITE_TIMEOUT)
+        if parameters.depends_on_now(start, stop, known_at=known_at):
+            caching = cache_control(False)
+        elif known and known < now - READABLE_AFTER:
+            caching = f"{cache_control(True)}, immutable"
+        headers = {"cache-control": caching, "vary": "Accept", "x-known-at": isoformat(found.known_at)}
         headers["x-coverage"] = ", ".join(f"{name}={count}" for name, count in found.coverage)
         if following:
             headers["link"] = f'<{following}>; rel="next"'
@@ -123,7 +128,11 @@ def install(app: FastAPI, services: Services) -> None:
             frame=lambda format: pl.DataFrame(found.points, SCHEMA),
             to_table=history_table,
             times=TIMES,
-            fixed={"from": isoformat(span.start), "to": isoformat(last)},
+            fixed={
+                "from": isoformat(span.start),
+                "to": isoformat(last),
+                "known_at": isoformat(found.known_at),
+            },
         )
         return await answer.respond(request, services, chosen, headers)
 
@@ -158,6 +167,7 @@ def _to_json(cmc_id: int, span: Span, fill: Fill, following: str | None, history
             "to": isoformat(span.stop),
             "every": format_duration(span.every),
             "fill": fill,
+            "known_at": isoformat(history.known_at),
             "coverage": history.coverage.model_dump(),
             "names": history.names,
             "next": following,

@@ -21,6 +21,11 @@ from query_api.asof.tick_pairs import TickPair, read_pairs
 
 Fill = Literal["none", "null", "previous"]
 FILLS: tuple[Fill, ...] = get_args(Fill)
+Pairs = list[TickPair | None]
+USUALLY_STORED = timedelta(minutes=5)
+"""So long after its tick a snapshot is stored, unless it comes late."""
+WRITE_TIME = timedelta(seconds=30)
+"""A snapshot that was stored longer ago is readable."""
 
 
 class Covered(BaseModel):
@@ -67,7 +72,7 @@ COLUMNS = tuple(SCHEMA)
 class History:
     """The points, each a dict of `COLUMNS`, the asset's names, the coverage, and each step's pair with its resolution.
 
-    A step's pair is None in a gap, also where the gap is filled.
+    A step's pair is None in a gap, also where the gap is filled. `known_at` gives the same history again.
     """
 
     points: list[dict[str, Any]]
@@ -75,6 +80,7 @@ class History:
     coverage: Covered
     steps: Sequence[datetime]
     pairs: Sequence[tuple[TickPair, Resolution] | None]
+    known_at: datetime
 
 
 class Histories:
@@ -84,7 +90,16 @@ class Histories:
         self._store = store
         self._pairs = pairs
 
-    async def of(self, cmc_id: int, steps: Sequence[datetime], every: timedelta, fill: Fill) -> History:
+    async def of(
+        self,
+        cmc_id: int,
+        steps: Sequence[datetime],
+        every: timedelta,
+        fill: Fill,
+        *,
+        now: datetime,
+        known_at: datetime | None = None,
+    ) -> History:
         """An asset's point at each step T: of the newest pair whose price tick lies in (T - every, T].
 
         Without such a pair the step is a gap: left out, null, or with `fill="previous"` the point of the newest pair
@@ -92,8 +107,9 @@ class Histories:
         """
         horizon = self._store.horizon()
         if not steps:
-            return History([], [], Covered(expected=0, present=0, absent=0, missing=0, filled=0), [], [])
-        newest = await self._newest_pairs(steps, every, ever=fill == "previous")
+            none = Covered(expected=0, present=0, absent=0, missing=0, filled=0)
+            return History([], [], none, [], [], known_at or now)
+        newest, known = await self._known_pairs(steps, every, now, known_at, ever=fill == "previous")
         pairs = [
             pair if pair and pair.price.tick > step - every else None for step, pair in zip(steps, newest, strict=True)
         ]
@@ -102,14 +118,31 @@ class Histories:
             self._rows(PRICE.only(PRICE_FIELDS), cmc_id, {pair.price.tick for pair in used}, horizon),
             self._rows(VOLUME_RANK, cmc_id, {pair.rank.tick for pair in used}, horizon),
         )
-        return await asyncio.to_thread(_history, steps, newest, pairs, fill, _Rows(price, rank, horizon))
+        return await asyncio.to_thread(_history, steps, newest, pairs, fill, _Rows(price, rank, horizon), known)
 
-    async def _newest_pairs(self, steps: Sequence[datetime], every: timedelta, *, ever: bool) -> list[TickPair | None]:
+    async def _known_pairs(
+        self, steps: Sequence[datetime], every: timedelta, now: datetime, known_at: datetime | None, *, ever: bool
+    ) -> tuple[Pairs, datetime]:
+        """The newest pair up to each step, and a `known_at` that gives them: of a span long past always the same."""
+        if known_at:
+            return await self._newest_pairs(steps, every, known_at, ever=ever), known_at
+        newest = await self._newest_pairs(steps, every, None, ever=ever)
+        ticks = [max(pair.price.tick, pair.rank.tick) for pair in newest if pair]
+        usual = max(ticks, default=steps[-1]) + USUALLY_STORED
+        for at in (usual, now - WRITE_TIME):
+            if at < now and _ticks(await self._newest_pairs(steps, every, at, ever=ever)) == _ticks(newest):
+                return newest, at
+        known = await self._newest_pairs(steps, every, now, ever=ever)
+        return (newest if _ticks(known) == _ticks(newest) else known), now
+
+    async def _newest_pairs(
+        self, steps: Sequence[datetime], every: timedelta, known_at: datetime | None, *, ever: bool
+    ) -> Pairs:
         """The newest pair up to each step; with `ever` however old the first one is."""
-        start = max(steps[0], OLDEST) - every
-        pairs = await read_pairs(self._store, start, steps[-1], self._pairs.max_skew)
-        newest = await asyncio.to_thread(lambda: [pairs.at(step, since=start - self._pairs.max_skew) for step in steps])
-        if ever and newest[0] is None and (before := await self._pairs.before(steps[0])):
+        start, skew = max(steps[0], OLDEST) - every, self._pairs.max_skew
+        pairs = await read_pairs(self._store, start, steps[-1], skew, known_at)
+        newest = await asyncio.to_thread(lambda: [pairs.at(step, since=start - skew) for step in steps])
+        if ever and newest[0] is None and (before := await self._pairs.before(steps[0], known_at=known_at)):
             first = TickPair(before.price.stored_tick, before.rank.stored_tick)
             return [pair or first for pair in newest]
         return newest
@@ -126,6 +159,10 @@ class Histories:
                 rows = await self._store.history(series, cmc_id, some, resolution=resolution)
                 found |= await asyncio.to_thread(_by_tick, rows)
         return found
+
+
+def _ticks(pairs: Pairs) -> list[tuple[datetime, datetime] | None]:
+    return [(pair.price.tick, pair.rank.tick) if pair else None for pair in pairs]
 
 
 def _by_tick(rows: pl.DataFrame) -> dict[datetime, dict[str, Any]]:
@@ -153,6 +190,7 @@ def _history(
     pairs: Sequence[TickPair | None],
     fill: Fill,
     rows: _Rows,
+    known_at: datetime,
 ) -> History:
     points = [
         _point(step, pair or (before if fill == "previous" else None), rows, filled=pair is None)
@@ -174,7 +212,7 @@ def _history(
         (point["at"], (point["symbol"], point["name"])) for point in shown if point["price_usd"] is not None
     )
     resolved = [(pair, _resolution(pair.price.tick, rows.horizon)) if pair else None for pair in pairs]
-    return History(columns, names, coverage, steps, resolved)
+    return History(columns, names, coverage, steps, resolved, known_at)
 
 
 def _point(step: datetime, pair: TickPair | None, rows: _Rows, *, filled: bool) -> dict[str, Any]:

@@ -61,7 +61,7 @@ async def test_a_history_is_what_the_rule_answers_step_by_step(prices, ranks, st
     distance = every * SECOND
     span = Span(T + start * 30 * SECOND, T + MINUTE, distance)
     steps = [span.at(number) for number in range(span.steps)]
-    found = await Histories(store, PairFinder(store, max_skew=MINUTE)).of(1, steps, distance, how)
+    found = await Histories(store, PairFinder(store, max_skew=MINUTE)).of(1, steps, distance, how, now=T + HOUR)
     points, counts = expected(prices, ranks, steps, distance, how)
     shown = [(p["at"], p["price_time"], p["rank_time"], p["price_usd"], p["filled"]) for p in found.points]
     assert shown == points
@@ -210,7 +210,7 @@ async def test_a_step_has_the_rank_tick_of_its_list_also_where_the_first_price_i
     await fill(store, [Prices(at["price"], [(1, "A", "A", 1.0, 1.0)])])
     for seconds in (110, 119, 230):
         step = FIRST + seconds * SECOND
-        found = await Histories(store, PairFinder(store, max_skew=MINUTE)).of(1, [step], MINUTE, fill_)
+        found = await Histories(store, PairFinder(store, max_skew=MINUTE)).of(1, [step], MINUTE, fill_, now=T + HOUR)
         assert [point["rank_time"] for point in found.points] in ([isoformat(at["before"])], [])
         assert found.points or (fill_ == "none" and seconds == 230)
 
@@ -279,6 +279,9 @@ class ReadyMade(MemoryStore):
     async def stored_ticks(self, *asked: Any, **view: Any) -> list[StoredTick]:
         return self.minutes
 
+    async def ticks(self, *asked: Any, **view: Any) -> list[datetime]:
+        return [minute.tick for minute in self.minutes]
+
     async def history(self, series: Series, cmc_id: int, ticks: Collection[datetime], **view: Any) -> pl.DataFrame:
         values = [pl.lit("1").cast(kind).alias(name) for name, kind in series.columns.items()]
         return pl.DataFrame({"tick": list(ticks)}).select("tick", *values)
@@ -297,7 +300,7 @@ async def calls_on_the_event_loop(steps: int) -> int:
     ticks = sorted(minute.tick for minute in store.minutes)
     sys.setprofile(count)
     try:
-        found = await histories.of(1, ticks, MINUTE, "none")
+        found = await histories.of(1, ticks, MINUTE, "none", now=T + HOUR)
     finally:
         sys.setprofile(None)
     assert found.coverage.present == steps
@@ -308,3 +311,43 @@ async def test_a_long_history_is_paired_and_written_off_the_event_loop() -> None
     """SV-11: ninety days took half a second in which nobody else was answered."""
     few = await calls_on_the_event_loop(20)
     assert await calls_on_the_event_loop(2000) < few + 200
+
+
+LATE = "/v1/assets/1/history?from=2026-11-17T14:00Z&to=2026-11-17T14:30Z&every=5m&fill=null"
+
+
+async def test_a_history_is_had_again_by_its_known_at_after_a_snapshot_came_late() -> None:
+    clock = FakeClock(NOW)
+    store = stocked(clock)
+    async with calling(store, clock) as client:
+        before = await client.get(LATE)
+        clock.move(minutes=1)
+        await fill(store, [Prices(BEFORE_GAP + 8 * MINUTE, [(1, "BTC", "Bitcoin", 5.0, 9e10)])])
+        await fill(store, [Ranks(BEFORE_GAP + 8 * MINUTE, [(1, 9.5e10)])])
+        after = await client.get(LATE)
+        again = await client.get(f"{LATE}&known_at={before.json()['known_at']}")
+        later = await client.get(f"{LATE}&known_at={after.json()['known_at']}")
+    assert before.json()["coverage"]["missing"] == 3
+    assert after.json()["coverage"]["missing"] == 2
+    assert again.json() == before.json()
+    assert later.json() == after.json()
+
+
+async def test_a_history_of_a_span_long_past_has_one_known_at_whenever_it_is_asked_for() -> None:
+    clock = FakeClock(NOW)
+    async with calling(stocked(clock), clock) as client:
+        first = await client.get(LATE)
+        clock.move(seconds=7)
+        again = await client.get(LATE, headers={"if-none-match": first.headers["etag"]})
+    assert first.json()["known_at"] == isoformat(BEFORE_GAP + 5 * MINUTE)
+    assert again.status_code == 304
+    assert first.headers["x-known-at"] == first.json()["known_at"]
+
+
+async def test_a_history_known_long_ago_may_be_kept_for_ever() -> None:
+    clock = FakeClock(NOW)
+    async with calling(stocked(clock), clock) as client:
+        known = await client.get(f"{LATE}&known_at=2026-11-17T14:20Z")
+        recent = await client.get(f"{LATE}&known_at=2026-11-17T14:37:20Z")
+    assert "immutable" in known.headers["cache-control"]
+    assert recent.headers["cache-control"] == "public, max-age=30"

@@ -33,6 +33,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.enable_socket)
         if item.get_closest_marker("s3"):  # one process has the server
             item.add_marker(pytest.mark.xdist_group("s3"))
+    # A long test that begins last would run alone at the end.
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @pytest.fixture(autouse=True, scope="session")

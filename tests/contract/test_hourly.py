@@ -18,7 +18,7 @@ from lib.store.influx.server import Server
 from lib.store.influx.setup import set_up
 from query_api.asof.top_list import TopListFinder
 from tests.fakes import NOON, FakeClock
-from tests.influxd import Bucket, fresh_influxd
+from tests.influxd import VERIFIES, Bucket, fresh_influxd
 
 pytestmark = pytest.mark.influx
 MINUTE = timedelta(minutes=1)
@@ -31,7 +31,12 @@ def run_script(bucket: Bucket) -> None:
     asked = {"query": script(bucket.name, retention=None), "type": "flux"}
     headers = {"Authorization": f"Token {bucket.server.token}"}
     answer = httpx.post(
-        f"{bucket.server.url}/api/v2/query", params={"org": bucket.server.org}, json=asked, headers=headers, timeout=30
+        f"{bucket.server.url}/api/v2/query",
+        params={"org": bucket.server.org},
+        json=asked,
+        headers=headers,
+        timeout=30,
+        verify=VERIFIES,
     )
     answer.raise_for_status()
     assert "error,reference" not in answer.text
@@ -135,7 +140,7 @@ def run_task(url: str, operator: str, client: httpx.Client) -> str:
 
 
 async def test_the_server_runs_the_task_by_itself_with_what_init_made(tmp_path, tmp_path_factory):
-    with fresh_influxd(tmp_path_factory.mktemp("influxd")) as url, httpx.Client() as client:
+    with fresh_influxd(tmp_path_factory.mktemp("influxd")) as url, httpx.Client(verify=VERIFIES) as client:
         set_up(url, org="topcoins", bucket="market", retention=timedelta(days=90), folder=tmp_path, client=client)
         files = [tmp_path / one / "influx_token" for one in ("ingest_price", "query_api")]
 

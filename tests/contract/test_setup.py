@@ -11,7 +11,7 @@ import pytest
 from lib.errors import SettingsRejected, StoreRejected, StoreUnavailable
 from lib.store.influx.hourly import TASK
 from lib.store.influx.setup import CONSUMERS, Setup, set_up
-from tests.influxd import fresh_influxd
+from tests.influxd import VERIFIES, fresh_influxd
 
 pytestmark = [pytest.mark.influx, pytest.mark.xdist_group("setup")]
 RETENTION = timedelta(days=90)
@@ -33,7 +33,7 @@ SCRAPE = "http://127.0.0.1:9/metrics"
 
 
 def run(url, folder, *, retention=RETENTION, transport=None, scrape: str | None = SCRAPE) -> Setup:
-    with httpx.Client(transport=transport) as client:
+    with httpx.Client(transport=transport, verify=VERIFIES) as client:
         return set_up(
             url, org="topcoins", bucket="market", retention=retention, folder=folder, client=client, scrape=scrape
         )
@@ -50,7 +50,9 @@ def token(folder, consumer) -> str:
 
 def ask(url, token, method, path, **asked) -> int:
     headers = {"Authorization": f"Token {token}"}
-    return httpx.request(method, f"{url}/api/v2/{path}", headers=headers, timeout=20, **asked).status_code
+    return httpx.request(
+        method, f"{url}/api/v2/{path}", headers=headers, timeout=20, **asked, verify=VERIFIES
+    ).status_code
 
 
 def query(url, token, bucket) -> int:
@@ -126,11 +128,14 @@ def test_runs_that_die_one_request_further_each_time_are_completed_by_the_next(d
         operator = token(tmp_path, "operator")
         headers = {"Authorization": f"Token {operator}"}
         for what, most in (("buckets", BUCKETS | {"_monitoring", "_tasks"}), ("tasks", {TASK})):
-            made = [each["name"] for each in httpx.get(f"{fresh}/api/v2/{what}", headers=headers).json()[what]]
+            made = [
+                each["name"]
+                for each in httpx.get(f"{fresh}/api/v2/{what}", headers=headers, verify=VERIFIES).json()[what]
+            ]
             assert sorted(made) == sorted(most)
-        scrapers = httpx.get(f"{fresh}/api/v2/scrapers", headers=headers).json()["configurations"]
+        scrapers = httpx.get(f"{fresh}/api/v2/scrapers", headers=headers, verify=VERIFIES).json()["configurations"]
         assert [each["url"] for each in scrapers] == [SCRAPE]
-        given = httpx.get(f"{fresh}/api/v2/authorizations", headers=headers).json()["authorizations"]
+        given = httpx.get(f"{fresh}/api/v2/authorizations", headers=headers, verify=VERIFIES).json()["authorizations"]
         assert len(given) == 1 + len(CONSUMERS)
         for consumer in CONSUMERS:
             assert query(fresh, token(tmp_path, consumer), "market") == 200
@@ -140,13 +145,15 @@ def test_a_token_of_other_rights_is_replaced(url, folder, ready):
     """As after an upgrade that needs more rights, or after a change by hand."""
     operator = token(folder, "operator")
     headers = {"Authorization": f"Token {operator}"}
-    bucket = httpx.get(f"{url}/api/v2/buckets", params={"name": "market"}, headers=headers).json()["buckets"][0]
-    found = httpx.get(f"{url}/api/v2/authorizations", headers=headers).json()["authorizations"]
+    bucket = httpx.get(f"{url}/api/v2/buckets", params={"name": "market"}, headers=headers, verify=VERIFIES).json()[
+        "buckets"
+    ][0]
+    found = httpx.get(f"{url}/api/v2/authorizations", headers=headers, verify=VERIFIES).json()["authorizations"]
     (own,) = [each for each in found if each["description"] == "topcoins query_api"]
-    httpx.delete(f"{url}/api/v2/authorizations/{own['id']}", headers=headers)
+    httpx.delete(f"{url}/api/v2/authorizations/{own['id']}", headers=headers, verify=VERIFIES)
     may = [{"action": action, "resource": {"type": "buckets", "id": bucket["id"]}} for action in ("read", "write")]
     asked = {"orgID": bucket["orgID"], "description": "topcoins query_api", "permissions": may}
-    wide = httpx.post(f"{url}/api/v2/authorizations", headers=headers, json=asked).json()["token"]
+    wide = httpx.post(f"{url}/api/v2/authorizations", headers=headers, json=asked, verify=VERIFIES).json()["token"]
     file = folder / "query_api" / "influx_token"
     file.unlink()
     file.write_text(wide)
@@ -165,7 +172,7 @@ def test_metrics_are_scraped_from_one_address_into_a_bucket_of_two_weeks(url, fo
     headers = {"Authorization": f"Token {token(folder, 'operator')}"}
 
     def scrapers() -> list[tuple[str, str]]:
-        made = httpx.get(f"{url}/api/v2/scrapers", headers=headers).json()["configurations"]
+        made = httpx.get(f"{url}/api/v2/scrapers", headers=headers, verify=VERIFIES).json()["configurations"]
         return [(each["url"], each["bucket"]) for each in made]
 
     assert run(url, folder, scrape="http://127.0.0.1:10/metrics").made == ("scraper of http://127.0.0.1:10/metrics",)
@@ -173,7 +180,9 @@ def test_metrics_are_scraped_from_one_address_into_a_bucket_of_two_weeks(url, fo
     assert run(url, folder, scrape=None).made == ()
     run(url, folder)
     assert scrapers() == [(SCRAPE, "market_metrics")]
-    (bucket,) = httpx.get(f"{url}/api/v2/buckets", params={"name": "market_metrics"}, headers=headers).json()["buckets"]
+    (bucket,) = httpx.get(
+        f"{url}/api/v2/buckets", params={"name": "market_metrics"}, headers=headers, verify=VERIFIES
+    ).json()["buckets"]
     assert bucket["retentionRules"][0]["everySeconds"] == 14 * 24 * 3600
 
 
@@ -196,13 +205,17 @@ def test_a_token_of_a_consumer_cannot_do_more(url, folder, ready, consumer, read
     assert (gone == 204) == ("market" in writes)
     operator = token(folder, "operator")
     headers = {"Authorization": f"Token {operator}"}
-    (org,) = httpx.get(f"{url}/api/v2/orgs", headers=headers).json()["orgs"]
+    (org,) = httpx.get(f"{url}/api/v2/orgs", headers=headers, verify=VERIFIES).json()["orgs"]
     assert (
-        not httpx.get(f"{url}/api/v2/authorizations", headers={"Authorization": f"Token {own}"})
+        not httpx.get(f"{url}/api/v2/authorizations", headers={"Authorization": f"Token {own}"}, verify=VERIFIES)
         .json()
         .get("authorizations")
     )
-    assert not httpx.get(f"{url}/api/v2/users", headers={"Authorization": f"Token {own}"}).json().get("users")
+    assert (
+        not httpx.get(f"{url}/api/v2/users", headers={"Authorization": f"Token {own}"}, verify=VERIFIES)
+        .json()
+        .get("users")
+    )
     made = [
         ask(url, own, "POST", "buckets", json={"orgID": org["id"], "name": "mine", "retentionRules": []}),
         ask(url, own, "POST", "tasks", json={"orgID": org["id"], "flux": "option task = {name: 'x', every: 1h}"}),

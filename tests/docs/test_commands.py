@@ -22,6 +22,7 @@ from lib.clock import utc_now
 from lib.version import VERSION
 from tests.docs.pages import PAGES, ROOT, Block, all_blocks, examples
 from tests.flow.processes import Api, Stage, eventually, free_port
+from tests.influxd import VERIFIES
 
 pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("docs")]
 
@@ -35,6 +36,7 @@ EXAMPLES = [pair for page in PAGES for pair in examples(page)]
 OPEN_MAPS = {"missing_last_hour", "causes", "unshared"}
 """Maps whose keys depend on the data."""
 UV = '#!/bin/sh\n[ "$1" = run ] || exit 64\nshift\nexec "$@"\n'
+PLAIN: dict[str, Any] = {"trust_env": False, "verify": VERIFIES}
 PIP = '#!/bin/sh\n[ "$*" = "install uv" ]\n'
 
 
@@ -53,7 +55,7 @@ class Demo:
         headers = {"last-event-id": f"price:{int((utc_now() - timedelta(minutes=5)).timestamp())}"}
         url = url.replace("localhost:6667", f"127.0.0.1:{self.api.port}")
         method = "GET" if data is None else "POST"
-        with httpx.stream(method, url, content=data, trust_env=False, headers=headers, timeout=WITHIN_S) as response:
+        with httpx.stream(method, url, content=data, headers=headers, timeout=WITHIN_S, **PLAIN) as response:
             if response.headers["content-type"].startswith("text/event-stream"):  # has no end: five events are enough
                 text = "".join(line + "\n" for line, _ in zip(response.iter_lines(), range(20), strict=False))
                 return httpx.Response(response.status_code, text=text)
@@ -170,7 +172,7 @@ def test_a_block_that_serves_starts_and_ends_with_ctrl_c(demo: Demo, block: Bloc
 
 def answers(port: int) -> bool:
     try:
-        httpx.get(f"http://127.0.0.1:{port}/", trust_env=False, timeout=WITHIN_S)
+        httpx.get(f"http://127.0.0.1:{port}/", timeout=WITHIN_S, **PLAIN)
     except httpx.TransportError:
         return False
     return True

@@ -9,7 +9,7 @@ from tests.faults.siege import Siege, influx
 from tests.flow.conftest import environ, stage
 
 __all__ = ["environ", "stage"]
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.slow]
 
 
 @pytest.mark.influx

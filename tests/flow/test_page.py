@@ -17,6 +17,7 @@ from lib.clock import isoformat, slot, utc_now
 from lib.store.sqlite import SqliteStore
 from tests.flow.browser import LOCAL, Browser, chromium
 from tests.flow.processes import Api, Stage, eventually, eventually_holds, free_port
+from tests.influxd import VERIFIES
 from tests.unit.query_api.market import Prices, Ranks, snapshot
 
 pytestmark = [pytest.mark.stack, pytest.mark.browser, pytest.mark.xdist_group("browser")]
@@ -494,14 +495,14 @@ def test_what_is_shown_is_copied_with_its_known_at_and_gives_the_same_answer_aga
     curl = browser.one("#take textarea[aria-label=curl]").get_attribute("value")
     url = curl.removeprefix("curl '").removesuffix("'")
     assert "known_at=" in url
-    again = httpx.get(url, trust_env=False).json()
+    again = httpx.get(url, trust_env=False, verify=VERIFIES).json()
     assert [(row["cmc_id"], row["price_usd"]) for row in again["data"]] == [(1, rows(browser)[0]["price"])]
     assert "httpx.get(" in browser.one("#take textarea[aria-label=Python]").get_attribute("value")
     permalink = browser.one("#take textarea[aria-label=Permalink]").get_attribute("value")
     known = {**again["data"][0]}
-    assert httpx.get(permalink, trust_env=False).json()["data"][0].items() <= known.items()
+    assert httpx.get(permalink, trust_env=False, verify=VERIFIES).json()["data"][0].items() <= known.items()
     csv = browser.one("#csv").get_attribute("href")
-    assert httpx.get(csv, trust_env=False).text.startswith("rank,cmc_id,symbol,name,price_usd")
+    assert httpx.get(csv, trust_env=False, verify=VERIFIES).text.startswith("rank,cmc_id,symbol,name,price_usd")
 
 
 def test_movers_gaps_and_status_are_views_whose_address_is_the_api_s(browser, archive, now):
@@ -527,7 +528,7 @@ def test_movers_gaps_and_status_are_views_whose_address_is_the_api_s(browser, ar
     browser.one("nav [data-view=movers]").click()
     browser.shows("movers")
     assert "3 stayed, 0 entered, 1 left" in browser.one("#movers-about").text
-    assert httpx.get(page(archive, f"?view=movers&{past}"), trust_env=False).json()["left"] == 1
+    assert httpx.get(page(archive, f"?view=movers&{past}"), trust_env=False, verify=VERIFIES).json()["left"] == 1
 
 
 def test_the_page_says_in_words_that_the_api_is_away_and_asks_again_by_itself(browser, stage):

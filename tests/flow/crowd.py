@@ -69,9 +69,13 @@ class Crowd:
         small = socket.socket()
         small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         small.setblocking(False)
-        small.bind((client, 0))
-        await asyncio.get_running_loop().sock_connect(small, ("127.0.0.1", self._port))
-        reader, writer = await asyncio.open_connection(sock=small, limit=4096)
+        try:
+            small.bind((client, 0))
+            await asyncio.get_running_loop().sock_connect(small, ("127.0.0.1", self._port))
+            reader, writer = await asyncio.open_connection(sock=small, limit=4096)
+        except BaseException:  # such as the end of the crowd: nobody else would close it
+            small.close()
+            raise
         self._stack.callback(writer.close)
         how = "close" if close else "keep-alive"
         writer.write(f"GET {path} HTTP/1.1\r\nhost: crowd\r\nconnection: {how}\r\n\r\n".encode())

@@ -157,7 +157,8 @@ class Download:
 def _about(plan: DownloadPlan, totals: Totals) -> dict[str, object]:
     """The metadata of a whole Parquet file, beside what all of its pieces have."""
     parameters = plan.request(plan.start, plan.stop)
-    return {**parameters, "question": f"/v1/export?{urlencode(parameters)}", **totals.fields}
+    ends = {name: parameters[name] for name in ("from", "to")}
+    return {**ends, "question": f"/v1/export?{urlencode(parameters)}", **totals.fields}
 
 
 def _join_tables(pieces: list[Path], whole: Path, about: Mapping[str, object]) -> None:

@@ -103,7 +103,7 @@ async function load() {
       to - from <= WEEK ? ask("v1/gaps", { from: values.from, to: rfc3339(new Date(to * 1000)) }, signal) : null,
       shown.named ?? find(id, signal),
     ]);
-    Object.assign(shown, { named, asked: { id, values } });
+    Object.assign(shown, { named, asked: { id, values: { ...values, known_at: past.known_at } } });
     if (!named) return unknown(id);
     head(id, named, past);
     const begin = (shown.page.first() ?? 0) / 1000;

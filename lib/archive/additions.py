@@ -8,7 +8,14 @@ import polars as pl
 
 from lib.archive.manifest import Manifest, start_of
 from lib.archive.objects import Objects
-from lib.archive.tables import WITHDRAWALS, Withdrawal, with_withdrawals, withdrawals_of, withdrawals_since
+from lib.archive.tables import (
+    WITHDRAWALS,
+    Withdrawal,
+    by_snapshot,
+    with_withdrawals,
+    withdrawals_of,
+    withdrawals_since,
+)
 from lib.clock import DAY, HOUR, SECOND, slot
 from lib.schema import Series
 from lib.snapshot import Marker
@@ -58,11 +65,8 @@ async def find_additions(
 
 async def read_withdrawals(objects: Objects, manifest: Manifest) -> dict[Key, list[Withdrawal]]:
     """The withdrawals of a sealed day, by snapshot."""
-    changes: dict[Key, list[Withdrawal]] = {}
-    for name in manifest.names(WITHDRAWALS):
-        for change in withdrawals_of(pl.read_parquet(await objects.read(name))):
-            changes.setdefault((change.series, change.tick), []).append(change)
-    return changes
+    frames = [pl.read_parquet(await objects.read(name)) for name in manifest.names(WITHDRAWALS)]
+    return by_snapshot(change for frame in frames for change in withdrawals_of(frame))
 
 
 def _changes_of(marker: Marker, known: Mapping[Key, Sequence[Withdrawal]]) -> list[Withdrawal]:

@@ -67,7 +67,11 @@ async def back_up(
     complete: set[date] = set()
     for day in await sealed_days(archive) if archive else ():
         if archive and day >= start:
-            manifest, faults = await copy_day(archive, backup, day)
+            try:
+                manifest, faults = await copy_day(archive, backup, day)
+            except Malformed as exc:  # what the store has of the day is still backed up
+                damaged.append(str(exc))
+                continue
             damaged += faults
             if not await find_additions(store, archive, series, day, manifest):
                 complete.add(day)

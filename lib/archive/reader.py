@@ -153,11 +153,8 @@ class ArchiveReader:
         days = [each.day for each in await self._sealed_days(days) if each.names(tables.WITHDRAWALS)]
         if not days:
             return {}
-        changes: dict[tuple[str, datetime], list[Withdrawal]] = {}
         frame = await self.read(tables.WITHDRAWALS, days, tables.WITHDRAWAL_COLUMNS, pl.lit(True))
-        for change in tables.withdrawals_of(frame):
-            changes.setdefault((change.series, change.tick), []).append(change)
-        return changes
+        return tables.by_snapshot(tables.withdrawals_of(frame))
 
 
 def _empty(columns: Mapping[str, Any], names: Iterable[str]) -> pl.DataFrame:

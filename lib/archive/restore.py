@@ -20,7 +20,7 @@ from lib.archive.objects.folder import Folder
 from lib.archive.old_backup import old_days, old_snapshots
 from lib.archive.parts import read_frames, series_of, with_columns
 from lib.archive.tables import TICK, with_withdrawals
-from lib.archive.verify import verify_day
+from lib.archive.verify import Verified, verify_day
 from lib.clock import DAY, HOUR, SECOND, Clock, slot
 from lib.errors import SettingsRejected, StoreMalformed
 from lib.instants import refuse_future
@@ -37,9 +37,9 @@ Snapshots = AsyncIterator[tuple[Path, Snapshot]]
 async def restore(folder: Path, store: Store, archive: Objects | None, *, clock: Clock) -> AsyncIterator[Day]:
     """Write a backup's snapshots into a store, oldest day first, and read each day back.
 
-    Days that are over and that the archive lacks are copied into it first. Yields each day of each series once the
-    store has it. Damaged files are left out; at the end DamagedFile names them. Raises StoreMalformed when the store
-    returns something else, and SettingsRejected for a tick of the future. Running it again changes nothing.
+    Sound days that are over and that the archive lacks are copied into it first. Yields each day of each series once
+    the store has it. Damaged files are left out; at the end DamagedFile names them. Raises StoreMalformed when the
+    store returns something else, and SettingsRejected for a tick of the future. Running it again changes nothing.
     """
     damaged: list[str] = []
     async for day, snapshots in _days(folder, archive, clock, damaged):
@@ -70,21 +70,21 @@ async def _days(
     if not places and not old:
         raise SettingsRejected(f"{folder} is not a backup made by topcoins; for example ./backup")
     days = [(day, place) for place in places for day in await sealed_days(place)]
-    if archive:
-        for day, backup in days:
-            if day < clock().date() and day not in await sealed_days(archive):
-                await copy_day(backup, archive, day)
     # Of a day in both places, the one that is not sealed has the newer withdrawals.
     for day, backup in sorted(days, key=lambda each: (each[0], -places.index(each[1]))):
-        yield day, _snapshots(backup, folder, day, damaged)
+        verified = await verify_day(backup, (), day, folder)
+        damaged += [f"{backup.shown}/{fault.name}: {fault.what}" for fault in verified.faults]
+        is_first = next(place for other, place in days if other == day) is backup
+        is_sound = is_first and day < clock().date() and not verified.faults
+        if archive and is_sound and day not in await sealed_days(archive):
+            await copy_day(backup, archive, day)
+        yield day, _snapshots(backup, verified, folder, damaged)
     for day in old:
         yield day, old_snapshots(folder, day, damaged)
 
 
-async def _snapshots(backup: Folder, folder: Path, day: date, damaged: list[str]) -> Snapshots:
+async def _snapshots(backup: Folder, verified: Verified, folder: Path, damaged: list[str]) -> Snapshots:
     """The snapshots of a day. Those of damaged parts are left out."""
-    verified = await verify_day(backup, (), day, folder)
-    damaged += [f"{backup.shown}/{fault.name}: {fault.what}" for fault in verified.faults]
     if verified.manifest is None:
         return
     unsound = {fault.name for fault in verified.faults}

@@ -112,6 +112,14 @@ def withdrawals_of(frame: pl.DataFrame) -> list[Withdrawal]:
     return [Withdrawal(**row) for row in frame.to_dicts()]
 
 
+def by_snapshot(changes: Iterable[Withdrawal]) -> dict[tuple[str, datetime], list[Withdrawal]]:
+    """Withdrawals by series and tick."""
+    grouped: dict[tuple[str, datetime], list[Withdrawal]] = {}
+    for change in changes:
+        grouped.setdefault((change.series, change.tick), []).append(change)
+    return grouped
+
+
 def gaps_frame(gaps: Sequence[tuple[str, MissedTick]]) -> pl.DataFrame:
     """The missing ticks of some series, each with its cause; `why` is null where nothing was recorded."""
     rows = [

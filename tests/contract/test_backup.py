@@ -169,6 +169,31 @@ async def test_a_damaged_part_is_named_and_the_rest_is_restored(sealed_first, tm
     await store.close()
 
 
+@pytest.mark.parametrize("name", [f"price/date={FIRST}/part-0.parquet", f"_manifest/date={FIRST}/0000.json"])
+async def test_a_damaged_day_of_a_backup_is_not_copied_into_the_archive_and_stops_no_other(name, tmp_path, clock):
+    store = await filled(tmp_path, clock)
+    archive = await sealed(store, tmp_path / "archive", clock)
+    await backed_up(store, tmp_path / "backup", clock, archive)
+    (tmp_path / "backup" / name).write_bytes(b"{")
+    elsewhere = Folder(tmp_path / "elsewhere")
+    with pytest.raises(DamagedFile, match=str(FIRST)):
+        await restored(tmp_path / "backup", MemoryStore(clock), clock, elsewhere)
+    assert [*await sealed_days(elsewhere)] == [FIRST + timedelta(days=n) for n in (1, 2)]
+    await store.close()
+
+
+async def test_a_damaged_manifest_of_the_archive_is_named_and_the_store_has_its_day(tmp_path, clock):
+    store = await filled(tmp_path, clock)
+    archive = await sealed(store, tmp_path / "archive", clock)
+    (tmp_path / "archive" / "_manifest" / f"date={FIRST}" / "0000.json").write_bytes(b"{")
+    with pytest.raises(DamagedFile, match=r"0000\.json is damaged"):
+        await backed_up(store, tmp_path / "backup", clock, archive)
+    fresh = MemoryStore(clock)
+    await restored(tmp_path / "backup", fresh, clock)
+    assert len(fresh.snapshots) == 2 * len(HOURS)
+    await store.close()
+
+
 def part(archive: Path) -> Path:
     """The price part of the first day."""
     return archive / "price" / f"date={FIRST}" / "part-0.parquet"

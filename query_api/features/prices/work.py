@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from lib.schema import ID, PRICE
+from lib.clock import isoformat
+from lib.errors import StoreMalformed
+from lib.schema import ID, LARGEST_ID, PRICE
 from lib.store import Store
 from lib.text import search_key
 from query_api.asof.absence import NoSnapshot
@@ -94,7 +96,7 @@ class Prices:
         rows = await self._store.rows(
             PRICE,
             basis.pair.price.tick,
-            ids=[*ids.values()],
+            ids=[id_ for id_ in ids.values() if 0 < id_ <= LARGEST_ID],
             tickers=tickers or None,
             fields=PRICE_FIELDS,
             resolution=basis.resolution,
@@ -105,15 +107,21 @@ class Prices:
         for asset in assets:
             try:
                 if isinstance(asset, int):
-                    check_sides(basis, asset, known_at)
-                    found[asset] = stored[asset]
+                    check_sides(basis, cmc_id := asset, known_at)
                 else:
                     candidates = named.get(search_key(asset), [])
                     cmc_id = await self._assets.identify(asset, candidates, basis, by=by, known_at=known_at)
-                    found[asset] = stored[cmc_id]
+                found[asset] = _row_of(cmc_id, stored, basis)
             except (NoAsset, AmbiguousTicker) as exc:
                 found[asset] = exc
         return found
+
+
+def _row_of(cmc_id: int, stored: Mapping[int, Stored], basis: PairFound) -> Stored:
+    if cmc_id not in stored:
+        tick = isoformat(basis.pair.price.tick)
+        raise StoreMalformed(f"the price snapshot of {tick} lacks the row of {cmc_id}, which its marker names")
+    return stored[cmc_id]
 
 
 def _is_id_in(name: str, basis: PairFound, by: By | None) -> bool:

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Unpack
 
@@ -110,7 +111,16 @@ async def test_each_row_is_what_the_address_of_its_asset_answers(client, query) 
 async def test_a_whole_number_is_an_id_and_never_a_ticker(client) -> None:
     found = (await answers(client, [row(NEWEST, 888), row(NEWEST, "888"), row(NEWEST, 42), row(NEWEST, "42")]))["data"]
     assert [each["cmc_id"] for each in found] == [None, 8, 42, 42]
+    odd = [2**63, 2**64 - 1, -1, 0, "9" * 18, "9" * 200]
+    assert (await answers(client, [row(NEWEST, asset) for asset in odd]))["errors"] == {"unknown_asset": 6}
     assert found[0]["detail"] == f"no asset has the cmc_id 888 in the price snapshot of {isoformat(NEWEST)}"
+
+
+async def test_a_row_that_its_snapshot_lacks_is_a_fault_of_the_store(client, store) -> None:
+    whole = store.snapshots["price", NEWEST]
+    store.snapshots["price", NEWEST] = replace(whole, rows=whole.rows.filter(pl.col("cmc_id") != 1))
+    response = await client.post("/v1/prices", json=[row(NEWEST, 1)])
+    assert (response.status_code, response.json()["title"]) == (503, "The store is unavailable")
 
 
 async def test_a_shared_ticker_has_its_candidates_and_the_times_of_the_snapshots(client) -> None:

@@ -71,8 +71,7 @@ class Absence:
         """Whether it is certain that an earlier instant has no answer either, by the same facts."""
         if earlier < self.first or self.before is None:
             return True
-        price, rank = self.before.price.tick, self.before.rank.tick
-        return max(price, rank) <= earlier and earlier - min(price, rank) > max(self.max_age, HOURLY_AGE)
+        return earlier - min(self.before.price.tick, self.before.rank.tick) > max(self.max_age, HOURLY_AGE)
 
     def _why(self, at: datetime) -> str:
         if at < self.first:

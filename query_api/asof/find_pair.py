@@ -68,17 +68,6 @@ class PairFinder:
         why = f"no pair of snapshots within {format_duration(age)}"
         raise NoSnapshot(why, at=at, known_at=known_at or at, known_since=max(changes, default=EPOCH))
 
-    def answers_too(self, answer: "PairFound | NoSnapshot", earlier: datetime) -> bool:
-        """Whether the answer of an instant is certain to be that of an earlier one, for the same parameters.
-
-        A pair is the newest up to every instant from its ticks on. Behind the horizon other ticks answer.
-        """
-        if isinstance(answer, NoSnapshot):
-            return answer.absence is not None and answer.absence.covers(earlier)
-        if answer.resolution == "1h" and earlier >= self._store.horizon():
-            return False
-        return max(answer.pair.price.tick, answer.pair.rank.tick) <= earlier
-
     async def _own_age(self, at: datetime, found: PairFound | None, known_at: datetime | None) -> timedelta:
         """The largest age that the newest pair allows: the one that was found, or an older one."""
         pair = found.pair if found else await self.before(at, known_at=known_at) if at >= OLDEST else None

@@ -28,7 +28,7 @@ async def find_pairs(
     answers: dict[datetime, PairFound | NoSnapshot] = {}
     last: PairFound | NoSnapshot | None = None
     for at in sorted(instants, reverse=True):
-        if last is None or not finder.answers_too(last, at):
+        if last is None or not _answers_too(last, at):
             async with lane.step():
                 last = await _find(finder, at, max_age, known_at)
         elif isinstance(last, NoSnapshot) and last.absence:
@@ -44,3 +44,13 @@ async def _find(
         return await finder.find(at, max_age=max_age, known_at=known_at)
     except NoSnapshot as exc:
         return exc
+
+
+def _answers_too(answer: PairFound | NoSnapshot, earlier: datetime) -> bool:
+    """Whether the answer of an instant is certain to be that of an earlier one, for the same parameters.
+
+    A pair is the newest up to every instant from its ticks on.
+    """
+    if isinstance(answer, NoSnapshot):
+        return answer.absence is not None and answer.absence.covers(earlier)
+    return max(answer.pair.price.tick, answer.pair.rank.tick) <= earlier

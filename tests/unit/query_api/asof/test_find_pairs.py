@@ -78,6 +78,16 @@ async def test_each_instant_has_the_pair_that_it_has_alone(prices, ranks, instan
     }
 
 
+async def test_a_rank_tick_is_not_used_for_an_instant_before_it():
+    store = MemoryStore(FakeClock(NOON + HOUR))
+    for series, ticks in ((PRICE, [0]), (VOLUME_RANK, [-30, 20])):
+        for second in ticks:
+            await store.write(snapshot(series, NOON + second * SECOND, [{}]))
+    instants = [NOON + second * SECOND for second in (60, 10)]
+    found = await find_pairs(PairFinder(store, max_skew=MINUTE), instants, Lane(), max_age=None, known_at=None)
+    assert [described(found[at])[1] for at in instants] == [NOON + 20 * SECOND, NOON - 30 * SECOND]
+
+
 async def test_a_pair_is_looked_for_once_for_all_its_instants():
     store = CountingStore(FakeClock(NOON + HOUR))
     for minute in range(10):

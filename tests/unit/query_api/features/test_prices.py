@@ -111,7 +111,7 @@ async def test_each_row_is_what_the_address_of_its_asset_answers(client, query) 
 async def test_a_whole_number_is_an_id_and_never_a_ticker(client) -> None:
     found = (await answers(client, [row(NEWEST, 888), row(NEWEST, "888"), row(NEWEST, 42), row(NEWEST, "42")]))["data"]
     assert [each["cmc_id"] for each in found] == [None, 8, 42, 42]
-    odd = [2**63, 2**64 - 1, -1, 0, "9" * 18, "9" * 200]
+    odd: list[int | str] = [2**63, 2**64 - 1, -1, 0, "9" * 18, "9" * 200]
     assert (await answers(client, [row(NEWEST, asset) for asset in odd]))["errors"] == {"unknown_asset": 6}
     assert found[0]["detail"] == f"no asset has the cmc_id 888 in the price snapshot of {isoformat(NEWEST)}"
 

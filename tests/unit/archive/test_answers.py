@@ -102,8 +102,10 @@ URLS = [
     f"/v1/assets/101?datetime={at(33)}",
     f"/v1/assets/NEW?datetime={at(120)}",
     f"/v1/assets/105?datetime={at(20)}",
-    f"/v1/assets/102/history?from={at(0)}&to={at(179)}&every=1m",
-    f"/v1/assets/102/history?from={at(0)}&to={at(179)}&every=1h",
+    f"/v1/assets/102/history?from={at(60)}&to={at(179)}&every=1m",
+    # Of a span with a withdrawn tick the answer's own `known_at` is near the instant of the request.
+    f"/v1/assets/102/history?from={at(0)}&to={at(179)}&every=1m&known_at={at(24 * 60)}",
+    f"/v1/assets/102/history?from={at(0)}&to={at(179)}&every=1h&known_at={at(24 * 60)}",
     f"/v1/movers?from={at(30)}&to={at(170)}",
     f"/v1/export?from={at(0)}&to={at(60)}&every=10m&top=3&format=csv",
     f"/v1/export?from={at(30)}&to={at(60)}&every=1m&top=3&format=ndjson",

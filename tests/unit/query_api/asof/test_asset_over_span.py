@@ -5,6 +5,7 @@ from datetime import datetime
 import pytest
 
 from lib.clock import isoformat
+from lib.schema import PRICE
 from query_api.asof.asset import AmbiguousTicker, NoAsset
 from query_api.asof.asset_over_span import MOST_LISTS, MOST_TICKS, AssetOverSpan
 from tests.fakes import FakeClock
@@ -64,6 +65,14 @@ async def test_a_holder_between_two_times_of_another_is_found() -> None:
 async def test_two_holders_at_the_same_time_are_refused() -> None:
     with pytest.raises(AmbiguousTicker):
         await find(await market({0: {1: "X", 2: "x"}}), "X", 0, 5)
+
+
+async def test_a_holder_in_a_withdrawn_list_alone_is_none() -> None:
+    store = await market({minute: {2 if minute == 20 else 1: "X"} for minute in (0, 10, 20, 30)})
+    with pytest.raises(AmbiguousTicker):
+        await find(store, "X", 0, 39)
+    await store.withdraw(PRICE.name, at(20), at(20), why="another coin's names")
+    assert await find(store, "X", 0, 39) == 1
 
 
 async def test_a_ticker_that_nobody_had_takes_few_lists() -> None:

@@ -1,7 +1,7 @@
 """Reads sealed days, by their manifests only. What is in memory is bounded in bytes."""
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import partial
@@ -21,6 +21,8 @@ from lib.clock import MINUTE, Clock
 from lib.errors import StoreMalformed
 from lib.store import Resolution
 
+_STEPS = (1, 8, 64, 512, 4096)
+"""How many more days each step of a search reads at once."""
 FRESH = MINUTE
 """What was added to a sealed day is seen after so long."""
 MOST_BYTES = 32 * 2**20
@@ -169,3 +171,12 @@ def only(frame: pl.DataFrame, names: Iterable[str]) -> pl.DataFrame:
 def between(start: datetime, stop: datetime) -> pl.Expr:
     """The rows with start <= tick <= stop."""
     return pl.col(TICK).is_between(pl.lit(start, tables.TIME), pl.lit(stop, tables.TIME))
+
+
+def in_steps(days: Sequence[date]) -> Iterator[Sequence[date]]:
+    """The days in growing groups: most searches end with the first."""
+    at = 0
+    for step in _STEPS:
+        if some := days[at : at + step]:
+            yield sorted(some)
+        at += step

@@ -1,7 +1,7 @@
 """What the archive answers of the questions that a store is asked. All ticks it is asked for are of sealed days."""
 
 import asyncio
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Unpack
@@ -11,7 +11,7 @@ import polars as pl
 from lib.archive import tables
 from lib.archive.hourly import hourly_table
 from lib.archive.read_ahead import ReadAhead
-from lib.archive.reader import ArchiveReader, between
+from lib.archive.reader import ArchiveReader, between, in_steps
 from lib.archive.selected_rows import among, by_tick, selected
 from lib.archive.tables import TICK, with_withdrawals
 from lib.clock import EPOCH
@@ -31,8 +31,6 @@ DAYS_OF_NAMES = 30
 """So many days' names are read at once: two lists of each."""
 _MARKER_BYTES = 1000
 """About what a marker takes without its ids."""
-_STEPS = (1, 8, 64, 512, 4096)
-"""How many more days each step of a search reads at once."""
 
 
 class SealedStore:
@@ -79,7 +77,7 @@ class SealedStore:
     async def nearest(self, series: str, at: datetime) -> Marker | None:
         """See `Store.nearest`."""
         where = _of(series) & (pl.col(TICK) <= pl.lit(at, tables.TIME))
-        for days in _in_steps(await self._days_before(at)):
+        for days in in_steps(await self._days_before(at)):
             frame = await self._light_of(days, where)
             if len(frame):
                 return await self._marker(series, frame[TICK][-1])
@@ -87,7 +85,7 @@ class SealedStore:
 
     async def first(self, series: str) -> Marker | None:
         """See `Store.first`."""
-        for days in _in_steps(await self._reader.days()):
+        for days in in_steps(await self._reader.days()):
             frame = await self._light_of(days, _of(series))
             if len(frame):
                 return await self._marker(series, frame[TICK][0])
@@ -97,7 +95,7 @@ class SealedStore:
         """See `Store.newest_tick`."""
         newest: StoredTick | None = None
         where = _of(series) & (pl.col(TICK) <= pl.lit(at, tables.TIME))
-        for days in _in_steps(await self._days_before(at)):
+        for days in in_steps(await self._days_before(at)):
             ticks = await self._stored_ticks(series, days, await self._light_of(days, where))
             if live := [tick for tick in ticks if not tick.backfilled]:
                 return live[-1]
@@ -242,12 +240,3 @@ def _visible(frame: pl.DataFrame, known_at: datetime | None) -> pl.DataFrame:
 def _first_of_hours(frame: pl.DataFrame) -> pl.DataFrame:
     hours = frame.with_columns(pl.col(TICK).dt.truncate("1h").alias(_HOUR))
     return hours.unique(["series", _HOUR], keep="first", maintain_order=True)
-
-
-def _in_steps(days: Sequence[date]) -> Iterator[Sequence[date]]:
-    """The days in growing groups: most searches end with the first."""
-    at = 0
-    for step in _STEPS:
-        if some := days[at : at + step]:
-            yield sorted(some)
-        at += step

@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import resource
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -221,6 +221,12 @@ class Halting:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._rows, name)
+
+    def with_columns(self, *columns: pl.Series) -> "Halting":
+        return Halting(self._rows.with_columns(*columns), self._fate)
+
+    def drop(self, names: Sequence[str]) -> "Halting":
+        return Halting(self._rows.drop(names), self._fate)
 
     def iter_rows(self) -> Iterator[Any]:
         for number, row in enumerate(self._rows.iter_rows()):

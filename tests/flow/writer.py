@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,12 @@ class Halting:
 
     def __getitem__(self, name: str) -> pl.Series:
         return self._rows[name]
+
+    def with_columns(self, *columns: pl.Series) -> "Halting":
+        return Halting(self._rows.with_columns(*columns))
+
+    def drop(self, names: Sequence[str]) -> "Halting":
+        return Halting(self._rows.drop(names))
 
     def iter_rows(self) -> Iterator[Any]:
         for number, row in enumerate(self._rows.iter_rows()):

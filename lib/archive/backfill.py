@@ -189,8 +189,8 @@ async def offers(
 
 
 def shared_answers(spools: Path, clock: Clock) -> SharedAnswers:
-    """Bought lists, for the other series and for a second run after a crash."""
-    return SharedAnswers(spools / FOLDER / SHARED_FOLDER, clock=clock)
+    """Bought lists, for the other series and for a second run after a crash: it asks again after an error."""
+    return SharedAnswers(spools / FOLDER / SHARED_FOLDER, clock=clock, shares_errors=False)
 
 
 def forget_answers(spools: Path) -> None:
@@ -207,5 +207,8 @@ async def fill(offer: Offer, store: Store, *, spools: Path, limit: int, assets: 
         await delivery.flush()
         async for bought in buy(offer.calls, store=store, delivery=delivery, assets=assets):
             yield bought
+    except SnapshotRefused:  # else the next run would read the same list, and be refused again
+        forget_answers(spools)
+        raise
     finally:
         spool.close()

@@ -72,7 +72,7 @@ class Pins:
         by_table = {each.own: each for each in decisions.values() if each.rule == USERS_TABLE}
         taken = {each.cmc_id for each in by_table.values() if each.cmc_id}
         self._pins = {own: pin for own, pin in self._pins.items() if own not in by_table and pin.cmc_id not in taken}
-        self._taken = {pin.cmc_id for pin in self._pins.values()}
+        self._taken = taken | {pin.cmc_id for pin in self._pins.values()}
         return {
             own: self._decided(decisions.get(own) or Decision(own, why=NO_CANDIDATE), asset, quotes, now, may_pin)
             for own, asset in listed.items()

@@ -18,6 +18,7 @@ import structlog
 from filelock import FileLock, Timeout
 
 from lib.clock import DAY, Clock, from_epoch
+from lib.errors import TopcoinsError
 from lib.source.transport import Answer, Question, TimedAnswer
 
 log = structlog.get_logger()
@@ -51,10 +52,14 @@ class Turn:
 
 
 class SharedAnswers:
-    """The newest answer to each question, in a folder that several ingestors use."""
+    """The newest answer to each question, in a folder that several ingestors use.
 
-    def __init__(self, folder: Path, *, clock: Clock, sleep: Sleep = asyncio.sleep) -> None:
+    Without `shares_errors`, an answer that the caller can't use is not stored.
+    """
+
+    def __init__(self, folder: Path, *, clock: Clock, sleep: Sleep = asyncio.sleep, shares_errors: bool = True) -> None:
         self._folder = folder
+        self._shares_errors = shares_errors
         self._clock = clock
         self._sleep = sleep
         self._own_requests: dict[str, float] = {}
@@ -74,6 +79,9 @@ class SharedAnswers:
         turn = Turn(stored, lambda: self._before_asking(question))
         try:
             yield turn
+        except TopcoinsError:
+            turn.received = turn.received if self._shares_errors else None
+            raise
         finally:
             if turn.received:
                 self._write(question, tick, turn.received)

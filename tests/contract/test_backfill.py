@@ -16,7 +16,7 @@ import ingest_rank
 from lib.archive.backfill import FOLDER, Bought, Offer, TooOld, calls, fill, listed_at, offers, shared_answers
 from lib.cli.forecast import sample_snapshot
 from lib.clock import Clock
-from lib.errors import SourceRejected, StoreUnavailable
+from lib.errors import SnapshotRefused, SourceExhausted, SourceRejected, StoreUnavailable
 from lib.gaps import Gap, find_gaps
 from lib.ingest.spool_folder import waiting
 from lib.schema import PRICE, VOLUME_RANK
@@ -186,8 +186,26 @@ async def test_a_day_beyond_the_plans_depth_ends_only_the_older_ones(gapped, tmp
     )
     done = [each for offer in found async for each in fill(offer, gapped, spools=tmp_path, limit=2**24, assets=ASSETS)]
     assert [len(offer.calls) for offer in found] == [4, 4]
-    assert asked == ["2026-07-31", "2026-07-30"]
+    assert asked == ["2026-07-31", "2026-07-30", "2026-07-30"]
     assert [(type(each), each.call.day.day) for each in done] == [(Bought, 31), (TooOld, 30)] * 2
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        (429, {"status": {"error_code": 1010, "error_message": "spent"}}, SourceExhausted),
+        (200, {"status": {"error_code": 1010, "error_message": "spent"}}, SourceExhausted),
+        (200, {"status": {"error_code": 0, "credit_count": 1}, "data": []}, SnapshotRefused),
+    ],
+)
+async def test_after_an_error_or_a_refused_list_the_next_run_asks_again(gapped, tmp_path, clock, status, body, error):
+    async with Upstream(says(body, status)).client as client:
+        with pytest.raises(error):
+            await bought(sources(client, clock, tmp_path), gapped, tmp_path)
+    market = create_app(Market(1, ASSETS), clock)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(market)) as client:
+        done = await bought(sources(client, clock, tmp_path), gapped, tmp_path)
+    assert [each.credits for each in done] == [2, 2, 0, 0]
 
 
 async def test_yesterday_is_for_sale_from_half_past_midnight_on(sold, gapped, tmp_path):

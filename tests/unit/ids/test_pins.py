@@ -93,6 +93,12 @@ def test_the_users_table_comes_before_a_pin_and_needs_no_price():
     assert pins.all.keys() <= {"b"}
 
 
+def test_an_id_of_the_users_table_is_not_given_to_another_by_the_shipped_one():
+    decisions = {"a": Decision("a", 7, "user's table"), "b": Decision("b", 7, "override")}
+    found = Pins().use(decisions, {"a": COIN, "b": COIN}, {7: Quote(2.0)}, now=NOW, may_pin=True)
+    assert (found["a"].cmc_id, found["b"].why) == (7, f"{TAKEN}: 7")
+
+
 def test_an_id_that_is_pinned_to_one_asset_is_not_given_to_another():
     pins = Pins({"gone": Pin(1, "name", "AAA", "First", NOW)})
     assert used(pins, BY_NAME, COIN, Quote(2.0)).why == f"{TAKEN}: 1"

@@ -33,19 +33,25 @@ def open_client(
         headers={**USER_AGENT, **(headers or {})},
         timeout=timeout_s,
         trust_env=False,
+        event_hooks={"response": [_forget_location_async]},
     )
 
 
 def open_sync_client(
-    environ: Mapping[str, str], *, headers: Mapping[str, str] | None = None, timeout_s: float = 20
+    environ: Mapping[str, str],
+    *,
+    headers: Mapping[str, str] | None = None,
+    transport: httpx.BaseTransport | None = None,
+    timeout_s: float = 20,
 ) -> httpx.Client:
     """A client for commands, by the same rules."""
     return httpx.Client(
-        transport=_Routed(Route(environ)),
+        transport=transport or _Routed(Route(environ)),
         cookies=_no_cookies(),
         headers={**USER_AGENT, **(headers or {})},
         timeout=timeout_s,
         trust_env=False,
+        event_hooks={"response": [_forget_location]},
     )
 
 
@@ -91,6 +97,15 @@ class _Routed(httpx.BaseTransport):
     def close(self) -> None:
         self._direct.close()
         self._proxied.close()
+
+
+def _forget_location(response: httpx.Response) -> None:
+    """No redirect is followed, but httpx parses its address, and an odd one is not one of its own errors."""
+    response.headers.pop("location", None)
+
+
+async def _forget_location_async(response: httpx.Response) -> None:
+    _forget_location(response)
 
 
 def _no_cookies() -> CookieJar:

@@ -44,7 +44,7 @@ def show(context: typer.Context, json: Json = False) -> None:
 @doubtful.command()
 def admit(names: Names) -> None:
     """Store lists. The next list of the series is compared with what was stored last."""
-    files = [_find(name) for name in names]
+    files = [_find(name) for name in dict.fromkeys(names)]
 
     async def run(store: "Store") -> None:
         for file in files:

@@ -1,5 +1,6 @@
 """Lists in doubt: kept in a folder beside the spool, and what makes such a list the new level."""
 
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -23,6 +24,7 @@ MOST = 100
 """The number of doubtful lists that are kept."""
 AGREEING = 3
 """So many lists of one source that agree with each other set the new level."""
+_NAME = re.compile(r"[0-9]{1,11}-")
 GIVE_UP_AFTER = DAY
 """After this long without a plausible list the next one is accepted: no doubt lasts for ever."""
 
@@ -85,8 +87,9 @@ def _agree(lists: Sequence[Snapshot]) -> bool:
 
 
 def stored_lists(folder: Path) -> list[Path]:
-    """The files of a `doubtful` folder, oldest first."""
-    return sorted(folder.glob(f"*{ENDING}"), key=lambda path: (path.name.partition("-")[0].zfill(20), path.name))
+    """The files of a `doubtful` folder, oldest first; other files that lie there are none."""
+    files = [path for path in folder.glob(f"*{ENDING}") if _NAME.match(path.name)]
+    return sorted(files, key=lambda path: (path.name.partition("-")[0].zfill(20), path.name))
 
 
 def reasons_of(path: Path) -> list[str]:

@@ -1,5 +1,6 @@
 """Sending requests to one upstream, with its key, and receiving bounded answers."""
 
+import asyncio
 import zlib
 from collections.abc import AsyncIterable, Mapping
 from dataclasses import dataclass
@@ -99,6 +100,14 @@ class Transport:
             raise SourceUnavailable(f"{request}: no answer in time ({type(exc).__name__})", again=True) from exc
         except (httpx.HTTPError, zlib.error, EOFError) as exc:
             raise SourceUnavailable(f"{request}: {type(exc).__name__}: {self.redact(str(exc))}", again=True) from exc
+
+    async def get_in_time(self, path: str, params: Params, bound: ByteBound) -> Answer:
+        """As `get`; SourceUnavailable too where the whole answer takes longer than one piece of it may."""
+        try:
+            async with asyncio.timeout(self._file.request.timeout.total_seconds()):
+                return await self.get(path, params, params, bound)
+        except TimeoutError as exc:
+            raise SourceUnavailable(f"{self.describe(path, params)}: no full answer in time") from exc
 
     def describe(self, path: str, shown: Params) -> str:
         """A request, for messages."""

@@ -173,7 +173,7 @@ class Source:
     async def fetch(self, path: str, params: Params) -> Any:
         """The body of another address of this upstream; raises what `lib.errors` has for a source."""
         self._pauses.check(path)
-        answer = await self._transport.get(path, params, params, self._bound())
+        answer = await self._transport.get_in_time(path, params, self._bound())
         return await asyncio.to_thread(self._judge.parse, answer)
 
     async def allowance(self) -> Allowance | None:
@@ -182,7 +182,7 @@ class Source:
         if quota is None:
             return None
         self._pauses.check(quota.path)
-        answer = await self._transport.get(quota.path, {}, {}, self._bound())
+        answer = await self._transport.get_in_time(quota.path, {}, self._bound())
         body = await asyncio.to_thread(self._judge.parse, answer)
         time = time_of(answer.headers, body, self._file.timestamp)
         allowance = read_allowance(quota, body, answer.request, time)

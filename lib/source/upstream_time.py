@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, timedelta
 from typing import Any
 
@@ -18,11 +19,9 @@ _SECONDS = re.compile(r"[0-9]{1,9}")
 
 def time_of(headers: httpx.Headers, body: Any, timestamp: str | None) -> UpstreamTime | None:
     """Between `Date` and `Date` plus `Age`: some caches rewrite `Date`. Without it, the body's `timestamp`, if any."""
-    try:
+    with suppress(OverflowError):  # beyond what a datetime can hold
         if date := parse_http_date(headers.get("date")):
             return UpstreamTime(date.astimezone(UTC), date.astimezone(UTC) + _age(headers))
-    except OverflowError:  # beyond what a datetime can hold
-        return None
     at = read_datetime(get(timestamp, body))
     return UpstreamTime(at, at) if at else None
 

@@ -102,6 +102,25 @@ async def test_a_cookie_is_neither_stored_nor_sent():
     assert not any("cookie" in request.headers for request in upstream.asked)
 
 
+ODD = ["mailto:me@a.example", "https:login", "data:text/html,hello", "javascript:void(0)", "http://[", "http://a:99999/",
+       "//", "\u0439", ""]  # fmt: skip
+
+
+@pytest.mark.parametrize("location", ODD)
+async def test_an_odd_address_to_go_to_is_no_error_of_the_client(location):
+    headers = [("location", location.encode())]
+    upstream = Upstream(lambda request: httpx.Response(302, headers=headers))
+    async with upstream.client as client:
+        assert (await client.get("https://pro-api.coinmarketcap.com/v1")).status_code == 302
+
+
+@pytest.mark.parametrize("location", ODD)
+def test_an_odd_address_to_go_to_ends_no_command(location):
+    answer = httpx.Response(302, headers=[("location", location.encode())])
+    with open_sync_client({}, transport=httpx.MockTransport(lambda request: answer)) as client:
+        assert client.get("https://api.example/").status_code == 302
+
+
 def test_a_command_takes_no_cookie():
     with open_sync_client({}) as client:
         request = httpx.Request("GET", "https://api.example/")

@@ -14,6 +14,8 @@ MAKING = "archive"
 """In the spools' folder: files on their way to an object store."""
 _TIMEOUT = timedelta(seconds=20)
 _RETRIES = 2
+_NO_PROXY = {"proxy_url": "http://127.0.0.1:9", "proxy_excludes": "*,0.0.0.0/0,::/0"}
+"""A proxy that is for no host. Without it the libraries use that of the environment, also for loopback."""
 _KEYS = {
     "s3": "both, or none: then the role of the machine is used",
     "gs": "no access key, and as secret key the JSON text of a service account's key",
@@ -52,12 +54,13 @@ def _open_cloud(settings: Settings) -> Objects:
     options = {name: value for name, value in options.items() if name and value}
     client = {"timeout": _TIMEOUT, "connect_timeout": _TIMEOUT / 4}
     is_plain = settings.archive_endpoint.startswith("http:")
+    direct = _NO_PROXY if is_plain else {}
     try:
         store = kind(
             parts.hostname,
             prefix=parts.path.strip("/") or None,
             config=options,
-            client_options=client | ({"allow_http": True} if is_plain else {}),
+            client_options=client | direct | ({"allow_http": True} if is_plain else {}),
             retry_config={"max_retries": _RETRIES, "retry_timeout": _TIMEOUT},
         )
     except BaseError:  # its text may show parts of a key
@@ -69,5 +72,5 @@ def _open_cloud(settings: Settings) -> Objects:
         shown=settings.archive_url,
         making=settings.spool_dir / MAKING,
         address=settings.archive_url,
-        options=options | {"max_retries": _RETRIES} | ({"aws_allow_http": "true"} if is_plain else {}),
+        options=options | {"max_retries": _RETRIES} | direct | ({"aws_allow_http": "true"} if is_plain else {}),
     )

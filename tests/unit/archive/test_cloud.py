@@ -1,9 +1,16 @@
 """What an object store is asked for, beyond the contract of all places."""
 
+import asyncio
+from contextlib import suppress
+
 import polars as pl
+import pytest
 from obstore.store import LocalStore
 
+from lib.archive.objects.address import open_objects
 from lib.archive.objects.cloud import FOOTERS_FOR, Cloud
+from lib.errors import StoreMalformed
+from lib.settings import load
 
 COLUMNS = {"tick": pl.Int64()}
 
@@ -31,3 +38,32 @@ async def test_a_parts_footer_is_read_once_a_minute(tmp_path):
     now += FOOTERS_FOR.total_seconds()
     assert read("a") == [1, 2]
     assert opened[2:] == [f"{tmp_path}/a"]
+
+
+@pytest.mark.enable_socket
+async def test_an_object_store_of_plain_http_is_not_asked_through_a_proxy(monkeypatch):
+    asked: list[str] = []
+
+    def answering(name: str):
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with suppress(asyncio.IncompleteReadError):
+                await reader.readuntil(b"\r\n\r\n")
+                asked.append(name)
+                writer.write(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+                await writer.drain()
+            writer.close()
+
+        return asyncio.start_server(answer, "127.0.0.1", 0)
+
+    async with await answering("store") as store, await answering("proxy") as proxy:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.sockets[0].getsockname()[1]}")
+        settings = {"URL": "s3://bucket/x", "ENDPOINT": f"http://127.0.0.1:{store.sockets[0].getsockname()[1]}"}
+        settings |= {"ACCESS_KEY": "A" * 20, "SECRET_KEY": "S" * 40}
+        objects = open_objects(load({f"TOPCOINS_ARCHIVE_{name}": value for name, value in settings.items()}))
+        assert objects
+        with suppress(StoreMalformed):
+            await objects.read("a")
+        with suppress(OSError):
+            await asyncio.to_thread(lambda: objects.scan(["a"], COLUMNS).collect())
+    assert set(asked) == {"store"}

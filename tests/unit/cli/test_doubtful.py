@@ -55,6 +55,17 @@ def test_an_admitted_list_is_in_the_store_and_no_longer_in_doubt(run):
     assert run().stdout == ""
 
 
+def test_a_list_that_is_named_twice_is_admitted_once(run):
+    result = run("admit", NAMES[0], NAMES[0])
+    assert (result.exit_code, result.stdout) == (0, f"{NAMES[0]}: stored\n")
+
+
+@pytest.mark.parametrize("name", ["notes.snapshot", "a copy-1.snapshot", f"{'9' * 30}-sample.snapshot"])
+def test_another_file_in_the_folder_is_no_list(spools, run, name):
+    (spools / "price" / FOLDER / name).write_bytes(b"")
+    assert [line.split()[0] for line in run().stdout.splitlines()] == NAMES
+
+
 async def test_an_admitted_list_is_marked_as_the_new_level(spools):
     store = MemoryStore(FakeClock(NOON + 5 * MINUTE))
     file = stored_lists(spools / "price" / FOLDER)[0]

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -498,6 +499,20 @@ async def test_a_too_large_answer_is_given_up():
     assert isinstance(failed, SourceMalformed)
     assert "the answer is larger than 1000 bytes" in str(failed)
     assert len(upstream.asked) == 1
+
+
+async def test_an_answer_that_comes_byte_by_byte_is_not_waited_for():
+    async def drip() -> AsyncIterator[bytes]:
+        while True:
+            yield b" "
+            await asyncio.sleep(0)
+
+    upstream = Upstream(lambda request: httpx.Response(200, content=drip()))
+    hasty = CMC.model_copy(update={"request": CMC.request.model_copy(update={"timeout": timedelta(milliseconds=5)})})
+    with pytest.raises(SourceUnavailable, match="GET /v1/key/info: no full answer in time"):
+        await made(hasty, upstream).allowance()
+    with pytest.raises(SourceUnavailable, match=r"GET /v1/contracts page=1: no full answer in time"):
+        await made(hasty, upstream).fetch("/v1/contracts", {"page": 1})
 
 
 async def test_an_answer_whose_compression_is_broken_is_tried_again():

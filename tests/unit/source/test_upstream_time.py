@@ -38,6 +38,7 @@ def seconds(earliest: float, latest: float) -> UpstreamTime:
         ({}, 1e300, None),
         ({}, True, None),
         ({"date": "Fri, 31 Dec 9999 23:59:59 -2359"}, None, None),
+        ({"date": "Fri, 31 Dec 9999 23:59:59 -2359"}, STAMP, seconds(-2, -2)),
         *(({"date": DATE, "age": age}, None, seconds(0, 0)) for age in ("-5", "soon", "1.5", "9" * 5000, "\u0663")),
         ({"date": DATE, "age": "999999999"}, None, seconds(0, 86400)),
     ],

@@ -8,21 +8,16 @@ from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
 from query_api.asof.filters import FLAGS, Filters
-from query_api.http.parameters import OptionalText, text_query
+from query_api.http.parameters import OptionalText, list_of, some_of, text_query
 from query_api.http.problems import BadRequest
 
 _NAMED = "[^,]*[^, ][^,]*"
-_KIND = f" *(?:{'|'.join(FLAGS)}) *"
 _ID = " *[0-9]{1,8} *"
-
-
-def _list_of(item: str) -> str:
-    return f"^{item}(?:,{item})*$"
 
 
 async def parse_filters(  # async, as all that a route depends on: what is not waits for a thread
     exclude: Annotated[
-        OptionalText, text_query("exclude", f"Without these kinds of assets: {', '.join(FLAGS)}", _list_of(_KIND), 64)
+        OptionalText, text_query("exclude", f"Without these kinds of assets: {', '.join(FLAGS)}", some_of(FLAGS), 64)
     ] = None,
     max_volume_to_cap: Annotated[
         Annotated[float, Field(gt=0, allow_inf_nan=False)] | SkipJsonSchema[None],
@@ -35,14 +30,14 @@ async def parse_filters(  # async, as all that a route depends on: what is not w
         text_query(
             "symbols",
             "Only assets with these tickers, in any case; a shared one gives all that have it",
-            _list_of(_NAMED),
+            list_of(_NAMED),
             4096,
         ),
     ] = None,
     ids: Annotated[
         OptionalText,
         text_query(
-            "ids", "Only assets with these CoinMarketCap ids; with symbols, those of either", _list_of(_ID), 4096
+            "ids", "Only assets with these CoinMarketCap ids; with symbols, those of either", list_of(_ID), 4096
         ),
     ] = None,
 ) -> Filters:

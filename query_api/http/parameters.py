@@ -43,6 +43,22 @@ def any_case(names: Iterable[str]) -> str:
     return f"^(?:{'|'.join(''.join(f'[{letter}{letter.upper()}]' for letter in name) for name in names)})$"
 
 
+def list_of(item: str) -> str:
+    """A pattern of items separated by commas."""
+    return f"^{item}(?:,{item})*$"
+
+
+def some_of(names: Iterable[str]) -> str:
+    """A pattern of some of these names, separated by commas."""
+    return list_of(f" *(?:{'|'.join(names)}) *")
+
+
+def columns_query(description: str, names: Iterable[str], examples: list[str] | None = None) -> Any:
+    """A query parameter that chooses among columns."""
+    schema = {"pattern": some_of(names)}
+    return Query(default=None, description=description, examples=examples, max_length=4096, json_schema_extra=schema)
+
+
 Limit = Annotated[int, Query(ge=1, le=5000, description="How many assets, at most", examples=[200])]
 Instant = Annotated[OptionalText, text_query("datetime", f"The instant asked for, default now: {FORMS}", SHAPE, 64)]
 Start = Annotated[Instant, Query(alias="from")]

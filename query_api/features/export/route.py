@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, get_args
 
-from fastapi import FastAPI, Query, Request
+from fastapi import FastAPI, Request
 from starlette.responses import Response, StreamingResponse
 
 from lib.columns import MORE, extra_columns, names
@@ -53,13 +53,8 @@ def install(app: FastAPI, services: Services) -> None:
     """Add the export."""
     own = names(extra_columns(services.extras))
     known_columns = list(all_columns(services.extras))
-    one = f" *(?:{'|'.join(known_columns)}) *"
-    which = Query(
-        default=None,
-        description=f"Which of {', '.join(known_columns)}; step and gap are always there",
-        examples=[EXAMPLES["columns"]],
-        max_length=4096,
-        json_schema_extra={"pattern": f"^{one}(?:,{one})*$"},
+    which = parameters.columns_query(
+        f"Which of {', '.join(known_columns)}; step and gap are always there", known_columns, [EXAMPLES["columns"]]
     )
 
     async def export(

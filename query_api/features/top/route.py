@@ -45,13 +45,7 @@ def install(app: FastAPI, services: Services) -> None:
     own = declared.names((*declared.COLUMNS, *declared.extra_columns(services.extras)))
     further = [name for name in declared.names(declared.MORE) if name not in own]
     known = [*own, *further]
-    one = f" *(?:{'|'.join(known)}) *"
-    which = Query(
-        default=None,
-        description=f"For all formats but JSON: which of {', '.join(known)}",
-        max_length=4096,
-        json_schema_extra={"pattern": f"^{one}(?:,{one})*$"},
-    )
+    which = parameters.columns_query(f"For all formats but JSON: which of {', '.join(known)}", known)
 
     order = Query(
         default=None,
@@ -60,13 +54,12 @@ def install(app: FastAPI, services: Services) -> None:
         max_length=64,
         json_schema_extra={"pattern": f"^-?(?:{'|'.join(known)})$"},
     )
-    some = f" *(?:{'|'.join(further)}) *"
     added = Query(
         default=None,
         description=f"Further columns: {', '.join(further)}",
         examples=[EXAMPLES["more"]],
         max_length=256,
-        json_schema_extra={"pattern": f"^{some}(?:,{some})*$"},
+        json_schema_extra={"pattern": parameters.some_of(further)},
     )
 
     async def top(

@@ -5,24 +5,22 @@ A pytest plugin. Without a server such tests are skipped; with TOPCOINS_TEST_REQ
 
 import os
 import signal
-import socket
-import subprocess
-import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import httpx
 import pytest
 from pydantic import SecretStr
 
+from lib.cli.ports import free_port
 from lib.clock import Clock
 from lib.store.influx import InfluxStore
-from tests.programs import find_program
+from tests.programs import PrivateProgram, find_program
 
 PATIENCE = 20.0
 """Seconds a private server may take until it answers."""
@@ -112,28 +110,24 @@ def fresh_influxd(folder: Path) -> Iterator[str]:
         yield server.url
 
 
-class PrivateServer:
-    """A server with its files in a folder: one that was killed starts again on them, at the same address."""
+class PrivateServer(PrivateProgram):
+    """InfluxDB's server."""
+
+    name = "influxd"
+    patience = PATIENCE
 
     def __init__(self, folder: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port = probe.getsockname()[1]
-        self._folder = folder
-        self._log = folder / "log"
+        super().__init__(folder)
+        self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}"
 
-    def __enter__(self) -> Self:
-        self.start()
-        return self
+    def send(self, number: signal.Signals) -> None:
+        """A signal to the process."""
+        self._process.send_signal(number)
 
-    def __exit__(self, *exc: object) -> None:
-        self.kill()
-
-    def start(self) -> None:
-        """Returns once it answers."""
-        command = [
-            _program(),
+    def _command(self) -> Sequence[str]:
+        return [
+            find_program("influxd", "influxd", required="TOPCOINS_TEST_REQUIRE_INFLUX"),
             f"--bolt-path={self._folder / 'influxd.bolt'}",
             f"--sqlite-path={self._folder / 'influxd.sqlite'}",
             f"--engine-path={self._folder / 'engine'}",
@@ -142,26 +136,16 @@ class PrivateServer:
             "--pprof-disabled",
             "--log-level=error",
         ]
+
+    def _environ(self) -> Mapping[str, str]:
         environ = {name: value for name, value in os.environ.items() if not name.startswith("INFLUXD_")}
-        environ["GOGC"] = "300"  # as compose.yaml has it
-        with self._log.open("a") as log:
-            self._process = subprocess.Popen(
-                command, cwd=self._folder, env=environ, stdout=log, stderr=subprocess.STDOUT
-            )
+        return environ | {"GOGC": "300"}  # as compose.yaml has it
+
+    def _is_ready(self) -> bool:
         try:
-            _await_ready(self.url, self._process, self._log)
-        except BaseException:
-            self.kill()
-            raise
-
-    def kill(self) -> None:
-        """With SIGKILL: it has no time to put anything in order."""
-        self._process.kill()
-        self._process.wait()
-
-    def send(self, number: signal.Signals) -> None:
-        """A signal to the process."""
-        self._process.send_signal(number)
+            return httpx.get(f"{self.url}/ready", timeout=1, verify=VERIFIES).is_success
+        except httpx.TransportError:
+            return False
 
 
 def set_up(url: str) -> Influxd:
@@ -170,21 +154,3 @@ def set_up(url: str) -> Influxd:
     asked = {"username": "admin", "password": uuid.uuid4().hex, "org": "topcoins", "bucket": "first", "token": token}
     httpx.post(f"{url}/api/v2/setup", json=asked, timeout=PATIENCE, verify=VERIFIES).raise_for_status()
     return Influxd(url, "topcoins", token)
-
-
-def _program() -> str:
-    return find_program("influxd", "influxd", required="TOPCOINS_TEST_REQUIRE_INFLUX")
-
-
-def _await_ready(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    late = time.monotonic() + PATIENCE
-    while time.monotonic() < late:
-        if process.poll() is not None:
-            pytest.fail(f"influxd ended: {log.read_text('utf-8')[-2000:]}")
-        try:
-            if httpx.get(f"{url}/ready", timeout=1, verify=VERIFIES).is_success:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.02)
-    pytest.fail(f"influxd does not answer after {PATIENCE:.0f} s: {log.read_text('utf-8')[-2000:]}")

@@ -5,14 +5,11 @@ A pytest plugin. Without the program such tests are skipped; with TOPCOINS_TEST_
 
 import os
 import socket
-import subprocess
-import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Self
 
 import obstore
 import pytest
@@ -22,7 +19,7 @@ from obstore.store import S3Store
 from lib import settings
 from lib.archive.objects import Objects
 from lib.archive.objects.address import open_objects
-from tests.programs import find_program
+from tests.programs import PrivateProgram, find_program
 
 PATIENCE = 60.0
 """Seconds a server may take until it answers."""
@@ -80,71 +77,48 @@ class Prefix:
         return opened
 
 
-class SeaweedFS:
-    """A server with its files in a folder: one that was killed starts again on them, at the same address."""
+class SeaweedFS(PrivateProgram):
+    """An object store's server."""
+
+    name = "SeaweedFS"
+    patience = PATIENCE
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._log = folder / "log"
+        super().__init__(folder)
         self._ports = _free_ports(len(PORTS))
         self._secret_key = uuid.uuid4().hex
         self.url = f"http://127.0.0.1:{self._ports[PORTS.index('s3.port')]}"
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.kill()
 
     def prefix(self, name: str | None = None) -> Prefix:
         """A new place for objects."""
         return Prefix(self.url, "topcoins", self._secret_key, f"s3://{BUCKET}/{name or uuid.uuid4().hex}")
 
-    def start(self) -> None:
-        """Returns once it takes a file."""
-        named = [f"-{name}={port}" for name, port in zip(PORTS, self._ports, strict=True)]
-        program = find_program("seaweedfs", "weed", required="TOPCOINS_TEST_REQUIRE_SEAWEEDFS")
-        data = self._folder / "data"
-        data.mkdir(exist_ok=True)
-        # Its user of the archive is made from these; one volume is enough, where a new bucket else gets seven.
-        keys = {"AWS_ACCESS_KEY_ID": "topcoins", "AWS_SECRET_ACCESS_KEY": self._secret_key}
-        grows = {"WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"}
-        with self._log.open("a") as log:
-            self._process = subprocess.Popen(
-                [program, "-logtostderr", "server", f"-dir={data}", *OPTIONS, *named],
-                cwd=self._folder,
-                env=os.environ | keys | grows,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-        try:
-            self._await_ready()
-        except BaseException:
-            self.kill()
-            raise
-
     def kill(self) -> None:
-        """With SIGKILL: it has no time to put anything in order."""
-        self._process.kill()
-        self._process.wait()
+        """See `PrivateProgram.kill`. The sockets that it leaves are removed."""
+        super().kill()
         for port in self._ports:
             for path in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
                 path.unlink(missing_ok=True)
 
-    def _await_ready(self) -> None:
-        late = time.monotonic() + PATIENCE
-        while time.monotonic() < late:
-            if self._process.poll() is not None:
-                pytest.fail(f"SeaweedFS ended: {self._log.read_text('utf-8')[-2000:]}")
-            try:
-                # The first file makes the bucket. It waits until the server's parts have found each other.
-                obstore.put(self.prefix("first").store, uuid.uuid4().hex, b"")
-            except BaseError:
-                time.sleep(0.05)
-            else:
-                return
-        pytest.fail(f"SeaweedFS takes no file after {PATIENCE:.0f} s: {self._log.read_text('utf-8')[-2000:]}")
+    def _command(self) -> Sequence[str]:
+        named = [f"-{name}={port}" for name, port in zip(PORTS, self._ports, strict=True)]
+        program = find_program("seaweedfs", "weed", required="TOPCOINS_TEST_REQUIRE_SEAWEEDFS")
+        data = self._folder / "data"
+        data.mkdir(exist_ok=True)
+        return [program, "-logtostderr", "server", f"-dir={data}", *OPTIONS, *named]
+
+    def _environ(self) -> Mapping[str, str]:
+        # Its user of the archive is made from these; one volume is enough, where a new bucket else gets seven.
+        keys = {"AWS_ACCESS_KEY_ID": "topcoins", "AWS_SECRET_ACCESS_KEY": self._secret_key}
+        return os.environ | keys | {"WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"}
+
+    def _is_ready(self) -> bool:
+        try:
+            # The first file makes the bucket. It waits until the server's parts have found each other.
+            obstore.put(self.prefix("first").store, uuid.uuid4().hex, b"")
+        except BaseError:
+            return False
+        return True
 
 
 @pytest.fixture(scope="session")

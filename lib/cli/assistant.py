@@ -139,9 +139,8 @@ class Tools:
 
     async def _ask(self, path: str, parameters: Parameters) -> Answer:
         """An answer of the API. ToolError has its reason, in the API's words."""
-        params = {name: value for name, value in parameters.items() if value is not None}
         try:
-            response = await self._client.get(f"{self._at}{path}", params=params)
+            response = await self._client.get(f"{self._at}{path}", params=_sent(parameters))
         except httpx.HTTPError as exc:
             raise ToolError(str(no_answer(self._at, exc))) from exc
         if not response.is_success:
@@ -152,8 +151,12 @@ class Tools:
         return answer
 
     def _link(self, path: str, parameters: Parameters) -> str:
-        query = urlencode({name: value for name, value in parameters.items() if value is not None}, safe=":,")
+        query = urlencode(_sent(parameters), safe=":,")
         return f"{self._link_at}{path}{query and '?'}{query}"
+
+
+def _sent(parameters: Parameters) -> dict[str, str | int]:
+    return {name: value for name, value in parameters.items() if value is not None}
 
 
 def _path(id: str | int) -> str:
@@ -166,17 +169,7 @@ def _pinned(answer: Answer) -> Parameters:
 
 
 def _basis(answer: Answer) -> Answer:
-    names = (
-        "requested_at",
-        "price_time",
-        "rank_time",
-        "price_age_s",
-        "rank_age_s",
-        "resolution",
-        "sources",
-        "known_at",
-    )
-    return {name: answer[name] for name in names}
+    return {name: answer[name] for name in _BASIS}
 
 
 def _newest(status: Answer) -> Answer:

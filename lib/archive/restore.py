@@ -70,13 +70,14 @@ async def _days(
     if not places and not old:
         raise SettingsRejected(f"{folder} is not a backup made by topcoins; for example ./backup")
     days = [(day, place) for place in places for day in await sealed_days(place)]
+    firsts = dict(reversed(days))
+    archived = {*await sealed_days(archive)} if archive else set()
     # Of a day in both places, the one that is not sealed has the newer withdrawals.
     for day, backup in sorted(days, key=lambda each: (each[0], -places.index(each[1]))):
         verified = await verify_day(backup, (), day, folder)
         damaged += [f"{backup.shown}/{fault.name}: {fault.what}" for fault in verified.faults]
-        is_first = next(place for other, place in days if other == day) is backup
-        is_sound = is_first and day < clock().date() and not verified.faults
-        if archive and is_sound and day not in await sealed_days(archive):
+        is_sound = firsts[day] is backup and day < clock().date() and not verified.faults
+        if archive and is_sound and day not in archived:
             await copy_day(backup, archive, day)
         yield day, _snapshots(backup, verified, folder, damaged)
     for day in old:

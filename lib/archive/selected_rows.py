@@ -31,7 +31,8 @@ def by_tick(series: Series, frame: pl.DataFrame) -> dict[datetime, pl.DataFrame]
         frame = frame.filter(selected(series))
     if not len(frame):
         return {}
-    if (tick := frame[TICK][0]) == frame[TICK][-1]:  # one tick; the general case takes longer than the read
+    tick = frame[TICK].min()
+    if tick == frame[TICK].max() and isinstance(tick, datetime):  # the general case takes longer than the read
         return {tick: only(frame, [name for name in frame.columns if name != TICK])}
     ticks: dict[datetime, pl.DataFrame] = {}
     for (tick,), rows in frame.partition_by(TICK, as_dict=True, include_key=False).items():

@@ -46,15 +46,16 @@ def _gunzip(headers: httpx.Headers) -> "_Gunzip | None":
 
 
 class _Gunzip:
-    """Decompresses a gzip stream of one or more members."""
+    """Decompresses a gzip stream of one or more members, which zeros may follow, as gzip itself accepts them."""
 
     def __init__(self) -> None:
         self._member = zlib.decompressobj(_GZIP_WBITS)
-        self.unfinished = False
+        self.unfinished: bool | None = None
+        """Whether a member has begun and has not ended; None before the first."""
 
     def feed(self, chunk: bytes, body: bytearray, most: int) -> None:
         """Append what a chunk decompresses to, at most one byte beyond the bound."""
-        while chunk and len(body) <= most:
+        while len(body) <= most and (chunk := chunk.lstrip(b"\0") if self.unfinished is False else chunk):
             body += self._member.decompress(chunk, most + 1 - len(body))
             self.unfinished = not self._member.eof
             chunk = self._member.unconsumed_tail

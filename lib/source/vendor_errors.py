@@ -1,6 +1,6 @@
-"""What an upstream's error means: by the vendor's own code, which its source file lists, else by the HTTP status.
+"""What an upstream's error means: by the vendor's own error, for which its source file has actions, else by the status.
 
-Only a vendor's own code can stop a source for long: any proxy on the way may answer with a status.
+Only an error in the body can stop a source for long: any proxy on the way may answer with a status.
 """
 
 from collections.abc import Mapping
@@ -46,10 +46,14 @@ def vendor_error(errors: Errors, body: Any) -> VendorError | None:
 
 
 def action_of(errors: Errors, code: str | None, status: int) -> Action:
-    """What to do about an error: by its code, else by its status in the source file, else by `STATUS_ACTIONS`."""
-    if code is not None and code in errors.actions:
-        return errors.actions[code]
+    """What to do about an error: by its code, else by its status in the source file, else by `STATUS_ACTIONS`.
+
+    The source file's actions are for errors of the vendor: without a code in the body they do not count.
+    """
+    own = errors.actions if code is not None else {}
+    if code in own:
+        return own[code]
     for name in (str(status), f"{status // 100}xx"):
-        if action := errors.actions.get(f"http {name}") or STATUS_ACTIONS.get(name):
+        if action := own.get(f"http {name}") or STATUS_ACTIONS.get(name):
             return action
     return "away" if code is None else errors.otherwise

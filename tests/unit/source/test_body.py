@@ -34,6 +34,19 @@ def test_gzip_of_one_or_more_members_gives_the_body_however_it_is_cut(parts, siz
     assert received(b"".join(map(gzip.compress, parts)), size=size) == b"".join(parts)
 
 
+@given(st.lists(st.binary(max_size=300), min_size=1, max_size=3), st.integers(1, 50), st.integers(1, 100))
+@settings(deadline=None, max_examples=examples(30))
+def test_zeros_after_a_member_of_gzip_are_padding(parts, size, zeros):
+    padded = b"".join(gzip.compress(part) + b"\0" * zeros for part in parts)
+    assert received(padded, size=size) == b"".join(parts) == gzip.decompress(padded)
+
+
+def test_zeros_before_gzip_and_other_bytes_after_it_are_no_gzip():
+    for broken in (b"\0" + gzip.compress(b"body"), gzip.compress(b"body") + b"\0x"):
+        with pytest.raises((zlib.error, EOFError)):
+            received(broken, size=100)
+
+
 @pytest.mark.parametrize("coding", ["gzip", "GZIP", "x-gzip", "identity, gzip", "gzip,"])
 def test_gzip_may_be_spelled_otherwise(coding):
     assert received(gzip.compress(b"body"), httpx.Headers({"content-encoding": coding})) == b"body"

@@ -283,12 +283,13 @@ def test_number_codes_are_the_same_as_text_codes(path):
     [
         ("7", 500, "stop"), ("8", 500, "reset"), ("8", 503, "retry"), ("8", 403, "next_tick"), ("404", 404, "gone"),
         *((None, status, "away") for status in (302, 303, 304, 307, 400, 401, 402, 403, 418, 429, 451)),
+        ("9", 402, "reset_month"),
         *((None, status, "gone") for status in (301, 308, 404, 410)),
-        *((None, status, "retry") for status in (408, 502, 503, 504, 599)),
+        *((None, status, "retry") for status in (408, 500, 502, 503, 504, 599)),
     ],
 )  # fmt: skip
 def test_the_code_decides_then_the_status_then_its_class_then_the_rest(path, code, status, action):
-    path.write_text(SOUND + '"7" = "stop"\n"http 500" = "reset"\n')
+    path.write_text(SOUND + '"7" = "stop"\n"http 500" = "reset"\n"http 402" = "reset_month"\n')
     assert action_of(read_source(path).errors, code, status) == action
 
 
@@ -324,7 +325,7 @@ def test_all_sources_of_coinmarketcap_treat_its_errors_alike():
     price, price_of_a_day, rank, rank_of_a_day = map(read_source, files)
     assert price.errors == rank.errors
     assert price_of_a_day.errors == rank_of_a_day.errors
-    too_old = {"400": "too_old", "http 400": "too_old"}
+    too_old = {"400": "too_old"}
     assert price_of_a_day.errors == price.errors.model_copy(update={"actions": price.errors.actions | too_old})
     for one, other in ((price, rank), (price_of_a_day, rank_of_a_day)):
         assert (one.request, one.paging, one.key, one.daily) == (other.request, other.paging, other.key, other.daily)

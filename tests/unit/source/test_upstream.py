@@ -200,8 +200,7 @@ ERRORS = [
     *(("cmc", *cmc_error(code, 200), NEXT, f"code {code}") for code in (7777, "surprise")),
     *(("cmc", *cmc_error(code, 200), RETRY, f"code {code}") for code in (500, "500")),
     *(("cmc", b"<html>", status, RETRY, f"HTTP {status}") for status in (500, 502, 503, 504)),
-    *((name, b"<html>", status, NEXT, f"HTTP {status}") for name in FILES for status in AWAY_STATUSES if status != 402),
-    ("cmc", b"<html>", 402, NEXT, "HTTP 402"),
+    *((name, b"<html>", status, NEXT, f"HTTP {status}") for name in FILES for status in AWAY_STATUSES),
     *((name, b"<html>", status, STOP, f"HTTP {status}") for name in FILES for status in (301, 308, 404, 410)),
 ]
 

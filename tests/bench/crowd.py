@@ -67,4 +67,4 @@ async def _seconds(client: httpx.AsyncClient, path: str) -> float:
 
 
 def _instant(first: datetime, number: int) -> str:
-    return isoformat(first + TICKS * MINUTE - number * timedelta(seconds=61))
+    return isoformat(first + TICKS * MINUTE - number * timedelta(seconds=59))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
@@ -19,7 +20,7 @@ from lib.ingest.missed import Cause
 from lib.ingest.source_choice import read_used_source
 from lib.ingest.spool_folder import counted
 from lib.schema import OWN
-from lib.snapshot import next_tick
+from lib.snapshot import Marker, next_tick
 from lib.store import Store
 from lib.version import VERSION
 from query_api.asof.tick_pairs import LEAST_AGE, age_by_interval
@@ -192,10 +193,16 @@ def _read_plan(folder: Path) -> CreditStatus | None:
         return None
 
 
-def _max_age(services: Services, report: Status) -> timedelta:
-    """How old an answer for now may be: as set, or by the intervals of the newest ticks."""
-    intervals = [report.series[name].interval_s or 0.0 for name in OWN]
-    return services.max_age or max(LEAST_AGE, 2 * timedelta(seconds=max(intervals)))
+def _age_by_status(report: Status) -> timedelta:
+    """How old an answer for now may be where there is none: by the intervals of the newest ticks."""
+    return max(LEAST_AGE, 2 * timedelta(seconds=max(report.series[name].interval_s or 0.0 for name in OWN)))
+
+
+class _NewestList(NamedTuple):
+    """The two markers of the newest list, and how far their sources disagree."""
+
+    ticks: list[Marker]
+    disagreement: RankDisagreement | None
 
 
 class StatusReports:
@@ -216,16 +223,27 @@ class StatusReports:
 
     async def _read(self, now: datetime) -> Status:
         services = self._services
-        report = await read_status(services.store, services.series, now, spools=services.spools, notice=services.notice)
-        if self._archive:
-            report = report.model_copy(update={"archive": await self._archive.current(now)})
-        report = report.model_copy(update={"max_age_s": _max_age(services, report).total_seconds()})
+        report, archive, newest = await asyncio.gather(
+            read_status(services.store, services.series, now, spools=services.spools, notice=services.notice),
+            self._read_archive(now),
+            self._read_newest(now),
+        )
+        age = services.max_age or (age_by_interval(newest.ticks) if newest else _age_by_status(report))
+        return report.model_copy(
+            update={
+                "archive": archive,
+                "max_age_s": age.total_seconds(),
+                "rank_disagreement": newest.disagreement if newest else None,
+            }
+        )
+
+    async def _read_archive(self, now: datetime) -> ArchiveStatus | None:
+        return await self._archive.current(now) if self._archive else None
+
+    async def _read_newest(self, now: datetime) -> _NewestList | None:
+        services = self._services
         try:
             newest = await services.top(now.replace(microsecond=0), limit=1, max_age=services.max_age)
-            if services.max_age is None:
-                age = age_by_interval([newest.pair.price, newest.pair.rank])
-                report = report.model_copy(update={"max_age_s": age.total_seconds()})
-            disagreement = await self._disagreements.of(newest)
+            return _NewestList([newest.pair.price, newest.pair.rank], await self._disagreements.of(newest))
         except TopcoinsError:  # there is no newest list; its own address says why
-            return report
-        return report.model_copy(update={"rank_disagreement": disagreement})
+            return None

@@ -149,9 +149,7 @@ class Ingest:
                 snapshot = await self._admitted(source, reading, tick, backfilled)
             except TopcoinsError as exc:
                 failures[source] = exc
-                self._choice.tried(source, exc)
-                if isinstance(exc, SourceExhausted):
-                    await self._planners[source].used_up()
+                await self._note_failure(source, exc)
                 continue
             self._choice.use(source, failures)
             return await self._accept(snapshot)
@@ -165,10 +163,15 @@ class Ingest:
             try:
                 reading = await source.read(self._assets, _time_left(until), tick=tick)
                 await self._planners[source].spent(reading.credits)
-            except TopcoinsError as exc:
-                self._choice.tried(source, exc)
-            else:
                 self._choice.tried(source, None)
+            except TopcoinsError as exc:
+                await self._note_failure(source, exc)
+
+    async def _note_failure(self, source: Source, error: TopcoinsError) -> None:
+        """Note why a source gave no snapshot. When its credits are used up, the credit plan has to say so."""
+        self._choice.tried(source, error)
+        if isinstance(error, SourceExhausted):
+            await self._planners[source].used_up()
 
     async def _admitted(self, source: Source, reading: Reading, tick: datetime, backfilled: bool) -> Snapshot:
         """The snapshot of a reading. A list that is refused was paid for too: the credit planner must know."""

@@ -64,7 +64,14 @@ COINPAPRIKA: Final[Mapping[str, Refusal]] = {
 
 COINGECKO: Final[Mapping[str, Refusal]] = {
     "coingecko-10002": Refusal(401, 10002, "API Key Missing. Please make sure you're using the right authentication."),
-    "coingecko-10006": Refusal(429, 10006, "You've exceeded the Rate Limit of your monthly plan."),
+    "coingecko-10005": Refusal(401, 10005, "This request is limited Pro API subscribers."),
+    "coingecko-10006": Refusal(429, 10006, "You have reached 10,000 calls limit."),
+    "coingecko-10010": Refusal(
+        400, 10010, "If you are using Pro API key, please change your root URL to pro-api.coingecko.com."
+    ),
+    "coingecko-10011": Refusal(
+        400, 10011, "If you are using Demo API key, please change your root URL to api.coingecko.com."
+    ),
     "coingecko-429": Refusal(
         429,
         429,

@@ -24,7 +24,7 @@ REFUSED_PAUSE = HOUR
 
 
 class MonthUsedUp(SourceExhausted):
-    """The month's quota is used up; its reset has to be asked for."""
+    """The month's quota is used up. Without `retry_after`, its reset has to be asked for."""
 
 
 class Judge:
@@ -69,11 +69,11 @@ class Judge:
             return DayTooOld(message)
         if action in ("stop", "gone"):
             return self._pauses.begin(path, now + REFUSED_PAUSE, SourceRejected, message)
-        exhausted = action in ("reset", "reset_month")
-        if wait:
-            return self._pauses.begin(path, now + wait, SourceExhausted if exhausted else SourceUnavailable, message)
         if action == "reset_month":
-            return MonthUsedUp(message)
+            return MonthUsedUp(message, retry_after=wait)
+        if wait:
+            kind = SourceExhausted if action == "reset" else SourceUnavailable
+            return self._pauses.begin(path, now + wait, kind, message)
         if action == "reset":
             return self._pauses.begin(path, next_midnight(now), SourceExhausted, message)
         if action == "next_minute":

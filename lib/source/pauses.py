@@ -1,6 +1,6 @@
 """When a path of an upstream must not be asked, and what to report instead."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from lib.clock import Clock, isoformat
@@ -37,9 +37,22 @@ class Pauses:
 
     def check(self, path: str) -> None:
         """Raise the error that began the path's pause, while it lasts."""
-        pause = self._pauses.get(path)
-        if pause and pause.lasts(self._clock()):
+        if pause := self.lasting(path):
             raise pause.kind(pause.message)
+
+    def lasting(self, path: str) -> Pause | None:
+        """The path's pause, while it lasts."""
+        pause = self._pauses.get(path)
+        return pause if pause and pause.lasts(self._clock()) else None
+
+    def end(self, path: str) -> None:
+        """Let the path be asked again."""
+        self._pauses.pop(path, None)
+
+    def renew(self, path: str) -> None:
+        """Let the path's pause begin now; it ends when it did before."""
+        if pause := self.lasting(path):
+            self._pauses[path] = replace(pause, since=self._clock())
 
     def begin(self, path: str, until: datetime, kind: type[SourceError], message: str) -> SourceError:
         """Pause a path until then. Returns the error to raise."""

@@ -1,7 +1,7 @@
 """Reading one upstream list: pages, retries and pauses. The only home of retrying."""
 
 import asyncio
-from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -11,14 +11,15 @@ import stamina
 from pydantic import SecretStr
 
 from lib.clock import Clock
-from lib.errors import SourceExhausted, SourceUnavailable, TopcoinsError
+from lib.errors import SourceUnavailable
 from lib.schema import COIN_MAP, Series
 from lib.snapshot import VOLUME
-from lib.source.allowance import Allowance, read_allowance
+from lib.source.allowance import Allowance
 from lib.source.extract import Extractor
-from lib.source.judge import Judge, MonthUsedUp, next_midnight
+from lib.source.judge import Judge, MonthUsedUp
+from lib.source.key_credits import KeyCredits
 from lib.source.list_length import ListLength
-from lib.source.model import Daily, Quota, SourceFile
+from lib.source.model import Daily, SourceFile
 from lib.source.page import MOST_RECORDS, Page, first_rows, read_page
 from lib.source.paging import read_pages
 from lib.source.pauses import Pauses
@@ -58,7 +59,11 @@ class Source:
         self._pauses = Pauses(clock)
         self._judge = Judge(file.errors, self._pauses, self._transport, clock)
         self._shared = shared if file.request.shared else None
-        self._resets_at: datetime | None = None
+        quota = file.key.quota if file.key and self._key else None
+        self._credits = KeyCredits(
+            file, quota,
+            path=self._path, transport=self._transport, judge=self._judge, pauses=self._pauses, clock=clock,
+        )  # fmt: skip
         self._length = ListLength()
 
     @property
@@ -117,17 +122,13 @@ class Source:
     @property
     def has_quota(self) -> bool:
         """Whether the upstream reports what is left of our key's credits."""
-        return self._quota is not None
+        return self._credits.quota is not None
 
     @property
     def budget(self) -> float | None:
         """The requests or credits of a calendar month by the source file; a keyless address charges none."""
         keyless = self._file.key is not None and self._key is None
         return self._file.budget.month if self._file.budget and not keyless else None
-
-    @property
-    def _quota(self) -> Quota | None:
-        return self._file.key.quota if self._file.key and self._key else None
 
     @property
     def daily(self) -> Daily | None:
@@ -143,6 +144,7 @@ class Source:
         got for it is used instead of asking. A source that finds ids by a table gives every record that it read.
         Retries, for errors that may pass, end at half of `within`; the whole ends at `within`.
         """
+        await self._credits.look_again()
         self._pauses.check(self._path)
         try:
             async with asyncio.timeout(within.total_seconds()):
@@ -178,16 +180,7 @@ class Source:
 
     async def allowance(self) -> Allowance | None:
         """What is left of our key's credits, asked free of charge; None where the upstream does not report it."""
-        quota = self._quota
-        if quota is None:
-            return None
-        self._pauses.check(quota.path)
-        answer = await self._transport.get_in_time(quota.path, {}, self._bound())
-        body = await asyncio.to_thread(self._judge.parse, answer)
-        time = time_of(answer.headers, body, self._file.timestamp)
-        allowance = read_allowance(quota, body, answer.request, time)
-        self._resets_at = allowance.resets_at
-        return allowance
+        return await self._credits.allowance()
 
     def _of(self, day: date | None) -> Params:
         if day is None:
@@ -235,16 +228,7 @@ class Source:
         try:
             return await asyncio.to_thread(parse)
         except MonthUsedUp as exc:
-            raise await self._until_the_reset(str(exc)) from exc
-
-    async def _until_the_reset(self, message: str) -> TopcoinsError:
-        """Pause until the month's quota is reset. Where no reset is reported, a day at a time: asking costs nothing."""
-        now = self._clock()
-        with suppress(TopcoinsError):  # the last one reported still holds
-            await self.allowance()
-        resets_at = self._resets_at
-        until = resets_at if resets_at and resets_at > now else next_midnight(now)
-        return self._pauses.begin(self._path, until, SourceExhausted, message)
+            raise await self._credits.used_up(exc) from exc
 
     def _bound(self) -> ByteBound:
         return ByteBound(self._file.request.largest_reading, self._file.request.largest_reading)

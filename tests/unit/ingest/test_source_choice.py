@@ -14,6 +14,7 @@ import ingest_price.source
 import ingest_rank
 from lib.cli.doctor.stored import check_readings
 from lib.errors import SettingsRejected
+from lib.ingest.credit_plan import read_plans
 from lib.ingest.delivery import WriteThrough
 from lib.ingest.service import ingests, with_stand_ins
 from lib.ingest.source_choice import UsedSource, read_used_source
@@ -56,11 +57,13 @@ class Series:
 
     def __init__(self, files: Sequence[SourceFile], folder: Path) -> None:
         self.files = files
-        self.folder = folder
+        self.folder = folder / "series"  # credit plans are those of all folders beside it
+        self.folder.mkdir()
         self.clock = FakeClock()
         self.store = MemoryStore(self.clock)
         self.answers: dict[str, list[Answer]] = {}
         self.asked: list[str] = []
+        self.credits_left = 900_000
         self.upstream = Upstream(self._answer)
         self.slot = NOON - MINUTE
         self.ingest = self.start()
@@ -97,7 +100,7 @@ class Series:
         if path == "/admin/v2/rate/limit":
             return httpx.Response(200, json={"Data": {"API_KEY": {"REMAINING": {"MONTH": 10**6}}}})
         if path == "/v1/key/info":
-            usage = {"current_month": {"credits_left": 900_000}}
+            usage = {"current_month": {"credits_left": self.credits_left}}
             return httpx.Response(200, json={"data": {"plan": {"credit_limit_monthly": 10**6}, "usage": usage}})
         name = "coindesk" if "coindesk" in request.url.host else "keyless" if KEYLESS in path else "keyed"
         self.asked.append(name)
@@ -167,6 +170,19 @@ async def test_a_key_that_works_again_is_used_after_it_stayed_good(prices):
     assert prices.state.failovers == 1
     assert prices.ingest.interval == MINUTE
     assert prices.asked[-2:] == ["keyed", "keyed"]
+
+
+async def test_while_a_key_is_spent_its_plan_stays_fresh_and_new_credits_are_noticed(prices):
+    prices.answers["keyed"] = [SPENT, LISTED]
+    prices.credits_left = 0
+    await prices.ticks(50)
+    (plan,) = read_plans(prices.folder.parent)
+    assert plan.left == 0
+    assert prices.slot - plan.told_at <= 30 * MINUTE
+    assert prices.asked.count("keyed") == 1
+    prices.credits_left = 15_000
+    await prices.ticks(50)
+    assert not prices.state.is_fallback
 
 
 async def test_an_upstream_that_is_away_is_not_asked_without_the_key_too(prices):

@@ -19,11 +19,12 @@ from lib.errors import SourceExhausted, SourceMalformed, SourceRejected, SourceU
 from lib.simulator import Market, Plan, create_app
 from lib.source import Source, SourceFile, UpstreamTime, read_source
 from tests.examples import examples
-from tests.fakes import NOON, FakeClock, Upstream, fails, recorded, says
+from tests.fakes import NOON, Answer, FakeClock, Upstream, fails, recorded, says
 
 CMC = read_source(Path(ingest_price.__path__[0]) / "coinmarketcap.toml")
 COINDESK = read_source(Path(ingest_rank.__path__[0]) / "coindesk.toml")
-FILES = {"cmc": CMC, "coindesk": COINDESK}
+COINGECKO = read_source(Path(ingest_rank.__path__[0]) / "coingecko.toml")
+FILES = {"cmc": CMC, "coindesk": COINDESK, "coingecko": COINGECKO}
 
 KEY = "canary-5f3a9c1e"
 MINUTE = timedelta(minutes=1)
@@ -162,7 +163,17 @@ def cmc_error(code: int | str, status: int = 200) -> tuple[dict[str, Any], int]:
     return {"status": recorded("cmc-error-http400")["status"] | {"error_code": code}}, status
 
 
+def coingecko_error(code: int, status: int) -> tuple[dict[str, Any], int]:
+    return {"status": {"error_code": code, "error_message": "no"}}, status
+
+
+NAMES = ("cmc", "coindesk")
 ERRORS = [
+    *(("coingecko", *coingecko_error(code, 401), STOP, f"code {code}: no") for code in (10002, 10005, 10010, 10011)),
+    ("coingecko", {"error": coingecko_error(10002, 401)[0]}, 401, STOP, "code 10002: no"),
+    ("coingecko", *coingecko_error(10006, 429), RESET, "code 10006: no"),
+    ("coingecko", *coingecko_error(429, 429), NEXT_MIN, "code 429: no"),
+    ("coingecko", {"error": "coin not found"}, 404, STOP, "code coin not found"),
     ("cmc", recorded("cmc-error-http400"), 400, STOP, 'code 400: Invalid value for "id"'),
     ("cmc", recorded("cmc-error-http401"), 401, STOP, "code 1002: API key missing."),
     ("cmc", recorded("cmc-error-1002-keymissing-1-20200323"), 401, STOP, "code 1002: API key missing."),
@@ -200,8 +211,8 @@ ERRORS = [
     *(("cmc", *cmc_error(code, 200), NEXT, f"code {code}") for code in (7777, "surprise")),
     *(("cmc", *cmc_error(code, 200), RETRY, f"code {code}") for code in (500, "500")),
     *(("cmc", b"<html>", status, RETRY, f"HTTP {status}") for status in (500, 502, 503, 504)),
-    *((name, b"<html>", status, NEXT, f"HTTP {status}") for name in FILES for status in AWAY_STATUSES),
-    *((name, b"<html>", status, STOP, f"HTTP {status}") for name in FILES for status in (301, 308, 404, 410)),
+    *((name, b"<html>", status, NEXT, f"HTTP {status}") for name in NAMES for status in AWAY_STATUSES),
+    *((name, b"<html>", status, STOP, f"HTTP {status}") for name in NAMES for status in (301, 308, 404, 410)),
 ]
 
 
@@ -250,14 +261,61 @@ async def test_a_days_used_up_credits_are_waited_for_until_midnight_utc():
 async def test_a_months_used_up_credits_are_waited_for_until_the_reset_that_the_quota_reports():
     info = recorded("cmc-key-info-1-20240122T1635Z")
     info["data"]["plan"]["credit_limit_monthly_reset_timestamp"] = "2026-08-19T07:30:00.000Z"
-    clock, upstream = FakeClock(), Upstream(says(*cmc_error(1010)), says(info), says(listing(1)))
+    info["data"]["usage"]["current_month"]["credits_left"] = 0
+    clock, upstream = FakeClock(), Upstream(says(*cmc_error(1010)), says(info), says(info), says(listing(1)))
     source = made(CMC, upstream, clock=clock)
     assert "not asked again before 2026-08-19T07:30:00Z" in str(await failure(source))
     clock.now = NOON.replace(day=19, hour=7, minute=29)
     await failure(source)
-    assert len(upstream.asked) == 2
+    assert [request.url.path for request in upstream.asked[1:]] == ["/v1/key/info"] * 2
     clock.move(minutes=1)
     assert await ids(source, 1) == [1]
+
+
+def cmc_left(credits: int) -> dict[str, Any]:
+    return {"data": {"plan": {}, "usage": {"current_month": {"credits_left": credits}}}}
+
+
+def coindesk_left(calls: int) -> dict[str, Any]:
+    return {"Data": {"API_KEY": {"REMAINING": {"MONTH": calls}}}}
+
+
+@pytest.mark.parametrize(
+    ("file", "refusal", "left", "list_"),
+    [
+        (CMC, says(*cmc_error(1010, 429)), cmc_left, listing(1)),
+        (CMC, says(cmc_error(1010)[0], 429, retry_after="900000"), cmc_left, listing(1)),
+        (COINDESK, says({"Err": {"type": 402}}, 402), coindesk_left, top_list(1)),
+    ],
+    ids=["1010", "1010 with a wait", "coindesk 402"],
+)
+async def test_a_plan_that_is_changed_in_mid_month_is_noticed_within_half_an_hour(file, refusal, left, list_):
+    clock, looks = FakeClock(), list[datetime]()
+    lists: list[Answer] = [refusal, says(list_)]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path != file.key.quota.path:
+            return lists.pop(0)(request)
+        looks.append(clock.now)
+        return says(left(5000 if clock.now > NOON + 40 * MINUTE else 0))(request)
+
+    source = made(file, Upstream(answer), clock=clock)
+    for _ in range(60):
+        assert isinstance(await failure(source, 1), SourceExhausted)
+        clock.move(minutes=1)
+    assert looks[-1] == NOON + 30 * MINUTE
+    assert await ids(source, 1) == [1]
+    assert not lists
+
+
+async def test_credits_that_are_left_by_a_late_report_do_not_end_the_pause_at_once():
+    clock, upstream = FakeClock(), Upstream(says(*cmc_error(1010)), says(cmc_left(7)), says(cmc_left(7)))
+    source = made(CMC, upstream, clock=clock)
+    await failure(source)
+    await source.allowance()
+    clock.move(minutes=29)
+    assert isinstance(await failure(source), SourceExhausted)
+    assert len(upstream.asked) == 3
 
 
 async def test_a_months_used_up_credits_are_asked_for_again_each_day_where_no_reset_is_reported():

@@ -85,15 +85,17 @@ class Tools:
         stop: To = "now",
         every: Annotated[str, Field(description="The distance between steps: 1m, 1h, 1d.")] = "1h",
         limit: Annotated[int, Field(ge=1, le=200, description="How many steps; `next_from` is where to go on.")] = 100,
+        known_at: KnownAt = None,
     ) -> Answer:
         """One asset over time, with nulls in gaps. `last` says which snapshots and sources the last step is from."""
         asked: Parameters = {"every": every, "fill": "null", "limit": limit}
-        answer = await self._ask(f"{_path(id)}/history", {**asked, "from": start, "to": stop})
-        path = f"{_path(answer['cmc_id'])}/history"
-        link = self._link(path, {**asked, "from": answer["from"], "to": answer["to"]})
+        ends = {"from": start, "to": stop, "known_at": known_at}
+        answer = await self._ask(f"{_path(id)}/history", {**asked, **ends})
+        path, known = f"{_path(answer['cmc_id'])}/history", {"known_at": answer["known_at"]}
+        link = self._link(path, {**asked, "from": answer["from"], "to": answer["to"], **known})
         following = httpx.URL(answer.pop("next") or "").params.get("from")
         times = [point["price_time"] for point in answer["data"] if point["price_usd"] is not None]
-        last = await self._ask(_path(answer["cmc_id"]), {"datetime": times[-1]}) if times else None
+        last = await self._ask(_path(answer["cmc_id"]), {"datetime": times[-1], **known}) if times else None
         return {"permalink": link, "next_from": following, "last": last and _basis(last), **answer}
 
     async def movers(

@@ -94,7 +94,7 @@ async def test_a_result_is_the_api_s_answer_with_a_link_that_gives_it_again(tool
     assert {name: result[name] for name in SAME.get(tool, again)} == {
         name: again[name] for name in SAME.get(tool, again)
     }
-    assert ("known_at=" in link) == (tool in ("top_list", "asset", "movers"))
+    assert ("known_at=" in link) == (tool not in ("gaps", "status"))
 
 
 async def test_a_history_shows_its_gaps_the_sources_of_its_end_and_where_to_go_on() -> None:

@@ -6,11 +6,6 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
-def has_control(text: str) -> bool:
-    """Whether the text has a control character, or half of a character that UTF-8 cannot carry."""
-    return bool(_CONTROL.search(text) or _SURROGATE.search(text))
-
-
 def clean_name(text: str) -> str:
     """A name as it is stored: without control characters, and without space around it."""
     return without_control(text).strip()

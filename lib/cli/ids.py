@@ -26,7 +26,7 @@ def ids(
     from lib.ingest.ids.report import read_reports
 
     reports = read_reports(_settings().spool_dir)
-    names = [report.source for report in reports]
+    names = list(dict.fromkeys(report.source for report in reports))
     if source and source not in names:
         raise SettingsRejected(f"no list of {source} was read yet; there are: {', '.join(names) or 'none'}")
     reports = [report for report in reports if source in (None, report.source)]
@@ -42,7 +42,8 @@ def ids(
 def _show(report: "IdsReport") -> None:
     out = plain_console()
     rules = ", ".join(f"{count} by {rule}" for rule, count in sorted(report.rules.items(), key=lambda each: -each[1]))
-    out.print(f"{report.source}, list of {report.at:%Y-%m-%dT%H:%M:%SZ}, map of {report.map_day or 'no day'}")
+    what = f"{report.source} as {report.series}"
+    out.print(f"{what}, list of {report.at:%Y-%m-%dT%H:%M:%SZ}, map of {report.map_day or 'no day'}")
     out.print(
         f"{report.matched} of {report.listed} assets have an id: {rules or 'none'}; {report.without} have no candidate,"
         f" and {report.untested} no price of CoinMarketCap to test it by."

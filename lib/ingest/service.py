@@ -28,8 +28,7 @@ from lib.ingest.tick import Ingest
 from lib.schema import Series
 from lib.settings import Settings, shown
 from lib.source import Source, SourceFile, configured_source, read_source
-from lib.source.shared_answers import FOLDER as SHARED_FOLDER
-from lib.source.shared_answers import SharedAnswers
+from lib.source.shared_answers import SharedAnswers, shared_answers
 from lib.store import Store
 from lib.store.address import open_store
 
@@ -119,7 +118,7 @@ def ingests(
                     chosen,
                     client=client,
                     clock=clock,
-                    shared=_shared_answers(folder, clock),
+                    shared=shared_answers(folder, clock),
                     identifiers=identifiers,
                 )
             ),
@@ -158,10 +157,6 @@ def checks(
         raise SettingsRejected(f"{settings.PREFIX}CHECK_SOURCE: {wrong[0]} has no [id]; for example coinpaprika")
     sources = [usable_sources([file], chosen, client=client, clock=clock, identifiers=identifiers)[0] for file in files]
     return [Check(source, assets=chosen.assets, interval=chosen.interval) for source in sources]
-
-
-def _shared_answers(folder: Path | None, clock: Clock) -> SharedAnswers | None:
-    return SharedAnswers(folder / SHARED_FOLDER, clock=clock) if folder else None
 
 
 async def poll(

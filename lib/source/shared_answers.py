@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -28,7 +29,9 @@ FOLDER = "shared-answers"
 SAME_SLOT = timedelta(seconds=5)
 """Ingestors that start within this time share their first answer, although their first ticks differ."""
 APART = timedelta(seconds=2)
-"""The time between the requests of two ingestors that ask without a key."""
+"""The time between the requests of two ingestors that ask one server without a key."""
+MOST_WAIT = 5 * APART
+"""A time that is further ahead was noted by another clock."""
 POLL = timedelta(seconds=0.05)
 _HEADERS = ("date", "age", "retry-after")
 
@@ -76,7 +79,7 @@ class SharedAnswers:
             yield Turn()
             return
         stored = self._read(question, tick, slack=min(SAME_SLOT, patience / 5))
-        turn = Turn(stored, lambda: self._before_asking(question))
+        turn = Turn(stored, partial(self.before_asking, question))
         try:
             yield turn
         except TopcoinsError:
@@ -105,21 +108,28 @@ class SharedAnswers:
             self._log_use(exc)
             return False
 
-    async def _before_asking(self, question: Question) -> None:
-        """Keep requests without a key apart from those of other ingestors: the time of each is that of a file."""
-        if not question.is_keyless:
+    async def before_asking(self, question: Question) -> None:
+        """Keep requests to a server without a key apart from those of others: a file has the time of the last one."""
+        lock = FileLock(self._folder / f"{question.host}.asking", thread_local=False)
+        if not question.is_keyless or not await self._acquired(lock, APART):
             return
-        file = self._folder / f"{question.address}.asked"
+        wait = 0.0
         with suppress(OSError):
-            last = file.stat().st_mtime
-            wait = last + APART.total_seconds() - self._clock().timestamp()
-            if last != self._own_requests.get(question.address) and 0 < wait <= APART.total_seconds():
-                await self._sleep(wait)
-        with suppress(OSError):
-            file.touch()
-            now = self._clock().timestamp()
-            os.utime(file, (now, now))
-            self._own_requests[question.address] = file.stat().st_mtime
+            wait = self._take_time(self._folder / f"{question.host}.asked", question.host)
+        lock.release()
+        if wait:
+            await self._sleep(wait)
+
+    def _take_time(self, file: Path, host: str) -> float:
+        """Note the time of our request; how long to wait for it. Our own requests follow each other at once."""
+        last, now = file.stat().st_mtime if file.exists() else 0.0, self._clock().timestamp()
+        wait = last + APART.total_seconds() - now
+        if last == self._own_requests.get(host) or not 0 < wait <= MOST_WAIT.total_seconds():
+            wait = 0.0
+        file.touch()
+        os.utime(file, (now + wait, now + wait))
+        self._own_requests[host] = file.stat().st_mtime
+        return wait
 
     def _read(self, question: Question, tick: datetime, *, slack: timedelta) -> TimedAnswer | None:
         """The stored answer of this tick; None for another tick's, a damaged one, and where there is none."""
@@ -172,3 +182,8 @@ class SharedAnswers:
         if failure is None and not self._is_usable:
             log.info("answers are shared again", folder=str(self._folder))
         self._is_usable = failure is None
+
+
+def shared_answers(spools: Path | None, clock: Clock) -> SharedAnswers | None:
+    """The answers that the ingestors of these spools share; None without a folder."""
+    return SharedAnswers(spools / FOLDER, clock=clock) if spools else None

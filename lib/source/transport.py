@@ -54,10 +54,14 @@ class TimedAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A request. `address` stands for the URL and the key, `key` also for the parameters: digests, without a secret."""
+    """A request. `host` stands for the server, `address` for the URL and the key, `key` also for the parameters.
+
+    They are digests, without a secret.
+    """
 
     path: str
     shown: str
+    host: str
     address: str
     key: str
     is_keyless: bool
@@ -117,7 +121,8 @@ class Transport:
         """A request, as ingestors share its answer: equal ones have the same address, key, parameters and headers."""
         address = digest(self._base, path, self._secret)
         asked = (repr(sorted(part.items())) for part in (params, self._file.request.headers))
-        return Question(path, self.describe(path, shown), address, digest(address, *asked), not self._secret)
+        shown_as, host = self.describe(path, shown), digest(self._base)
+        return Question(path, shown_as, host, address, digest(address, *asked), is_keyless=not self._secret)
 
     def redact(self, text: str) -> str:
         """The text without our key, should the upstream echo it."""

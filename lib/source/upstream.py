@@ -213,9 +213,12 @@ class Source:
     def _turn(
         self, params: Params, shown: Params, tick: datetime | None, budget: timedelta
     ) -> AbstractAsyncContextManager[Turn]:
-        if self._shared is None or tick is None:
+        if self._shared is None:
             return nullcontext(Turn())
-        return self._shared.turn(self._transport.question(self._path, params, shown), tick, patience=budget)
+        question = self._transport.question(self._path, params, shown)
+        if tick is None:
+            return nullcontext(Turn(before_asking=partial(self._shared.before_asking, question)))
+        return self._shared.turn(question, tick, patience=budget)
 
     async def _page(self, timed: TimedAnswer, skip: int) -> Page:
         answer = timed.answer

@@ -16,6 +16,7 @@ class ProviderStatus(BaseModel):
     """
 
     source: str
+    series: str
     at: datetime
     map_day: str | None
     listed: int

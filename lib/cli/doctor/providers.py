@@ -15,7 +15,7 @@ def check_providers(now: datetime, spools: Path) -> list[Finding]:
 
 
 def _findings(report: IdsReport, now: datetime) -> list[Finding]:
-    what = f"provider {report.source}"
+    what = f"provider {report.source} as {report.series}"
     is_fresh = report.map_day is not None and now.astimezone(UTC).date() - date.fromisoformat(report.map_day) < FRESH
     seen = f"{report.matched} of {report.listed} assets have an id by the map of {report.map_day or 'no day'}"
     if report.changed:

@@ -15,9 +15,10 @@ from lib.ingest.ids import lists
 from lib.ingest.ids.daily import DailyCopy
 from lib.ingest.ids.identify import Identifier
 from lib.ingest.ids.lists import ContractsFetch, MapFetch, ProviderAssets
-from lib.ingest.ids.report import FOLDER
+from lib.ingest.ids.report import FOLDER, stem
 from lib.settings import PREFIX, Settings
 from lib.source import Source, SourceFile, configured_source, read_source
+from lib.source.shared_answers import shared_answers
 from lib.source.source_file import VENDORS
 from lib.store import Store
 
@@ -34,16 +35,18 @@ class Identifiers:
         self._client = client
         self._store = store
         self._clock = clock
+        self._spools = folder
         self._folder = folder / FOLDER if folder else None
         self._maps: dict[str, DailyCopy[CoinMap]] = {}
-        self._made: dict[str, Identifier] = {}
+        self._made: dict[tuple[str, str], Identifier] = {}
 
     def of(self, file: SourceFile) -> Identifier | None:
         """The identifier of a source; None where its records have ids."""
         if file.id is None:
             return None
-        if file.name not in self._made:
-            self._made[file.name] = Identifier(
+        key = file.series, file.name
+        if key not in self._made:
+            self._made[key] = Identifier(
                 file,
                 coin_map=self._map(file.id.map),
                 contracts=self._contracts(file),
@@ -52,7 +55,7 @@ class Identifiers:
                 clock=self._clock,
                 folder=self._folder,
             )
-        return self._made[file.name]
+        return self._made[key]
 
     def _map(self, name: str) -> DailyCopy[CoinMap]:
         if name not in self._maps:
@@ -70,7 +73,7 @@ class Identifiers:
         if file.id is None or file.id.contracts is None:
             return None
         return DailyCopy(
-            self._file(f"{file.name}{CONTRACTS}"),
+            self._file(f"{stem(file.series, file.name)}{CONTRACTS}"),
             clock=self._clock,
             fetch=ContractsFetch(file.id.contracts, self._source(file).fetch, self._clock),
             encode=lists.encode,
@@ -81,7 +84,10 @@ class Identifiers:
         return self._folder / name if self._folder else None
 
     def _source(self, file: SourceFile) -> Source:
-        return configured_source(file, self._chosen, client=self._client, clock=self._clock)
+        """A source whose keyless requests keep apart from those of the ingestors."""
+        return configured_source(
+            file, self._chosen, client=self._client, clock=self._clock, shared=shared_answers(self._spools, self._clock)
+        )
 
     def _tables(self, file: SourceFile) -> Mapping[str, Decision]:
         """The tables of a source's ids. The user's come before those that are shipped."""

@@ -22,7 +22,7 @@ from lib.ingest.ids.daily import DailyCopy
 from lib.ingest.ids.lists import ProviderAssets
 from lib.ingest.ids.pins_file import ENDING, load_pins, save_pins
 from lib.ingest.ids.prices_file import write_prices
-from lib.ingest.ids.report import Changed, Comparison, IdsReport, Refused, write_report
+from lib.ingest.ids.report import Changed, Comparison, IdsReport, Refused, stem, write_report
 from lib.schema import ID, PRICE, VOLUME_RANK, Series
 from lib.snapshot import Snapshot
 from lib.source import Reading, SourceFile
@@ -56,6 +56,7 @@ class Identifier:
     ) -> None:
         assert file.id, f"{file.name} finds no ids"
         self._name = file.name
+        self._series = file.series
         self._slug_form = file.id.slug_form
         self._map = coin_map
         self._contracts = contracts
@@ -63,7 +64,7 @@ class Identifier:
         self._store = store
         self._clock = clock
         self._folder = folder
-        self._pins_file = folder / f"{file.name}{ENDING}" if folder else None
+        self._pins_file = folder / f"{stem(file.series, file.name)}{ENDING}" if folder else None
         self._pins = load_pins(self._pins_file)
         self._decided: tuple[object, dict[str, Decision]] | None = None
         self._disagrees = False
@@ -167,6 +168,7 @@ class Identifier:
         changes = self._pins.changes(decisions)
         report = IdsReport(
             source=self._name,
+            series=self._series,
             at=reading.observed_at,
             map_day=coin_map.day.isoformat() if coin_map else None,
             listed=len(listed),

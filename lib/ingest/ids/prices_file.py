@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 from pydantic import AwareDatetime, BaseModel
 
+from lib.ingest.ids.report import stem
 from lib.ingest.state_file import read_states, save_state
 from lib.schema import ID
 from lib.source import Reading
@@ -27,7 +28,7 @@ def write_prices(folder: Path, reading: Reading, rows: pl.DataFrame) -> None:
     """Replace the provider's file. A disk that refuses costs no list."""
     usd = dict(rows.select(ID, OWN_USD).drop_nulls().filter(pl.col(OWN_USD) > 0).iter_rows())
     prices = ProviderPrices(source=reading.source, at=reading.newest_update or reading.observed_at, usd=usd)
-    file = folder / f"{reading.source}{ENDING}"
+    file = folder / f"{stem(reading.series.name, reading.source)}{ENDING}"
     save_state(file, prices.model_dump_json().encode(), "a provider's prices can't be written")
 
 

@@ -6,9 +6,15 @@ from pathlib import Path
 from pydantic import AwareDatetime, BaseModel
 
 from lib.ingest.state_file import read_states, save_state
+from lib.schema import VOLUME_RANK
 
 FOLDER = "ids"
 ENDING = ".report.json"
+
+
+def stem(series: str, source: str) -> str:
+    """What the files of a source begin with. Two services may have a source of one name, for different series."""
+    return source if series == VOLUME_RANK.name else f"{series}.{source}"
 
 
 class Refused(BaseModel):
@@ -52,6 +58,7 @@ class IdsReport(BaseModel):
     """
 
     source: str
+    series: str = VOLUME_RANK.name
     at: AwareDatetime
     map_day: str | None
     listed: int
@@ -66,7 +73,7 @@ class IdsReport(BaseModel):
 
 def write_report(folder: Path, report: IdsReport) -> None:
     """Replace the file. A disk that refuses costs no list."""
-    file = folder / f"{report.source}{ENDING}"
+    file = folder / f"{stem(report.series, report.source)}{ENDING}"
     save_state(file, report.model_dump_json().encode(), "the report on ids can't be written")
 
 

@@ -19,16 +19,16 @@ def provider_gauges(providers: Sequence[ProviderStatus]) -> Iterator[GaugeMetric
         "rank_disagreement", "Part of the first places that its list and the stored one don't share", "places"
     )
     for each in providers:
-        at.add_metric([each.source], each.at.timestamp())
+        at.add_metric([each.source, each.series], each.at.timestamp())
         for state in STATES:
-            ids.add_metric([each.source, state], getattr(each, state))
+            ids.add_metric([each.source, each.series, state], getattr(each, state))
         if each.comparison:
-            median.add_metric([each.source], each.comparison.price_median)
-            off.add_metric([each.source], each.comparison.price_off)
+            median.add_metric([each.source, each.series], each.comparison.price_median)
+            off.add_metric([each.source, each.series], each.comparison.price_off)
             for places, unshared in each.comparison.unshared.items():
-                rank.add_metric([each.source, places], unshared)
+                rank.add_metric([each.source, each.series, places], unshared)
     yield from (at, ids, median, off, rank)
 
 
 def _gauge(name: str, description: str, *labels: str) -> GaugeMetricFamily:
-    return GaugeMetricFamily(f"topcoins_provider_{name}", description, labels=["source", *labels])
+    return GaugeMetricFamily(f"topcoins_provider_{name}", description, labels=["source", "series", *labels])

@@ -18,12 +18,14 @@ import ingest_rank
 from lib.errors import SourceExhausted, SourceMalformed, SourceUnavailable
 from lib.source import Reading, Source, read_source
 from lib.source.shared_answers import POLL, SharedAnswers
+from lib.source.source_file import VENDORS
 from tests.fakes import NOON, FakeClock, Upstream, fails, says
 
 PRICES, RANKS, COINDESK = (
     read_source(Path(package.__path__[0]) / f"{name}.toml")
     for package, name in ((ingest_price, "coinmarketcap"), (ingest_rank, "coinmarketcap"), (ingest_rank, "coindesk"))
 )
+MAP = read_source(VENDORS / "coinmarketcap_map.toml")
 MINUTE = timedelta(minutes=1)
 DATE = "Sat, 01 Aug 2026 12:00:00 GMT"
 
@@ -212,6 +214,27 @@ async def test_without_a_key_a_request_keeps_apart_from_the_one_of_another_that_
     await pair.read(RANKS, key=key)
     assert sum(pair.slept) == pytest.approx(wait, abs=0.01)
     assert len(pair.upstream.asked) == 2
+
+
+@pytest.mark.parametrize(("key", "wait"), [(None, 2.0), ("a key", 0)])
+async def test_without_a_key_the_map_of_ids_is_not_asked_for_within_a_second_of_a_list(pair, key, wait):
+    await pair.read(key=key)
+    await pair.source(MAP, key=key).read(10, MINUTE)
+    assert "/map" in str(pair.upstream.asked[-1].url)
+    assert sum(pair.slept) == pytest.approx(wait, abs=0.01)
+
+
+async def test_of_three_that_ask_without_a_key_each_keeps_apart_from_the_one_before(pair):
+    await pair.read(key=None)
+    held = pair.clock.now
+
+    async def sleep(seconds: float) -> None:
+        pair.slept.append(seconds)  # and the clock stands still: all three ask at once
+
+    for minute in (1, 2):
+        await pair.source(key=None, sleep=sleep).read(10, MINUTE, tick=NOON + minute * MINUTE)
+    assert pair.clock.now == held
+    assert pair.slept == pytest.approx([2.0, 4.0], abs=0.01)
 
 
 async def test_the_pages_of_one_ingestor_do_not_wait_for_each_other(pair):

@@ -8,10 +8,15 @@ import orjson
 import pytest
 from structlog.testing import capture_logs
 
+from ingest_price.source import plan as price_plan
 from lib.errors import SettingsRejected
 from lib.ingest.credit_plan import read_plans
+from lib.ingest.delivery import WriteThrough
 from lib.ingest.ids.report import read_reports
-from tests.unit.ingest.ids.providers import LIST, MAP, Providers, World, coin, documented, map_record
+from lib.ingest.service import ingests
+from lib.settings import load
+from tests.fakes import NOON
+from tests.unit.ingest.ids.providers import LIST, MAP, MINUTE, Providers, World, coin, documented, map_record
 
 RECORDS = [
     map_record(1, "BTC", "Bitcoin"),
@@ -60,6 +65,25 @@ async def test_its_requests_are_counted_against_the_budget_of_its_file(tmp_path)
     await acme.ids()
     (plan,) = read_plans(tmp_path)
     assert (plan.source, plan.limit, plan.left) == ("acme", 20_000, 19_999)
+
+
+async def test_two_services_may_have_a_source_of_one_name_and_each_keeps_its_own_matches(tmp_path):
+    acme = world(tmp_path)
+    await acme.quote(*PRICES[:3])
+    await acme.ids()
+    file = tmp_path / "prices.toml"
+    fields = '[fields]\nusd = "last_usd"\nsymbol = "ticker"\nname = "title"'
+    file.write_text(documented().replace('"volume_rank"', '"price"').replace("[fields]", fields))
+    environ = {"TOPCOINS_PRICE_SOURCE": str(file), "TOPCOINS_CLOCK_CHECK": "off"}
+    (tmp_path / "price").mkdir()
+    (prices,) = ingests(
+        price_plan, load(environ, "ingest_price"), client=Providers(COINS[:2], RECORDS).client,
+        store=acme.store, deliveries=lambda series: WriteThrough(acme.store), clock=acme.clock, folder=tmp_path,
+    )  # fmt: skip
+    assert await prices.tick(NOON + MINUTE)
+    assert {(each.series, each.matched) for each in read_reports(tmp_path)} == {("volume_rank", 3), ("price", 2)}
+    pins = {file.name: len(json.loads(file.read_bytes())) for file in (tmp_path / "ids").glob("*.pins.json")}
+    assert pins == {"acme.pins.json": 3, "price.acme.pins.json": 2}
 
 
 async def test_without_prices_to_test_by_no_id_is_used(tmp_path):

@@ -36,11 +36,11 @@ async def test_status_and_metrics_report_what_came_of_a_providers_list(tmp_path)
     }  # fmt: skip
     assert shown["comparison"] == COMPARISON.model_dump()
     for line in (
-        'topcoins_provider_list_timestamp_seconds{source="acme"} 1.',
-        'topcoins_provider_ids{source="acme",state="refused"} 1.0',
-        'topcoins_provider_price_difference_median{source="acme"} 0.0012',
-        'topcoins_provider_prices_off{source="acme"} 0.004',
-        'topcoins_provider_rank_disagreement{places="250",source="acme"} 0.1',
+        'topcoins_provider_list_timestamp_seconds{series="volume_rank",source="acme"} 1.',
+        'topcoins_provider_ids{series="volume_rank",source="acme",state="refused"} 1.0',
+        'topcoins_provider_price_difference_median{series="volume_rank",source="acme"} 0.0012',
+        'topcoins_provider_prices_off{series="volume_rank",source="acme"} 0.004',
+        'topcoins_provider_rank_disagreement{places="250",series="volume_rank",source="acme"} 0.1',
     ):
         assert line in metrics
 
@@ -51,6 +51,6 @@ async def test_a_provider_without_a_comparison_has_no_gauge_of_one_and_a_damaged
     clock = FakeClock(NOW)
     async with calling(CountingStore(clock), clock, spools=tmp_path) as client:
         metrics = (await client.get("/metrics")).text
-    assert 'topcoins_provider_ids{source="acme",state="matched"} 870.0' in metrics
+    assert 'topcoins_provider_ids{series="volume_rank",source="acme",state="matched"} 870.0' in metrics
     assert "topcoins_provider_prices_off{" not in metrics
     assert "zeta" not in metrics

@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 
 from lib.errors import SettingsRejected
+from lib.redaction import shown
 
 PROXY_EXAMPLE = "http://proxy.example:3128 or socks5://proxy.example:1080"
 USER_AGENT = {"user-agent": "topcoins"}
@@ -180,7 +181,7 @@ def _certificates(environ: Mapping[str, str]) -> ssl.SSLContext:
         if file:
             return ssl.create_default_context(cafile=file)
     except OSError as exc:  # ssl.SSLError is one
-        raise SettingsRejected(f"SSL_CERT_FILE={file} is no file of certificates that can be read") from exc
+        raise SettingsRejected(f"SSL_CERT_FILE={shown(file)} is no file of certificates that can be read") from exc
     if folder and not Path(folder).is_dir():
-        raise SettingsRejected(f"SSL_CERT_DIR={folder} is not a folder")
+        raise SettingsRejected(f"SSL_CERT_DIR={shown(folder)} is not a folder")
     return ssl.create_default_context(capath=folder) if folder else plain

@@ -4,26 +4,21 @@ Libraries that log through the standard library (uvicorn, APScheduler, httpx) ha
 """
 
 import atexit
-import json
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import structlog
-from pydantic import SecretStr
 
-from lib.clock import isoformat
 from lib.errors import SettingsRejected
 from lib.line_limit import LineLimit
-from lib.settings import Settings, shown
+from lib.redaction import Redaction, shown
+from lib.settings import Settings
 
-HIDDEN = "***"
 _LOUD = ("httpx", "httpcore", "apscheduler", "stamina", "asyncio", "aiohttp", "filelock")
 """Libraries that log every step at INFO, httpx with whole URLs. Theirs start at WARNING."""
 
@@ -33,7 +28,6 @@ def configure(settings: Settings) -> None:
     handler = _open(settings.log_file) if settings.log_file else _Handler(sys.stdout)
     terminal = handler.stream is not None and handler.stream.isatty()
     pretty = settings.log_format == "console" or (settings.log_format == "auto" and terminal)
-    redact = Redaction(settings.secrets)
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -45,7 +39,7 @@ def configure(settings: Settings) -> None:
     if pretty:
         plain = structlog.dev.plain_traceback
         renderer = structlog.dev.ConsoleRenderer(colors=terminal, exception_formatter=plain)
-    ending: list[Any] = [structlog.processors.format_exc_info, redact, renderer]
+    ending: list[Any] = [structlog.processors.format_exc_info, hiding(settings.redaction), renderer]
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *ending],
@@ -128,26 +122,6 @@ def _open(path: Path) -> _FileHandler:
         raise SettingsRejected(f"{message}; for example /var/log/topcoins.log") from exc
 
 
-class Redaction:
+def hiding(redaction: Redaction) -> Callable[[object, str, Any], Any]:
     """A structlog processor that hides every secret, wherever in an event it is."""
-
-    def __init__(self, secrets: Iterable[SecretStr]) -> None:
-        plain = {secret.get_secret_value() for secret in secrets} - {""}
-        forms = {form for text in plain for form in (text, repr(text)[1:-1], json.dumps(text)[1:-1], quote(text, ""))}
-        self._secrets = sorted(forms, key=len, reverse=True)  # one may begin with another
-
-    def __call__(self, logger: object, method: str, event: Any) -> Any:
-        """The event without secrets."""
-        return self._hidden(dict(event))
-
-    def _hidden(self, value: Any) -> Any:
-        if isinstance(value, bool | int | float) or value is None:
-            return value
-        if isinstance(value, dict):
-            return {self._hidden(name): self._hidden(inner) for name, inner in value.items()}
-        if isinstance(value, list | tuple):
-            return [self._hidden(inner) for inner in value]
-        text = isoformat(value) if isinstance(value, datetime) else str(value)
-        for secret in self._secrets:
-            text = text.replace(secret, HIDDEN)
-        return text
+    return lambda logger, method, event: redaction.value(dict(event))

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,8 @@ import structlog
 
 from lib import log, settings
 from lib.errors import SettingsRejected
-from lib.settings import Settings, shown
+from lib.redaction import shown
+from lib.settings import Settings
 
 _HARMLESS = ("SIGHUP", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGVTALRM", "SIGPROF", "SIGIO", "SIGPWR")
 """Signals that would end a process that does not expect them."""
@@ -36,6 +38,7 @@ def begin(service: str, arguments: Sequence[str]) -> Iterator[Settings]:
     """Open the log of a service and yield its settings. A setting that is refused ends the process with one line."""
     _refuse_arguments(service, arguments)
     ignore_harmless_signals()
+    chosen: Settings | None = None
     opened = False
     try:
         chosen = settings.load(os.environ, service)
@@ -43,7 +46,11 @@ def begin(service: str, arguments: Sequence[str]) -> Iterator[Settings]:
         opened = True
         yield chosen
     except SettingsRejected as exc:
-        _end(service, exc, opened)
+        _end(service, exc, opened, chosen)
+    except Exception:
+        if chosen is None:
+            raise
+        sys.exit(chosen.redaction.text(traceback.format_exc()).rstrip())
 
 
 def _refuse_arguments(service: str, arguments: Sequence[str]) -> None:
@@ -58,14 +65,15 @@ def _refuse_arguments(service: str, arguments: Sequence[str]) -> None:
     sys.exit(2)
 
 
-def _end(service: str, exc: SettingsRejected, opened: bool) -> NoReturn:
+def _end(service: str, exc: SettingsRejected, opened: bool, chosen: Settings | None) -> NoReturn:
     """End with the reason: a line of the log where JSON is configured, else a sentence on stderr."""
     format, file = settings.log_of(os.environ, service)
+    why = chosen.redaction.text(str(exc)) if chosen else str(exc)
     if format == "json":
         if not opened:
             _open_log(file)
-        structlog.get_logger(__name__).error("setting refused", service=service, why=str(exc))
-    sys.exit(1 if format == "json" and not file else f"{service}: {exc}")
+        structlog.get_logger(__name__).error("setting refused", service=service, why=why)
+    sys.exit(1 if format == "json" and not file else f"{service}: {why}")
 
 
 def _open_log(file: str) -> None:

@@ -1,18 +1,30 @@
 """The `topcoins` command: thin calls. Answers go to stdout, everything else to stderr."""
 
 import io
+import os
+import re
 import sys
+import traceback
+from typing import Any
+
+import typer
 
 from lib.cli import archive, ask, doubtful, export, ids, mcp, operate, price, start, withdraw
 from lib.cli.app import app
-from lib.cli.exit_code import exit_code
-from lib.errors import DamagedFile, TopcoinsError
+from lib.cli.exit_code import ExitCode, Refused, exit_code
+from lib.errors import DamagedFile, SettingsRejected, TopcoinsError
+from lib.redaction import Redaction, parts_like_keys
 from lib.text import without_control
 
 NO_LIBRARY = (
     "only commands that ask a running API run on every system: top, asset, history, movers, price, watch, mcp, and"
     " export as csv or ndjson"
 )
+
+UsageError: Any = typer.BadParameter.__base__
+"""What Typer raises for a wrong command line; it exports only this child."""
+_NO_KEY = re.compile(r"--?[a-z-]+$|\d{4}-\d\d-\d\d")
+"""An option, or a time."""
 
 __all__ = ["archive", "ask", "doubtful", "export", "ids", "main", "mcp", "operate", "price", "start", "withdraw"]
 
@@ -23,13 +35,19 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal may lack the letters of a coin's name
     try:
-        app(obj=_log_to_stderr)
+        sys.exit(app(obj=_log_to_stderr, standalone_mode=False))
     except ImportError as exc:
         sys.exit(f"topcoins: {exc}; {NO_LIBRARY}")
+    except typer.Abort:
+        sys.exit("Aborted!")
+    except UsageError as exc:
+        exc.message = _redacted(exc.message, exc)
+        exc.show()
+        sys.exit(ExitCode.WRONG_USE)
     except Exception as exc:
         if not _is_explained(exc):
-            raise
-        print(f"topcoins: {without_control(str(exc))}", file=sys.stderr)
+            sys.exit(_redacted(traceback.format_exc(), exc))
+        print(f"topcoins: {_redacted(without_control(str(exc)), exc)}", file=sys.stderr)
         sys.exit(exit_code(exc))
 
 
@@ -37,7 +55,30 @@ def _log_to_stderr() -> None:
     """stdout is for answers."""
     import structlog
 
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    from lib.log import hiding
+
+    *first, renderer = structlog.get_config()["processors"]
+    structlog.configure(
+        processors=[*first, structlog.processors.format_exc_info, hiding(_redaction()), renderer],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def _redacted(text: str, exc: Exception) -> str:
+    """An error without what may be a misplaced key. An API names the parameter that it refuses, with its value."""
+    is_from_api = isinstance(exc, Refused)
+    given = [part for part in sys.argv[1:] if ("://" in part if is_from_api else not _NO_KEY.match(part))]
+    return Redaction(parts_like_keys(given)).text(_redaction().text(text))
+
+
+def _redaction() -> Redaction:
+    """That of the settings, where they can be loaded."""
+    from lib import settings
+
+    try:
+        return settings.load(os.environ).redaction
+    except SettingsRejected:
+        return Redaction(())
 
 
 def _is_explained(exc: Exception) -> bool:

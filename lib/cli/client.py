@@ -15,7 +15,7 @@ from lib.cli.exit_code import ExitCode, Refused
 from lib.endpoint import http_url, to_ask
 from lib.errors import SettingsRejected
 from lib.http_client import open_sync_client
-from lib.settings import shown
+from lib.redaction import shown, without_keys
 from lib.settings.values import ServerUrl
 
 TIMEOUT_S = 30
@@ -36,7 +36,8 @@ def refusal(response: httpx.Response) -> Refused:
         title, detail, example = problem["title"], problem["detail"], str(problem.get("example") or "")
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
         host = response.url.copy_with(path="/", query=None)
-        text = f"{str(host).rstrip('/')} answers {response.status_code} and is no topcoins API; look at --url"
+        at = without_keys(str(host).rstrip("/"))
+        text = f"{at} answers {response.status_code} and is no topcoins API; look at --url"
         return Refused(text, ExitCode.NO_ANSWER)
     text = f"{title}: {detail}" + (f"; for example {example}" if example and example not in detail else "")
     if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -46,7 +47,9 @@ def refusal(response: httpx.Response) -> Refused:
 
 def no_answer(at: str, cause: Exception) -> Refused:
     """The error of an address that does not answer."""
-    return Refused(f"{at} does not answer ({cause}); start it with topcoins demo or topcoins up", ExitCode.NO_ANSWER)
+    return Refused(
+        f"{without_keys(at)} does not answer ({cause}); start it with topcoins demo or topcoins up", ExitCode.NO_ANSWER
+    )
 
 
 def address(url: str | None) -> str:
@@ -97,5 +100,5 @@ def ask(url: str | None, path: str, parameters: Mapping[str, Any], *, body: byte
     if not response.is_success:
         raise refusal(response)
     if not response.headers.get("content-type", "").startswith(("application/json", "text/csv")):
-        raise Refused(f"{at} is no topcoins API; look at --url", ExitCode.NO_ANSWER)
+        raise Refused(f"{without_keys(at)} is no topcoins API; look at --url", ExitCode.NO_ANSWER)
     return response

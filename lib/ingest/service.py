@@ -25,8 +25,9 @@ from lib.ingest.missed import MissedTick, MissedTicks
 from lib.ingest.poll import Poll
 from lib.ingest.spool import Spool
 from lib.ingest.tick import Ingest
+from lib.redaction import shown
 from lib.schema import Series
-from lib.settings import Settings, shown
+from lib.settings import Settings
 from lib.source import Source, SourceFile, configured_source, read_source
 from lib.source.shared_answers import SharedAnswers, shared_answers
 from lib.store import Store
@@ -211,9 +212,15 @@ async def poll(
     events.info("stopped", service=service)
 
 
-def main(service: str, plan: SourcePlan, checked: CheckPlan = lambda chosen: ()) -> None:
-    """Run a service until SIGTERM or Ctrl-C. A wrong setting ends it with one sentence."""
-    with process.begin(service, sys.argv[1:]) as chosen:
+def main(
+    service: str,
+    plan: SourcePlan,
+    checked: CheckPlan = lambda chosen: (),
+    *,
+    arguments: Sequence[str] | None = None,
+) -> None:
+    """Run a service until SIGTERM or Ctrl-C. A wrong setting ends it with one sentence, and so does an argument."""
+    with process.begin(service, sys.argv[1:] if arguments is None else arguments) as chosen:
         asyncio.run(_until_signalled(service, plan, chosen, open_client(os.environ), checked))
 
 

@@ -6,10 +6,9 @@ by `TOPCOINS_…_FILE`.
 
 from lib.settings.layers import RUN_ID, SERVICES, load, log_of
 from lib.settings.model import EXAMPLES, Settings
-from lib.settings.refusal import PREFIX, shown
+from lib.settings.refusal import PREFIX
 from lib.settings.values import NONE, SQLITE, Duration, SourceUrl
 
 __all__ = [
     "EXAMPLES", "NONE", "PREFIX", "RUN_ID", "SERVICES", "SQLITE", "Duration", "Settings", "SourceUrl", "load", "log_of",
-    "shown",
 ]  # fmt: skip

@@ -10,8 +10,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from lib.errors import SettingsRejected
+from lib.redaction import shown
 from lib.settings.model import EXAMPLES, Settings
-from lib.settings.refusal import PREFIX, TABLES, is_secret, refuse, shown
+from lib.settings.refusal import PREFIX, TABLES, is_secret, refuse
 
 SERVICES = ("ingest_price", "ingest_rank", "query_api")
 RUN_ID = PREFIX + "RUN_ID"

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, PrivateAttr, SecretStr, ValidationInfo, field_validator
 
+from lib.redaction import Redaction, parts_like_keys
 from lib.settings.values import (
     NONE,
     ArchiveUrl,
@@ -67,6 +68,8 @@ EXAMPLES = {
     "log_file": "/var/log/topcoins.log",
     "source_urls": "https://pro-api.coinmarketcap.com",
 }
+_TEXTS = (str, Path, tuple, dict)
+_NAMES_OF_SOURCES = ("price_source", "rank_source", "extra_sources", "check_source")
 
 
 class Settings(BaseModel):
@@ -141,6 +144,12 @@ class Settings(BaseModel):
 
     @property
     def secrets(self) -> tuple[SecretStr, ...]:
-        """Every secret that is set, for the log's redaction."""
+        """Every secret that is set."""
         own = (self.influx_token, self.archive_secret_key, self.client_key, *self.api_keys.values())
         return tuple(secret for secret in own if secret)
+
+    @property
+    def redaction(self) -> Redaction:
+        """Hides the secrets, and the parts of other values that may be one. Names of sources are in every event."""
+        others = [str(value) for name, value in self if isinstance(value, _TEXTS) and name not in _NAMES_OF_SOURCES]
+        return Redaction([*(secret.get_secret_value() for secret in self.secrets), *parts_like_keys(others)])

@@ -1,30 +1,21 @@
 """The sentence that refuses a setting. It names the setting and its value, but nothing that may be a secret."""
 
-import re
 from collections.abc import Iterable, Mapping
 
 from pydantic import ValidationError
 
 from lib.errors import SettingsRejected
+from lib.redaction import HIDDEN, shown
 
 PREFIX = "TOPCOINS_"
 TABLES = ("api_keys", "source_urls")
 """Fields of `Settings` that are filled from settings such as cmc_api_key and cmc_url."""
-HIDDEN = "***"
-
 _SECRETS = ("influx_token", "archive_secret_key", "client_key", "client_keys")
-_LIKE_A_KEY = re.compile(r"[@?#]|(?=[A-Za-z_+=~-]*[0-9])[A-Za-z0-9_+=~-]{12,}|[A-Za-z0-9+=~-]{16,}")
-"""A user in an address, a query or a fragment; 12 letters and digits in a row, or 16 letters."""
 
 
 def is_secret(name: str) -> bool:
     """Whether the setting of this name is a secret."""
     return name in _SECRETS or name.endswith("_api_key")
-
-
-def shown(text: str) -> str:
-    """The text for an error or a log; `***` if a key may be in it, put there by mistake."""
-    return HIDDEN if _LIKE_A_KEY.search(text) else text
 
 
 def refuse(exc: ValidationError, values: Mapping[str, object], examples: Mapping[str, str]) -> SettingsRejected:

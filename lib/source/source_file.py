@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from lib.errors import SettingsRejected
+from lib.redaction import without_keys
 from lib.source.model import SourceFile
 
 VENDORS = Path(__file__).parent / "vendors"
@@ -35,7 +36,9 @@ def _read_toml(path: Path) -> Table:
         return tomllib.loads(path.read_text("utf-8-sig"))  # Windows editors put a byte order mark first
     except RecursionError as exc:
         raise SettingsRejected(f"source file {path} can't be read: it is nested too deep") from exc
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
+    except OSError as exc:  # no file: the path may be a key
+        raise SettingsRejected(f"source file {without_keys(str(path))} can't be read: {exc.strerror}") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
         raise SettingsRejected(f"source file {path} can't be read: {exc}") from exc
 
 

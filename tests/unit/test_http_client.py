@@ -87,7 +87,7 @@ def test_a_variable_that_cannot_be_used_is_refused_in_one_sentence_that_names_it
 def test_an_ingestor_ends_with_that_sentence_and_doctor_shows_it(monkeypatch):
     monkeypatch.setenv("ALL_PROXY", "ftp://proxy.example")
     with pytest.raises(SystemExit, match="ingest_price: ALL_PROXY is no proxy address that can be used"):
-        main("ingest_price", plan)
+        main("ingest_price", plan, arguments=[])
     (finding,) = examine({"ALL_PROXY": "ftp://proxy.example"}, FakeClock())
     assert not finding.well
     assert finding.seen.startswith("ALL_PROXY is no proxy address")

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from lib import log
 from lib.errors import SettingsRejected
 from lib.line_limit import LineLimit
-from lib.log import HIDDEN, Redaction
+from lib.redaction import HIDDEN, Redaction
 from lib.settings import Settings, load
 
 CANARY = "canary-5f3a9c1e"
@@ -129,7 +129,7 @@ def test_a_secret_that_begins_with_another_is_hidden_whole(logged, form):
 
 def test_without_secrets_nothing_is_hidden():
     event = {"event": "tick", "assets": 5, "late": False, "why": None, "took": 0.5, "reasons": {"gone": 1}}
-    assert Redaction([SecretStr("")])(None, "info", event) == event
+    assert Redaction([""]).value(event) == event
 
 
 @FORMS

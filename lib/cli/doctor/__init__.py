@@ -5,9 +5,9 @@ One module for each group of findings; `findings_of` lists the groups.
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -43,27 +43,40 @@ Announce = Callable[[str], None]
 Findings = Finding | list[Finding]
 
 
-def examine(environ: Mapping[str, str], clock: Clock, announce: Announce = lambda text: None) -> list[Finding]:
+def examine(
+    environ: Mapping[str, str],
+    clock: Clock,
+    announce: Announce = lambda text: None,
+    *,
+    client: httpx.AsyncClient | None = None,
+) -> list[Finding]:
     """All findings. Broken settings are the only finding, because nothing else can be checked then."""
     try:
         services = {name: settings.load(environ, name) for name in SERVICES}
     except SettingsRejected as exc:
         return [Finding("settings", False, str(exc))]
     try:
-        client = open_client(environ, timeout_s=10)
+        opened = client or open_client(environ, timeout_s=10)
     except SettingsRejected as exc:
         return [Finding("proxy and certificates", False, str(exc))]
 
     async def run() -> list[Finding]:
-        async with client:
+        async with opened:
             findings = await findings_of(
-                services["ingest_price"], client, clock, services=services, announce=announce,
+                services["ingest_price"], opened, clock, services=services, announce=announce,
                 token_file=environ.get(f"{PREFIX}INFLUX_TOKEN_FILE", ""),
             )  # fmt: skip
             return [*findings, *await _guarded("ports", lambda: check_ports(services["query_api"]))]
 
     where = environ.get(f"{PREFIX}CONFIG", "the environment and the defaults")
-    return [Finding("settings", True, f"read from {where}"), *asyncio.run(run())]
+    return [Finding("settings", True, f"read from {where}"), *_redacted(asyncio.run(run()), services.values())]
+
+
+def _redacted(findings: Iterable[Finding], services: Iterable[Settings]) -> list[Finding]:
+    """The findings without secrets, and without what may be one in a wrong setting."""
+    for chosen in services:
+        findings = [replace(each, seen=chosen.redaction.text(each.seen)) for each in findings]
+    return list(findings)
 
 
 def show(findings: Sequence[Finding], console: Console) -> None:

@@ -15,6 +15,7 @@ from lib.clock import Clock
 from lib.errors import ClockDisagrees, SettingsRejected, TopcoinsError
 from lib.ingest.clock_check import TOLERANCE, check_clock
 from lib.ingest.service import find_source
+from lib.redaction import shown
 from lib.settings import PREFIX, Settings
 from lib.source import Reading, Source, SourceFile, configured_source
 from lib.units import format_duration
@@ -73,7 +74,7 @@ def find_sources(
         try:
             file = find_source(Path(str(files(service))), name)
         except SettingsRejected as exc:
-            wrong.append(Finding(f"{service}: {name}", False, str(exc)))
+            wrong.append(Finding(f"{service}: {shown(name)}", False, str(exc)))
             continue
         source = configured_source(file, chosen, client=client, clock=clock)
         sources.append(ConfiguredSource(service, file, source, chosen))

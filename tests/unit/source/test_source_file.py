@@ -179,7 +179,7 @@ def test_several_faults_are_reported_together(path):
 @pytest.mark.parametrize("content", [b"name = ", b"\xff\xfe", b"[a]\n[a]\n"])
 def test_a_file_that_is_not_toml_is_refused_with_its_path(path, content):
     path.write_bytes(content)
-    assert refusal(path).startswith(f"source file {path} can't be read: ")
+    assert refusal(Path("/no/acme.toml")) == "source file /no/acme.toml can't be read: No such file or directory"
 
 
 def test_a_byte_order_mark_is_read_over(path):
@@ -245,8 +245,8 @@ def test_the_error_for_a_fault_names_the_file_with_its_key(path, tmp_path):
         read_source(path, vendors=vendor.parent)
 
 
-def test_a_file_that_is_not_there_is_refused_with_its_path(path):
-    assert refusal(path).startswith(f"source file {path} can't be read: ")
+def test_a_file_that_is_not_there_is_refused_with_its_path():
+    assert refusal(Path("/no/acme.toml")) == "source file /no/acme.toml can't be read: No such file or directory"
 
 
 def test_a_third_series_must_measure_something(path):

@@ -14,6 +14,7 @@ import structlog
 
 from lib import log, settings
 from lib.errors import SettingsRejected
+from lib.lifeline import end_with_parent
 from lib.redaction import shown
 from lib.settings import Settings
 
@@ -39,6 +40,7 @@ def begin(service: str, arguments: Sequence[str]) -> Iterator[Settings]:
     _refuse_arguments(service, arguments)
     ignore_harmless_signals()
     chosen: Settings | None = None
+    end_with_parent(os.environ)
     opened = False
     try:
         chosen = settings.load(os.environ, service)

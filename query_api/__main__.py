@@ -24,7 +24,7 @@ from query_api.features.stream.work import MAX_LISTENERS, PER_CLIENT, SnapshotSt
 from query_api.middleware.access import Access
 from query_api.middleware.request_metrics import RequestMetrics
 from query_api.server import listen, serve
-from query_api.workers import WORKER, Inherited, end_with_parent, run_workers
+from query_api.workers import WORKER, Inherited, run_workers
 
 
 def read_extras(chosen: Settings) -> list[Series]:
@@ -73,8 +73,6 @@ async def run(chosen: Settings, arguments: Sequence[str]) -> None:
         metrics_port=chosen.metrics_port,
         run_id=os.environ.get(RUN_ID, ""),
     )
-    if inherited:
-        end_with_parent(inherited.lifeline)
     sockets = inherited.sockets if inherited else listen(chosen)
     await serve(app, chosen, sockets, snapshot_stream, requests)
     await store.close()

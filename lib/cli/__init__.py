@@ -13,6 +13,7 @@ from lib.cli import archive, ask, doubtful, export, ids, mcp, operate, price, st
 from lib.cli.app import app
 from lib.cli.exit_code import ExitCode, Refused, exit_code
 from lib.errors import DamagedFile, SettingsRejected, TopcoinsError
+from lib.lifeline import end_with_parent
 from lib.redaction import Redaction, parts_like_keys
 from lib.text import without_control
 
@@ -34,6 +35,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal may lack the letters of a coin's name
+    end_with_parent(os.environ)
     try:
         sys.exit(app(obj=_log_to_stderr, standalone_mode=False))
     except ImportError as exc:

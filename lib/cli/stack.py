@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from lib.lifeline import Lifeline
 from lib.process import ignore_harmless_signals
 
 GRACE_S = 15.0
@@ -39,10 +40,14 @@ class _Child:
 
 
 class Stack:
-    """Child processes. Each has its own session, so that Ctrl-C reaches only this process, which ends them in order."""
+    """Child processes. Each has its own session, so that Ctrl-C reaches only this process, which ends them in order.
+
+    If this process is killed they end by themselves.
+    """
 
     def __init__(self) -> None:
         self._children: list[_Child] = []
+        self._lifeline = Lifeline()
         self._interrupted = False
 
     def start(
@@ -53,7 +58,8 @@ class Stack:
         with log.open("ab") if log else nullcontext() as out:
             process = subprocess.Popen(
                 [sys.executable, *arguments],
-                env=dict(environ),
+                env={**environ, **self._lifeline.environ},
+                pass_fds=(self._lifeline.inherited,),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE if passing else out,
                 stderr=out,
@@ -93,6 +99,7 @@ class Stack:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        self._lifeline.close()
 
 
 def _ending_signals() -> list[int]:

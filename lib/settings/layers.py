@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from lib.errors import SettingsRejected
+from lib.lifeline import LIFELINE
 from lib.redaction import shown
 from lib.settings.model import EXAMPLES, Settings
 from lib.settings.refusal import PREFIX, TABLES, is_secret, refuse
@@ -21,7 +22,7 @@ _TESTS = "test_"
 """Variables with this after the prefix are for the tests only."""
 _OF_COMPOSE = ("alert_webhook",)
 """Variables that Compose reads for Grafana alone."""
-_NO_SETTINGS = (PREFIX + "CONFIG", RUN_ID)
+_NO_SETTINGS = (PREFIX + "CONFIG", RUN_ID, LIFELINE)
 _MULTILINE = ("client_keys",)
 _FREE_TEXT = ("notice",)
 _QUOTES = "\"'`\u201c\u201d\u2018\u2019"

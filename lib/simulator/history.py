@@ -21,6 +21,7 @@ from lib import log
 from lib.clock import slot, utc_now
 from lib.ingest.delivery import Delivery, WriteThrough
 from lib.ingest.tick import Ingest
+from lib.lifeline import end_with_parent
 from lib.settings import Settings
 from lib.simulator.app import create_app
 from lib.simulator.market import Market
@@ -146,4 +147,5 @@ async def _work(fills: Sequence[Fill]) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
+    end_with_parent(os.environ)
     asyncio.run(_work(_FILLS.validate_json(sys.argv[1])))

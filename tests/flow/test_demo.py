@@ -13,7 +13,7 @@ import pytest
 
 from lib.cli.stack import Ended, Stack
 from lib.clock import isoformat, slot, utc_now
-from tests.flow.processes import Api, Stage, free_port
+from tests.flow.processes import Api, Stage, eventually, free_port
 
 pytestmark = pytest.mark.stack
 
@@ -132,13 +132,13 @@ def test_a_process_that_ends_by_itself_is_named_with_the_end_of_its_log(tmp_path
         stack.wait()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_asked_to_end_while_it_starts_it_leaves_no_process(stage, number):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGHUP, 0), (signal.SIGKILL, -signal.SIGKILL)])
+def test_ended_or_killed_while_it_starts_it_leaves_no_process(stage, number, code):
     run = demo(stage).process
     run.until(lambda: len(stage.alive()) >= 4)  # itself, the simulator and a service or two
     run.send(number)
-    assert run.ends() == 0
-    assert stage.alive() == []
+    assert run.ends() == code
+    eventually(lambda: stage.alive() == [])
     assert "Traceback" not in run.err, run.err
 
 

@@ -32,18 +32,20 @@ GIVE_UP_AFTER = DAY
 class DoubtfulLists:
     """The doubtful lists of one series. Without a folder only the last ones are remembered."""
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, since: datetime | None = None) -> None:
         self._folder = folder / FOLDER if folder else None
         self._recent: list[Snapshot] | None = None
-        self._since: datetime | None = None
+        self.since = since
+        """The tick of the first doubtful list since the last plausible one; None where that one was the last."""
 
     def judge(
         self, snapshot: Snapshot, faults: Sequence[str], differences: Sequence[str], before: Snapshot | None
     ) -> str:
         """Why a list in doubt sets the new level; otherwise keeps it apart and raises SnapshotDoubtful."""
         recent = self._lists_since(before)
-        self._since = min([self._since or snapshot.tick, snapshot.tick, *(each.tick for each in recent)])
-        since = before.tick if before and not faults else self._since  # a faulty list is no better after an outage
+        known = [self.since] if self.since and (before is None or self.since > before.tick) else []
+        self.since = min([*known, snapshot.tick, *(each.tick for each in recent)])
+        since = before.tick if before and not faults else self.since  # a faulty list is no better after an outage
         if snapshot.tick - since >= GIVE_UP_AFTER:
             return f"no plausible list came for {snapshot.tick - since}"
         same = [each for each in recent if each.marker.source == snapshot.marker.source]
@@ -55,7 +57,7 @@ class DoubtfulLists:
 
     def end(self) -> None:
         """A list was accepted: the doubt is over."""
-        self._recent, self._since = [], None
+        self._recent, self.since = [], None
 
     def _lists_since(self, before: Snapshot | None) -> list[Snapshot]:
         """The last doubtful lists after the snapshot before. After a restart they are read from the folder."""

@@ -13,7 +13,8 @@ from lib.ingest.doubtful import DoubtfulLists
 from lib.ingest.gate import Gate
 from lib.ingest.ids.prices_file import ProviderPrices, read_prices
 from lib.ingest.ids.report import FOLDER as IDS_FOLDER
-from lib.ingest.plausible import Jump, differences, faults, jumps
+from lib.ingest.judge_state import JudgeState, read_judge_state, write_judge_state
+from lib.ingest.plausible import differences, faults
 from lib.ingest.second_opinion import contradictions
 from lib.snapshot import Snapshot
 from lib.source import Reading
@@ -27,8 +28,9 @@ class Judge:
     def __init__(self, *, assets: int, folder: Path | None = None, clock_check: bool = True) -> None:
         self._assets = assets
         self._clock_check = clock_check
-        self._doubtful = DoubtfulLists(folder)
-        self._suspects: Mapping[int, Jump] = {}
+        self._folder = folder
+        self._state = read_judge_state(folder)
+        self._doubtful = DoubtfulLists(folder, self._state.doubtful_since)
         self._ids = folder.parent / IDS_FOLDER if folder else None
 
     def admit(
@@ -49,16 +51,22 @@ class Judge:
         differs += contradictions(snapshot, before, self._other_providers)
         if wrong or differs:
             snapshot = self._new_level(snapshot, wrong, differs, before)
-            self._suspects = {}
+            self._remember(JudgeState())  # the last values of absent assets are of another level
         else:
-            self._suspects = jumps(snapshot, before, self._suspects)
-            if self._suspects:
-                unconfirmed = {id_: jump.reason for id_, jump in self._suspects.items()}
+            found = self._state.jumps(snapshot, before)
+            if found:
+                unconfirmed = {id_: jump.reason for id_, jump in found.items()}
                 snapshot, rejected = gate.admit(
                     reading, tick, before=before, backfilled=backfilled, unconfirmed=unconfirmed
                 )
+            self._remember(JudgeState(absent=self._state.after(snapshot, before, found)))
         self._doubtful.end()
         return snapshot, rejected
+
+    def _remember(self, state: JudgeState) -> None:
+        if state != self._state:
+            self._state = state
+            write_judge_state(self._folder, state)
 
     def _other_providers(self) -> Sequence[ProviderPrices]:
         return read_prices(self._ids) if self._ids else ()
@@ -72,6 +80,7 @@ class Judge:
         try:
             why = self._doubtful.judge(snapshot, wrong, differs, before)
         except SnapshotDoubtful:
+            self._remember(self._state.model_copy(update={"doubtful_since": self._doubtful.since}))
             log.warning("list is doubtful: it is kept apart, not stored", **where)
             raise
         log.warning("doubtful list accepted as the new level", **where, why=why)

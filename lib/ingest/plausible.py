@@ -60,7 +60,7 @@ VOLUME_JUMP = 10
 CONFIRMED = math.log(2)
 """The next list confirms a row that is within a factor of two of the one in doubt."""
 
-_VALUES = {PRICE.name: "usd", VOLUME_RANK.name: VOLUME}
+VALUES = {PRICE.name: "usd", VOLUME_RANK.name: VOLUME}
 _STEPS = {PRICE.name: (PRICE_STEP, PRICE_STEP_MOST), VOLUME_RANK.name: (VOLUME_STEP, VOLUME_STEP_MOST)}
 _FAR = {PRICE.name: PRICE_STEP_MOST, VOLUME_RANK.name: JUMP}
 """How far a few assets of a list may move: the volumes of small assets move much further than their prices."""
@@ -85,7 +85,7 @@ def _kind(fault: str) -> str:
 
 def _unlike_any_market(now: Snapshot) -> Iterator[str]:
     """How a long list of prices or volumes differs from every list that a market gave."""
-    value = _VALUES.get(now.series.name)
+    value = VALUES.get(now.series.name)
     if value is None or now.marker.assets + now.marker.duplicates < LONG_LIST or now.tick < KNOWN_SINCE:
         return
     if not len(now.rows):  # only the marker was read
@@ -133,21 +133,23 @@ class Jump(NamedTuple):
     reason: str
 
 
-def jumps(now: Snapshot, before: Snapshot | None, suspects: Mapping[int, Jump]) -> dict[int, Jump]:
-    """The rows to reject, by id, unless they confirm the `suspects`: the rows rejected so in the last list."""
-    value = _VALUES.get(now.series.name)
-    if value is None or (before is None and value != VOLUME):
+def jumps(
+    now: Snapshot, before: Snapshot | None, absent: Mapping[int, float], doubted: Mapping[int, float]
+) -> dict[int, Jump]:
+    """The rows to reject, by id: those that moved too far, unless they confirm a `doubted` value.
+
+    `absent` has the last values of assets that the snapshot before lacks.
+    """
+    value = VALUES.get(now.series.name)
+    if value is None or (value == VOLUME and len(now.rows) < LONG_LIST):
         return {}
-    old = (before.rows if before else now.rows.clear()).select(ID, pl.col(value).alias("old"))
-    if suspects:
-        rejected = pl.DataFrame({ID: list(suspects), "old": [jump.before for jump in suspects.values()]}, old.schema)
-        old = pl.concat([rejected, old.filter(~pl.col(ID).is_in(list(suspects)))])
+    listed = (before.rows if before else now.rows.clear()).select(ID, pl.col(value).alias("old"))
+    others = pl.DataFrame({ID: [*absent], "old": [*absent.values()]}, listed.schema)
+    old = pl.concat([listed, others]).unique(ID, keep="first")
     both = now.rows.select(ID, pl.col(value).alias("new")).join(old, on=ID, how="left")
     wrong, reason = _VOLUME_JUMP if value == VOLUME else _PRICE_JUMP
-    if value == VOLUME and len(both) < LONG_LIST:
-        return {}
     found = {id_: Jump(usual or 0, new, reason) for id_, new, usual in both.filter(wrong).iter_rows()}
-    return {id_: jump for id_, jump in found.items() if id_ not in suspects or not _confirms(jump, suspects[id_])}
+    return {id_: jump for id_, jump in found.items() if not _confirms(jump, doubted.get(id_))}
 
 
 _PRICE_JUMP = ((pl.col("new") / pl.col("old")).log().abs() >= JUMP, "usd moved a hundredfold")
@@ -160,12 +162,12 @@ _VOLUME_JUMP = (
 )
 
 
-def _confirms(jump: Jump, suspect: Jump) -> bool:
-    return abs(math.log(jump.now / suspect.now)) <= CONFIRMED
+def _confirms(jump: Jump, doubted: float | None) -> bool:
+    return doubted is not None and abs(math.log(jump.now / doubted)) <= CONFIRMED
 
 
 def _faults(now: Snapshot, *, is_first: bool) -> Iterator[str]:
-    value = _VALUES.get(now.series.name)
+    value = VALUES.get(now.series.name)
     marker = now.marker
     sound = marker.assets + marker.duplicates
     if value is None or (is_first and sound < LONG_LIST):
@@ -216,7 +218,7 @@ def _first(snapshot: Snapshot, places: int) -> list[int]:
 
 def _steps(both: pl.DataFrame, now: Snapshot, before: Snapshot) -> Iterator[str]:
     """Values that moved too far: the median asset, or too many assets."""
-    value = _VALUES.get(now.series.name)
+    value = VALUES.get(now.series.name)
     if value is None:
         return
     floor = 1.0 if value == VOLUME else 0.0  # a volume of 0 is compared as one dollar

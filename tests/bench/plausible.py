@@ -56,7 +56,7 @@ def month(days: float, assets: int, volatility: float) -> Counter[str]:
             logs[series] += moves
             now = _moved(before[series], np.exp(logs[series]), NOON + minute * MINUTE)
             alarms["doubtful lists"] += bool(faults(now, before[series]) or differences(now, before[series]))
-            alarms["rejected rows"] += len(jumps(now, before[series], {}))
+            alarms["rejected rows"] += len(jumps(now, before[series], {}, {}))
             before[series] = now
     return alarms
 

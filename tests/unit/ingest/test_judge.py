@@ -16,6 +16,7 @@ import ingest_rank
 from lib.errors import SnapshotDoubtful, SnapshotRefused
 from lib.ingest.doubtful import AGREEING, FOLDER, MOST, count_doubtful, reasons_of, stored_lists, tick_of
 from lib.ingest.judge import Judge
+from lib.ingest.judge_state import MOST_ABSENT, read_judge_state
 from lib.ingest.missed import cause_of
 from lib.ingest.plausible import LONG_LIST
 from lib.schema import PRICE, VOLUME_RANK, Series
@@ -396,6 +397,64 @@ def test_a_price_that_returns_is_accepted_and_one_that_jumps_further_is_rejected
     stream.send(market())
     for by, assets in ((1e3, ASSETS - 1), (1e6, ASSETS - 1), (1, ASSETS), (1e3, ASSETS - 1), (1.5e3, ASSETS)):
         assert stream.send(with_row(50, usd=usd * by)(market())).marker.assets == assets
+
+
+@pytest.mark.parametrize("series", [PRICE, VOLUME_RANK])
+@pytest.mark.parametrize(
+    "between", ["nothing", "a restart", "a list without it", "both", "twenty-three hours without it"]
+)
+def test_a_row_that_jumps_is_rejected_after_a_restart_and_after_its_absence(series, between, tmp_path):
+    stream, rows = Stream(series, tmp_path / series.name), market()
+    jumped = with_row(5, usd=rows[5]["usd"] * 150, volume_usd=1e13)(rows)
+    stream.send(rows)
+    if between in ("a list without it", "both"):
+        stream.send(rows[:5] + rows[6:])
+    if between.startswith("twenty"):
+        for _ in range(23):
+            stream.send(rows[:5] + rows[6:], after=60 * MINUTE)
+            stream.restart()
+    if between in ("a restart", "both"):
+        stream.restart()
+    assert 6 not in stream.send(jumped).rows["cmc_id"]
+    assert sum(stream.rejected.values()) == 1
+    if between in ("a restart", "both"):
+        stream.restart()
+    assert 6 in stream.send(jumped).rows["cmc_id"]  # confirmed
+
+
+def test_an_asset_that_comes_back_after_a_day_or_at_a_new_level_is_not_compared(tmp_path):
+    stream, rows = Stream(PRICE, tmp_path / "price"), market()
+    without, jumped = rows[:5] + rows[6:], with_row(5, usd=rows[5]["usd"] * 150)
+    stream.send(rows)
+    for _ in range(24):
+        stream.send(without, after=60 * MINUTE)
+    assert 6 in stream.send(jumped(rows)).rows["cmc_id"]
+    stream.send(without)
+    higher = moved(1000)(without)
+    for _ in range(AGREEING - 1):
+        stream.doubt(higher)
+    assert stream.send(higher).marker.new_level
+    assert 6 in stream.send(moved(1000)(jumped(rows))).rows["cmc_id"]
+
+
+def test_the_absent_assets_that_are_remembered_are_bounded(tmp_path):
+    stream, rows = Stream(PRICE, tmp_path / "price"), market()
+    for n in range(MOST_ABSENT // 100 + 10):
+        stream.send([*rows, *(row | {"cmc_id": 1000 + 100 * n + place} for place, row in enumerate(rows[100:200]))])
+    remembered = read_judge_state(stream.folder).absent
+    assert len(remembered) == MOST_ABSENT
+    assert 1000 not in remembered
+
+
+def test_the_day_after_which_a_doubt_ends_goes_on_over_restarts(tmp_path):
+    stream, rows = Stream(PRICE, tmp_path / "price"), market()
+    stream.send(rows)
+    ones = [row | {"usd": 1.0} for row in rows]
+    for _ in range(47):
+        stream.doubt(ones, after=30 * MINUTE)
+        stream.restart()
+    stream.doubt(ones, after=30 * MINUTE)
+    assert stream.send(ones, after=30 * MINUTE).marker.new_level
 
 
 def test_a_price_that_moves_ninety_ninefold_gets_through():

@@ -69,7 +69,7 @@ def usable_sources(
             client=client,
             clock=clock,
             shared=shared,
-            identify=identifier.identify if identifiers and (identifier := identifiers.of(file)) else None,
+            identify=identifier.prepare if identifiers and (identifier := identifiers.of(file)) else None,
         )
         for file in files
     ]

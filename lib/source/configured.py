@@ -5,7 +5,7 @@ import httpx
 from lib.clock import Clock
 from lib.settings import Settings
 from lib.source.model import SourceFile
-from lib.source.reading import Identify
+from lib.source.reading import PrepareIdentify
 from lib.source.shared_answers import SharedAnswers
 from lib.source.upstream import Source
 
@@ -17,7 +17,7 @@ def configured_source(
     client: httpx.AsyncClient,
     clock: Clock,
     shared: SharedAnswers | None = None,
-    identify: Identify | None = None,
+    identify: PrepareIdentify | None = None,
 ) -> Source:
     """The source of a file, with its key, if the settings have it, and at the address that they move it to."""
     key = chosen.api_keys.get(file.key.setting) if file.key else None

@@ -58,4 +58,7 @@ class Reading:
 
 
 Identify = Callable[[Reading, int], Awaitable[Reading]]
-"""Gives the rows of a list their ids, at most so many: for a source whose records have none."""
+"""Gives the rows of a list their ids, at most so many: for a source whose records have none. Asks nobody."""
+
+PrepareIdentify = Callable[[], Awaitable[Identify]]
+"""Asks for what identifying needs, before the list is asked for: nothing may delay a list that was paid for."""

@@ -23,7 +23,7 @@ from lib.source.model import Daily, SourceFile
 from lib.source.page import MOST_RECORDS, Page, first_rows, read_page
 from lib.source.paging import read_pages
 from lib.source.pauses import Pauses
-from lib.source.reading import Identify, Reading
+from lib.source.reading import PrepareIdentify, Reading
 from lib.source.shared_answers import SharedAnswers, Turn
 from lib.source.transport import ByteBound, Params, TimedAnswer, Transport
 from lib.source.upstream_time import spanning, time_of
@@ -44,7 +44,7 @@ class Source:
         url: str | None = None,
         shared: SharedAnswers | None = None,
         is_stand_in: bool = False,
-        identify: Identify | None = None,
+        identify: PrepareIdentify | None = None,
     ) -> None:
         self._file = file
         self._client = client
@@ -146,6 +146,7 @@ class Source:
         """
         await self._credits.look_again()
         self._pauses.check(self._path)
+        identify = await self._identify() if self._identify else None
         try:
             async with asyncio.timeout(within.total_seconds()):
                 wanted = MOST_RECORDS if self._file.records.sort_by else assets
@@ -170,7 +171,7 @@ class Source:
             announced=pages[-1].total,
         )
         self._length.log(reading)
-        return await self._identify(reading, assets) if self._identify else reading
+        return await identify(reading, assets) if identify else reading
 
     async def fetch(self, path: str, params: Params) -> Any:
         """The body of another address of this upstream; raises what `lib.errors` has for a source."""

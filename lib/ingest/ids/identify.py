@@ -27,6 +27,7 @@ from lib.schema import ID, PRICE, VOLUME_RANK, Series
 from lib.snapshot import Snapshot
 from lib.source import Reading, SourceFile
 from lib.source.id_tables import OWN, OWN_NAME, OWN_SYMBOL, OWN_USD
+from lib.source.reading import Identify
 from lib.store import Store
 
 log = structlog.get_logger()
@@ -71,13 +72,20 @@ class Identifier:
         self._changed: set[str] = set()
         self._lock = asyncio.Lock()
 
-    async def identify(self, reading: Reading, assets: int) -> Reading:
-        """The reading with at most `assets` rows, those that have an id; the others before the last one are rejects."""
-        async with self._lock:
-            coin_map = await self._map.current()
-            known = await self._contracts.current() if self._contracts else None
-            price, rank = await self._stored(PRICE), await self._stored(VOLUME_RANK)
-            return await asyncio.to_thread(self._identified, reading, assets, coin_map, known, price, rank)
+    async def prepare(self) -> Identify:
+        """Get the map, the contracts and the stored prices, and return what finds the ids of a list with them.
+
+        It gives a reading at most `assets` rows, those that have an id; the others before the last one are rejects.
+        """
+        coin_map = await self._map.current()
+        known = await self._contracts.current() if self._contracts else None
+        price, rank = await self._stored(PRICE), await self._stored(VOLUME_RANK)
+
+        async def identify(reading: Reading, assets: int) -> Reading:
+            async with self._lock:
+                return await asyncio.to_thread(self._identified, reading, assets, coin_map, known, price, rank)
+
+        return identify
 
     async def _stored(self, series: Series) -> Snapshot | None:
         """The newest snapshot of another source; None if there is none, or it is too old, or can't be read."""

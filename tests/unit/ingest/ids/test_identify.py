@@ -124,6 +124,15 @@ async def test_a_pinned_match_stays_and_is_reported_when_the_map_says_otherwise(
     assert [(each.own, each.pinned, each.now) for each in report.changed] == [("alpha", 7, 99)]
 
 
+async def test_nothing_is_asked_between_a_list_that_was_paid_for_and_the_spool(tmp_path):
+    acme = world(tmp_path)
+    await acme.quote(*PRICES)
+    await acme.ids()
+    *before, last = [request.url.path for request in acme.upstream.asked]
+    assert last == LIST
+    assert MAP in before
+
+
 async def test_the_map_is_fetched_once_a_day_and_survives_a_restart(tmp_path):
     acme = world(tmp_path)
     await acme.quote(*PRICES)

@@ -145,6 +145,12 @@ def _refuse_equal_names(files: Sequence[SourceFile]) -> None:
             )
 
 
+def refuse_no_check(files: Sequence[SourceFile]) -> None:
+    """SettingsRejected for a source that can't be a check: only finding ids compares a list."""
+    if wrong := [file.name for file in files if file.id is None]:
+        raise SettingsRejected(f"{settings.PREFIX}CHECK_SOURCE: {wrong[0]} has no [id]; for example coinpaprika")
+
+
 def checks(
     files: Sequence[SourceFile],
     chosen: Settings,
@@ -154,8 +160,7 @@ def checks(
     identifiers: Identifiers,
 ) -> list[Check]:
     """The checks of `TOPCOINS_CHECK_SOURCE`: sources that are only compared with what is stored."""
-    if wrong := [file.name for file in files if file.id is None]:
-        raise SettingsRejected(f"{settings.PREFIX}CHECK_SOURCE: {wrong[0]} has no [id]; for example coinpaprika")
+    refuse_no_check(files)
     sources = [usable_sources([file], chosen, client=client, clock=clock, identifiers=identifiers)[0] for file in files]
     return [Check(source, assets=chosen.assets, interval=chosen.interval) for source in sources]
 

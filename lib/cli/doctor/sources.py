@@ -14,7 +14,7 @@ from lib.cli.doctor.finding import Finding
 from lib.clock import Clock
 from lib.errors import ClockDisagrees, SettingsRejected, TopcoinsError
 from lib.ingest.clock_check import TOLERANCE, check_clock
-from lib.ingest.service import find_source
+from lib.ingest.service import find_source, refuse_no_check
 from lib.redaction import shown
 from lib.settings import PREFIX, Settings
 from lib.source import Reading, Source, SourceFile, configured_source
@@ -26,12 +26,13 @@ WITHIN = timedelta(seconds=20)
 
 @dataclass(frozen=True, slots=True)
 class ConfiguredSource:
-    """A source that the settings of a service name."""
+    """A source that the settings of a service name. `is_check`: it is only compared with what is stored."""
 
     service: str
     file: SourceFile
     source: Source
     settings: Settings
+    is_check: bool = False
 
     @property
     def what(self) -> str:
@@ -69,38 +70,46 @@ def find_sources(
 ) -> tuple[list[ConfiguredSource], list[Finding]]:
     """The sources that the settings name, further ones included, and a finding for each that is none."""
     sources, wrong = [], []
-    for service, name in _names(services):
+    for service, name, is_check in _names(services):
         chosen = services[service]
         try:
             file = find_source(Path(str(files(service))), name)
+            if is_check:
+                refuse_no_check([file])
         except SettingsRejected as exc:
             wrong.append(Finding(f"{service}: {shown(name)}", False, str(exc)))
             continue
         source = configured_source(file, chosen, client=client, clock=clock)
-        sources.append(ConfiguredSource(service, file, source, chosen))
+        sources.append(ConfiguredSource(service, file, source, chosen, is_check))
     return sources, wrong
 
 
-def _names(services: Mapping[str, Settings]) -> list[tuple[str, str]]:
+def _names(services: Mapping[str, Settings]) -> list[tuple[str, str, bool]]:
+    """The service and the name of each source, and whether it is a check."""
     price, rank = services["ingest_price"], services["ingest_rank"]
     return [
-        *(("ingest_price", name) for name in price.price_source),
-        *(("ingest_price", name) for name in price.extra_sources),
-        *(("ingest_rank", name) for name in rank.rank_source),
+        *(("ingest_price", name, False) for name in (*price.price_source, *price.extra_sources)),
+        *(("ingest_rank", name, False) for name in rank.rank_source),
+        *(("ingest_rank", name, True) for name in rank.check_source),
     ]
 
 
 def check_how_asked(sources: list[ConfiguredSource]) -> list[Finding]:
     """How each source is asked, and how often; wrong where a service has none that can be."""
-    findings = [Finding(each.what, True, _how_asked(each)) for each in sources]
-    services = {each.service for each in sources} - {each.service for each in sources if each.source.usable}
-    return findings + [Finding(service, False, _no_source(service, sources)) for service in sorted(services)]
+    findings = [Finding(each.what, each.source.usable or not each.is_check, _how_asked(each)) for each in sources]
+    filling = [each for each in sources if not each.is_check]
+    services = {each.service for each in filling} - {each.service for each in filling if each.source.usable}
+    return findings + [Finding(service, False, _no_source(service, filling)) for service in sorted(services)]
 
 
 def _how_asked(each: ConfiguredSource) -> str:
+    every = format_duration(each.interval)
+    if each.is_check and not each.source.usable:
+        return f"{each.service} does not start: set {each.key_variable}, or unset {PREFIX}CHECK_SOURCE"
+    if each.is_check:
+        return f"compared with what is stored, every {every}"
     if not each.file.key:
         return "needs no key"
-    every = format_duration(each.interval)
     if each.is_keyed:
         return f"asked with {each.key_variable}, every {every}"
     if each.source.usable:
@@ -127,7 +136,7 @@ async def try_sources(sources: list[ConfiguredSource], announce: Callable[[str],
 
 
 def _cost(each: ConfiguredSource) -> str:
-    if not each.is_keyed:
+    if not each.is_keyed and each.source.budget is None:
         return "costs nothing"
     return "1 credit" if each.file.cost else "1 call"
 

@@ -126,6 +126,27 @@ def test_each_source_is_asked_once_and_its_cost_is_announced(environ, clock):
     assert "coinmarketcap (1 credit), coindesk (1 credit)" in said[0]
 
 
+def test_a_source_that_is_only_compared_is_tried_too(environ, clock):
+    said: list[str] = []
+    found = findings(environ | {"TOPCOINS_CHECK_SOURCE": "coinpaprika"}, clock, announce=said.append)
+    assert found["ingest_rank: coinpaprika"].seen == "compared with what is stored, every 10m"
+    assert found["ingest_rank: coinpaprika: answer"].well
+    assert "coinpaprika (1 credit)" in said[0]
+    assert not [name for name in found if name.startswith("coinpaprika")]  # it sets no cadence
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("coingecko", "ingest_rank does not start: set TOPCOINS_COINGECKO_API_KEY, or unset TOPCOINS_CHECK_SOURCE"),
+        ("coindesk", "TOPCOINS_CHECK_SOURCE: coindesk has no [id]; for example coinpaprika"),
+    ],
+)
+def test_a_source_that_cannot_be_compared_is_wrong(environ, clock, name, why):
+    finding = findings(environ | {"TOPCOINS_CHECK_SOURCE": name, "TOPCOINS_RANK_SOURCE": "coinmarketcap"}, clock)
+    assert (finding[f"ingest_rank: {name}"].well, finding[f"ingest_rank: {name}"].seen) == (False, why)
+
+
 @pytest.mark.parametrize(
     ("error", "advice"),
     [

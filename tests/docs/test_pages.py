@@ -17,12 +17,15 @@ from pydantic import BaseModel, ByteSize
 from typer.core import TyperGroup
 from typer.main import get_command
 
+from ingest_price.source import plan as price_plan
 from lib.archive.imports import _TAKEN
 from lib.cli.app import app
 from lib.columns import COLUMNS
+from lib.ingest.delivery import WriteThrough
 from lib.ingest.missed import Cause
+from lib.ingest.service import ingests
 from lib.schema import ID, MARKER_UNITS, OWN, TIER
-from lib.settings import Settings
+from lib.settings import Settings, load
 from lib.source import read_source
 from lib.source.id_tables import Contracts, Ids
 from lib.source.model import (
@@ -41,6 +44,7 @@ from lib.source.model import (
 from lib.units import format_duration
 from lib.version import VERSION
 from tests.docs.pages import PAGES, REASONS, ROOT, all_blocks, anchors, first_column, links, sections, spans
+from tests.fakes import NOON, FakeClock, MemoryStore, Upstream, recorded, says
 
 OPERATING, API, MODEL = (ROOT / "docs" / name for name in ("operating.md", "api.md", "data-model.md"))
 BLOCKS = all_blocks()
@@ -240,10 +244,25 @@ def test_the_data_model_maps_every_column_of_a_list_that_has_another_name_than_i
     assert {row[2] for row in rows} <= {*_TAKEN}
 
 
-def test_the_source_file_shown_is_one():
-    (block,) = (block for block in BLOCKS if block.words == ("toml", "market_cap.toml"))
-    assert "`market_cap_usd`" in (ROOT / "docs" / "sources.md").read_text("utf-8")
-    assert tomllib.loads(block.text)["fields"].keys() == {"cmc_id", "market_cap_usd"}
+async def test_the_further_series_that_is_shown_costs_no_request_beside_the_prices(tmp_path):
+    (block,) = (block for block in BLOCKS if block.words == ("toml", "supply.toml"))
+    (tmp_path / "supply.toml").write_text(block.text)
+    for name in ("price", "supply"):
+        (tmp_path / name).mkdir()
+    upstream, clock = Upstream(says(recorded("cmc-v3-listings-latest-4-20260619"))), FakeClock()
+    environ = {"EXTRA_SOURCES": str(tmp_path / "supply.toml"), "CLOCK_CHECK": "off", "ASSETS": "4"}
+    store = MemoryStore(clock)
+    prices, supply = ingests(
+        price_plan, load({f"TOPCOINS_{name}": value for name, value in environ.items()}, "ingest_price"),
+        client=upstream.client, store=store, deliveries=lambda series: WriteThrough(store), clock=clock,
+        folder=tmp_path,
+    )  # fmt: skip
+    assert await prices.tick(NOON)
+    asked = len(upstream.asked)
+    stored = await supply.tick(NOON)
+    assert len(upstream.asked) == asked
+    assert stored
+    assert stored.rows["circulating_supply"][0] == 20_044_984
 
 
 def tables_of_a_source_file() -> dict[str, set[str]]:

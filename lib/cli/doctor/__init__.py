@@ -106,7 +106,7 @@ async def findings_of(
     services = services or dict.fromkeys(SERVICES, chosen)
     sources, findings = find_sources(services, client, clock)
     spools = dict.fromkeys(each.settings.spool_dir / each.file.series for each in sources)
-    interval = min((each.interval for each in sources if each.source.usable and not each.is_check), default=chosen.interval)
+    interval = min((each.interval for each in sources if each.may_fill), default=chosen.interval)
     path = Path(chosen.store_url.removeprefix(SQLITE)) if chosen.store_url.startswith(SQLITE) else None
     async with _store_to_read(chosen, path, clock) as store:
         checks: list[tuple[str, Callable[[], Findings | Awaitable[Findings]]]] = [

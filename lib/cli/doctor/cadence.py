@@ -55,7 +55,7 @@ def _used(sources: Sequence[ConfiguredSource]) -> Iterator[ConfiguredSource]:
     """The first source of each series that can be asked."""
     seen: set[str] = set()
     for each in sources:
-        if each.source.usable and not each.is_check and each.file.series not in seen:
+        if each.may_fill and each.file.series not in seen:
             seen.add(each.file.series)
             yield each
 

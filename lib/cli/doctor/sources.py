@@ -60,6 +60,11 @@ class ConfiguredSource:
         return f"{PREFIX}{self.file.request.url_setting.upper()}"
 
     @property
+    def may_fill(self) -> bool:
+        """Whether it can be asked for its series."""
+        return self.source.usable and not self.is_check
+
+    @property
     def is_keyed(self) -> bool:
         """Whether it is asked with a key."""
         return bool(self.source.key_setting)
@@ -97,9 +102,8 @@ def _names(services: Mapping[str, Settings]) -> list[tuple[str, str, bool]]:
 def check_how_asked(sources: list[ConfiguredSource]) -> list[Finding]:
     """How each source is asked, and how often; wrong where a service has none that can be."""
     findings = [Finding(each.what, each.source.usable or not each.is_check, _how_asked(each)) for each in sources]
-    filling = [each for each in sources if not each.is_check]
-    services = {each.service for each in filling} - {each.service for each in filling if each.source.usable}
-    return findings + [Finding(service, False, _no_source(service, filling)) for service in sorted(services)]
+    services = {each.service for each in sources} - {each.service for each in sources if each.may_fill}
+    return findings + [Finding(service, False, _no_source(service, sources)) for service in sorted(services)]
 
 
 def _how_asked(each: ConfiguredSource) -> str:
@@ -118,7 +122,7 @@ def _how_asked(each: ConfiguredSource) -> str:
 
 
 def _no_source(service: str, sources: list[ConfiguredSource]) -> str:
-    keys = " or ".join(sorted({each.key_variable for each in sources if each.service == service}))
+    keys = " or ".join(sorted({each.key_variable for each in sources if each.service == service and not each.is_check}))
     return f"no source can be asked: set {keys}, or name a source that needs no key"
 
 

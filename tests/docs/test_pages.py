@@ -58,7 +58,7 @@ NO_SETTINGS = {"api_keys", "source_urls", "ignored_variables"}
 @cache
 def operations() -> dict[str, dict[str, str | None]]:
     """Each documented address, its query parameters and their defaults, where the document has them."""
-    document = yaml.safe_load((ROOT / "docs" / "oas.yaml").read_text("utf-8"))
+    document = yaml.load((ROOT / "docs" / "oas.yaml").read_bytes(), yaml.CSafeLoader)
     return {
         path: {
             parameter["name"]: str(parameter["schema"]["default"]).lower() if "default" in parameter["schema"] else None

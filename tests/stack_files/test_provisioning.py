@@ -1,13 +1,12 @@
 """What Grafana is given at its start, against compose, the settings and the boards."""
 
 import pytest
-import yaml
 
 from lib.cli.doctor.stored import OLDEST_UPDATE
 from lib.schema import OWN
 from lib.settings import Settings
 from tests.docs.pages import anchors
-from tests.stack_files.files import BOARDS, GRAFANA, board, compose, drawn, interpolated, provisioning, rules
+from tests.stack_files.files import BOARDS, GRAFANA, board, compose, drawn, interpolated, provisioning, read_yaml, rules
 from tests.stack_files.metrics import metric_names, named_metrics
 
 SERVICE = compose()["services"]["grafana"]
@@ -59,7 +58,7 @@ def test_alerts_go_to_the_webhook_when_it_is_set(webhook, points):
     mount = next(mount for mount in SERVICE["volumes"] if "grafana/contact" in mount)
     host, seen, _ = interpolated(mount, {"TOPCOINS_ALERT_WEBHOOK": webhook}).split(":")
     assert seen == "/etc/grafana/provisioning/alerting/contact.yaml"
-    contact = yaml.safe_load((GRAFANA.parent / host).read_text("utf-8"))
+    contact = read_yaml(GRAFANA.parent / host)
     assert len(contact.get("contactPoints", [])) == len(contact.get("policies", [])) == points
     for point, policy in zip(contact.get("contactPoints", []), contact.get("policies", []), strict=True):
         assert policy["receiver"] == point["name"]
@@ -97,13 +96,13 @@ def test_a_rule_has_a_severity_points_to_its_panel_and_to_a_section_of_the_docum
 
 
 def test_the_rules_of_prometheus_name_metrics_that_there_are_and_sections_of_the_documentation():
-    (group,) = yaml.safe_load((GRAFANA / "prometheus/topcoins.rules.yml").read_text("utf-8"))["groups"]
+    (group,) = read_yaml(GRAFANA / "prometheus/topcoins.rules.yml")["groups"]
     for rule in group["rules"]:
         assert {name.removesuffix("_bucket") for name in named_metrics(rule["expr"])} <= metric_names(), rule["alert"]
         page, _, anchor = rule["annotations"]["runbook_url"].partition("#")
         assert anchor in anchors(GRAFANA.parent / page)
         assert rule["labels"]["severity"] in ("warning", "critical")
-    scrape = yaml.safe_load((GRAFANA / "prometheus/prometheus.yml").read_text("utf-8"))
+    scrape = read_yaml(GRAFANA / "prometheus/prometheus.yml")
     assert scrape["rule_files"] == ["topcoins.rules.yml"]
     assert scrape["scrape_configs"][0]["metrics_path"] == "/metrics"
 

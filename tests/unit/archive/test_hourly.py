@@ -1,5 +1,6 @@
 """Long histories come from the side table of hours, with the rows that the minutes have."""
 
+import asyncio
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from lib.clock import MINUTE
 from lib.schema import PRICE, VOLUME_RANK
 from tests.fakes import FakeClock, MemoryStore
 from tests.unit.archive.test_verify import rot
-from tests.unit.archive.world import BOTH, DAY, manifest_of, reading, sealer, ticks_of
+from tests.unit.archive.world import BOTH, DAY, NEXT_NOON, Sealed, manifest_of, reading, sealer, ticks_of
 
 DAYS = [DAY - timedelta(days=1), DAY]
 HOURLY = part_name(hourly_table("price"), DAY, 0)
@@ -35,17 +36,27 @@ class Recording(ArchiveReader):
         return await super().read(table, *args, **more)
 
 
-@pytest.fixture
-async def hot(tmp_path, clock):
+@pytest.fixture(scope="module")
+def sealed(tmp_path_factory):
     """Two sealed days of ticks every twenty minutes, from the third minute on; one hour has none."""
-    store = MemoryStore(clock)
-    for day in DAYS:
-        for number, tick in enumerate(ticks_of(day, 20 * MINUTE)):
-            if not 9 <= number < 12:
-                for series in BOTH:
-                    await store.write(reading(series, tick + 3 * MINUTE, assets=2 + number % 3))
-        await sealer(store, Folder(tmp_path), clock).seal(day)
-    return store
+    clock = FakeClock(NEXT_NOON)
+    whole = Sealed(MemoryStore(clock), tmp_path_factory.mktemp("sealed"))
+
+    async def seal() -> None:
+        for day in DAYS:
+            for number, tick in enumerate(ticks_of(day, 20 * MINUTE)):
+                if not 9 <= number < 12:
+                    for series in BOTH:
+                        await whole.store.write(reading(series, tick + 3 * MINUTE, assets=2 + number % 3))
+            await sealer(whole.store, Folder(whole.folder), clock).seal(day)
+
+    asyncio.run(seal())
+    return whole
+
+
+@pytest.fixture
+def hot(sealed, tmp_path, clock):
+    return sealed.copy(tmp_path, clock)
 
 
 def reader_of(folder: Path, clock: FakeClock) -> Recording:

@@ -1,5 +1,6 @@
 """Verifying names every damage and stops at none; mending brings back what the store still has."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,20 @@ from lib.archive.tables import series_columns
 from lib.archive.verify import verify
 from lib.clock import DAY as A_DAY
 from lib.schema import PRICE
-from tests.fakes import MemoryStore
-from tests.unit.archive.world import BOTH, DAY, archived, filled, manifest_of, reading, sealer, stored, ticks_of
+from tests.fakes import FakeClock, MemoryStore
+from tests.unit.archive.world import (
+    BOTH,
+    DAY,
+    NEXT_NOON,
+    Sealed,
+    archived,
+    filled,
+    manifest_of,
+    reading,
+    sealer,
+    stored,
+    ticks_of,
+)
 
 BEFORE = DAY - A_DAY
 
@@ -28,15 +41,25 @@ def folder(root):
     return Folder(root)
 
 
-@pytest.fixture
-async def store(folder, clock):
+@pytest.fixture(scope="module")
+def sealed(tmp_path_factory):
     """Two sealed days; the later one has two parts."""
-    store = filled(clock, BEFORE, DAY, skip=1)
-    for day in (BEFORE, DAY):
-        await sealer(store, folder, clock).seal(day)
-    await store.write(reading(PRICE, ticks_of(DAY)[-1]))
-    await sealer(store, folder, clock).seal(DAY)
-    return store
+    clock = FakeClock(NEXT_NOON)
+    whole = Sealed(filled(clock, BEFORE, DAY, skip=1), tmp_path_factory.mktemp("sealed"))
+
+    async def seal() -> None:
+        for day in (BEFORE, DAY):
+            await sealer(whole.store, Folder(whole.folder), clock).seal(day)
+        await whole.store.write(reading(PRICE, ticks_of(DAY)[-1]))
+        await sealer(whole.store, Folder(whole.folder), clock).seal(DAY)
+
+    asyncio.run(seal())
+    return whole
+
+
+@pytest.fixture
+def store(sealed, root, clock):
+    return sealed.copy(root, clock)
 
 
 async def faults(folder: Folder) -> dict[str, str]:

@@ -1,7 +1,9 @@
 """A store with a day of ticks, and an archive to seal it into."""
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -54,6 +56,21 @@ def filled(clock: FakeClock, *days: date, skip: int = 0) -> MemoryStore:
 def sealer(store: MemoryStore, objects: Objects, clock: FakeClock) -> Sealer:
     """A sealer of both series."""
     return Sealer(store, objects, BOTH, clock=clock)
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """A store and the archive that was sealed from it, to start tests from: a copy costs less than to seal again."""
+
+    store: MemoryStore
+    folder: Path
+
+    def copy(self, folder: Path, clock: FakeClock) -> MemoryStore:
+        """Copy the archive into the folder. Returns a copy of the store."""
+        shutil.copytree(self.folder, folder, dirs_exist_ok=True)
+        store = MemoryStore(clock)
+        store.snapshots = dict(self.store.snapshots)
+        return store
 
 
 async def manifest_of(objects: Objects, day: date = DAY) -> Manifest:

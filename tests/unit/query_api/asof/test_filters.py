@@ -109,25 +109,24 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
         yield caller
 
 
-@pytest.mark.parametrize(
-    ("query", "ids", "filtered", "missing"),
-    [
-        ("exclude=stablecoins", [2, 3, 4, 5], {"stablecoins": 1, "unknown": 0}, []),
-        ("exclude=wrapped, stablecoins", [2, 4], {"stablecoins": 1, "wrapped": 1, "unknown": 1}, []),
-        ("exclude=stablecoins&limit=1", [2], {"stablecoins": 1, "unknown": 0}, []),
-        ("max_volume_to_cap=0.4", [2, 3], {"volume_to_cap": 2, "unknown": 1}, []),
-        ("symbols=btc,TWIN,NOPE", [2, 4, 5], {}, ["NOPE"]),
-        ("ids=3,99&symbols=USDT", [1, 3], {}, ["99"]),
-        ("ids=1,2&exclude=stablecoins", [2], {"stablecoins": 1, "unknown": 0}, []),
-    ],
-)
-async def test_a_list_counts_what_its_filters_left_out_and_keeps_the_rank_of_the_source(
-    client, query, ids, filtered, missing
-) -> None:
-    answer = (await client.get(f"/?{query}")).json()
-    assert [row["cmc_id"] for row in answer["data"]] == [row["source_rank"] for row in answer["data"]] == ids
-    assert [row["rank"] for row in answer["data"]] == list(range(1, len(ids) + 1))
-    assert (answer["filtered"], answer["missing"]) == (filtered, missing)
+FILTERED = [
+    ("exclude=stablecoins", [2, 3, 4, 5], {"stablecoins": 1, "unknown": 0}, []),
+    ("exclude=wrapped, stablecoins", [2, 4], {"stablecoins": 1, "wrapped": 1, "unknown": 1}, []),
+    ("exclude=stablecoins&limit=1", [2], {"stablecoins": 1, "unknown": 0}, []),
+    ("max_volume_to_cap=0.4", [2, 3], {"volume_to_cap": 2, "unknown": 1}, []),
+    ("symbols=btc,TWIN,NOPE", [2, 4, 5], {}, ["NOPE"]),
+    ("ids=3,99&symbols=USDT", [1, 3], {}, ["99"]),
+    ("ids=1,2&exclude=stablecoins", [2], {"stablecoins": 1, "unknown": 0}, []),
+]
+
+
+async def test_a_list_counts_what_its_filters_left_out_and_keeps_the_rank_of_the_source(client, subtests) -> None:
+    for query, ids, filtered, missing in FILTERED:
+        with subtests.test(query=query):
+            answer = (await client.get(f"/?{query}")).json()
+            assert [row["cmc_id"] for row in answer["data"]] == [row["source_rank"] for row in answer["data"]] == ids
+            assert [row["rank"] for row in answer["data"]] == list(range(1, len(ids) + 1))
+            assert (answer["filtered"], answer["missing"]) == (filtered, missing)
 
 
 async def test_the_headers_of_a_csv_name_its_filters(client) -> None:
@@ -143,23 +142,24 @@ async def test_without_filters_an_answer_does_not_mention_filters(client) -> Non
     assert not {"x-filtered", "x-missing"} & answer.headers.keys()
 
 
-@pytest.mark.parametrize(
-    ("query", "why"),
-    [
-        ("exclude=coins", "cannot be excluded; these can: stablecoins, wrapped"),
-        ("exclude=", "has an empty item"),
-        ("symbols=BTC,,ETH", "has an empty item"),
-        ("ids=1,BTC", "'BTC' is no CoinMarketCap id"),
-        ("max_volume_to_cap=0", "greater than 0"),
-        ("max_volume_to_cap=inf", "finite number"),
-    ],
-)
-async def test_a_wrong_filter_is_refused_with_a_valid_example(client, query, why) -> None:
-    answer = await client.get(f"/?{query}")
-    assert answer.status_code == 422
-    assert why in answer.json()["detail"]
-    example = {answer.json()["parameter"]: answer.json()["example"]}
-    assert (await client.get("/", params=example)).status_code == 200
+WRONG_FILTERS = [
+    ("exclude=coins", "cannot be excluded; these can: stablecoins, wrapped"),
+    ("exclude=", "has an empty item"),
+    ("symbols=BTC,,ETH", "has an empty item"),
+    ("ids=1,BTC", "'BTC' is no CoinMarketCap id"),
+    ("max_volume_to_cap=0", "greater than 0"),
+    ("max_volume_to_cap=inf", "finite number"),
+]
+
+
+async def test_a_wrong_filter_is_refused_with_a_valid_example(client, subtests) -> None:
+    for query, why in WRONG_FILTERS:
+        with subtests.test(query=query):
+            answer = await client.get(f"/?{query}")
+            assert answer.status_code == 422
+            assert why in answer.json()["detail"]
+            example = {answer.json()["parameter"]: answer.json()["example"]}
+            assert (await client.get("/", params=example)).status_code == 200
 
 
 async def test_an_instant_past_and_a_moving_one_differ_in_their_etag_by_filter(client) -> None:

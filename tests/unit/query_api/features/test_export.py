@@ -133,27 +133,28 @@ async def test_the_parquet_of_the_api_reads_as_a_table(store, clock):
     assert table.filter(pl.col("gap").is_not_null())["step"].to_list() == [FIRST + 25 * MINUTE]
 
 
-@pytest.mark.parametrize(
-    ("asked", "parameter", "says"),
-    [
-        ("every=0s", "every", "must be above 0"),
-        ("every=often", "every", "is not a duration"),
-        ("every=1s&from=now-3h", "every", "makes 10800 steps; a request may have 10000"),
-        ("format=xlsx", "format", "they are csv, ndjson, parquet"),
-        ("to=2026-11-18", "to", "in the future"),
-        ("from=now&to=now-1h", "from", "lies after `to`"),
-        ("top=0", "top", "greater than or equal to 1"),
-        ("known_at=2027-01-01", "known_at", "in the future"),
-        ("columns=price_usd,nope", "columns", "'nope' is no column; they are step, rank, cmc_id"),
-        ("exclude=memes", "exclude", "these can: stablecoins, wrapped"),
-    ],
-)
-async def test_an_error_names_the_wrong_parameter(store, clock, asked, parameter, says):
+WRONG = [
+    ("every=0s", "every", "must be above 0"),
+    ("every=often", "every", "is not a duration"),
+    ("every=1s&from=now-3h", "every", "makes 10800 steps; a request may have 10000"),
+    ("format=xlsx", "format", "they are csv, ndjson, parquet"),
+    ("to=2026-11-18", "to", "in the future"),
+    ("from=now&to=now-1h", "from", "lies after `to`"),
+    ("top=0", "top", "greater than or equal to 1"),
+    ("known_at=2027-01-01", "known_at", "in the future"),
+    ("columns=price_usd,nope", "columns", "'nope' is no column; they are step, rank, cmc_id"),
+    ("exclude=memes", "exclude", "these can: stablecoins, wrapped"),
+]
+
+
+async def test_an_error_names_the_wrong_parameter(store, clock, subtests):
     async with calling(store, clock) as client:
-        answer = await client.get(f"/v1/export?{asked}")
-    assert answer.status_code == 422
-    assert answer.json()["parameter"] == parameter
-    assert says in answer.json()["detail"]
+        for asked, parameter, says in WRONG:
+            with subtests.test(asked=asked):
+                answer = await client.get(f"/v1/export?{asked}")
+                assert answer.status_code == 422
+                assert answer.json()["parameter"] == parameter
+                assert says in answer.json()["detail"]
 
 
 async def test_a_store_that_is_away_from_the_start_is_a_503(store, clock):

@@ -207,35 +207,36 @@ async def test_no_row_is_an_answer_without_rows(client) -> None:
     assert text.count("\n") == 1
 
 
-@pytest.mark.parametrize(
-    ("body", "why"),
-    [
-        (b"", "it must have the header time,asset, not ''"),
-        (b"time,ticker\n", "it must have the header time,asset, not 'time,ticker'"),
-        (b"time;asset\n", "not 'time;asset'"),
-        (b"time,asset\n1\n", "another number of cells than its header in line 2"),
-        (b"time,asset\n1,2,3\n", "another number of cells than its header in line 2"),
-        (b'time,asset\n"1,2', "is neither JSON nor CSV"),
-        (b"\xff\xfe", "is neither JSON nor CSV in UTF-8"),
-        (b"{}", "is no list of rows"),
-        (b"[NaN]", "is no JSON"),
-        (b'[{"time": "now"}]', "an object of time and asset as row 0"),
-        (b'[{"time": "now", "asset": 1}, {"time": "now", "asset": 1, "amount": 2}]', "as row 1"),
-        (b'[{"time": true, "asset": 1}]', "in row 0"),
-        (b'[{"time": "now", "asset": 1.5}]', "in row 0"),
-        (json.dumps([{"time": "now", "asset": 1}] * (MOST_ROWS + 1)).encode(), f"more than {MOST_ROWS} rows"),
-        (
-            json.dumps([{"time": 1794926220 - n, "asset": 1} for n in range(MOST_TIMES + 1)]).encode(),
-            f"{MOST_TIMES + 1} different times; a request may have {MOST_TIMES}",
-        ),
-    ],
-)
-async def test_a_body_of_another_form_or_with_too_much_in_it_is_refused(client, store, body, why) -> None:
-    response = await client.post("/v1/prices", content=body)
-    assert response.status_code == 422
-    assert why in response.json()["detail"]
-    assert response.json()["example"] == '[{"time": "2026-11-17T14:37:00Z", "asset": "BTC"}]'
-    assert store.markers_read == 0
+WRONG_BODIES = [
+    (b"", "it must have the header time,asset, not ''"),
+    (b"time,ticker\n", "it must have the header time,asset, not 'time,ticker'"),
+    (b"time;asset\n", "not 'time;asset'"),
+    (b"time,asset\n1\n", "another number of cells than its header in line 2"),
+    (b"time,asset\n1,2,3\n", "another number of cells than its header in line 2"),
+    (b'time,asset\n"1,2', "is neither JSON nor CSV"),
+    (b"\xff\xfe", "is neither JSON nor CSV in UTF-8"),
+    (b"{}", "is no list of rows"),
+    (b"[NaN]", "is no JSON"),
+    (b'[{"time": "now"}]', "an object of time and asset as row 0"),
+    (b'[{"time": "now", "asset": 1}, {"time": "now", "asset": 1, "amount": 2}]', "as row 1"),
+    (b'[{"time": true, "asset": 1}]', "in row 0"),
+    (b'[{"time": "now", "asset": 1.5}]', "in row 0"),
+    (json.dumps([{"time": "now", "asset": 1}] * (MOST_ROWS + 1)).encode(), f"more than {MOST_ROWS} rows"),
+    (
+        json.dumps([{"time": 1794926220 - n, "asset": 1} for n in range(MOST_TIMES + 1)]).encode(),
+        f"{MOST_TIMES + 1} different times; a request may have {MOST_TIMES}",
+    ),
+]
+
+
+async def test_a_body_of_another_form_or_with_too_much_in_it_is_refused(client, store, subtests) -> None:
+    for body, why in WRONG_BODIES:
+        with subtests.test(body=body):
+            response = await client.post("/v1/prices", content=body)
+            assert response.status_code == 422
+            assert why in response.json()["detail"]
+            assert response.json()["example"] == '[{"time": "2026-11-17T14:37:00Z", "asset": "BTC"}]'
+            assert store.markers_read == 0
 
 
 async def test_a_body_that_is_too_long_is_refused_also_without_a_length(client) -> None:

@@ -226,51 +226,51 @@ async def test_the_fields_of_an_extra_series_are_in_the_list_and_can_be_columns(
 # Parameters.
 
 
-@pytest.mark.parametrize(("limit", "count"), [(1, 1), (5, 5), (6, 5), (5000, 5)])
-async def test_the_limit_is_a_most(client, limit, count) -> None:
-    answer = (await client.get(f"/?limit={limit}")).json()
-    assert (answer["limit"], answer["count"]) == (limit, count)
+async def test_the_limit_is_a_most(client, subtests) -> None:
+    for limit, count in [(1, 1), (5, 5), (6, 5), (5000, 5)]:
+        with subtests.test(limit=limit):
+            answer = (await client.get(f"/?limit={limit}")).json()
+            assert (answer["limit"], answer["count"]) == (limit, count)
 
 
-@pytest.mark.parametrize(
-    ("query", "parameter", "value"),
-    [
-        ("limit=0", "limit", "0"),
-        ("limit=5001", "limit", "5001"),
-        ("limit=-1", "limit", "-1"),
-        ("limit=two", "limit", "two"),
-        ("limit=1.5", "limit", "1.5"),
-        ("limit=", "limit", ""),
-        ("limit=1&limit=1", "limit", "1"),
-        ("datetime=tomorrow", "datetime", "tomorrow"),
-        ("datetime=", "datetime", ""),
-        ("datetime=2026-02-29", "datetime", "2026-02-29"),
-        ("datetime=2026-11-18", "datetime", "2026-11-18"),
-        ("datetime=1794926160000", "datetime", "1794926160000"),
-        (f"datetime={'9' * 300}", "datetime", "9" * 200),
-        ("datetime=now&datetime=now", "datetime", "now"),
-        ("format=xml", "format", "xml"),
-        ("format=", "format", ""),
-        ("max_age=0s", "max_age", "0s"),
-        ("max_age=25h", "max_age", "25h"),
-        ("max_age=10", "max_age", "10"),
-        ("max_age=-10m", "max_age", "-10m"),
-        ("max_age=999999999w", "max_age", "999999999w"),
-        ("columns=rank", "columns", "rank"),
-        ("format=csv&columns=", "columns", ""),
-        ("format=csv&columns=rank,,symbol", "columns", "rank,,symbol"),
-        ("format=csv&columns=rank,rank", "columns", "rank,rank"),
-        ("format=csv&columns=market_cap", "columns", "market_cap"),
-    ],
-)
-async def test_a_bad_value_is_answered_with_its_name_its_value_and_a_valid_example(
-    client, query, parameter, value
-) -> None:
-    body = problem(await client.get(f"/?{query}"), 422)
-    assert (body["parameter"], body["value"]) == (parameter, value)
-    assert parameter in body["detail"]
-    assert body["example"] in EXAMPLES.values() or body["example"] == "format=csv&columns=rank,symbol"
-    assert len(body["detail"]) < 600
+BAD_VALUES = [
+    ("limit=0", "limit", "0"),
+    ("limit=5001", "limit", "5001"),
+    ("limit=-1", "limit", "-1"),
+    ("limit=two", "limit", "two"),
+    ("limit=1.5", "limit", "1.5"),
+    ("limit=", "limit", ""),
+    ("limit=1&limit=1", "limit", "1"),
+    ("datetime=tomorrow", "datetime", "tomorrow"),
+    ("datetime=", "datetime", ""),
+    ("datetime=2026-02-29", "datetime", "2026-02-29"),
+    ("datetime=2026-11-18", "datetime", "2026-11-18"),
+    ("datetime=1794926160000", "datetime", "1794926160000"),
+    (f"datetime={'9' * 300}", "datetime", "9" * 200),
+    ("datetime=now&datetime=now", "datetime", "now"),
+    ("format=xml", "format", "xml"),
+    ("format=", "format", ""),
+    ("max_age=0s", "max_age", "0s"),
+    ("max_age=25h", "max_age", "25h"),
+    ("max_age=10", "max_age", "10"),
+    ("max_age=-10m", "max_age", "-10m"),
+    ("max_age=999999999w", "max_age", "999999999w"),
+    ("columns=rank", "columns", "rank"),
+    ("format=csv&columns=", "columns", ""),
+    ("format=csv&columns=rank,,symbol", "columns", "rank,,symbol"),
+    ("format=csv&columns=rank,rank", "columns", "rank,rank"),
+    ("format=csv&columns=market_cap", "columns", "market_cap"),
+]
+
+
+async def test_a_bad_value_is_answered_with_its_name_its_value_and_a_valid_example(client, subtests) -> None:
+    for query, parameter, value in BAD_VALUES:
+        with subtests.test(query=query):
+            body = problem(await client.get(f"/?{query}"), 422)
+            assert (body["parameter"], body["value"]) == (parameter, value)
+            assert parameter in body["detail"]
+            assert body["example"] in EXAMPLES.values() or body["example"] == "format=csv&columns=rank,symbol"
+            assert len(body["detail"]) < 600
 
 
 ELSEWHERE = {"last_event_id", "span", "points", "ranks", "every", "fill", "top", "id", "by", "names", "q"}
@@ -287,26 +287,30 @@ async def test_every_example_an_error_gives_is_valid(client) -> None:
     assert (await client.get("/?format=csv&columns=rank,symbol")).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/", "/v1/top", "/v1/status", "/v1/gaps", "/healthz", "/readyz", "/metrics"])
-async def test_an_unknown_parameter_is_an_error_and_not_ignored(client, path) -> None:
-    body = problem(await client.get(f"{path}?limt=5"), 422)
-    assert (body["parameter"], body["value"]) == ("limt", "5")
-    assert ("limit, datetime, format, max_age, known_at, columns" in body["detail"]) == (path in ("/", "/v1/top"))
+async def test_an_unknown_parameter_is_an_error_and_not_ignored(client, subtests) -> None:
+    for path in ["/", "/v1/top", "/v1/status", "/v1/gaps", "/healthz", "/readyz", "/metrics"]:
+        with subtests.test(path=path):
+            body = problem(await client.get(f"{path}?limt=5"), 422)
+            assert (body["parameter"], body["value"]) == ("limt", "5")
+            assert ("limit, datetime, format, max_age, known_at, columns" in body["detail"]) == (
+                path in ("/", "/v1/top")
+            )
 
 
-@pytest.mark.parametrize(
-    ("asked", "example"),
-    [
-        ("/?limt=5", "limit=200"),
-        ("/?Limit=5", "limit=200"),
-        ("/?column=5", "format=csv&columns=rank,symbol"),
-        ("/v1/movers?tops=5", "top=200"),
-        ("/v1/gaps?form=5", "from=now-24h"),
-        ("/healthz?x=5", "/healthz"),
-    ],
-)
-async def test_an_unknown_parameter_is_answered_with_the_one_most_like_it(client, asked, example) -> None:
-    assert problem(await client.get(asked), 422)["example"] == example
+MISSPELT = [
+    ("/?limt=5", "limit=200"),
+    ("/?Limit=5", "limit=200"),
+    ("/?column=5", "format=csv&columns=rank,symbol"),
+    ("/v1/movers?tops=5", "top=200"),
+    ("/v1/gaps?form=5", "from=now-24h"),
+    ("/healthz?x=5", "/healthz"),
+]
+
+
+async def test_an_unknown_parameter_is_answered_with_the_one_most_like_it(client, subtests) -> None:
+    for asked, example in MISSPELT:
+        with subtests.test(asked=asked):
+            assert problem(await client.get(asked), 422)["example"] == example
 
 
 async def test_a_parameter_that_is_missing_is_called_required(client) -> None:
@@ -324,24 +328,25 @@ async def test_a_max_age_reaches_over_a_gap(client) -> None:
 # No snapshot.
 
 
-@pytest.mark.parametrize(
-    ("text", "before", "words"),
-    [
-        ("2026-11-17T13:59:59Z", None, "before the first snapshot"),
-        ("0001-01-01", None, "before the first snapshot"),
-        ("1000000000", None, "before the first snapshot"),
-        ("2026-11-17T14:25:00Z", BEFORE_GAP, "is 15m old, older than the 10m asked for; the time between is a gap"),
-        ("now-7m30.5s", BEFORE_GAP, "a gap"),
-    ],
-)
+NO_SNAPSHOTS = [
+    ("2026-11-17T13:59:59Z", None, "before the first snapshot"),
+    ("0001-01-01", None, "before the first snapshot"),
+    ("1000000000", None, "before the first snapshot"),
+    ("2026-11-17T14:25:00Z", BEFORE_GAP, "is 15m old, older than the 10m asked for; the time between is a gap"),
+    ("now-7m30.5s", BEFORE_GAP, "a gap"),
+]
+
+
 async def test_the_error_for_an_instant_without_a_snapshot_has_the_reason_and_the_nearest_pair(
-    client, text, before, words
+    client, subtests
 ) -> None:
-    body = problem(await client.get("/", params={"datetime": text}), 404)
-    assert words in body["detail"]
-    assert body["first"] == isoformat(FIRST)
-    both = before and {"price_time": isoformat(before), "rank_time": isoformat(before)}
-    assert body["nearest_before"] == both
+    for text, before, words in NO_SNAPSHOTS:
+        with subtests.test(text=text):
+            body = problem(await client.get("/", params={"datetime": text}), 404)
+            assert words in body["detail"]
+            assert body["first"] == isoformat(FIRST)
+            both = before and {"price_time": isoformat(before), "rank_time": isoformat(before)}
+            assert body["nearest_before"] == both
 
 
 async def test_now_long_after_the_last_snapshot_is_too_old(client, clock) -> None:
@@ -362,35 +367,36 @@ async def test_the_error_of_an_empty_store_states_that_nothing_is_stored_yet(clo
 # Which format.
 
 
-@pytest.mark.parametrize(
-    ("accept", "kind"),
-    [
-        (None, "json"),
-        ("", "json"),
-        ("*/*", "json"),
-        ("application/json", "json"),
-        ("application/*", "json"),
-        ("text/csv", "csv"),
-        ("text/*", "csv"),
-        ("TEXT/CSV", "csv"),
-        ("text/csv; header=present", "csv"),
-        ("text/csv, application/json", "json"),
-        ("text/csv, application/json;q=0.9", "csv"),
-        ("application/json;q=0.2, text/csv;q=0.3", "csv"),
-        ("text/csv;q=0.1, */*;q=0.5", "json"),
-        ("application/json;q=0, */*", "csv"),
-        ("application/xhtml+xml,*/*;q=0.8", "json"),
-        ("image/png, text/*;q=0.1", "csv"),
-        ("application/json; q=0.5 , text/csv ;q=0.7", "csv"),
-        ("application/json;q=nan, text/csv", "csv"),
-    ],
-)
-async def test_the_accept_header_decides_the_format(client, accept, kind) -> None:
-    headers = {} if accept is None else {"accept": accept}
-    answer = await client.get("/", headers=headers)
-    assert answer.status_code == 200
-    assert answer.headers["content-type"].startswith({"json": "application/json", "csv": "text/csv"}[kind])
-    assert answer.headers["vary"].split(", ")[0] == "Accept"
+ACCEPTS = [
+    (None, "json"),
+    ("", "json"),
+    ("*/*", "json"),
+    ("application/json", "json"),
+    ("application/*", "json"),
+    ("text/csv", "csv"),
+    ("text/*", "csv"),
+    ("TEXT/CSV", "csv"),
+    ("text/csv; header=present", "csv"),
+    ("text/csv, application/json", "json"),
+    ("text/csv, application/json;q=0.9", "csv"),
+    ("application/json;q=0.2, text/csv;q=0.3", "csv"),
+    ("text/csv;q=0.1, */*;q=0.5", "json"),
+    ("application/json;q=0, */*", "csv"),
+    ("application/xhtml+xml,*/*;q=0.8", "json"),
+    ("image/png, text/*;q=0.1", "csv"),
+    ("application/json; q=0.5 , text/csv ;q=0.7", "csv"),
+    ("application/json;q=nan, text/csv", "csv"),
+]
+
+
+async def test_the_accept_header_decides_the_format(client, subtests) -> None:
+    for accept, kind in ACCEPTS:
+        with subtests.test(accept=accept):
+            headers = {} if accept is None else {"accept": accept}
+            answer = await client.get("/", headers=headers)
+            assert answer.status_code == 200
+            assert answer.headers["content-type"].startswith({"json": "application/json", "csv": "text/csv"}[kind])
+            assert answer.headers["vary"].split(", ")[0] == "Accept"
 
 
 async def test_an_accept_header_of_two_lines_is_one_list(client) -> None:
@@ -398,19 +404,19 @@ async def test_an_accept_header_of_two_lines_is_one_list(client) -> None:
     assert answer.headers["content-type"].startswith("text/csv")
 
 
-@pytest.mark.parametrize(
-    "accept", ["image/png", "application/json;q=0", "image/*, text/csv;q=0", "nonsense", "*/*;q=0"]
-)
-async def test_the_error_for_an_unknown_format_lists_the_formats(client, accept) -> None:
-    body = problem(await client.get("/", headers={"accept": accept}), 406)
-    assert "application/json, text/csv, application/x-ndjson" in body["detail"]
+async def test_the_error_for_an_unknown_format_lists_the_formats(client, subtests) -> None:
+    for accept in ["image/png", "application/json;q=0", "image/*, text/csv;q=0", "nonsense", "*/*;q=0"]:
+        with subtests.test(accept=accept):
+            body = problem(await client.get("/", headers={"accept": accept}), 406)
+            assert "application/json, text/csv, application/x-ndjson" in body["detail"]
 
 
-@pytest.mark.parametrize("name", ["csv", "CSV", "Csv", "json", "JSON", "jSoN"])
-async def test_the_format_parameter_counts_in_any_case_and_above_the_accept_header(client, name) -> None:
-    answer = await client.get(f"/?format={name}", headers={"accept": "text/html"})
-    assert answer.status_code == 200
-    assert name.lower() in answer.headers["content-type"]
+async def test_the_format_parameter_counts_in_any_case_and_above_the_accept_header(client, subtests) -> None:
+    for name in ["csv", "CSV", "Csv", "json", "JSON", "jSoN"]:
+        with subtests.test(name=name):
+            answer = await client.get(f"/?format={name}", headers={"accept": "text/html"})
+            assert answer.status_code == 200
+            assert name.lower() in answer.headers["content-type"]
 
 
 @given(st.one_of(st.text(max_size=40), st.from_regex(r"\A(([a-z*]{0,5}/[a-z*]{0,5})(;q=[0-9.na]{0,5})?, ?){0,4}\Z")))
@@ -422,14 +428,13 @@ def test_any_accept_header_is_json_csv_or_not_acceptable(accept) -> None:
 # HEAD, caching.
 
 
-@pytest.mark.parametrize(
-    "query", ["/", "/v1/top", f"/?datetime={PAST}", "/?format=csv", "/?limit=0", "/?datetime=2026-11-17T14:25:00Z"]
-)
-async def test_head_has_the_headers_of_get_and_no_body(client, query) -> None:
-    got, head = await client.get(query), await client.head(query)
-    assert (head.status_code, head.headers, head.content) == (got.status_code, got.headers, b"")
-    plain = await client.head(query, headers={"accept-encoding": "identity"})
-    assert int(plain.headers["content-length"]) == len(got.content)
+async def test_head_has_the_headers_of_get_and_no_body(client, subtests) -> None:
+    for query in ["/", "/v1/top", f"/?datetime={PAST}", "/?format=csv", "/?limit=0", "/?datetime=2026-11-17T14:25:00Z"]:
+        with subtests.test(query=query):
+            got, head = await client.get(query), await client.head(query)
+            assert (head.status_code, head.headers, head.content) == (got.status_code, got.headers, b"")
+            plain = await client.head(query, headers={"accept-encoding": "identity"})
+            assert int(plain.headers["content-length"]) == len(got.content)
 
 
 async def test_the_past_has_a_strong_etag_of_its_bytes_and_is_kept_for_a_day(client, clock) -> None:
@@ -599,24 +604,26 @@ async def test_a_404_with_known_at_stays_the_same_after_a_backfill(client, store
     assert now["first"] == isoformat(FIRST - 60 * MINUTE)
 
 
-@pytest.mark.parametrize("query", ["/", f"/?datetime={PAST}", "/?format=csv"])
-@pytest.mark.parametrize("form", ["{}", "*", '"other", {}', '{}, W/"other"', "W/{}", ' "a,b" ,{} '])
-async def test_a_copy_that_is_still_right_is_answered_with_304(client, query, form) -> None:
-    got = await client.get(query)
-    named = form.format(got.headers["etag"].removeprefix("W/") if form == "W/{}" else got.headers["etag"])
-    for answer in (
-        await client.get(query, headers={"if-none-match": named}),
-        await client.head(query, headers={"if-none-match": named}),
-    ):
-        assert (answer.status_code, answer.content) == (304, b"")
-        for name in ("etag", "cache-control", "vary"):
-            assert answer.headers[name] == got.headers[name]
+async def test_a_copy_that_is_still_right_is_answered_with_304(client, subtests) -> None:
+    for query in ["/", f"/?datetime={PAST}", "/?format=csv"]:
+        for form in ["{}", "*", '"other", {}', '{}, W/"other"', "W/{}", ' "a,b" ,{} ']:
+            with subtests.test(query=query, form=form):
+                got = await client.get(query)
+                named = form.format(got.headers["etag"].removeprefix("W/") if form == "W/{}" else got.headers["etag"])
+                for answer in (
+                    await client.get(query, headers={"if-none-match": named}),
+                    await client.head(query, headers={"if-none-match": named}),
+                ):
+                    assert (answer.status_code, answer.content) == (304, b"")
+                    for name in ("etag", "cache-control", "vary"):
+                        assert answer.headers[name] == got.headers[name]
 
 
-@pytest.mark.parametrize("named", ['"other"', 'W/"other"', "other", "", "W/*x"])
-async def test_a_copy_of_something_else_is_answered_whole(client, named) -> None:
-    answer = await client.get(f"/?datetime={PAST}", headers={"if-none-match": named})
-    assert (answer.status_code, answer.json()["count"]) == (200, 5)
+async def test_a_copy_of_something_else_is_answered_whole(client, subtests) -> None:
+    for named in ['"other"', 'W/"other"', "other", "", "W/*x"]:
+        with subtests.test(named=named):
+            answer = await client.get(f"/?datetime={PAST}", headers={"if-none-match": named})
+            assert (answer.status_code, answer.json()["count"]) == (200, 5)
 
 
 async def test_etags_in_two_header_lines_are_one_list(client) -> None:
@@ -693,21 +700,29 @@ async def test_now_never_shows_a_tick_later_than_the_clock(client, store, clock)
 # Methods and addresses there are not.
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
-@pytest.mark.parametrize("path", [*(path for path in ADDRESSES if path != "/nowhere"), "/v1/gaps"])
-async def test_another_method_is_refused_with_those_there_are(client, method, path) -> None:
-    answer = await client.request(method, path)
-    problem(answer, 405)
-    allowed = {name.strip() for name in answer.headers["allow"].split(",")}
-    assert allowed == {"GET", "HEAD"}
-    assert (await client.head(path)).status_code == 200
+async def test_another_method_is_refused_with_those_there_are(client, subtests) -> None:
+    for method in ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]:
+        for path in [*(path for path in ADDRESSES if path != "/nowhere"), "/v1/gaps"]:
+            with subtests.test(method=method, path=path):
+                answer = await client.request(method, path)
+                problem(answer, 405)
+                allowed = {name.strip() for name in answer.headers["allow"].split(",")}
+                assert allowed == {"GET", "HEAD"}
+                assert (await client.head(path)).status_code == 200
 
 
-@pytest.mark.parametrize(
-    "path", ["/v1", "/v2/top", "/top", "/favicon.png", "/%00", "/..%2f..%2fetc/passwd", "/static-offline-docs/x.js"]
-)
-async def test_an_unknown_address_is_a_problem(client, path) -> None:
-    problem(await client.get(path), 404)
+async def test_an_unknown_address_is_a_problem(client, subtests) -> None:
+    for path in [
+        "/v1",
+        "/v2/top",
+        "/top",
+        "/favicon.png",
+        "/%00",
+        "/..%2f..%2fetc/passwd",
+        "/static-offline-docs/x.js",
+    ]:
+        with subtests.test(path=path):
+            problem(await client.get(path), 404)
 
 
 # Trouble.
@@ -1023,15 +1038,24 @@ async def test_what_browsers_and_crawlers_ask_of_every_site_is_there(client, pat
     assert answer.headers["content-type"] in ("image/svg+xml", "text/plain; charset=utf-8")
 
 
-@pytest.mark.parametrize(
-    "path",
-    ["/", "/v1/assets/1", "/v1/assets/1/history", "/v1/movers", "/v1/gaps", "/v1/status", "/v1/sparklines?ids=1",
-     "/healthz", "/readyz", "/?limit=0", "/none"],
-)  # fmt: skip
-async def test_json_ends_with_a_newline(client, path) -> None:
-    body = (await client.get(path)).content
-    assert body.endswith(b"}\n")
-    assert body.count(b"\n") == 1
+async def test_json_ends_with_a_newline(client, subtests) -> None:
+    for path in [
+        "/",
+        "/v1/assets/1",
+        "/v1/assets/1/history",
+        "/v1/movers",
+        "/v1/gaps",
+        "/v1/status",
+        "/v1/sparklines?ids=1",
+        "/healthz",
+        "/readyz",
+        "/?limit=0",
+        "/none",
+    ]:
+        with subtests.test(path=path):
+            body = (await client.get(path)).content
+            assert body.endswith(b"}\n")
+            assert body.count(b"\n") == 1
 
 
 async def test_the_parameter_that_defeats_caches_is_ignored(client) -> None:

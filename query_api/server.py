@@ -41,14 +41,12 @@ log = structlog.get_logger()
 def listen(settings: Settings) -> list[socket.socket]:
     """A socket for the port, one for the port that browsers do not refuse, and one for metrics where that is set."""
     sockets = []
-    ports = (settings.http_port, settings.http_safe_port, settings.metrics_port)
-    for port in dict.fromkeys(port for port in ports if port):
+    for setting, (host, port) in settings.listeners.items():
         try:
-            listener = open_listener(settings.http_host, port, backlog=2048)
+            listener = open_listener(host, port, backlog=2048)
         except OSError as exc:
-            names = {settings.http_port: "HTTP_PORT", settings.http_safe_port: "HTTP_SAFE_PORT"}
-            why = describe_refusal(exc, PREFIX + names.get(port, "METRICS_PORT"))
-            raise SettingsRejected(f"{bracketed(settings.http_host)}:{port} can't be listened on: {why}") from exc
+            why = describe_refusal(exc, f"{PREFIX}{setting.upper()}")
+            raise SettingsRejected(f"{bracketed(host)}:{port} can't be listened on: {why}") from exc
         # An answer's head and body are two writes: without this the second waits 40 ms for the first's ACK.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sockets.append(listener)

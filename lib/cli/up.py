@@ -65,8 +65,8 @@ class Up:
 
     def check(self) -> None:
         """Refuse ports that are taken and folders that cannot be written, before anything starts."""
-        for setting in ("http_port", "http_safe_port"):
-            refuse_taken(getattr(self._api, setting), f"{PREFIX}{setting.upper()}", self._api.http_host)
+        for setting, (host, port) in self._api.listeners.items():
+            refuse_taken(port, f"{PREFIX}{setting.upper()}", host)
         for name, spools in zip(OWN, self._spools, strict=True):
             _open_spool(spools / name, self._services["ingest_price"])
         for series in all_series(self._services["ingest_price"]):

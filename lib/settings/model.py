@@ -55,6 +55,7 @@ EXAMPLES = {
     "http_host": "127.0.0.1",
     "http_port": "6667",
     "http_safe_port": "8667",
+    "metrics_host": "127.0.0.1",
     "metrics_port": "9668",
     "notice": "The market is simulated",
     "http_connections": "800",
@@ -105,6 +106,7 @@ class Settings(BaseModel):
     http_host: Host = "127.0.0.1"
     http_port: Port = 6667
     http_safe_port: Port = 8667
+    metrics_host: Host = "127.0.0.1"
     metrics_port: Port | None = None
     http_connections: Annotated[Whole, Field(ge=1, le=100_000)] = 800
     http_workers: Workers = 1
@@ -125,6 +127,16 @@ class Settings(BaseModel):
         if port and port in (others.data.get("http_port"), others.data.get("http_safe_port")):
             raise ValueError("must differ from HTTP_PORT and HTTP_SAFE_PORT: this port needs no key")
         return port
+
+    @property
+    def listeners(self) -> dict[str, tuple[str, int]]:
+        """The host and port of each address that the API listens on, by the setting of the port."""
+        ports = {"http_port": (self.http_host, self.http_port)}
+        if self.http_safe_port != self.http_port:
+            ports["http_safe_port"] = self.http_host, self.http_safe_port
+        if self.metrics_port:
+            ports["metrics_port"] = self.metrics_host, self.metrics_port
+        return ports
 
     @property
     def minutes_kept(self) -> timedelta:

@@ -117,6 +117,7 @@ def test_the_published_ports_are_those_the_api_listens_on():
     chosen = settings.load(environment(REAL["query_api"]), "query_api")
     inside = [int(port.rsplit(":", 1)[1]) for port in REAL["query_api"]["ports"]]
     assert inside == [chosen.http_port, chosen.http_safe_port]
+    assert chosen.listeners["metrics_port"] == ("0.0.0.0", 9668)
     assert chosen.metrics_port not in inside
     assert chosen.http_host == "0.0.0.0"
 
@@ -140,7 +141,7 @@ def test_with_no_env_file_every_setting_is_its_default(service):
     chosen = settings.load(environment(REAL[service]), service).model_dump()
     given: dict[str, object] = {"store_url": "http://influxdb:8086", "log_format": "json"}
     if service == "query_api":
-        given |= {"http_host": "0.0.0.0", "metrics_port": 9668, "archive_url": "/archive"}
+        given |= {"http_host": "0.0.0.0", "metrics_host": "0.0.0.0", "metrics_port": 9668, "archive_url": "/archive"}
     assert chosen == Settings().model_dump() | given
 
 

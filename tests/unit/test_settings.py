@@ -294,6 +294,13 @@ def test_the_metrics_have_a_port_of_their_own(port):
     assert load({"TOPCOINS_METRICS_PORT": "9668"}).metrics_port == 9668
 
 
+def test_an_api_on_every_address_has_its_open_metrics_on_loopback_alone():
+    chosen = load({"TOPCOINS_HTTP_HOST": "0.0.0.0", "TOPCOINS_METRICS_PORT": "9668"})
+    assert chosen.listeners == {
+        "http_port": ("0.0.0.0", 6667), "http_safe_port": ("0.0.0.0", 8667), "metrics_port": ("127.0.0.1", 9668),
+    }  # fmt: skip
+
+
 def test_what_compose_reads_for_grafana_is_no_setting_and_is_not_refused():
     assert load({"TOPCOINS_ALERT_WEBHOOK": "https://hooks.example.com/x"}) == Settings()
 

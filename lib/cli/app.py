@@ -1,6 +1,5 @@
 """The `topcoins` command's application, and what several commands share."""
 
-import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -10,7 +9,6 @@ import typer
 from rich.console import Console
 
 from lib.clock import utc_now
-from lib.version import VERSION
 
 if TYPE_CHECKING:  # Polars is imported by the commands that need it: it takes half a second, and a newer CPU
     from lib.schema import Series
@@ -60,6 +58,8 @@ Ids = Annotated[str | None, typer.Option(help="Only these CoinMarketCap ids, for
 
 def _print_version(wanted: bool) -> None:
     if wanted:
+        from lib.version import VERSION
+
         print(f"topcoins {VERSION}")
         raise typer.Exit
 
@@ -84,6 +84,8 @@ def _settings() -> "Settings":
 
 def with_store(chosen: "Settings", work: "Callable[[Store], Awaitable[T]]") -> T:
     """The result of the work on the store of these settings, which is closed at the end."""
+    import asyncio
+
     from lib.store.address import open_store
 
     async def run() -> T:

@@ -1,6 +1,5 @@
 """`topcoins archive`: seals closed days into the archive, as a service or once."""
 
-import asyncio
 import signal
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -27,6 +26,8 @@ app.add_typer(archive, name="archive")
 def service(context: typer.Context) -> None:
     """Seal each closed day soon after its end, and add what comes late, until SIGTERM or Ctrl-C."""
     if context.invoked_subcommand is None:
+        import asyncio
+
         from lib import log, process
 
         process.ignore_harmless_signals()
@@ -41,6 +42,8 @@ def seal() -> None:
 
     What came late is added to the others.
     """
+    import asyncio
+
     asyncio.run(_with_archiver(_settings(), _seal))
 
 
@@ -124,6 +127,8 @@ async def _seal(archiver: "Archiver", objects: "Objects") -> None:
 
 
 async def _serve(archiver: "Archiver", objects: "Objects") -> None:
+    import asyncio
+
     from lib import process
     from lib.archive.archiver import EVERY
     from lib.archive.objects import probe

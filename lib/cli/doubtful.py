@@ -1,6 +1,5 @@
 """`topcoins doubtful`: lists, admits and drops the lists that were kept apart because they are not plausible."""
 
-import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -65,6 +64,8 @@ def drop_(names: Names) -> None:
 
 async def admit_file(file: Path, store: "Store") -> str:
     """Store a doubtful list and remove its file; what became of it. A tick that has a snapshot keeps that one."""
+    import asyncio
+
     from lib.ingest.doubtful import drop
     from lib.snapshot import Snapshot
     from lib.snapshot_file import decode

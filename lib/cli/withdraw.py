@@ -9,7 +9,6 @@ import typer
 from lib.cli.app import Json, _settings, all_series, app, with_store
 from lib.clock import isoformat, utc_now
 from lib.errors import SettingsRejected
-from lib.instants import parse_instant
 
 if TYPE_CHECKING:
     from lib.settings import Settings
@@ -43,6 +42,8 @@ def withdraw(
 
 
 def _instant(option: str, text: str) -> datetime:
+    from lib.instants import parse_instant
+
     try:
         return parse_instant(text, utc_now())
     except ValueError as exc:

@@ -116,28 +116,46 @@ class ArchiveReader:
         return await self._collected(names, lambda: scan().filter(where).select(wanted).collect())
 
     async def read_ticks(
-        self, table: str, start: datetime, stop: datetime, columns: Mapping[str, Any], select: Collection[str]
+        self,
+        table: str,
+        start: datetime,
+        stop: datetime,
+        columns: Mapping[str, Any],
+        select: Collection[str],
+        where: pl.Expr | None = None,
     ) -> pl.DataFrame:
-        """The rows with start <= tick <= stop, of a series or of the markers. Of a few ticks, it reads only those."""
+        """The rows with start <= tick <= stop, of a series or of the markers. It decodes no other ticks."""
         days = [day for day in await self.days() if start.date() <= day <= stop.date()]
         sealed = await self._sealed_days(days)
         places = [each.places.get(name) for each in sealed for name in each.names(table)]
         wanted = {TICK: None} | dict.fromkeys(select)
         rows = [(each.name, *each.rows(start, stop)) for each in places if each]
         some = [(name, offset, count) for name, offset, count in rows if count]
-        frames = await asyncio.gather(*(self._slice(*each, columns, [*wanted]) for each in some))
+        frames = await asyncio.gather(*(self._slice(*each, columns, [*wanted], where) for each in some))
         frame = pl.concat(frames) if len(frames) > 1 else frames[0] if frames else _empty(columns, wanted)
         ticks = frame[TICK].to_physical().to_numpy() // 1_000_000
         is_right = np.all((ticks >= start.timestamp()) & (ticks <= stop.timestamp()))
         if None in places or not is_right:  # the part is not in the order of its ticks
-            return await self.read(table, days, columns, between(start, stop), select)
+            span = between(start, stop)
+            return await self.read(table, days, columns, span if where is None else span & where, select)
         return only(frame, select)
 
     async def _slice(
-        self, name: str, offset: int, count: int, columns: Mapping[str, Any], select: Sequence[str]
+        self,
+        name: str,
+        offset: int,
+        count: int,
+        columns: Mapping[str, Any],
+        select: Sequence[str],
+        where: pl.Expr | None,
     ) -> pl.DataFrame:
         scan = partial(self._objects.scan, [name], columns)
-        return await self._collected([name], lambda: scan().slice(offset, count).select(select).collect())
+
+        def collect() -> pl.DataFrame:
+            rows = scan().slice(offset, count)
+            return (rows if where is None else rows.filter(where)).select(select).collect()
+
+        return await self._collected([name], collect)
 
     async def _collected(self, names: Sequence[str], collect: Callable[[], pl.DataFrame]) -> pl.DataFrame:
         try:

@@ -10,11 +10,12 @@ import polars as pl
 
 from lib.archive import tables
 from lib.archive.hourly import hourly_table
+from lib.archive.parts import TICKS_IN_GROUP
 from lib.archive.read_ahead import ReadAhead
 from lib.archive.reader import ArchiveReader, between, in_steps
 from lib.archive.selected_rows import among, by_tick, selected
 from lib.archive.tables import TICK, with_withdrawals
-from lib.clock import EPOCH
+from lib.clock import EPOCH, MINUTE
 from lib.errors import StoreMalformed
 from lib.ingest.missed import MissedTick
 from lib.schema import ID, PRICE, Series
@@ -114,8 +115,13 @@ class SealedStore:
         if len({*ticks}) == 1:
             tick = next(iter(ticks))
             return found | {tick: await self._rows_of_tick(shown, tick, **selection)}
-        rows = await self._rows(shown, sorted({*ticks}), selected(shown, **selection))
-        return found | by_tick(shown, rows.sort(TICK, ID))
+        where, columns = selected(shown, **selection), tables.series_columns(shown)
+        parts = [
+            await self._reader.read_ticks(series.name, run[0], run[-1], columns, [*columns], where)
+            for run in runs(sorted({*ticks}))
+        ]
+        rows = by_tick(shown, pl.concat(parts))
+        return found | {tick: rows[tick] for tick in found if tick in rows}
 
     async def history(self, series: Series, cmc_id: int, ticks: Collection[datetime]) -> pl.DataFrame:
         """See `Store.history`."""
@@ -227,6 +233,17 @@ class SealedStore:
 
     async def _days_before(self, at: datetime) -> list[date]:
         return [day for day in reversed(await self._reader.days()) if day <= at.date()]
+
+
+def runs(ticks: Sequence[datetime]) -> list[list[datetime]]:
+    """Ascending ticks, split where a reader would have to pass a row group between."""
+    found: list[list[datetime]] = []
+    for tick in ticks:
+        if found and tick - found[-1][-1] <= TICKS_IN_GROUP * MINUTE:
+            found[-1].append(tick)
+        else:
+            found.append([tick])
+    return found
 
 
 def _of(series: str | None) -> pl.Expr:

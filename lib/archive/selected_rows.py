@@ -1,6 +1,6 @@
 """The rows that a `Selection` wants, as an expression for files and as a mask for rows in memory."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Unpack
 
 import numpy as np
@@ -8,6 +8,7 @@ import polars as pl
 
 from lib.archive.reader import only
 from lib.archive.tables import TICK
+from lib.clock import EPOCH
 from lib.schema import ID, TIER, Series
 from lib.store import Selection
 from lib.text import search_key
@@ -26,19 +27,17 @@ def selected(series: Series, **selection: Unpack[Selection]) -> pl.Expr:
 
 
 def by_tick(series: Series, frame: pl.DataFrame) -> dict[datetime, pl.DataFrame]:
-    """The rows of each tick that have a value, in any order."""
+    """The rows of each tick that have a value; of several ticks by id, of one in any order."""
     if all(frame[name].null_count() for name in series.fields):
         frame = frame.filter(selected(series))
-    if not len(frame):
-        return {}
-    tick = frame[TICK].min()
-    if tick == frame[TICK].max() and isinstance(tick, datetime):  # the general case takes longer than the read
-        return {tick: only(frame, [name for name in frame.columns if name != TICK])}
-    ticks: dict[datetime, pl.DataFrame] = {}
-    for (tick,), rows in frame.partition_by(TICK, as_dict=True, include_key=False).items():
-        assert isinstance(tick, datetime)
-        ticks[tick] = rows
-    return ticks
+    ticks = frame[TICK].to_physical().to_numpy()
+    rows = only(frame, [name for name in frame.columns if name != TICK])
+    if len(ticks) and ticks.min() < ticks.max():
+        rows = rows[np.lexsort((frame[ID].to_numpy(), ticks))]
+    own, counts = np.unique(ticks, return_counts=True)
+    ends = np.cumsum(counts).tolist()
+    parts = zip(own.tolist(), ends, counts.tolist(), strict=True)
+    return {EPOCH + timedelta(microseconds=tick): rows.slice(end - count, count) for tick, end, count in parts}
 
 
 def among(rows: pl.DataFrame, **selection: Unpack[Selection]) -> pl.DataFrame:

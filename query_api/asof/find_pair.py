@@ -4,7 +4,7 @@ The rule itself is `newest_pair` in `pair.py`. Here is which markers it must see
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -14,6 +14,7 @@ from lib.snapshot import Marker
 from lib.store import Resolution, Store
 from lib.units import format_duration
 from query_api.asof.absence import HOURLY_AGE, Absence, NoSnapshot
+from query_api.asof.marker_windows import MarkerSource, MarkerWindows
 from query_api.asof.pair import Pair, newest_pair
 from query_api.asof.tick_pairs import LEAST_AGE, age_by_interval, read_pairs
 
@@ -48,19 +49,27 @@ class PairFinder:
         self._usual_age = MINUTE + 2 * max_skew
 
     async def find(
-        self, at: datetime, *, max_age: timedelta | None, known_at: datetime | None = None, explain: bool = True
+        self,
+        at: datetime,
+        *,
+        max_age: timedelta | None,
+        known_at: datetime | None = None,
+        explain: bool = True,
+        markers: MarkerSource | None = None,
     ) -> PairFound:
         """The pair for an instant; NoSnapshot if there is none. Before the store's horizon, hourly snapshots answer.
 
         Without `max_age`, the newest pair up to the instant decides how old it may be: see `age_by_interval`.
         To explain a missing pair takes more queries than to find one, so a caller with many steps does without.
+        `markers` has the markers of the store, by default the store itself.
         """
+        markers = markers or self._store
         age = max_age or max(LEAST_AGE, self._usual_age)
-        found, changes = await self._within(at, age, known_at)
+        found, changes = await self._within(at, age, known_at, markers)
         if max_age is None:
             tried, age = age, await self._own_age(at, found, known_at)
             if found is None or found.pair.price.tick - self.max_skew < at - min(tried, age):
-                found, changes = await self._within(at, age, known_at)
+                found, changes = await self._within(at, age, known_at, markers)
         if found:
             return found
         if explain:
@@ -68,18 +77,33 @@ class PairFinder:
         why = f"no pair of snapshots within {format_duration(age)}"
         raise NoSnapshot(why, at=at, known_at=known_at or at, known_since=max(changes, default=EPOCH))
 
+    async def find_each(
+        self, instants: Sequence[datetime], *, max_age: timedelta | None, known_at: datetime | None
+    ) -> list[PairFound | NoSnapshot]:
+        """What `find` answers for each of the ascending instants, unexplained. Reads their markers together."""
+        spans = [(at, next(self._spans(at, max_age or LEAST_AGE), None)) for at in instants]
+        windows = [(span[0], at, span[2]) for at, span in spans if span]
+        markers = await MarkerWindows.read(self._store, windows, known_at)
+        found: list[PairFound | NoSnapshot] = []
+        for at in instants:
+            try:
+                found.append(await self.find(at, max_age=max_age, known_at=known_at, explain=False, markers=markers))
+            except NoSnapshot as exc:
+                found.append(exc)
+        return found
+
     async def _own_age(self, at: datetime, found: PairFound | None, known_at: datetime | None) -> timedelta:
         """The largest age that the newest pair allows: the one that was found, or an older one."""
         pair = found.pair if found else await self.before(at, known_at=known_at) if at >= OLDEST else None
         return age_by_interval([pair.price, pair.rank] if pair else [])
 
     async def _within(
-        self, at: datetime, max_age: timedelta, known_at: datetime | None
+        self, at: datetime, max_age: timedelta, known_at: datetime | None, source: MarkerSource
     ) -> tuple[PairFound | None, list[datetime]]:
         """The pair within an age. Without one, the changes that may have left it out."""
         changes: list[datetime] = []
         for start, age, resolution in self._spans(at, max_age):
-            markers = await self._store.markers(start, at, resolution=resolution, known_at=known_at)
+            markers = await source.markers(start, at, resolution=resolution, known_at=known_at)
             answering = [marker for marker in markers if not marker.is_withdrawn(known_at)]
             if pair := newest_pair(answering, at, max_skew=self.max_skew, max_age=age):
                 first_rank = pair.price.tick - self.max_skew

@@ -1,16 +1,16 @@
-"""The as-of rule: which two snapshots answer for an instant, and how they are joined. Nothing looks ahead."""
+"""The as-of rule: which two snapshots answer for an instant, and the rows of the answer. Nothing looks ahead."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from lib.clock import from_epoch, isoformat
 from lib.columns import COLUMNS, POLARS, RANK, Column, Kind
-from lib.schema import ID, PRICE, VOLUME_RANK
+from lib.schema import PRICE, VOLUME_RANK
 from lib.snapshot import Marker
 from lib.store import Resolution
 
@@ -77,15 +77,10 @@ def nearest_marker(markers: Sequence[Marker], at: datetime, max_skew: timedelta)
     return min(near, key=lambda marker: (abs(marker.tick - at), marker.tick), default=None)
 
 
-def join(price: pl.DataFrame, rank: pl.DataFrame) -> pl.DataFrame:
-    """The assets on both sides, in the order of the rank rows."""
-    return rank.join(price, on=ID, maintain_order="left")
-
-
-def numbered_rows(joined: pl.DataFrame, more: Iterable[Column] = ()) -> pl.DataFrame:
-    """The answer's rows from joined ones: the list's columns, then those of `more`, numbered from 1."""
+def numbered_rows(joined: pl.DataFrame, numbers: NDArray[np.int64], more: Iterable[Column] = ()) -> pl.DataFrame:
+    """The answer's rows from joined ones: the list's columns, then those of `more`, with these numbers as ranks."""
     # Building the few columns one by one is faster than planning one `select` of all.
-    places = pl.Series(RANK.name, np.arange(1, len(joined) + 1), pl.Int64)
+    places = pl.Series(RANK.name, numbers, pl.Int64)
     return pl.DataFrame([places, *(_values(column, joined) for column in (*COLUMNS, *more) if column != RANK)])
 
 
@@ -97,9 +92,10 @@ def _values(column: Column, joined: pl.DataFrame) -> pl.Series:
 
 def rfc3339(seconds: pl.Series) -> pl.Series:
     """Epoch seconds as RFC 3339 text, in whole seconds; null for what is no time."""
-    return pl.Series(seconds.name, [_as_text(second) for second in seconds.to_list()], pl.String)
+    values = seconds.to_list()
+    texts = {second: _as_text(second) for second in {*values}}  # the prices of one snapshot share few times
+    return pl.Series(seconds.name, [texts[second] for second in values], pl.String)
 
 
-@lru_cache(maxsize=4096)  # the prices of one snapshot share few times
 def _as_text(second: float | None) -> str | None:
     return isoformat(from_epoch(int(second))) if second is not None and 0 <= second <= LAST_SECOND else None

@@ -7,6 +7,7 @@ Columns have one spelling, snake_case, in JSON and in every CSV. Only the list's
 import re
 from collections.abc import Sequence
 from decimal import Decimal
+from io import BytesIO
 from typing import Any
 
 import polars as pl
@@ -97,14 +98,17 @@ def frame_to_ndjson(frame: pl.DataFrame) -> bytes:
 
 def frame_to_csv(frame: pl.DataFrame, *, header: bool = True) -> bytes:
     """The frame as RFC 4180 with CRLF; null is an empty cell, a float reads back equal, no spreadsheet runs a text."""
-    columns = [_plain(column) if column.dtype == pl.Float64 else column for column in frame]
-    texts = pl.DataFrame(columns).with_columns(pl.col(pl.String).exclude(_floats(frame)).str.replace(_FORMULA, "'$1"))
-    csv = texts.write_csv(include_header=header, line_terminator="\r\n", datetime_format="%Y-%m-%dT%H:%M:%S%.fZ")
-    return csv.encode()
+    texts = pl.DataFrame([_plain(each) if each.dtype == pl.Float64 else _safe(each) for each in frame])
+    csv = BytesIO()
+    texts.write_csv(csv, include_header=header, line_terminator="\r\n", datetime_format="%Y-%m-%dT%H:%M:%S%.fZ")
+    return csv.getvalue()
 
 
-def _floats(frame: pl.DataFrame) -> list[str]:
-    return [name for name, kind in frame.schema.items() if kind == pl.Float64]
+def _safe(values: pl.Series) -> pl.Series:
+    """Texts that no spreadsheet runs. To look for such texts takes a fifth of what it takes to replace them."""
+    if values.dtype == pl.String and values.str.contains(_FORMULA).any():
+        return values.str.replace(_FORMULA, "'$1")
+    return values
 
 
 def _plain(values: pl.Series) -> pl.Series:

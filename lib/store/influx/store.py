@@ -15,10 +15,10 @@ from pydantic import SecretStr
 
 from lib import schema
 from lib.clock import HOUR, SECOND, Clock, slot
-from lib.schema import TIER_PLACES, Series
+from lib.schema import Series
 from lib.snapshot import Marker, Snapshot, StoredTick, first_of_hours, visible_at
 from lib.store import Resolution, Selection, View, log_withdrawal
-from lib.store.influx import answer, asset_names, flux, lines
+from lib.store.influx import answer, asset_names, flux, lines, row_reads
 from lib.store.influx.claims import VALID, Claim, any_new, read_claims, without_unsettled
 from lib.store.influx.failures import StoreMissing
 from lib.store.influx.flux import EVER, FOREVER
@@ -29,7 +29,6 @@ T = TypeVar("T")
 RETENTION = timedelta(days=90)  # how long the raw bucket keeps a tick, by default
 _WIDENING = (timedelta(), timedelta(days=1), timedelta(days=30), FOREVER - EVER)
 """How far back from the newest tick `newest_tick` looks, step by step, for one that was not backfilled."""
-ALL_TIERS = range(len(TIER_PLACES) + 1)  # every class of places by volume
 
 
 class InfluxStore:
@@ -152,22 +151,8 @@ class InfluxStore:
     async def rows_between(
         self, series: Series, ticks: Collection[datetime], **selection: Unpack[Selection]
     ) -> dict[datetime, pl.DataFrame]:
-        """See `Store.rows_between`. One query reads all ticks from the first to the last.
-
-        InfluxDB takes longer to find a series of its own than to read more points of it.
-        """
-        wanted = sorted({*ticks})
-        fields, tiers, ids = selection.get("fields"), selection.get("tiers"), selection.get("ids")
-        shown = series if fields is None else series.only(fields)
-        if tiers is not None and tiers.start <= ALL_TIERS.start and ALL_TIERS.stop <= tiers.stop:
-            tiers = None  # a filter that excludes nothing costs time all the same
-        numbers = None if ids is None else sorted({int(id_) for id_ in ids})
-        query = ""
-        tickers = selection.get("tickers")
-        if wanted and shown.fields and (numbers != [] or tickers) and (tiers is None or tiers):
-            bucket = self._bucket_of(selection.get("resolution"))
-            query = flux.rows(bucket, series, shown.fields, wanted[0], wanted[-1], tiers, numbers, tickers)
-        return await self._ask(query, lambda csv: answer.rows_by_tick(csv, shown, wanted))
+        """See `Store.rows_between`, and `row_reads`."""
+        return await row_reads.read(self._ask, self._bucket, series, ticks, **selection)
 
     async def asset_names(self, since: datetime) -> pl.DataFrame:
         """See `Store.asset_names`."""

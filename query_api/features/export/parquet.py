@@ -9,7 +9,7 @@ import polars as pl
 
 from lib.archive.panel import Totals
 from query_api.features.export.response import Columns, table
-from query_api.features.export.work import Step, Steps, in_groups
+from query_api.features.export.work import MOST_ROWS, Step, Steps, in_groups
 from query_api.http.parquet_files import metadata
 from query_api.long_work import LongWork
 
@@ -28,7 +28,7 @@ async def write_parquet(
     parts = [whole.with_name("0")]
     pl.DataFrame(schema=columns).write_parquet(parts[0])
     async with aclosing(steps):
-        async for group in in_groups(steps, ROW_GROUP, totals):
+        async for group in in_groups(steps, MOST_ROWS, totals):
             parts.append(whole.with_name(str(len(parts))))
             await long_work.in_thread(partial(_write_part, group, columns, parts[-1]))
     await long_work.in_thread(lambda: _join(parts, whole, about(totals)))

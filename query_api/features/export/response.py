@@ -21,7 +21,7 @@ from lib.columns import COLUMNS, MORE, POLARS, RANK, Kind, extra_columns, names
 from lib.errors import TopcoinsError
 from lib.schema import Series
 from query_api.asof.top_list import TopList
-from query_api.features.export.work import Step, StepGap, Steps, in_groups
+from query_api.features.export.work import MOST_ROWS, Step, StepGap, Steps, in_groups
 from query_api.http.formats import frame_to_csv, frame_to_ndjson
 from query_api.http.json_line import json_line
 from query_api.http.parquet_files import with_times
@@ -29,7 +29,6 @@ from query_api.long_work import LongWork
 
 log = structlog.get_logger()
 
-CHUNK_ROWS = 2000
 
 Columns = Mapping[str, pl.DataType]
 
@@ -83,7 +82,7 @@ class ExportResponse(StreamingResponse):
 
 async def to_ndjson(steps: Steps, columns: Columns, totals: Totals, long_work: LongWork) -> AsyncGenerator[bytes, None]:
     """The export as NDJSON. Counts the steps in `totals`."""
-    async for group in in_groups(steps, CHUNK_ROWS, totals):
+    async for group in in_groups(steps, MOST_ROWS, totals):
         yield await long_work.in_thread(partial(_lines, group, columns))
     yield json_line({"end": True, **totals.fields})
 
@@ -91,7 +90,7 @@ async def to_ndjson(steps: Steps, columns: Columns, totals: Totals, long_work: L
 async def to_csv(steps: Steps, columns: Columns, totals: Totals, long_work: LongWork) -> AsyncGenerator[bytes, None]:
     """The export as CSV. Counts the steps in `totals`."""
     yield f"{','.join(columns)}\r\n".encode()
-    async for group in in_groups(steps, CHUNK_ROWS, totals):
+    async for group in in_groups(steps, MOST_ROWS, totals):
         yield await long_work.in_thread(partial(_csv_rows, group, columns))
     yield f"{END}{',' * (len(columns) - 1)}{totals.text}\r\n".encode()
 
@@ -125,7 +124,7 @@ def _text_table(steps: Sequence[Step], columns: Columns) -> pl.DataFrame:
     rows = [step.rows[list(listed)] if isinstance(step, TopList) else gap for step in steps]
     places = np.repeat(np.arange(len(steps)), [len(each) for each in rows])
     facts = pl.DataFrame([_facts(step) for step in steps], _ABOUT, orient="row")[places]
-    return pl.concat([facts, pl.concat(rows)], how="horizontal").select(*columns)
+    return pl.concat([facts, pl.concat(rows, rechunk=True)], how="horizontal").select(*columns)
 
 
 def _facts(step: Step) -> tuple[str | bool | None, ...]:

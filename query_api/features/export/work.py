@@ -2,24 +2,25 @@
 
 import asyncio
 import hashlib
-from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from lib.archive.panel import Totals
+from lib.clock import DAY, HOUR, slot
 from lib.instants import Span
-from query_api.asof.absence import NoSnapshot
 from query_api.asof.filters import NO_FILTERS, Filters
 from query_api.asof.top_list import TopList, TopListFinder
 from query_api.long_work import LongWork
 
 MOST_STEPS = 10_000
-AHEAD = 2
-"""Steps that are worked on before they are needed. So many answers are in memory, however long the span."""
-
+MOST_ROWS = 12_000
+"""Steps are read together up to about so many rows. Two such blocks are in memory, however long the span."""
+LONGEST = HOUR
+"""A block's span. Hours are read a day at a time."""
 GROUP_STEPS = 100
+"""The most steps of a block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,35 +60,39 @@ async def read_steps(
     lists: TopListFinder, span: Span, wanted: ExportList, *, known_at: datetime | None, long_work: LongWork
 ) -> Steps:
     """Each step's answer, in order. An error of the store ends it: no step is ever left out."""
-    lists = lists.with_hourly_rows(span.stop)
 
-    async def answer(at: datetime) -> Step:
-        try:
-            async with long_work.step():
-                return await lists.find(
-                    at,
-                    limit=wanted.top,
-                    max_age=wanted.max_age,
-                    known_at=known_at,
-                    filters=wanted.filters,
-                    more=wanted.more,
-                    explain=False,
-                )
-        except NoSnapshot as exc:
-            return StepGap(at, str(exc), exc.known_since)
+    async def answers(instants: Sequence[datetime]) -> list[Step]:
+        async with long_work.step():
+            found = await lists.find_each(
+                instants,
+                limit=wanted.top,
+                max_age=wanted.max_age,
+                known_at=known_at,
+                filters=wanted.filters,
+                more=wanted.more,
+            )
+        return [step if isinstance(step, TopList) else StepGap(step.at, str(step), step.known_since) for step in found]
 
-    ahead: deque[asyncio.Task[Step]] = deque()
+    ahead: asyncio.Task[list[Step]] | None = None
     try:
-        for number in range(span.steps):
-            ahead.append(asyncio.create_task(answer(span.at(number))))
-            if len(ahead) > AHEAD:
-                yield await ahead.popleft()
-        while ahead:
-            yield await ahead.popleft()
+        for instants in _blocks(span, wanted.top):
+            block, ahead = ahead, asyncio.create_task(answers(instants))
+            for step in await block if block else ():
+                yield step
+        for step in await ahead if ahead else ():
+            yield step
     finally:
-        for task in ahead:
-            task.cancel()
-        await asyncio.gather(*ahead, return_exceptions=True)
+        if ahead:
+            ahead.cancel()
+            await asyncio.gather(ahead, return_exceptions=True)
+
+
+def _blocks(span: Span, top: int) -> Iterator[list[datetime]]:
+    """The steps in blocks that are read together."""
+    is_hourly = span.every % HOUR == timedelta() and slot(span.start, HOUR) == span.start
+    size = max(1, min(GROUP_STEPS, MOST_ROWS // top, (DAY if is_hourly else LONGEST) // span.every))
+    instants = [span.at(number) for number in range(span.steps)]
+    return (instants[at : at + size] for at in range(0, len(instants), size))
 
 
 async def after_first(steps: Steps) -> Steps:

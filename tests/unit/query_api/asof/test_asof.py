@@ -1,14 +1,17 @@
 """The as-of rule, against a reference that reads everything: the pair, the join, and the whole path from a store."""
 
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
 
 from lib.errors import StoreMalformed
 from lib.schema import LARGEST_ID, PRICE, TIER_PLACES, VOLUME_RANK
@@ -16,7 +19,8 @@ from lib.snapshot import Snapshot
 from lib.store import Store
 from lib.store.sqlite import SqliteStore
 from query_api.asof.absence import NoSnapshot
-from query_api.asof.pair import join, nearest_marker, newest_pair, numbered_rows
+from query_api.asof.filters import NO_FILTERS, Filters
+from query_api.asof.pair import nearest_marker, newest_pair, numbered_rows
 from query_api.asof.top_list import TopList, TopListFinder
 from tests.examples import examples
 from tests.fakes import FakeClock, MemoryStore
@@ -27,8 +31,10 @@ from tests.unit.query_api.market import (
     MAX_AGE,
     MINUTE,
     NEWEST,
+    NOW,
     SECOND,
     CountingStore,
+    Kind,
     Prices,
     Ranks,
     fill,
@@ -106,11 +112,12 @@ def test_the_nearest_of_no_markers_is_none() -> None:
 
 
 @given(PRICE_ROWS, RANK_ROWS, st.integers(0, 20))
-def test_the_join_is_the_reference_s_join(price_rows, rank_rows, limit) -> None:
+def test_numbered_rows_are_the_reference_s_rows(price_rows, rank_rows, limit) -> None:
     priced, ranked = reference.priced_of(price_rows), reference.ranked_of(rank_rows)
     price = snapshot(Prices(T, price_rows)).rows if priced else PRICE.empty()
     rank = snapshot(Ranks(T, rank_rows)).rows if ranked else VOLUME_RANK.empty()
-    found = numbered_rows(join(price, rank.sort("rank")).head(limit))
+    joined = rank.sort("rank").join(price, on="cmc_id", maintain_order="left").head(limit)
+    found = numbered_rows(joined, np.arange(1, len(joined) + 1))
     assert found.to_dicts() == reference.joined(priced, ranked)[:limit]
     assert found["rank"].to_list() == list(range(1, len(found) + 1))
 
@@ -234,11 +241,11 @@ class TierStore(MemoryStore):
         self.read: list[tuple[str, range | None, int]] = []
         self.fields: set[str] = set()
 
-    async def rows(self, series, tick, **selection):
+    async def rows_between(self, series, ticks, **selection):
         self.read.append((series.name, selection.get("tiers"), len(selection.get("ids") or ())))
         fields = selection.get("fields")
         self.fields |= set(series.fields if fields is None else fields)
-        return await super().rows(series, tick, **selection)
+        return await super().rows_between(series, ticks, **selection)
 
 
 async def test_a_list_reads_only_its_own_tiers_and_the_few_prices_in_lower_tiers() -> None:
@@ -251,6 +258,30 @@ async def test_a_list_reads_only_its_own_tiers_and_the_few_prices_in_lower_tiers
         await top_list_of(store, T, limit=limit)
         assert sorted(store.read, key=repr) == [("price", None, 1), ("price", tiers, 0), ("volume_rank", tiers, 0)]
     assert store.fields == {"usd", "updated_at", "volume_usd"}
+
+
+NAMED = Filters(symbols=("S1", "s2", "NONE"), ids=(1, 2**40))
+
+
+@pytest.mark.parametrize("filters", [NO_FILTERS, Filters(exclude=("stablecoins",)), NAMED])
+async def test_the_lists_of_many_instants_are_those_of_each_and_are_read_together(filters) -> None:
+    """Two instants share a pair, two have none, and the pairs differ in assets and tiers."""
+    store = CountingStore(FakeClock(NOW))
+    for seed, newest in ((1, T - 40 * MINUTE), (2, T)):
+        for sent in large_market(seed, 400, newest):
+            kinds: Mapping[int, Kind] = {id_: (1e9, float(id_ % 3 == 0), 0.0) for id_, *_ in sent.rows if id_}
+            await store.write(snapshot(replace(sent, kinds=kinds) if isinstance(sent, Prices) else sent))
+    lists = TopListFinder(store, max_skew=MINUTE)
+    instants = [T + second * SECOND for second in (-2540, -2500, -2460, -2400, -1500, -900, -130, -60, -20, 0)]
+    store.asked = 0
+    together = await lists.find_each(instants, limit=150, max_age=MAX_AGE, filters=filters)
+    assert store.asked <= 12
+    assert [step.at for step in together if isinstance(step, NoSnapshot)] == instants[4:6]
+    for step in together:
+        if isinstance(step, TopList):
+            alone = await lists.find(step.at, limit=150, max_age=MAX_AGE, filters=filters)
+            assert_frame_equal(step.rows, alone.rows)
+            assert replace(step, rows=alone.rows) == alone
 
 
 async def test_two_sides_without_a_common_asset_answer_with_an_empty_list(tmp_path: Path) -> None:

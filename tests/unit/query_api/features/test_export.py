@@ -23,20 +23,17 @@ from lib.archive.panel import METADATA, Totals, totals_of
 from lib.clock import isoformat
 from lib.errors import Busy, StoreUnavailable
 from lib.instants import Span
-from lib.schema import PRICE
 from lib.store import Store
-from query_api.asof.hourly_rows import HourlyRows
 from query_api.asof.top_list import TopListFinder
 from query_api.features.export.parquet import write_parquet
 from query_api.features.export.response import ExportResponse, to_csv
-from query_api.features.export.work import AHEAD, GROUP_STEPS, ExportList, Steps, read_steps
+from query_api.features.export.work import ExportList, Steps, read_steps
 from query_api.long_work import REQUESTS_PER_CLIENT, LongWork
 from query_api.middleware.access import Access
 from tests.fakes import FakeClock
 from tests.unit.query_api.exports import COLUMNS, export_chunks
 from tests.unit.query_api.market import (
     FIRST,
-    HOUR,
     MAX_AGE,
     MINUTE,
     NOW,
@@ -80,6 +77,9 @@ def failing(clock):
 
 
 SPAN = Span(FIRST, FIRST + 10 * MINUTE, MINUTE)
+SECONDS = Span(FIRST, FIRST + 37 * MINUTE, MINUTE / 60)
+A_BLOCK = 6
+"""The queries of a block of steps: markers, two sides, prices of lower tiers, and the spans of gaps."""
 
 
 def read_all(store: Store, span: Span, long_work: LongWork | None = None) -> Steps:
@@ -166,10 +166,9 @@ async def test_a_store_that_is_away_from_the_start_is_a_503(store, clock):
 
 @pytest.mark.parametrize("format", ["csv", "ndjson", "parquet"])
 async def test_a_file_that_breaks_off_is_raised_and_has_no_end(failing, format):
-    span = Span(FIRST, FIRST + 30 * MINUTE, MINUTE)
     body = bytearray()
     with pytest.raises(StoreUnavailable):
-        await read(export_chunks(format, read_all(failing, span)), body)
+        await read(export_chunks(format, read_all(failing, SECONDS)), body)
     assert b"end" not in body
     assert not body.endswith(b"PAR1")
 
@@ -203,13 +202,13 @@ def response(steps: Steps, long_work: LongWork) -> ExportResponse:
 
 async def test_a_reader_that_disconnects_ends_the_export_and_its_reads(store):
     long_work = LongWork(per_client=1)
-    steps = read_all(store, Span(FIRST, FIRST + 37 * MINUTE, MINUTE / 60))
+    steps = read_all(store, SECONDS)
     export = response(steps, long_work)
     with pytest.raises(Busy), long_work.request("alice"):
         pass
     with pytest.raises(ClientDisconnect):
         await Reader(chunks=2).read(export)
-    assert store.asked <= 5 * (GROUP_STEPS + AHEAD + 1)
+    assert store.asked <= 3 * A_BLOCK
     assert await anext(steps, None) is None
     with long_work.request("alice"):
         pass
@@ -224,20 +223,23 @@ async def test_a_response_that_never_begins_is_no_running_export(store):
 
 
 async def test_a_response_that_breaks_off_is_not_completed_and_logged_without_a_traceback(failing):
-    failing.left = 4 * (GROUP_STEPS + AHEAD)
+    failing.left = 2 * A_BLOCK
     reader = Reader()
     with capture_logs() as logged:
-        await reader.read(response(read_all(failing, Span(FIRST, FIRST + 37 * MINUTE, MINUTE / 60)), LongWork()))
-    assert [message.get("more_body") for message in reader.sent] == [None, True, True]
+        await reader.read(response(read_all(failing, SECONDS), LongWork()))
+    start, *bodies = reader.sent
+    assert start["type"] == "http.response.start"
+    assert len(bodies) > 1
+    assert all(body["more_body"] for body in bodies)
     assert [entry["event"] for entry in logged] == ["export broke off"]
     assert logged[0]["why"] == "away"
 
 
-async def test_only_a_few_steps_are_read_ahead(store):
-    steps = read_all(store, Span(FIRST + MINUTE, FIRST + 10 * MINUTE, MINUTE))
+async def test_only_one_block_of_steps_is_read_ahead(store):
+    steps = read_all(store, SECONDS)
     await anext(steps)
-    await asyncio.sleep(0)
-    assert store.asked <= 3 * (AHEAD + 1)
+    await until_idle()
+    assert store.asked <= 2 * A_BLOCK
     await steps.aclose()
 
 
@@ -412,21 +414,6 @@ class TestParquet:
                 totals = totals_of(file, format)
                 assert totals
                 assert (totals.steps, totals.answered, totals.gaps, totals.rows) == (2, 2, 0, 1), format
-
-
-async def test_the_hours_of_a_day_are_read_together(clock):
-    store = CountingStore(clock)
-    midnight = FIRST - 14 * HOUR
-    for hour in range(14):
-        await fill(store, [large_market(hour, 300, midnight + hour * HOUR + 3 * MINUTE)[0]])
-    hours = [marker.tick for marker in await store.markers(midnight, FIRST, series="price")]
-    reader = HourlyRows(store, FIRST)
-    store.asked = 0
-    for tick in hours:
-        for tiers in (range(2), range(5)):
-            alone = await store.rows(PRICE, tick, tiers=tiers, fields=("usd",))
-            assert_frame_equal(await reader.rows(PRICE, tick, tiers=tiers, fields=("usd",)), alone)
-    assert store.asked == len(hours) * 3 + 2
 
 
 @pytest.mark.parametrize("start", ["now-30m", isoformat(NOW - 30 * MINUTE)])

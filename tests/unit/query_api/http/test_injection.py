@@ -23,7 +23,7 @@ from tests.unit.query_api.market import MAX_AGE, MINUTE, NO_SPOOLS, NOW, Countin
 PATHS = ("/", "/v1/top", "/v1/gaps", "/v1/status", "/v1/sparklines", "/v1/export")
 HARMLESS = (
     *PATHS, "/readyz", "/?limit=5000", "/?datetime=2026-11-17T14:20:00Z", "/?datetime=2026-01-01",
-    "/?datetime=1971-01-02", "/?known_at=now-1m", "/?ids=1,1027", "/?symbols=BTC&exclude=stablecoins",
+    "/?datetime=1971-01-02", "/?known_at=now-1m", "/?ids=1,1027", "/?symbols=BTC,ETH&exclude=stablecoins",
     "/?max_volume_to_cap=0.5",
     "/v1/sparklines?ids=1,1027&points=3", "/v1/export?from=now-5m&every=1m&top=3", "/v1/gaps?from=now-10m",
 )  # fmt: skip
@@ -77,6 +77,10 @@ class Overheard(CountingStore):
     async def rows(self, *args: Any, **named: Any) -> Any:
         await self._influx.rows(*args, **named)
         return await super().rows(*args, **named)
+
+    async def rows_between(self, *args: Any, **named: Any) -> Any:
+        await self._influx.rows_between(*args, **named)
+        return await super().rows_between(*args, **named)
 
     async def ticks(self, *args: Any, **named: Any) -> Any:
         await self._influx.ticks(*args, **named)

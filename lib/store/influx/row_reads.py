@@ -1,0 +1,85 @@
+"""Reads the rows of many ticks. InfluxDB takes longer to find a series than to read more points of it.
+
+So one query reads all ticks from the first to the last, if they are near each other. Full hours far apart are read from
+the hourly bucket, which holds the same rows, as far as it has them.
+"""
+
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from datetime import datetime
+from typing import Protocol, TypeVar, Unpack
+
+import polars as pl
+
+from lib.clock import HOUR, MINUTE, slot
+from lib.schema import TIER_PLACES, Series
+from lib.store import Selection
+from lib.store.influx import answer, flux
+from lib.store.influx.failures import StoreMissing
+
+T = TypeVar("T")
+
+ALL_TIERS = range(len(TIER_PLACES) + 1)
+NEAR = 15 * MINUTE
+"""Ticks so near are read in one query, with all between."""
+
+Rows = dict[datetime, pl.DataFrame]
+
+
+class Ask(Protocol):
+    """Sends a query and parses its answer. An empty query matches nothing."""
+
+    def __call__(self, query: str, parse: Callable[[str], T]) -> Awaitable[T]: ...  # noqa: D102
+
+
+async def read(
+    ask: Ask, bucket: str, series: Series, ticks: Collection[datetime], **selection: Unpack[Selection]
+) -> Rows:
+    """See `Store.rows_between`."""
+    wanted = sorted({*ticks})
+    if selection.get("resolution") == "1h":
+        return await _read_span(ask, flux.hourly(bucket), series, wanted, **selection)
+    copied = await _copied_hours(ask, bucket, series, wanted)
+    rows = await _read_span(ask, flux.hourly(bucket), series, copied, **selection)
+    for run in _runs([tick for tick in wanted if tick not in {*copied}]):
+        rows |= await _read_span(ask, bucket, series, run, **selection)
+    return rows
+
+
+async def _copied_hours(ask: Ask, bucket: str, series: Series, ticks: Sequence[datetime]) -> list[datetime]:
+    """The full hours that the hourly bucket has, if most ticks are full hours: each is the first tick of its hour."""
+    hours = [tick for tick in ticks if slot(tick, HOUR) == tick]
+    if len(hours) < 2 or 2 * len(hours) < len(ticks):
+        return []
+    query = flux.ticks(flux.hourly(bucket), series.name, hours[0], hours[-1], stored_at=False)
+    try:
+        copied = {*await ask(query, lambda csv: answer.ticks(csv, None))}
+    except StoreMissing:  # before `topcoins init` there is no hourly bucket
+        return []
+    return [hour for hour in hours if hour in copied]
+
+
+def _runs(ticks: Sequence[datetime]) -> list[list[datetime]]:
+    """Ascending ticks, split where they are not near each other."""
+    runs: list[list[datetime]] = []
+    for tick in ticks:
+        if runs and tick - runs[-1][-1] <= NEAR:
+            runs[-1].append(tick)
+        else:
+            runs.append([tick])
+    return runs
+
+
+async def _read_span(
+    ask: Ask, bucket: str, series: Series, ticks: Sequence[datetime], **selection: Unpack[Selection]
+) -> Rows:
+    """The rows of ascending ticks of a bucket, by one query."""
+    fields, tiers, ids = selection.get("fields"), selection.get("tiers"), selection.get("ids")
+    shown = series if fields is None else series.only(fields)
+    if tiers is not None and tiers.start <= ALL_TIERS.start and ALL_TIERS.stop <= tiers.stop:
+        tiers = None  # a filter that excludes nothing costs time all the same
+    numbers = None if ids is None else sorted({int(id_) for id_ in ids})
+    query = ""
+    tickers = selection.get("tickers")
+    if ticks and shown.fields and (numbers != [] or tickers) and (tiers is None or tiers):
+        query = flux.rows(bucket, series, shown.fields, ticks[0], ticks[-1], tiers, numbers, tickers)
+    return await ask(query, lambda csv: answer.rows_by_tick(csv, shown, ticks))

@@ -64,6 +64,11 @@ def at_least(asked: timedelta, span: timedelta) -> timedelta:
     return next((interval for interval in INTERVALS if interval >= span), max(asked, LONGEST))
 
 
+def shortest(asked: timedelta, requests: int, per_minute: float | None) -> timedelta:
+    """The shortest interval at which so many requests a tick are within those that the plan allows in a minute."""
+    return at_least(asked, MINUTE * (requests / per_minute)) if per_minute else asked
+
+
 def choose_interval(
     asked: timedelta, before: timedelta, *, left: float, per_slot: float, share: float, remaining: timedelta
 ) -> timedelta:

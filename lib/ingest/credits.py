@@ -22,6 +22,7 @@ from lib.ingest.credit_plan import (
     empty_at,
     next_month,
     read_plans,
+    shortest,
     usual_share,
 )
 from lib.ingest.spending import SpendingFile, Spent, save
@@ -41,13 +42,13 @@ MEASURED_SLOTS = 4
 class CreditPlanner:
     """Plans one series. Without a key-info call and without a budget, the interval stays as asked."""
 
-    def __init__(self, source: Source, *, asked: timedelta, clock: Clock, folder: Path | None = None) -> None:
+    def __init__(self, source: Source, assets: int, *, asked: timedelta, clock: Clock, folder: Path | None) -> None:
         self._source = source
         self._asked = asked
         self._clock = clock
         self._folder = folder
         self._is_planned = source.has_quota or source.budget is not None
-        self._spending = SpendingFile(folder, source.planned_as, source.list_asked)
+        self._spending = SpendingFile(folder, source.planned_as, source.list_asked, source.requests(assets))
         self._plan: CreditPlan | None = None
         self._resumed = False
         self._interval = asked
@@ -148,6 +149,8 @@ class CreditPlanner:
             chosen = choose_interval(
                 self._asked, interval, left=sure, per_slot=per_slot, share=share, remaining=remaining
             )
+        requests = spent.requests(now, within=max(HOUR, 3 * interval))
+        chosen = max(chosen, shortest(self._asked, requests, allowance.per_minute))
         per_day = per_slot * share * (DAY / chosen)
         lasts_until = empty_at(sure, per_day, now, resets_at)
         if chosen != interval:

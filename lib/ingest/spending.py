@@ -1,5 +1,6 @@
 """What each series spends of a key's credits, as the answers say: one small file beside the series' spool."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,7 +19,7 @@ class Spending(BaseModel):
     """What one series spent of a key: `credits` since the file began, `month_credits` of them in the month of `at`.
 
     `cost` is what the list at the address `asked` cost when this series last paid for it. Series that share a list
-    have the same address, and only the one that fetched it pays.
+    have the same address, and only the one that fetched it pays. It takes so many `requests`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -27,6 +28,7 @@ class Spending(BaseModel):
     asked: str
     at: AwareDatetime
     cost: float = 0.0
+    requests: int = 1
     credits: float = 0.0
     month_credits: float = 0.0
 
@@ -57,27 +59,36 @@ class Spent:
 
         A list that series share counts once.
         """
-        lists: dict[str, float] = {}
+        return sum(each.cost for each in self._lists(now, within))
+
+    def requests(self, now: datetime, within: timedelta) -> int:
+        """How many requests one tick takes, of the same series."""
+        return sum(each.requests for each in self._lists(now, within))
+
+    def _lists(self, now: datetime, within: timedelta) -> Iterable[Spending]:
+        lists: dict[str, Spending] = {}
         for spending in [each for each in self.each if now - each.at <= within] or self.each:
-            lists[spending.asked] = max(lists.get(spending.asked, 0.0), spending.cost)
-        return sum(lists.values())
+            lists[spending.asked] = max(spending, lists.get(spending.asked, spending), key=lambda each: each.cost)
+        return lists.values()
 
 
 class SpendingFile:
     """The spending of one series on one key, kept over restarts; in memory only without a folder."""
 
-    def __init__(self, folder: Path | None, key: str, asked: str) -> None:
+    def __init__(self, folder: Path | None, key: str, asked: str, requests: int = 1) -> None:
         self._folder = folder
         self._file = folder / NAME.format(key) if folder else None
         self._key = key
         self._asked = asked
+        self._requests = requests
         self._own: Spending | None = None
 
     def add(self, credits: float, now: datetime) -> None:
         """Count what a list cost."""
         before = self._own or (read_state(Spending, self._file) if self._file else None)
-        if before is None or before.asked != self._asked:
-            before = Spending(key=self._key, asked=self._asked, at=now, **_totals(before))
+        if before is None or (before.asked, before.requests) != (self._asked, self._requests):
+            totals = _totals(before)
+            before = Spending(key=self._key, asked=self._asked, requests=self._requests, at=now, **totals)
         self._own = before.after(credits, now)
         if self._file:
             save(self._file, self._own.model_dump_json())

@@ -60,7 +60,7 @@ class Ingest:
         self._clock = clock
         self._assets = assets
         self._planners = {
-            source: CreditPlanner(source, asked=source.interval(interval), clock=clock, folder=folder)
+            source: CreditPlanner(source, assets, asked=source.interval(interval), clock=clock, folder=folder)
             for source in sources
         }
         self._folder = folder

@@ -16,7 +16,7 @@ from lib.source.values import read_datetime, read_number
 class Allowance:
     """What is left of a key's credits, of how many, until when; and the upstream's clock as it answered.
 
-    `counted`: no answer reports it; it is a budget without what topcoins spent.
+    `counted`: no answer reports it; it is a budget without what topcoins spent. `per_minute`: the requests allowed.
     """
 
     left: float
@@ -24,6 +24,7 @@ class Allowance:
     resets_at: datetime | None
     upstream_time: UpstreamTime | None
     counted: bool = False
+    per_minute: float | None = None
 
 
 def read_allowance(quota: Quota, body: Any, request: str, time: UpstreamTime | None) -> Allowance:
@@ -35,7 +36,8 @@ def read_allowance(quota: Quota, body: Any, request: str, time: UpstreamTime | N
         raise SourceMalformed(f"{request}: no credits at {quota.left}, nor at {quota.used} and {quota.limit}")
     if limit is None and used is not None:
         limit = left + used
-    return Allowance(left, limit, read_datetime(get(quota.resets_at, body)), time)
+    resets_at, per_minute = read_datetime(get(quota.resets_at, body)), _credits(quota.per_minute, body)
+    return Allowance(left, limit, resets_at, time, per_minute=per_minute)
 
 
 def _credits(path: str | None, body: Any) -> float | None:

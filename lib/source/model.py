@@ -50,7 +50,8 @@ class Request(Part):
 class Quota(Part):
     """Where the upstream reports a key's credits: those `left`, or those `used` of a `limit`.
 
-    Without `resets_at`, or where an answer has none, the credits are those of the calendar month.
+    Without `resets_at`, or where an answer has none, the credits are those of the calendar month. `per_minute` is where
+    it reports how many requests a minute the plan allows.
     """
 
     path: UrlPath
@@ -58,6 +59,7 @@ class Quota(Part):
     used: Jmes | None = None
     limit: Jmes | None = None
     resets_at: Jmes | None = None
+    per_minute: Jmes | None = None
 
     @model_validator(mode="after")
     def _says_what_is_left(self) -> Self:

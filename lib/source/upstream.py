@@ -1,6 +1,7 @@
 """Reading one upstream list: pages, retries and pauses. The only home of retrying."""
 
 import asyncio
+import math
 from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import date, datetime, timedelta
 from functools import partial
@@ -118,6 +119,11 @@ class Source:
     def list_asked(self) -> str:
         """The address of the list and its parameters: sources that share it ask for the same list."""
         return str(httpx.URL(f"{self._base}{self._path}", params=sorted(self._file.request.params.items())))
+
+    def requests(self, assets: int) -> int:
+        """How many requests a list of so many assets takes."""
+        paging = self._file.paging
+        return min(math.ceil(assets / paging.size), paging.most_pages) if paging else 1
 
     @property
     def has_quota(self) -> bool:

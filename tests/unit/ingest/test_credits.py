@@ -2,6 +2,7 @@
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import cast
@@ -72,6 +73,9 @@ class Lists:
         self.has_quota = has_quota
         self.budget = budget
 
+    def requests(self, assets: int) -> int:
+        return 1
+
     async def allowance(self) -> Allowance:
         return self.key.allowance()
 
@@ -88,6 +92,7 @@ class Stack:
         self.reported_cost: float | None = None
         self.shares = True
         self.last_first = False
+        self.asked = MINUTE
         self.planners = [self.planner(number) for number in range(len(self.lists))]
         self.due = [self.clock.now for _ in self.planners]
         self.intervals: list[tuple[datetime, timedelta]] = []
@@ -97,7 +102,9 @@ class Stack:
         folder = self.folder / str(number) if self.folder else None
         if folder:
             folder.mkdir(exist_ok=True, parents=True)
-        return CreditPlanner(cast("Source", self.lists[number]), asked=MINUTE, clock=self.clock, folder=folder)
+        return CreditPlanner(
+            cast("Source", self.lists[number]), 1000, asked=self.asked, clock=self.clock, folder=folder
+        )
 
     def restart(self) -> None:
         self.planners = [self.planner(number) for number in range(len(self.lists))]
@@ -214,6 +221,17 @@ async def test_restarts_cost_ticks_and_the_month_still_lasts_and_is_used(tmp_pat
     await stack.run(end)
     assert key.refused == 0
     assert key.used(end - MINUTE) >= 0.95 * FREE
+
+
+@pytest.mark.parametrize(("per_minute", "interval"), [(None, 1), (60.0, 1), (50.0, 60), (0.5, 120)])
+async def test_the_requests_a_minute_that_the_key_info_reports_set_the_pace(per_minute, interval):
+    key, *_ = month(2027, 1, limit=10**9)
+    key.reports = lambda allowance: replace(allowance, per_minute=per_minute)
+    stack = Stack(key)
+    stack.asked = timedelta(seconds=1)
+    stack.planners = [stack.planner(0)]
+    await stack.planners[0].spent(1)
+    assert stack.planners[0].interval == timedelta(seconds=interval)
 
 
 async def test_a_list_that_two_series_share_counts_once_whoever_fetches_it(tmp_path):

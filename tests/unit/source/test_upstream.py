@@ -694,6 +694,7 @@ async def test_the_credits_left_are_those_the_upstream_reports():
     assert left is not None
     assert (left.left, left.limit) == (109815.0, 110000.0)
     assert left.resets_at == datetime(2024, 2, 11, 20, 38, 4, tzinfo=UTC)
+    assert left.per_minute == 30
     at = datetime(2024, 1, 22, 16, 35, 7, tzinfo=UTC)
     assert left.upstream_time == UpstreamTime(at, at)
     assert [str(request.url) for request in upstream.asked] == ["https://pro-api.coinmarketcap.com/v1/key/info"]

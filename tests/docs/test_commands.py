@@ -161,7 +161,8 @@ def test_a_block_that_serves_starts_and_ends_with_ctrl_c(demo: Demo, block: Bloc
     port, safe_port = free_port(), free_port()
     *before, last = block.commands
     text = "\n".join([*before, f"exec {last}"]).replace("topcoins simulate", f"topcoins simulate --port {port}")
-    own = {"HTTP_PORT": port, "HTTP_SAFE_PORT": safe_port, "STORE_URL": f"sqlite:///{checkout / 'topcoins.db'}"}
+    own: dict[str, object] = {"HTTP_PORT": port, "HTTP_SAFE_PORT": safe_port, "ASSETS": 120}
+    own |= {"STORE_URL": f"sqlite:///{checkout / 'topcoins.db'}"}
     with Stage(checkout, demo.environ) as stage:
         process = stage.command("bash", "-c", text, SPOOL_DIR=checkout / "spool", **own)
         process.until(lambda: answers(port))

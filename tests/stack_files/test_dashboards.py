@@ -16,7 +16,6 @@ from tests.stack_files.metrics import metric_names
 ALL = [board(path) for path in BOARDS]
 BY_UID = {each["uid"]: each for each in ALL}
 PANELS = [(each, panel) for each in ALL for panel in drawn(each)]
-TITLES = [f"{each['title']}: {panel['title']}" for each, panel in PANELS]
 
 KINDS = {"timeseries", "stat", "table", "piechart", "barchart", "state-timeline"}
 UNITS = {
@@ -96,39 +95,42 @@ def test_panels_have_ids_and_titles_of_their_own_and_do_not_overlap(each):
     assert not [pair for pair in combinations(cells, 2) if cells[pair[0]] & cells[pair[1]]]
 
 
-@pytest.mark.parametrize(("each", "panel"), PANELS, ids=TITLES)
-def test_a_panel_has_one_line_of_description_and_a_unit(each, panel):
-    assert panel["type"] in KINDS
-    assert panel["title"]
-    assert panel["description"].endswith(".")
-    assert "\n" not in panel["description"]
-    assert set(units(panel)) <= UNITS
-    assert panel["interval"] == "1m"
+def test_a_panel_has_one_line_of_description_and_a_unit(subtests):
+    for each, panel in PANELS:
+        with subtests.test(board=each["title"], panel=panel["title"]):
+            assert panel["type"] in KINDS
+            assert panel["title"]
+            assert panel["description"].endswith(".")
+            assert "\n" not in panel["description"]
+            assert set(units(panel)) <= UNITS
+            assert panel["interval"] == "1m"
 
 
-@pytest.mark.parametrize(("each", "panel"), PANELS, ids=TITLES)
-def test_a_panel_asks_the_data_source_that_is_chosen_and_first_the_provisioned_one(each, panel):
-    (source,) = provisioning("datasources/influxdb.yaml")["datasources"]
-    wanted = {"type": source["type"], "uid": "${datasource}"}
-    chosen = each["templating"]["list"][0]
-    assert (chosen["name"], chosen["type"], chosen["query"]) == ("datasource", "datasource", source["type"])
-    assert chosen["current"]["value"] == source["uid"]
-    assert panel["datasource"] == wanted
-    assert panel["targets"]
-    assert all(target["datasource"] == wanted for target in panel["targets"])
-    assert max(Counter(target["refId"] for target in panel["targets"]).values()) == 1
+def test_a_panel_asks_the_data_source_that_is_chosen_and_first_the_provisioned_one(subtests):
+    for each, panel in PANELS:
+        with subtests.test(board=each["title"], panel=panel["title"]):
+            (source,) = provisioning("datasources/influxdb.yaml")["datasources"]
+            wanted = {"type": source["type"], "uid": "${datasource}"}
+            chosen = each["templating"]["list"][0]
+            assert (chosen["name"], chosen["type"], chosen["query"]) == ("datasource", "datasource", source["type"])
+            assert chosen["current"]["value"] == source["uid"]
+            assert panel["datasource"] == wanted
+            assert panel["targets"]
+            assert all(target["datasource"] == wanted for target in panel["targets"])
+            assert max(Counter(target["refId"] for target in panel["targets"]).values()) == 1
 
 
-@pytest.mark.parametrize(("each", "panel"), PANELS, ids=TITLES)
-def test_a_panels_overrides_and_transformations_name_what_is_there(each, panel):
-    refs = {target["refId"] for target in panel["targets"]}
-    named = {change["id"]: change["options"] for change in panel.get("transformations", [])}
-    assert set(named) <= TRANSFORMATIONS
-    assert set(named.get("timeSeriesTable", {})) <= refs
-    ordered = set(named.get("organize", {}).get("indexByName", {}))
-    for override in panel["fieldConfig"]["overrides"]:
-        known = {"byName": ordered, "byFrameRefID": refs}[override["matcher"]["id"]]
-        assert override["matcher"]["options"] in known
+def test_a_panels_overrides_and_transformations_name_what_is_there(subtests):
+    for each, panel in PANELS:
+        with subtests.test(board=each["title"], panel=panel["title"]):
+            refs = {target["refId"] for target in panel["targets"]}
+            named = {change["id"]: change["options"] for change in panel.get("transformations", [])}
+            assert set(named) <= TRANSFORMATIONS
+            assert set(named.get("timeSeriesTable", {})) <= refs
+            ordered = set(named.get("organize", {}).get("indexByName", {}))
+            for override in panel["fieldConfig"]["overrides"]:
+                known = {"byName": ordered, "byFrameRefID": refs}[override["matcher"]["id"]]
+                assert override["matcher"]["options"] in known
 
 
 @pytest.mark.parametrize("each", ALL, ids=lambda each: each["uid"])
@@ -204,16 +206,19 @@ def test_links_lead_to_boards_that_are_there_and_carry_asset_and_range(each):
     assert "asset" in declared(each)
 
 
-@pytest.mark.parametrize(("each", "panel"), PANELS, ids=TITLES)
-def test_a_rank_is_drawn_with_the_first_place_at_the_top(each, panel):
-    ranks = any('"rank"' in target["query"] for target in panel["targets"]) and panel["type"] == "timeseries"
-    inverted = panel["fieldConfig"]["defaults"].get("custom", {}).get("transform") == "negative-Y"
-    assert inverted == ranks
-    if inverted:
-        # Grafana draws -r and would write -r on the axis.
-        (mapping,) = panel["fieldConfig"]["defaults"]["mappings"]
-        assert all(value["text"] == name.removeprefix("-") for name, value in mapping["options"].items() if name != "0")
-        assert {str(-rank) for rank in (*range(1, 101), *range(110, 1001, 10))} <= set(mapping["options"])
+def test_a_rank_is_drawn_with_the_first_place_at_the_top(subtests):
+    for each, panel in PANELS:
+        with subtests.test(board=each["title"], panel=panel["title"]):
+            ranks = any('"rank"' in target["query"] for target in panel["targets"]) and panel["type"] == "timeseries"
+            inverted = panel["fieldConfig"]["defaults"].get("custom", {}).get("transform") == "negative-Y"
+            assert inverted == ranks
+            if inverted:
+                # Grafana draws -r and would write -r on the axis.
+                (mapping,) = panel["fieldConfig"]["defaults"]["mappings"]
+                assert all(
+                    value["text"] == name.removeprefix("-") for name, value in mapping["options"].items() if name != "0"
+                )
+                assert {str(-rank) for rank in (*range(1, 101), *range(110, 1001, 10))} <= set(mapping["options"])
 
 
 @pytest.mark.parametrize("each", ALL, ids=lambda each: each["uid"])

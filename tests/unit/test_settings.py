@@ -120,73 +120,74 @@ def test_an_empty_config_variable_is_no_file():
     assert load({"TOPCOINS_CONFIG": ""}) == Settings()
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "example"),
-    [
-        ("ASSETS", "0", "1000"),
-        ("ASSETS", "5001", "1000"),
-        ("ASSETS", "-1", "1000"),
-        ("ASSETS", "many", "1000"),
-        ("ASSETS", "", "1000"),
-        ("ASSETS", "10.5", "1000"),
-        ("ASSETS", "1_0", "1000"),
-        ("ASSETS", "1e3", "1000"),
-        ("HTTP_PORT", "6_667", "6667"),
-        ("HTTP_WORKERS", "1_0", "2 or auto"),
-        ("HTTP_HOST", "", "127.0.0.1"),
-        ("INFLUX_ORG", "", "topcoins"),
-        ("INFLUX_BUCKET", "", "market"),
-        ("PRICE_SOURCE", "", "coinmarketcap"),
-        ("INTERVAL", "60", "60s"),
-        ("INTERVAL", "0s", "60s"),
-        ("INTERVAL", "90s", "60s"),
-        ("INTERVAL", "45s", "60s"),
-        ("INTERVAL", "0.5s", "60s"),
-        ("INTERVAL", "7.5s", "60s"),
-        ("INTERVAL", "999999999w", "24h"),
-        ("MAX_SKEW", "soon", "60s"),
-        ("MAX_AGE", "0m", "10m"),
-        ("MAX_AGE", "-5m", "60s"),
-        ("HTTP_PORT", "0", "6667"),
-        ("HTTP_PORT", "65536", "6667"),
-        ("HTTP_SAFE_PORT", "http", "8667"),
-        ("HTTP_CONNECTIONS", "0", "800"),
-        ("RATE_LIMIT", "600", "600/minute"),
-        ("RATE_LIMIT", "0/minute", "600/minute"),
-        ("RATE_LIMIT", "600/week", "600/minute"),
-        ("CORS_ORIGINS", "dashboard.example.com", "https://dashboard.example.com"),
-        ("CORS_ORIGINS", "https://dashboard.example.com/", "https://dashboard.example.com"),
-        ("CORS_ORIGINS", "null", "https://dashboard.example.com"),
-        ("TRUSTED_PROXIES", "proxy", "10.0.0.7,172.18.0.0/16"),
-        ("TRUSTED_PROXIES", "*", "10.0.0.7,172.18.0.0/16"),
-        ("TRUSTED_PROXIES", "0.0.0.0/0", "10.0.0.7,172.18.0.0/16"),
-        ("TRUSTED_PROXIES", "::/0", "10.0.0.7,172.18.0.0/16"),
-        ("TRUSTED_PROXIES", "10.0.0.7/8", "10.0.0.7,172.18.0.0/16"),
-        ("LOG_LEVEL", "loud", "info"),
-        ("LOG_FORMAT", "xml", "json"),
-        ("SPOOL_LIMIT", "lots", "1GiB"),
-        ("SPOOL_LIMIT", "-1", "1GiB"),
-        ("RANK_SOURCE", "", "coindesk,coinmarketcap"),
-        ("RANK_SOURCE", ",", "coindesk,coinmarketcap"),
-        ("STORE_URL", "topcoins.db", "sqlite:///./data/topcoins.db"),
-        ("STORE_URL", "sqlite://", "sqlite:///./data/topcoins.db"),
-        ("STORE_URL", "ftp://localhost:8086", "http://localhost:8086"),
-        ("STORE_URL", "http://", "http://localhost:8086"),
-        ("STORE_URL", "http://localhost:port", "http://localhost:8086"),
-        ("CMC_URL", "pro-api.coinmarketcap.com", "https://pro-api.coinmarketcap.com"),
-        ("CMC_URL", "ftp://localhost", "https://pro-api.coinmarketcap.com"),
-        ("CMC_URL", "https://", "https://pro-api.coinmarketcap.com"),
-        ("CMC_URL", "https://[::1", "https://pro-api.coinmarketcap.com"),
-        ("CMC_URL", "https://localhost:port", "https://pro-api.coinmarketcap.com"),
-        ("CMC_URL", "https://localhost:99999", "https://pro-api.coinmarketcap.com"),
-        ("COINDESK_URL", "http://data-api.coindesk.com", "https://pro-api.coinmarketcap.com"),
-    ],
-)
-def test_a_bad_value_is_one_sentence_with_its_name_the_value_and_a_valid_example(name, value, example):
-    message = refusal({f"TOPCOINS_{name}": value})
-    assert message.startswith(f"TOPCOINS_{name} (or {name.lower()} in the file): {value!r}: ")
-    assert f"for example {example}" in message or f"or {example}" in message
-    assert "\n" not in message
+BAD_VALUES = [
+    ("ASSETS", "0", "1000"),
+    ("ASSETS", "5001", "1000"),
+    ("ASSETS", "-1", "1000"),
+    ("ASSETS", "many", "1000"),
+    ("ASSETS", "", "1000"),
+    ("ASSETS", "10.5", "1000"),
+    ("ASSETS", "1_0", "1000"),
+    ("ASSETS", "1e3", "1000"),
+    ("HTTP_PORT", "6_667", "6667"),
+    ("HTTP_WORKERS", "1_0", "2 or auto"),
+    ("HTTP_HOST", "", "127.0.0.1"),
+    ("INFLUX_ORG", "", "topcoins"),
+    ("INFLUX_BUCKET", "", "market"),
+    ("PRICE_SOURCE", "", "coinmarketcap"),
+    ("INTERVAL", "60", "60s"),
+    ("INTERVAL", "0s", "60s"),
+    ("INTERVAL", "90s", "60s"),
+    ("INTERVAL", "45s", "60s"),
+    ("INTERVAL", "0.5s", "60s"),
+    ("INTERVAL", "7.5s", "60s"),
+    ("INTERVAL", "999999999w", "24h"),
+    ("MAX_SKEW", "soon", "60s"),
+    ("MAX_AGE", "0m", "10m"),
+    ("MAX_AGE", "-5m", "60s"),
+    ("HTTP_PORT", "0", "6667"),
+    ("HTTP_PORT", "65536", "6667"),
+    ("HTTP_SAFE_PORT", "http", "8667"),
+    ("HTTP_CONNECTIONS", "0", "800"),
+    ("RATE_LIMIT", "600", "600/minute"),
+    ("RATE_LIMIT", "0/minute", "600/minute"),
+    ("RATE_LIMIT", "600/week", "600/minute"),
+    ("CORS_ORIGINS", "dashboard.example.com", "https://dashboard.example.com"),
+    ("CORS_ORIGINS", "https://dashboard.example.com/", "https://dashboard.example.com"),
+    ("CORS_ORIGINS", "null", "https://dashboard.example.com"),
+    ("TRUSTED_PROXIES", "proxy", "10.0.0.7,172.18.0.0/16"),
+    ("TRUSTED_PROXIES", "*", "10.0.0.7,172.18.0.0/16"),
+    ("TRUSTED_PROXIES", "0.0.0.0/0", "10.0.0.7,172.18.0.0/16"),
+    ("TRUSTED_PROXIES", "::/0", "10.0.0.7,172.18.0.0/16"),
+    ("TRUSTED_PROXIES", "10.0.0.7/8", "10.0.0.7,172.18.0.0/16"),
+    ("LOG_LEVEL", "loud", "info"),
+    ("LOG_FORMAT", "xml", "json"),
+    ("SPOOL_LIMIT", "lots", "1GiB"),
+    ("SPOOL_LIMIT", "-1", "1GiB"),
+    ("RANK_SOURCE", "", "coindesk,coinmarketcap"),
+    ("RANK_SOURCE", ",", "coindesk,coinmarketcap"),
+    ("STORE_URL", "topcoins.db", "sqlite:///./data/topcoins.db"),
+    ("STORE_URL", "sqlite://", "sqlite:///./data/topcoins.db"),
+    ("STORE_URL", "ftp://localhost:8086", "http://localhost:8086"),
+    ("STORE_URL", "http://", "http://localhost:8086"),
+    ("STORE_URL", "http://localhost:port", "http://localhost:8086"),
+    ("CMC_URL", "pro-api.coinmarketcap.com", "https://pro-api.coinmarketcap.com"),
+    ("CMC_URL", "ftp://localhost", "https://pro-api.coinmarketcap.com"),
+    ("CMC_URL", "https://", "https://pro-api.coinmarketcap.com"),
+    ("CMC_URL", "https://[::1", "https://pro-api.coinmarketcap.com"),
+    ("CMC_URL", "https://localhost:port", "https://pro-api.coinmarketcap.com"),
+    ("CMC_URL", "https://localhost:99999", "https://pro-api.coinmarketcap.com"),
+    ("COINDESK_URL", "http://data-api.coindesk.com", "https://pro-api.coinmarketcap.com"),
+]
+
+
+def test_a_bad_value_is_one_sentence_with_its_name_the_value_and_a_valid_example(subtests):
+    for name, value, example in BAD_VALUES:
+        with subtests.test(name=name, value=value):
+            message = refusal({f"TOPCOINS_{name}": value})
+            assert message.startswith(f"TOPCOINS_{name} (or {name.lower()} in the file): {value!r}: ")
+            assert f"for example {example}" in message or f"or {example}" in message
+            assert "\n" not in message
 
 
 @pytest.mark.parametrize(
@@ -500,11 +501,12 @@ def test_a_variable_loses_the_space_around_it():
     assert (found.store_url, found.source_urls) == ("sqlite:///a.db", {"cmc_url": "https://a.example"})
 
 
-@pytest.mark.parametrize("name", sorted({*EXAMPLES} - {"client_keys", "source_urls"} | {"spool_dir", "cmc_url"}))
-@pytest.mark.parametrize("character", ["\r", "\n", "\x00", "\x1b", "\x7f"])
-def test_a_control_character_is_refused(name, character):
-    message = refusal({f"TOPCOINS_{name.upper()}": f"a{character}b"})
-    assert message == f"TOPCOINS_{name.upper()} (or {name} in the file): its value has a control character"
+def test_a_control_character_is_refused(subtests):
+    for name in sorted({*EXAMPLES} - {"client_keys", "source_urls"} | {"spool_dir", "cmc_url"}):
+        for character in ["\r", "\n", "\x00", "\x1b", "\x7f"]:
+            with subtests.test(name=name, character=character):
+                message = refusal({f"TOPCOINS_{name.upper()}": f"a{character}b"})
+                assert message == f"TOPCOINS_{name.upper()} (or {name} in the file): its value has a control character"
 
 
 @pytest.mark.parametrize("quoted", ['"{}"', "'{}'", '"{}', "{}'", "\u201c{}\u201d"])

@@ -252,9 +252,10 @@ NO_IDS: list[object] = [
 ]
 
 
-@pytest.mark.parametrize("value", [*NO_IDS, 1.5, math.nan, math.inf, 2**63, 1e300])
-def test_what_is_no_id_is_none(value):
-    assert read_id(value) is None
+def test_what_is_no_id_is_none(subtests):
+    for value in [*NO_IDS, 1.5, math.nan, math.inf, 2**63, 1e300]:
+        with subtests.test(value=value):
+            assert read_id(value) is None
 
 
 @pytest.mark.parametrize(("value", "id_"), [(1.0, 1), ("007", 7), (0, 0), (-5, -5)])
@@ -329,18 +330,25 @@ NO_NUMBERS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("value", [*NO_NUMBERS, "2026-11-17T14:36:55Z", "2026-11-17"])
-def test_what_is_no_number_is_nan_which_the_gate_rejects(value):
-    assert math.isnan(read_number(value) or 0.0)
+def test_what_is_no_number_is_nan_which_the_gate_rejects(subtests):
+    for value in [*NO_NUMBERS, "2026-11-17T14:36:55Z", "2026-11-17"]:
+        with subtests.test(value=value):
+            assert math.isnan(read_number(value) or 0.0)
 
 
-@pytest.mark.parametrize(
-    "value",
-    [*NO_NUMBERS, "2021-13-45T00:00:00Z", "2021-06-29Tnoon", "2021-06-29T12", "\uff12021-06-29T12:00:00Z",
-     "2021-W26-2", "2021-06-29T25:00:00Z", "2021-06-29T12:00:00+99:99"],
-)  # fmt: skip
-def test_what_is_no_time_is_nan_which_the_gate_rejects(value):
-    assert math.isnan(read_time(value) or 0.0)
+def test_what_is_no_time_is_nan_which_the_gate_rejects(subtests):
+    for value in [
+        *NO_NUMBERS,
+        "2021-13-45T00:00:00Z",
+        "2021-06-29Tnoon",
+        "2021-06-29T12",
+        "\uff12021-06-29T12:00:00Z",
+        "2021-W26-2",
+        "2021-06-29T25:00:00Z",
+        "2021-06-29T12:00:00+99:99",
+    ]:
+        with subtests.test(value=value):
+            assert math.isnan(read_time(value) or 0.0)
 
 
 @pytest.mark.parametrize("value", [None, "", " ", "\t"])

@@ -278,19 +278,20 @@ def test_number_codes_are_the_same_as_text_codes(path):
     assert read_source(path).errors.fine == ["0", "ok"]
 
 
-@pytest.mark.parametrize(
-    ("code", "status", "action"),
-    [
+ACTIONS = [
         ("7", 500, "stop"), ("8", 500, "reset"), ("8", 503, "retry"), ("8", 403, "next_tick"), ("404", 404, "gone"),
         *((None, status, "away") for status in (302, 303, 304, 307, 400, 401, 402, 403, 418, 429, 451)),
         ("9", 402, "reset_month"),
         *((None, status, "gone") for status in (301, 308, 404, 410)),
         *((None, status, "retry") for status in (408, 500, 502, 503, 504, 599)),
-    ],
-)  # fmt: skip
-def test_the_code_decides_then_the_status_then_its_class_then_the_rest(path, code, status, action):
-    path.write_text(SOUND + '"7" = "stop"\n"http 500" = "reset"\n"http 402" = "reset_month"\n')
-    assert action_of(read_source(path).errors, code, status) == action
+    ]  # fmt: skip
+
+
+def test_the_code_decides_then_the_status_then_its_class_then_the_rest(path, subtests):
+    for code, status, action in ACTIONS:
+        with subtests.test(code=code, status=status):
+            path.write_text(SOUND + '"7" = "stop"\n"http 500" = "reset"\n"http 402" = "reset_month"\n')
+            assert action_of(read_source(path).errors, code, status) == action
 
 
 def shipped() -> list[Path]:

@@ -216,30 +216,31 @@ ERRORS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "body", "status", "action", "message"), ERRORS)
-async def test_each_error_has_the_effect_that_its_source_file_states(name, body, status, action, message):
-    clock, upstream = FakeClock(), Upstream(says(body, status))
-    source = made(FILES[name], upstream, clock=clock)
-    failed = await failure(source)
-    assert message in str(failed)
-    assert f"HTTP {status}" in str(failed)
-    assert isinstance(failed, SourceRejected if action == STOP else SourceUnavailable)
-    assert len(upstream.asked) == (3 if action == RETRY else 1)
-    rest = {
-        RETRY: timedelta(), NEXT: timedelta(), NEXT_MIN: timedelta(minutes=1), RESET: timedelta(hours=12),
-        STOP: timedelta(hours=1),
-    }[action]  # fmt: skip
-    upstream.asked.clear()
-    if rest > timedelta(minutes=1):
-        clock.now = NOON + rest - timedelta(seconds=1)
-        resting = await failure(source)
-        assert not upstream.asked
-        assert str(resting) == str(failed)
-        assert type(resting) is type(failed)
-        assert "not asked again before 2026-08-" in str(resting)
-    clock.now = NOON + rest
-    await failure(source)
-    assert upstream.asked
+async def test_each_error_has_the_effect_that_its_source_file_states(subtests):
+    for name, body, status, action, message in ERRORS:
+        with subtests.test(name=name, body=body, status=status):
+            clock, upstream = FakeClock(), Upstream(says(body, status))
+            source = made(FILES[name], upstream, clock=clock)
+            failed = await failure(source)
+            assert message in str(failed)
+            assert f"HTTP {status}" in str(failed)
+            assert isinstance(failed, SourceRejected if action == STOP else SourceUnavailable)
+            assert len(upstream.asked) == (3 if action == RETRY else 1)
+            rest = {
+                RETRY: timedelta(), NEXT: timedelta(), NEXT_MIN: timedelta(minutes=1), RESET: timedelta(hours=12),
+                STOP: timedelta(hours=1),
+            }[action]  # fmt: skip
+            upstream.asked.clear()
+            if rest > timedelta(minutes=1):
+                clock.now = NOON + rest - timedelta(seconds=1)
+                resting = await failure(source)
+                assert not upstream.asked
+                assert str(resting) == str(failed)
+                assert type(resting) is type(failed)
+                assert "not asked again before 2026-08-" in str(resting)
+            clock.now = NOON + rest
+            await failure(source)
+            assert upstream.asked
 
 
 async def test_a_refused_key_that_works_again_is_taken_up_after_an_hour():
@@ -630,12 +631,13 @@ ECHOES = [
 ]
 
 
-@pytest.mark.parametrize("echo", ECHOES)
-async def test_the_key_is_in_no_errors_text_even_when_the_upstream_echoes_it(echo):
-    source = made(CMC, Upstream(echo))
-    for failed in (await failure(source), await failure(source)):
-        assert KEY not in str(failed)
-        assert not any(KEY[:n] in str(failed) for n in range(3, len(KEY)))
+async def test_the_key_is_in_no_errors_text_even_when_the_upstream_echoes_it(subtests):
+    for number, echo in enumerate(ECHOES):
+        with subtests.test(number=number):
+            source = made(CMC, Upstream(echo))
+            for failed in (await failure(source), await failure(source)):
+                assert KEY not in str(failed)
+                assert not any(KEY[:n] in str(failed) for n in range(3, len(KEY)))
 
 
 async def test_without_a_key_the_keyless_path_is_asked_and_no_key_header_sent():

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -90,7 +90,9 @@ def movers_table(answer: Answer, by: str = "price") -> TextTable:
 
 def fields_text(answer: Answer, width: int) -> str:
     """The fields of an answer in words, one below the other."""
-    fields = [(_label(name), _words(value)) for name, value in answer.items()]
+    fields = [
+        (_label(name), _duration(value) if name.endswith("_s") else _words(value)) for name, value in answer.items()
+    ]
     first = max(len(label) for label, _ in fields) + 2
     lines = [wrapped(f"{label:<{first}}{words}", width, indent=first) for label, words in fields]
     return "".join(f"{line}\n" for each in lines for line in each)
@@ -99,6 +101,10 @@ def fields_text(answer: Answer, width: int) -> str:
 def _label(name: str) -> str:
     label = name.replace("_", " ").replace("usd", "USD").replace("cmc", "CMC").removesuffix(" s")
     return f"{label[0].upper()}{label[1:]}"
+
+
+def _duration(seconds: float | None) -> str:
+    return "-" if seconds is None else format_duration(timedelta(seconds=seconds))
 
 
 def _words(value: Any) -> str:

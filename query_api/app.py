@@ -6,7 +6,6 @@ from datetime import timedelta
 from pathlib import Path
 
 from fastapi import Depends, FastAPI
-from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from lib.archive.objects import Objects
@@ -109,11 +108,9 @@ def new_app() -> FastAPI:
         default_response_class=JsonLine,
         generate_unique_id_function=name_of,
         redirect_slashes=False,
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
     )
-    for route in app.routes:  # that of openapi.json; FastAPI by itself answers no HEAD
-        if isinstance(route, Route):
-            route.methods = {"GET", "HEAD"}
     documentation.install(app)
     return app

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import quote
 
 import typer
 
@@ -81,10 +80,10 @@ def asset(
 ) -> None:
     """Ask a running API for one asset: price, volume, rank and more."""
     from lib.answer_tables import fields_text
-    from lib.cli.client import ask
+    from lib.cli.client import ask, asset_path
 
     parameters = {"datetime": datetime, "max_age": max_age, "known_at": known_at}
-    answer = ask(url, f"/v1/assets/{quote(id, safe='')}", parameters)
+    answer = ask(url, asset_path(id), parameters)
     print_body(answer.content if json else fields_text(answer.json(), out.width).encode())
 
 
@@ -104,9 +103,10 @@ def history(
 ) -> None:
     """Ask a running API for one asset over time, gaps visible."""
     from lib.answer_tables import history_table
+    from lib.cli.client import asset_path
 
     parameters = {"from": start, "to": stop, "every": every, "fill": fill, "limit": limit, "known_at": known_at}
-    _print(url, f"/v1/assets/{quote(id, safe='')}/history", format, parameters, history_table)
+    _print(url, f"{asset_path(id)}/history", format, parameters, history_table)
 
 
 @app.command()

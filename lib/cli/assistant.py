@@ -5,9 +5,8 @@ counted.
 """
 
 from collections.abc import Mapping
-from datetime import datetime as instant
 from typing import Annotated, Any, Literal
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import httpx
 from mcp.server.mcpserver import MCPServer
@@ -15,7 +14,8 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import ToolAnnotations
 from pydantic import Field
 
-from lib.cli.client import no_answer, refusal
+from lib.cli.client import asset_path, no_answer, refusal
+from lib.errors import SettingsRejected
 from lib.instants import EXAMPLE
 from lib.version import VERSION
 
@@ -109,7 +109,6 @@ class Tools:
         answer = await self._ask("/v1/movers", {"from": start, "to": stop, "top": top, "known_at": known_at})
         before, after, rows = answer["from"], answer["to"], answer["data"]
         ends = {"from": before["requested_at"], "to": after["requested_at"]}
-        known = max((before["known_at"], after["known_at"]), key=instant.fromisoformat)
         by_change = sorted((row for row in rows if row["price_change_pct"]), key=lambda row: row["price_change_pct"])
         shown = {
             "entered": [row for row in rows if row["move"] == "entered"],
@@ -118,7 +117,7 @@ class Tools:
             "fell": [row for row in by_change if row["price_change_pct"] < 0],
         }
         return {
-            "permalink": self._link("/v1/movers", {"top": top, **ends, "known_at": known}),
+            "permalink": self._link("/v1/movers", {"top": top, **ends, "known_at": after["known_at"]}),
             "from": before,
             "to": after,
             "counts": {kind: len(some) for kind, some in shown.items()} | {"stayed": answer["stayed"]},
@@ -162,7 +161,10 @@ def _sent(parameters: Parameters) -> dict[str, str | int]:
 
 
 def _path(id: str | int) -> str:
-    return f"/v1/assets/{quote(str(id), safe='')}"
+    try:
+        return asset_path(str(id))
+    except SettingsRejected as exc:
+        raise ToolError(str(exc)) from exc
 
 
 def _pinned(answer: Answer) -> Parameters:

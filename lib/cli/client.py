@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import httpx
 import orjson
@@ -16,7 +16,7 @@ from lib.endpoint import http_url, to_ask
 from lib.errors import SettingsRejected
 from lib.http_client import open_sync_client
 from lib.redaction import shown, without_keys
-from lib.settings.values import ServerUrl
+from lib.settings.values import ApiUrl
 
 TIMEOUT_S = 30
 BODY_TIMEOUT_S = 120
@@ -58,7 +58,7 @@ def address(url: str | None) -> str:
         chosen = settings.load(os.environ, "query_api")
         return http_url(to_ask(chosen.http_host), chosen.http_port)
     try:
-        return TypeAdapter(ServerUrl).validate_python(url)
+        return TypeAdapter(ApiUrl).validate_python(url)
     except ValidationError as exc:  # its text has the address, and so a password in it
         why = exc.errors()[0]["msg"].removeprefix("Value error, ")
     if _lacks_scheme(url):
@@ -79,6 +79,13 @@ def _lacks_scheme(url: str) -> bool:
         return "://" not in url and bool(urlsplit(f"//{url}").hostname)
     except ValueError:
         return False
+
+
+def asset_path(id: str) -> str:
+    """The address of an asset. Its id or ticker is one segment: SettingsRejected for what a URL takes for another."""
+    if not id.strip() or "/" in id or id in (".", ".."):
+        raise SettingsRejected(f"the asset {id!r} is no CoinMarketCap id and no ticker; for example 1 or BTC")
+    return f"/v1/assets/{quote(id, safe='')}"
 
 
 def key_header() -> dict[str, str]:

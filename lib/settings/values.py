@@ -111,8 +111,15 @@ def _store_url(url: str) -> str:
         return url
     if url.startswith(SQLITE) and url.removeprefix(SQLITE).strip("/"):
         return f"{SQLITE}{Path(url.removeprefix(SQLITE)).expanduser()}"
+    return _http_url(url, "sqlite:///FILE or http(s)://HOST:PORT")
+
+
+def _api_url(url: str) -> str:
+    return _http_url(url, "http(s)://HOST:PORT")
+
+
+def _http_url(url: str, form: str) -> str:
     _refuse_secrets(url)
-    form = "sqlite:///FILE or http(s)://HOST:PORT"
     if _split(url, form).scheme not in ("http", "https"):
         raise ValueError(f"must be {form}")
     return url.rstrip("/")
@@ -172,6 +179,7 @@ Secret = Annotated[SecretStr, AfterValidator(_header_value)]
 SourceUrl = Annotated[str, AfterValidator(_source_url)]
 StoreUrl = Annotated[str, AfterValidator(_store_url)]
 ServerUrl = Annotated[str, AfterValidator(_server_url)]
+ApiUrl = Annotated[str, AfterValidator(_api_url)]
 ArchiveUrl = Annotated[str, Field(min_length=1), AfterValidator(_archive_url)]
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
 Whole = Annotated[int, BeforeValidator(_whole_number)]

@@ -1,4 +1,4 @@
-"""`/docs` and `/redoc`, and all they load. Their addresses are relative, so that they work under a proxy's prefix."""
+"""`/openapi.json`, `/docs`, `/redoc` and all they load. Their addresses are relative, for proxies with a prefix."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -8,6 +8,9 @@ from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from starlette.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
+from query_api.http.caching import conditional_response
+from query_api.http.json_line import json_line
+
 FOLDER = "static-offline-docs"
 LOGO = b"https://cdn.redoc.ly/redoc/logo-mini.svg"
 """ReDoc's script loads its maker's logo from another host."""
@@ -16,6 +19,12 @@ LOGO = b"https://cdn.redoc.ly/redoc/logo-mini.svg"
 def install(app: FastAPI) -> None:
     """Add the pages and their files."""
     scripts = Path(str(files("fastapi_offline") / "static"))
+
+    async def document(request: Request) -> Response:
+        """The API's description, for programs."""
+        return conditional_response(
+            request, json_line(app.openapi()), {"cache-control": "no-cache"}, "application/json"
+        )
 
     async def swagger(request: Request) -> HTMLResponse:
         """The API's description, to try it."""
@@ -42,6 +51,11 @@ def install(app: FastAPI) -> None:
         script = (scripts / "redoc.standalone.js").read_bytes().replace(LOGO, b"favicon.ico")
         return Response(script, media_type="text/javascript")
 
-    for path, endpoint in (("/docs", swagger), ("/redoc", redoc), (f"/{FOLDER}/redoc.standalone.js", redoc_script)):
+    for path, endpoint in (
+        ("/openapi.json", document),
+        ("/docs", swagger),
+        ("/redoc", redoc),
+        (f"/{FOLDER}/redoc.standalone.js", redoc_script),
+    ):
         app.api_route(path, methods=["GET", "HEAD"], include_in_schema=False)(endpoint)
     app.mount(f"/{FOLDER}", StaticFiles(directory=scripts))

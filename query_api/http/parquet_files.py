@@ -20,12 +20,14 @@ import orjson
 import polars as pl
 from cachetools import TTLCache
 from fastapi import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse, MalformedRangeHeader, RangeNotSatisfiable, Response
+from starlette.types import Receive, Scope, Send
 
 from lib.archive.panel import METADATA
 from lib.errors import Busy
 from query_api.http.caching import is_known
 from query_api.http.content_type import MEDIA_TYPES
+from query_api.http.problems import NoSuchRange
 
 KEEP_S = 600.0
 KEEP_BYTES = 64 * 2**20
@@ -65,6 +67,22 @@ class ParquetResponse(FileResponse):
         super().__init__(file.path, stat_result=file.stat, media_type=MEDIA_TYPES["parquet"])
         self.headers.update(file.headers)
         self.file = file
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it. Only a GET has ranges (RFC 9110, 14.2)."""
+        if scope["method"] != "GET":
+            scope = {**scope, "headers": [header for header in scope["headers"] if header[0] != b"range"]}
+        await super().__call__(scope, receive, send)
+
+    @classmethod
+    def _parse_range_header(cls, http_range: str, file_size: int) -> list[tuple[int, int]]:
+        """As Starlette, but a header that is no list of ranges is ignored (RFC 9110, 14.2), and 416 is a problem."""
+        try:
+            return super()._parse_range_header(http_range, file_size)
+        except MalformedRangeHeader:
+            return []
+        except RangeNotSatisfiable as exc:
+            raise NoSuchRange(file_size) from exc
 
 
 class ParquetFiles:

@@ -36,6 +36,14 @@ class NotAcceptable(TopcoinsError):
     """The caller accepts none of our formats."""
 
 
+class NoSuchRange(TopcoinsError):
+    """A range lies behind the end of a file of this many bytes."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"the file has {size} bytes, and the range lies behind them; for example Range: bytes=0-99")
+        self.size = size
+
+
 EXAMPLES = {
     "limit": "200",
     "datetime": instants.EXAMPLE,
@@ -75,6 +83,7 @@ TITLES = {
     409: "Several assets have this ticker",
     413: "The body is too long",
     415: "Unsupported encoding",
+    416: "No such range",
     422: "Bad parameter",
     429: "Too many requests",
     500: "Internal error",
@@ -132,6 +141,7 @@ PROBLEMS: Mapping[type[TopcoinsError], tuple[int, Callable[[Any], Mapping[str, A
     BodyTooSlow: (408, lambda exc: {}),
     BodyTooLong: (413, lambda exc: {}),
     BodyEncoded: (415, lambda exc: {}),
+    NoSuchRange: (416, lambda exc: {}),
     Busy: (503, lambda exc: {"title": "Busy"}),
     Unavailable: (503, lambda exc: _STORE_FIELDS),
     Malformed: (503, lambda exc: _STORE_FIELDS),
@@ -145,10 +155,14 @@ async def _known_error(request: Request, exc: Exception) -> Response:
     fields = fields_of(exc)
     if fields is _STORE_FIELDS:  # only the operator's log names what is wrong with the store
         request.app.state.store_failed(exc)
-    return problem(status, headers=_retry_after(exc) if status == 503 else None, **{"detail": str(exc), **fields})
+    return problem(status, headers=_headers_of(exc, status), **{"detail": str(exc), **fields})
 
 
-def _retry_after(exc: Exception) -> dict[str, str]:
+def _headers_of(exc: Exception, status: int) -> dict[str, str]:
+    if isinstance(exc, NoSuchRange):
+        return {"content-range": f"bytes */{exc.size}"}
+    if status != 503:
+        return {}
     wait = exc.retry_after.total_seconds() if isinstance(exc, Unavailable) and exc.retry_after else RETRY_AFTER_S
     return {"retry-after": str(max(1, round(wait)))}
 
@@ -157,13 +171,26 @@ async def _invalid(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, RequestValidationError)
     error = exc.errors()[0]
     name = str(error["loc"][1])  # more parts follow where a value may have several types
-    value, why = ("", "is required") if error["type"] == "missing" else (error["input"], error["msg"])
-    return await _known_error(request, BadRequest(name, value, why))
+    return await _known_error(request, BadRequest(name, error.get("input", ""), _why_invalid(error)))
+
+
+def _why_invalid(error: Mapping[str, Any]) -> str:
+    """In our words where Pydantic's are not those of a query: a text that may be absent counts as a list for it."""
+    if error["type"] == "missing":
+        return "is required"
+    if error["type"] in ("too_long", "string_too_long"):
+        return f"is longer than {error['ctx']['max_length']} characters, the most this parameter takes"
+    return str(error["msg"])
 
 
 async def _http(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, HTTPException)
-    return problem(exc.status_code, f"{request.url.path}: {exc.detail}", headers=exc.headers)
+    path, allowed = request.scope["path"], (exc.headers or {}).get("Allow", "")
+    why = {
+        404: f"{path} is no address of this API; /docs lists them, for example /v1/top",
+        405: f"{request.method} is not allowed at {path}; allowed is {allowed}",
+    }.get(exc.status_code, f"{path}: {exc.detail}")
+    return problem(exc.status_code, why, headers=exc.headers)
 
 
 async def _unexpected(request: Request, exc: Exception) -> Response:

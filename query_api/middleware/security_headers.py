@@ -19,6 +19,8 @@ DOCUMENTATION_POLICY = (
 EVERY_ANSWER = ((b"x-content-type-options", b"nosniff"), (b"cross-origin-resource-policy", b"same-origin"))
 EVERY_PAGE = ((b"referrer-policy", b"no-referrer"), (b"x-frame-options", b"DENY"))
 """Only HTML has links to follow; other answers are kept out of frames by their policy."""
+CACHING, UNSAID = b"cache-control", b"no-cache"
+"""Without the header a cache may keep an answer for as long as it guesses (RFC 9111, 4.2.2)."""
 
 
 class SecurityHeaders:
@@ -48,10 +50,10 @@ def with_security_headers(headers: Iterable[Header], private: bool = False) -> l
     own = dict(headers)
     is_page = own.get(b"content-type", b"").startswith(b"text/html")
     policy = (POLICY, DOCUMENTATION_POLICY if is_page else DATA_POLICY)
-    added = [*EVERY_ANSWER, *(EVERY_PAGE if is_page else ()), policy]
+    added = [*EVERY_ANSWER, *(EVERY_PAGE if is_page else ()), policy, (CACHING, UNSAID)]
     missing = [header for header in added if header[0] not in own]
     return [*(_as_private(*header) if private else header for header in headers), *missing]
 
 
 def _as_private(name: bytes, value: bytes) -> Header:
-    return name, value.replace(b"public", b"private") if name == b"cache-control" else value
+    return name, value.replace(b"public", b"private") if name == CACHING else value

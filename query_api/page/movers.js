@@ -40,8 +40,7 @@ export async function show(page) {
   about.textContent = "loading …";
   try {
     const answer = await ask("v1/movers", address.parameters(), signal);
-    const known = later(answer.from.known_at, answer.to.known_at);
-    state.asked = { ...address.parameters(), from: answer.from.requested_at, to: answer.to.requested_at, known_at: address.get("known_at") ?? known };
+    state.asked = { ...address.parameters(), from: answer.from.requested_at, to: answer.to.requested_at, known_at: answer.to.known_at };
     about.textContent = `From ${moment(new Date(answer.from.price_time))} to ${moment(new Date(answer.to.price_time))} UTC, the first ${answer.top}: ` +
       `${answer.stayed} stayed, ${answer.entered} entered, ${answer.left} left.`;
     lists.replaceChildren(...PARTS.map((part) => list(answer.data, ...part)));
@@ -67,11 +66,6 @@ function list(rows, name, belongs, order) {
   ]);
   const heads = ["Coin", "#Rank", "#Price USD", "#Change", name.startsWith("Volume") ? "#Volume change" : "#Volume 24h"];
   return element("div", { "data-part": name }, table(caption, heads, cells));
-}
-
-/** The later of two instants; one may have a fraction of its second. */
-function later(one, other) {
-  return one.replace("Z", "") > other.replace("Z", "") ? one : other;
 }
 
 function percent(value) {

@@ -115,10 +115,17 @@ def test_movers_are_ordered_by_what_is_asked_and_those_without_a_change_come_las
 
 
 def test_the_fields_of_an_asset_are_words():
-    answer = {"price_usd": 0.00001, "unchanged": {"price": False}, "wrapped": True, "also_ticker_of": []}
+    answer = {
+        "price_usd": 0.00001,
+        "price_age_s": 83.0,
+        "unchanged": {"price": False},
+        "wrapped": True,
+        "also_ticker_of": [],
+    }
     lines = [re.split("  +", line) for line in fields_text(answer, 80).splitlines()]
     assert lines == [
         ["Price USD", "0.00001"],
+        ["Price age", "1m23s"],
         ["Unchanged", "price no"],
         ["Wrapped", "yes"],
         ["Also ticker of", "none"],

@@ -91,7 +91,7 @@ def install(app: FastAPI, services: Services) -> None:
                 headers |= time_headers(one, f"x-{side}")
             headers |= filter_headers(lists[1]) | {"x-known-at": known}
         answer = RowAnswer(
-            to_json=partial(_json, lists, top, rows),
+            to_json=partial(_json, lists, top, rows, known),
             frame=lambda format: rows,
             to_table=movers_table,
             times=(),
@@ -102,10 +102,12 @@ def install(app: FastAPI, services: Services) -> None:
     get_and_head(app, "/v1/movers", moved, operation_id="movers", summary="Who moved", responses=MOVERS_RESPONSES)
 
 
-def _json(lists: Sequence[TopList], top: int, rows: pl.DataFrame) -> bytes:
+def _json(lists: Sequence[TopList], top: int, rows: pl.DataFrame, known_at: str) -> bytes:
+    """Both lists have the `known_at` that gives them both again."""
     moves = rows["move"].to_list()
     counts = {move: moves.count(move) for move in MOVES}
-    info = {"from": _list_info(lists[0]), "to": _list_info(lists[1]), "top": top}
+    start, stop = (_list_info(one) | {"known_at": known_at} for one in lists)
+    info = {"from": start, "to": stop, "top": top}
     return json_line(info | counts | {"data": rows.to_dicts()})
 
 

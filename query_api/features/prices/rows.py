@@ -2,6 +2,7 @@
 
 import csv
 import io
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -40,6 +41,7 @@ class Row:
 
 def read_rows(body: bytes, now: datetime) -> list[Row]:
     """The rows of a body. What is wrong with one row is in that row; BadRequest is for the whole body."""
+    body = body.removeprefix(BOM_UTF8)
     sent = _json_rows(body) if body.lstrip()[:1] in (b"[", b"{") else _csv_rows(body)
     rows: list[Row] = []
     for each in sent:
@@ -97,7 +99,7 @@ def _json_rows(body: bytes) -> Iterator[Mapping[str, Sent]]:
 
 def _csv_rows(body: bytes) -> Iterator[Mapping[str, str]]:
     try:
-        reader = csv.DictReader(io.StringIO(body.decode("utf-8-sig"), newline=""), strict=True)
+        reader = csv.DictReader(io.StringIO(body.decode(), newline=""), strict=True)
         _check_header(reader.fieldnames or [])
         for row in reader:
             if None in row or None in row.values():

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from lib.cli.client import address, refusal
+from lib.cli.client import address, asset_path, refusal
 from lib.cli.exit_code import ExitCode, Refused, exit_code
 from lib.errors import SettingsRejected, StoreUnavailable, TopcoinsError
 
@@ -77,3 +77,20 @@ def test_an_address_without_its_scheme_is_refused_with_the_remedy(url):
 
 def test_an_address_loses_the_slash_at_its_end():
     assert address("http://127.0.0.1:6667/") == "http://127.0.0.1:6667"
+
+
+@pytest.mark.parametrize("url", ["ftp://127.0.0.1", "sqlite:///data/topcoins.db", "http://[::1"])
+def test_an_address_that_is_none_is_refused_with_the_form_of_one_of_an_api(url):
+    with pytest.raises(SettingsRejected, match=r": must be http\(s\)://HOST:PORT; ") as refused:
+        address(url)
+    assert "sqlite:///FILE" not in str(refused.value)
+
+
+@pytest.mark.parametrize("id", ["", " ", ".", "..", "a/b", "/"])
+def test_what_is_no_segment_of_an_address_is_no_asset(id):
+    with pytest.raises(SettingsRejected, match=r"is no CoinMarketCap id and no ticker; for example 1 or BTC$"):
+        asset_path(id)
+
+
+def test_any_other_ticker_is_escaped():
+    assert asset_path("A.?#%é") == "/v1/assets/A.%3F%23%25%C3%A9"

@@ -213,3 +213,9 @@ async def test_the_command_speaks_on_stdio_and_never_shows_its_key() -> None:
         why = await refused(client, "status")
     assert "http://127.0.0.1:9 does not answer" in why
     assert "canary" not in why
+
+
+@pytest.mark.parametrize("tool", ["asset", "history"])
+async def test_what_is_no_segment_of_an_address_is_no_asset(tool) -> None:
+    async with assistant() as (client, _):
+        assert "is no CoinMarketCap id and no ticker; for example 1 or BTC" in await refused(client, tool, id="..")

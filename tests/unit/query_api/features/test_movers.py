@@ -185,3 +185,11 @@ async def test_the_error_for_an_absent_asset_has_the_reason(client, path, why) -
     answer = await client.get(f"/v1/assets/{path}")
     assert answer.status_code == 404
     assert why in answer.json()["detail"]
+
+
+async def test_the_known_at_of_movers_gives_the_same_bytes_again(client) -> None:
+    span = f"/v1/movers?from={isoformat(FIRST)}&to={isoformat(NEWEST)}"
+    first = await client.get(span)
+    known = first.json()["from"]["known_at"]
+    assert known == first.json()["to"]["known_at"] == (await client.get(f"{span}&format=csv")).headers["x-known-at"]
+    assert (await client.get(f"{span}&known_at={known}")).content == first.content

@@ -184,6 +184,11 @@ async def test_csv_in_and_csv_out(client) -> None:
     assert (rows[0]["price_age_s"], rows[0]["price_time"]) == ("0.0", isoformat(NEWEST))
 
 
+async def test_json_may_begin_with_the_mark_that_some_programs_write(client) -> None:
+    sent = b"\xef\xbb\xbf" + json.dumps([row(NEWEST, 1)]).encode()
+    assert (await client.post("/v1/prices", content=sent)).json()["answered"] == 1
+
+
 async def test_ndjson_and_parquet_have_the_rows_of_the_csv(client) -> None:
     rows = [row(NEWEST, "XBT"), row("when?", 1), {"time": 1794926220, "asset": 3}]
     bodies = {name: await client.post(f"/v1/prices?format={name}", json=rows) for name in ("csv", "ndjson", "parquet")}

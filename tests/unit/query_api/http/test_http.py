@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
 import orjson
@@ -705,7 +706,8 @@ async def test_another_method_is_refused_with_those_there_are(client, subtests) 
         for path in [*(path for path in ADDRESSES if path != "/nowhere"), "/v1/gaps"]:
             with subtests.test(method=method, path=path):
                 answer = await client.request(method, path)
-                problem(answer, 405)
+                detail = problem(answer, 405)["detail"]
+                assert detail == f"{method} is not allowed at {path}; allowed is {answer.headers['allow']}"
                 allowed = {name.strip() for name in answer.headers["allow"].split(",")}
                 assert allowed == {"GET", "HEAD"}
                 assert (await client.head(path)).status_code == 200
@@ -1051,11 +1053,38 @@ async def test_json_ends_with_a_newline(client, subtests) -> None:
         "/readyz",
         "/?limit=0",
         "/none",
+        "/openapi.json",
     ]:
         with subtests.test(path=path):
             body = (await client.get(path)).content
             assert body.endswith(b"}\n")
             assert body.count(b"\n") == 1
+
+
+async def test_an_address_there_is_not_is_named_with_where_they_are_listed(client, subtests) -> None:
+    for path in ("/none", "/v1/top/", "/V1/top", "/v1/assets/a%2Fb"):
+        with subtests.test(path=path):
+            detail = problem(await client.get(path), 404)["detail"]
+            assert detail == f"{unquote(path)} is no address of this API; /docs lists them, for example /v1/top"
+
+
+async def test_a_text_that_is_too_long_is_refused_with_the_characters_it_may_have(client, subtests) -> None:
+    for name in ("datetime", "by", "known_at", "max_age"):
+        with subtests.test(name=name):
+            detail = problem(await client.get(f"/v1/assets/1?{name}={'x' * 65}"), 422)["detail"]
+            assert re.search(r": is longer than [0-9]{2} characters, the most this parameter takes$", detail)
+
+
+async def test_every_answer_says_how_long_a_cache_may_keep_it(client, subtests) -> None:
+    for path in ADDRESSES:
+        with subtests.test(path=path):
+            assert (await client.get(path)).headers["cache-control"]
+
+
+async def test_the_description_of_the_api_is_sent_once(client) -> None:
+    etag = (await client.get("/openapi.json")).headers["etag"]
+    assert (await client.get("/openapi.json", headers={"if-none-match": etag})).status_code == 304
+    assert problem(await client.get("/openapi.json?foo=1"), 422)["parameter"] == "foo"
 
 
 async def test_the_parameter_that_defeats_caches_is_ignored(client) -> None:

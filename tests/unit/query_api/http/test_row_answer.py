@@ -20,6 +20,7 @@ ADDRESSES = {
     "/v1/assets/1/history?from=now-20m&every=5m": "from=2026-11-17T14%3A15%3A00Z&every=5m",
 }
 ROWS = ("csv", "ndjson", "parquet")
+FILE = "/v1/top?datetime=2026-11-17T14:05Z&format=parquet"
 
 
 @pytest.fixture
@@ -135,3 +136,25 @@ async def test_the_accept_header_chooses_among_all_formats(client, accept, kind)
 async def test_the_error_for_an_unknown_format_names_all_formats(client, address):
     problem = (await client.get(f"{address}&format=xlsx")).json()
     assert problem["detail"] == "format=xlsx: is not a format; they are json, csv, ndjson, parquet, text"
+
+
+@pytest.mark.parametrize("malformed", ["bytes=5-2", "bytes=abc", "items=0-1", "", "bytes=-", "0-1"])
+async def test_a_header_that_is_no_list_of_ranges_is_ignored(client, malformed):
+    whole = await client.get(FILE)
+    answer = await client.get(FILE, headers={"range": malformed})
+    assert (answer.status_code, answer.content) == (200, whole.content)
+
+
+async def test_only_a_get_has_ranges(client):
+    answer = await client.head(FILE, headers={"range": "bytes=0-3"})
+    assert answer.status_code == 200
+    assert int(answer.headers["content-length"]) == len((await client.get(FILE)).content)
+
+
+@pytest.mark.parametrize("range", ["bytes=9999999-", "bytes=-0"])
+async def test_a_range_behind_the_end_is_a_problem_that_says_the_length(client, range):
+    size = len((await client.get(FILE)).content)
+    answer = await client.get(FILE, headers={"range": range})
+    assert (answer.status_code, answer.headers["content-type"]) == (416, "application/problem+json")
+    assert answer.json()["detail"].startswith(f"the file has {size} bytes")
+    assert answer.headers["content-range"] == f"bytes */{size}"

@@ -39,6 +39,15 @@ def test_the_drill_names_its_project_in_every_command():
     assert "mounts drill" in block.text
 
 
+def test_whatever_starts_the_stack_in_the_background_waits_until_it_is_healthy():
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    started = [
+        line for page in pages for line in re.findall(r"docker compose[^`\n]* up -d[^`\n]*", page.read_text("utf-8"))
+    ]
+    assert len(started) > 5
+    assert [line for line in started if "--wait" not in line] == []
+
+
 def test_the_page_names_every_service_rule_and_board():
     assert {f"`{name}`" for name in compose()["services"]} <= set(re.findall(r"`\w+`", PAGE))
     named = [cell for row in re.findall(r"(?m)^\| ([^|]+) \|", PAGE) for cell in row.strip().split(", ")]

@@ -13,7 +13,7 @@ from typing import NoReturn
 import structlog
 
 from lib import log, settings
-from lib.errors import SettingsRejected
+from lib.errors import SettingsRejected, TopcoinsError
 from lib.lifeline import end_with_parent
 from lib.redaction import shown
 from lib.settings import Settings
@@ -36,7 +36,10 @@ def reopen_log_at_hangup(loop: asyncio.AbstractEventLoop) -> None:
 
 @contextmanager
 def begin(service: str, arguments: Sequence[str]) -> Iterator[Settings]:
-    """Open the log of a service and yield its settings. A setting that is refused ends the process with one line."""
+    """Open the log of a service and yield its settings. A refused setting ends the process with one line.
+
+    So does any other error of ours.
+    """
     _refuse_arguments(service, arguments)
     ignore_harmless_signals()
     chosen: Settings | None = None
@@ -47,7 +50,7 @@ def begin(service: str, arguments: Sequence[str]) -> Iterator[Settings]:
         log.configure(chosen)
         opened = True
         yield chosen
-    except SettingsRejected as exc:
+    except TopcoinsError as exc:
         _end(service, exc, opened, chosen)
     except Exception:
         if chosen is None:
@@ -67,14 +70,15 @@ def _refuse_arguments(service: str, arguments: Sequence[str]) -> None:
     sys.exit(2)
 
 
-def _end(service: str, exc: SettingsRejected, opened: bool, chosen: Settings | None) -> NoReturn:
+def _end(service: str, exc: TopcoinsError, opened: bool, chosen: Settings | None) -> NoReturn:
     """End with the reason: a line of the log where JSON is configured, else a sentence on stderr."""
     format, file = settings.log_of(os.environ, service)
     why = chosen.redaction.text(str(exc)) if chosen else str(exc)
     if format == "json":
         if not opened:
             _open_log(file)
-        structlog.get_logger(__name__).error("setting refused", service=service, why=why)
+        event = "setting refused" if isinstance(exc, SettingsRejected) else "service ended by an error"
+        structlog.get_logger(__name__).error(event, service=service, why=why)
     sys.exit(1 if format == "json" and not file else f"{service}: {why}")
 
 

@@ -28,12 +28,10 @@ def service(context: typer.Context) -> None:
     if context.invoked_subcommand is None:
         import asyncio
 
-        from lib import log, process
+        from lib import process
 
-        process.ignore_harmless_signals()
-        chosen = _settings()
-        log.configure(chosen)
-        asyncio.run(_with_archiver(chosen, _serve))
+        with process.begin("archive", []) as chosen:
+            asyncio.run(_with_archiver(chosen, _serve))
 
 
 @archive.command()

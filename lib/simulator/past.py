@@ -6,7 +6,6 @@ source is filled by a process of its own, `python -m lib.simulator.past NUMBER`,
 
 import asyncio
 import gc
-import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,10 +14,9 @@ from typing import NamedTuple
 
 import structlog
 
-from lib import settings
+from lib import process
 from lib.clock import HOUR, MINUTE, slot, utc_now
 from lib.ingest.delivery import Delivery, WriteThrough
-from lib.log import configure
 from lib.settings import Settings
 from lib.simulator.history import Past, sources
 from lib.simulator.market import Market
@@ -106,9 +104,8 @@ async def fill_all() -> int:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
-    loaded = settings.load(os.environ)
-    configure(loaded)
-    if sys.argv[1:]:
-        asyncio.run(fill_one(int(sys.argv[1]), loaded))
-    else:
-        sys.exit(asyncio.run(fill_all()))
+    with process.begin("history", []) as loaded:
+        if sys.argv[1:]:
+            asyncio.run(fill_one(int(sys.argv[1]), loaded))
+        else:
+            sys.exit(asyncio.run(fill_all()))

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import pytest
 
@@ -17,13 +18,11 @@ with process.begin("ingest_price", sys.argv[1:]) as chosen:
 """
 
 
-def run(*arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
-    """What `BEGIN` does with these arguments and settings."""
+def run(*arguments: str, program: Sequence[str] = ("-c", BEGIN), **settings: str) -> "subprocess.CompletedProcess[str]":
+    """What `BEGIN`, or another program, does with these arguments and settings."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("TOPCOINS_")}
     own |= {f"TOPCOINS_{name}": value for name, value in settings.items()}
-    return subprocess.run(
-        [sys.executable, "-c", BEGIN, *arguments], env=own, capture_output=True, text=True, timeout=60
-    )
+    return subprocess.run([sys.executable, *program, *arguments], env=own, capture_output=True, text=True, timeout=60)
 
 
 @pytest.mark.parametrize("argument", ["--help", "-h"])
@@ -51,11 +50,19 @@ def test_a_refused_setting_is_one_sentence():
     assert line.startswith("ingest_price: TOPCOINS_ASSETS ")
 
 
-def test_a_refused_setting_is_a_line_of_a_json_log():
-    done = run(ASSETS="many", LOG_FORMAT="json")
+@pytest.mark.parametrize(
+    ("program", "service"),
+    [
+        (("-c", BEGIN), "ingest_price"),
+        (("-m", "lib.cli", "archive"), "archive"),
+        (("-m", "lib.simulator.past"), "history"),
+    ],
+)
+def test_a_refused_setting_is_a_line_of_a_json_log(program, service):
+    done = run(program=program, ASSETS="many", LOG_FORMAT="json")
     assert (done.returncode, done.stderr) == (1, "")
     (line,) = map(json.loads, done.stdout.splitlines())
-    assert (line["event"], line["level"], line["service"]) == ("setting refused", "error", "ingest_price")
+    assert (line["event"], line["level"], line["service"]) == ("setting refused", "error", service)
     assert line["why"].startswith("TOPCOINS_ASSETS ")
 
 

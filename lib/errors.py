@@ -19,7 +19,7 @@ TopcoinsError
 """
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 
 class TopcoinsError(Exception):
@@ -78,7 +78,11 @@ class SnapshotRefused(Malformed):
 
 
 class ClockDisagrees(SnapshotRefused):
-    """Our clock and the upstream's differ: one of them is wrong, and no tick can be trusted."""
+    """Our clock and the upstream's, which is `theirs`, differ: one of them is wrong, and no tick can be trusted."""
+
+    def __init__(self, message: str, *, theirs: datetime | None = None) -> None:
+        super().__init__(message)
+        self.theirs = theirs
 
 
 class SnapshotDoubtful(SnapshotRefused):

@@ -7,7 +7,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from lib.clock import HOUR, SECOND, slot
-from lib.ingest.missed import MissedTick
+from lib.ingest.missed import UNKNOWN, MissedTick
 from lib.snapshot import StoredTick
 
 WITHDRAWN = "stored, and withdrawn by an operator"
@@ -83,7 +83,10 @@ class _Slots:
         """A recorded miss is a missing slot once it is past; before the first snapshot at once."""
         interval = miss.interval or (self.last.interval if self.last else SECOND)
         own = slot(miss.tick, interval)
-        if self.last is None or own + interval <= self.now:
+        is_past = self.last is None or own + interval <= self.now
+        if is_past and (
+            miss.cause != UNKNOWN or not self.missing.get(own)
+        ):  # a clock set forward looks like no process
             self.missing[own] = miss
         if self.last:
             self._follow(Attempt(miss.tick, interval))

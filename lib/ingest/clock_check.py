@@ -49,5 +49,6 @@ def _compare(reading: Reading, allowed: timedelta) -> None:
         side = "ahead of" if ours > theirs.latest else "behind"
         raise ClockDisagrees(
             f"{reading.source}: our clock is {off.total_seconds():.0f} s {side} the upstream's;"
-            " check this machine's clock"
+            " check this machine's clock",
+            theirs=theirs.latest,
         )

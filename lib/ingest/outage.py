@@ -48,4 +48,7 @@ def combined(failures: Sequence[TopcoinsError]) -> TopcoinsError:
     kinds = {type(failure) for failure in failures}
     weighty = [kind for kind in (ClockDisagrees, SnapshotDoubtful) if kind in kinds]
     kind = kinds.pop() if len(kinds) == 1 else next(iter(weighty), SourceUnavailable)
-    return kind(f"every source failed: {messages}")
+    error = kind(f"every source failed: {messages}")
+    if isinstance(error, ClockDisagrees):
+        error.theirs = next((each.theirs for each in failures if isinstance(each, ClockDisagrees)), None)
+    return error

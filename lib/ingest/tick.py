@@ -85,9 +85,8 @@ class Ingest:
     async def tick(self, tick: datetime, *, backfilled: bool = False) -> Snapshot | None:
         """Fetch, judge and accept the snapshot of a tick, then flush; None when there is no new one: the log says why.
 
-        `backfilled` marks a snapshot that is fetched later than its tick.
-        A tick that an earlier run fetched is not fetched again. An outage is logged when it starts, when another kind
-        of failure joins it, and when it ends.
+        `backfilled` marks a snapshot that is fetched later. A tick that an earlier run fetched is not fetched again.
+        An outage is logged when it starts, when another kind of failure joins it, and when it ends.
         Snapshots that wait for the store are flushed also when this tick failed. Better sources than the one in use are
         tried last, when the snapshot is stored.
         """
@@ -185,9 +184,8 @@ class Ingest:
             raise
 
     async def _accept(self, snapshot: Snapshot) -> Snapshot:
-        """Put a snapshot on its way, then let the credit planner choose the interval.
+        """Put a snapshot on disk, then let the credit planner ask what is left, and choose the interval.
 
-        The planner may ask the vendor for the credits left. By then the list that was paid for is on disk.
         A marker states when the next tick is expected, so a changed interval goes into the marker as well.
         """
         await self._delivery.accept(snapshot)
@@ -223,6 +221,8 @@ class Ingest:
     def _record_failure(self, tick: datetime, error: TopcoinsError) -> None:
         self._outage.failed(tick, error)
         self.missed([tick], cause_of(error), str(error))
+        if isinstance(error, ClockDisagrees) and error.theirs and self._before and error.theirs > self._before.tick:
+            self.missed([slot(error.theirs, self.interval)], "clock", str(error))  # either of the two may be wrong
         if isinstance(error, SnapshotDoubtful):  # an operator may admit the doubtful list meanwhile
             self._before_is_current = False
 

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -173,13 +173,14 @@ class Siege:
         ]
 
     def _clock_steps(self) -> list[Breakage]:
+        """The clock of one service, or that of the machine, which the upstream does not share."""
         return [
             Breakage(
-                f"the clock of {service} is off by {step.total_seconds():g} s{', from its start' * restarts}",
-                partial(self._clock_is_set, service, step, restarts),
+                f"the clock of {'+'.join(names)} is off by {step.total_seconds():g} s{', from the start' * restarts}",
+                partial(self._clock_is_set, names, step, restarts),
                 CLOCK,
             )
-            for service in self._clocks
+            for names in [*([name] for name in self._clocks), [*self._clocks]]
             for step in STEPS
             for restarts in (False, True)
         ]
@@ -220,17 +221,19 @@ class Siege:
         await self._simulate("--faults", str(path))
         await asyncio.sleep(SENT_S)
 
-    async def _clock_is_set(self, name: str, step: timedelta, restarts: bool) -> None:
-        """One service's clock is wrong, before its start or while it runs, and is set right while it runs."""
+    async def _clock_is_set(self, names: Sequence[str], step: timedelta, restarts: bool) -> None:
+        """Some services' clock is wrong, before their start or while they run, and is set right while they run."""
         self._again += AGAIN * (abs(step) < WRONG)
-        if restarts:
+        for name in names if restarts else ():
             self._services[name].send(signal.SIGKILL)
             await asyncio.to_thread(self._services[name].ends)
-        self._clocks[name].set(step)
-        if restarts:
+        for name in names:
+            self._clocks[name].set(step)
+        for name in names if restarts else ():
             self._start(name)
         await asyncio.sleep(self._chance.uniform(*WRONG_S))
-        self._clocks[name].set(timedelta())
+        for name in names:
+            self._clocks[name].set(timedelta())
 
     async def _killed(self, name: str) -> None:
         await asyncio.sleep(self._chance.uniform(0, 1))

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from structlog.testing import capture_logs
 
 import ingest_price
 import ingest_rank
+from lib.clock import EPOCH
 from lib.errors import SettingsRejected, StoreUnavailable
 from lib.gaps import find_gaps
 from lib.ingest.delivery import ViaSpool, WriteThrough
@@ -376,6 +378,31 @@ async def test_a_list_that_shows_our_clock_to_be_wrong_makes_no_credit_plan(keye
     assert keyed.lists
     assert not keyed.spooled_when_asked
     assert keyed.ingest.interval == MINUTE
+
+
+@pytest.mark.parametrize("off", [timedelta(hours=3), timedelta(days=40), timedelta(seconds=-90), timedelta(days=-40)])
+async def test_while_our_clock_is_wrong_the_gap_at_the_true_time_has_the_cause_clock(market, tmp_path, off):
+    ingest, store, true = market.ingest(folder=tmp_path), market.store, NOON
+    assert await market.tick(ingest)
+    for _ in range(3):
+        true += MINUTE
+        answer = top_list(10, date=format_datetime(true + timedelta(seconds=1), usegmt=True))
+        market.coindesk.answers[:] = market.cmc.answers[:] = [answer]
+        market.clock.now = true + off
+        assert await ingest.tick(true + off) is None
+    market.clock.now = true + MINUTE
+    ingest.missed([true - MINUTE, true], "not running", "as after a jump forward")
+    found = await find_gaps(store, "volume_rank", NOON, true, now=market.clock.now, folder=tmp_path)
+    assert [(gap.ticks, dict(gap.causes)) for gap in found.gaps] == [(3, {"clock": 3})]
+
+
+async def test_an_upstream_whose_clock_is_wrong_makes_no_gap_in_the_past(market, tmp_path):
+    ingest = market.ingest(folder=tmp_path)
+    assert await market.tick(ingest)
+    market.coindesk.answers[:] = market.cmc.answers[:] = [top_list(10, date="Thu, 01 Jan 1970 00:05:00 GMT")]
+    assert await market.tick(ingest) is None
+    found = await find_gaps(market.store, "volume_rank", EPOCH, NOON, now=market.clock.now, folder=tmp_path)
+    assert not found.gaps
 
 
 async def test_where_credits_are_short_a_restart_costs_no_list_of_its_own(keyed):

@@ -30,6 +30,7 @@ from lib.source.transport import ByteBound, Params, TimedAnswer, Transport
 from lib.source.upstream_time import spanning, time_of
 
 ATTEMPTS = 3
+stamina.instrumentation.set_on_retry_hooks(())  # lib/ingest/outage.py logs an outage, at its start and at its end
 
 
 class Source:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
 import ingest_price
 import ingest_rank
@@ -459,6 +460,14 @@ async def test_a_third_try_that_works_is_enough(trouble):
     upstream = Upstream(trouble, trouble, says(listing(1)))
     assert await ids(made(CMC, upstream), 1) == [1]
     assert len(upstream.asked) == 3
+
+
+async def test_a_try_that_fails_is_no_line_of_the_log():
+    upstream = Upstream(fails(httpx.ConnectError("away")))
+    with capture_logs() as logs:
+        await failure(made(CMC, upstream))
+    assert len(upstream.asked) == 3
+    assert logs == []
 
 
 async def test_only_the_page_that_failed_is_asked_again():

@@ -103,7 +103,7 @@ class Spool:
             self._report_vanished({entry.number for entry in files})
         for entry in files:
             try:
-                yield entry, decode(entry.path.read_bytes())
+                yield entry, self._decoded(entry)
             except FileNotFoundError:
                 continue  # the next read reports it
             except (DamagedFile, IsADirectoryError) as exc:
@@ -118,8 +118,14 @@ class Spool:
             files = entries(self._folder)
         for entry in reversed(files):
             with suppress(DamagedFile, OSError):
-                return decode(entry.path.read_bytes())
+                return self._decoded(entry)
         return None
+
+    def _decoded(self, entry: Entry) -> Snapshot:
+        """The snapshot of a file. One over the spool's limit is not ours, and may be over the memory."""
+        if entry.size > self._limit:
+            raise DamagedFile(f"{entry.size} bytes are more than the spool takes")
+        return decode(entry.path.read_bytes())
 
     def confirm(self, entry: Entry) -> None:
         """Count a snapshot as stored, then remove its file."""

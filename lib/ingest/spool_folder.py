@@ -9,6 +9,7 @@ import codecs
 import errno
 import fcntl
 import os
+import stat
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -122,12 +123,16 @@ def entries(folder: Path) -> list[Entry]:
 
 
 def _size(path: Path) -> int:
+    """The size of a file or folder; ValueError for a pipe or a device, which would never end."""
     try:
-        return path.stat().st_size
+        found = path.stat()
     except FileNotFoundError:
         raise
     except OSError:
         return 0  # unreadable for a moment
+    if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
+        raise ValueError(f"{path} is no file")
+    return found.st_size
 
 
 def read_account(folder: Path) -> Account:

@@ -14,7 +14,7 @@ from lib.source.reading import UpstreamTime
 from lib.source.values import read_datetime
 
 LARGEST_AGE = timedelta(days=1)
-_SECONDS = re.compile(r"[0-9]{1,9}")
+_SECONDS = re.compile(r"[0-9]+")
 
 
 def time_of(headers: httpx.Headers, body: Any, timestamp: str | None) -> UpstreamTime | None:
@@ -35,5 +35,8 @@ def spanning(times: Iterable[UpstreamTime | None]) -> UpstreamTime | None:
 
 
 def _age(headers: httpx.Headers) -> timedelta:
-    value = headers.get("age", "").strip()
-    return min(timedelta(seconds=int(value)), LARGEST_AGE) if _SECONDS.fullmatch(value) else timedelta()
+    """The first `Age`: each cache on the way may add its own. One without end is as old as can be."""
+    value = headers.get("age", "").partition(",")[0].strip()
+    return (
+        timedelta(seconds=min(float(value), LARGEST_AGE.total_seconds())) if _SECONDS.fullmatch(value) else timedelta()
+    )

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import shutil
 from datetime import timedelta
 from pathlib import Path
@@ -18,7 +19,7 @@ from lib.ingest.spool import MOST_ASIDE, MOST_READS, Spool
 from lib.ingest.spool_folder import ASIDE, COUNTS, Counts, counted, waiting
 from lib.schema import PRICE, Series
 from lib.snapshot import Snapshot
-from lib.snapshot_file import DamagedFile, decode, encode, write_whole
+from lib.snapshot_file import ENDING, DamagedFile, decode, encode, write_whole
 from tests.examples import examples
 from tests.fakes import NOON, FakeClock, MemoryStore
 
@@ -356,6 +357,23 @@ async def test_impossible_counts_do_not_outlive_a_restart(folder, store, body):
     await ViaSpool(again, store).flush()
     assert again.counts() == Counts(fetched=2)
     again.close()
+
+
+def test_a_pipe_or_a_device_that_is_named_as_a_snapshot_stops_nothing(folder, spool):
+    spool.put(snapshot())
+    os.mkfifo(folder / f"000000000000-1{ENDING}")
+    (folder / f"000000000000-2{ENDING}").symlink_to("/dev/zero")
+    assert [entry.number for entry, _ in spool.read()] == [1]
+    assert spool.counts() == counted(folder) == Counts(fetched=1, spooled=1, spooled_bytes=spool.counts().spooled_bytes)
+
+
+def test_a_file_over_the_limit_of_the_spool_is_set_aside_unread(folder, spool):
+    spool.put(snapshot())
+    with (folder / f"000000000000-1{ENDING}").open("wb") as file:
+        file.truncate(2**40)
+    assert [entry.number for entry, _ in spool.read()] == [1]
+    assert spool.newest() is not None
+    assert len(list((folder / "damaged").iterdir())) == 1
 
 
 def test_a_folder_in_the_place_of_a_file_is_set_aside(folder, spool):

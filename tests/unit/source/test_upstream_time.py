@@ -37,8 +37,9 @@ CLOCKS = [
     ({}, True, None),
     ({"date": "Fri, 31 Dec 9999 23:59:59 -2359"}, None, None),
     ({"date": "Fri, 31 Dec 9999 23:59:59 -2359"}, STAMP, seconds(-2, -2)),
-    *(({"date": DATE, "age": age}, None, seconds(0, 0)) for age in ("-5", "soon", "1.5", "9" * 5000, "\u0663")),
-    ({"date": DATE, "age": "999999999"}, None, seconds(0, 86400)),
+    *(({"date": DATE, "age": age}, None, seconds(0, 0)) for age in ("-5", "soon", "1.5", "\u0663", ",5")),
+    *(({"date": DATE, "age": age}, None, seconds(0, 86400)) for age in ("999999999", "9" * 20, "9" * 5000)),
+    *(({"date": DATE, "age": age}, None, seconds(0, 5)) for age in ("5, 70", "5,soon")),
 ]
 
 

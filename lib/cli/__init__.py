@@ -32,6 +32,7 @@ __all__ = ["archive", "ask", "doubtful", "export", "ids", "main", "mcp", "operat
 
 def main() -> None:
     """The entry point. An error is one sentence on stderr and the exit code of its cause."""
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal may lack the letters of a coin's name
@@ -51,6 +52,13 @@ def main() -> None:
             sys.exit(_redacted(traceback.format_exc(), exc))
         print(f"topcoins: {_redacted(without_control(str(exc)), exc)}", file=sys.stderr)
         sys.exit(exit_code(exc))
+
+
+def _open_closed_streams() -> None:
+    """Give the null device the place of a stream that the caller closed: the next file would get its number."""
+    sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
 
 
 def _log_to_stderr() -> None:

@@ -81,3 +81,10 @@ def test_the_log_of_a_services_table_is_known_where_another_setting_is_wrong(tmp
     assert log_of(environ, "ingest_rank") == ("", "")
     assert log_of(environ | {"TOPCOINS_LOG_FORMAT": "console"}, "query_api") == ("console", "")
     assert log_of({"TOPCOINS_CONFIG": str(tmp_path / "none")}, "query_api") == ("", "")
+
+
+def test_a_command_whose_caller_closed_stdout_is_done_without_a_traceback(tmp_path):
+    (tmp_path / "trades.csv").write_text("time,ticker\n")
+    command = [sys.executable, "-m", "lib.cli", "price", str(tmp_path / "trades.csv")]
+    done = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", *command], capture_output=True, check=False)
+    assert (done.returncode, b"Traceback" in done.stderr) == (0, False)

@@ -102,8 +102,9 @@ async def _verify(chosen: "Settings", store: "Store | None") -> bool:
     from lib.archive.mend import Mender
     from lib.archive.verify import verify as check
 
-    objects, series, is_well = objects_of(chosen), all_series(chosen), True
+    objects, series, is_well, days = objects_of(chosen), all_series(chosen), True, 0
     async for day in check(objects, series):
+        days += 1
         print(f"{day.day}: {day.snapshots} snapshots, {'well' if not day.faults else 'DAMAGED'}", flush=True)
         for fault in day.faults:
             print(f"  {fault.name}: {fault.what}", flush=True)
@@ -113,6 +114,8 @@ async def _verify(chosen: "Settings", store: "Store | None") -> bool:
             is_well = is_well and not failures
         else:
             is_well = is_well and not day.faults
+    if not days:
+        print(f"no day is sealed in {objects.shown}")
     return is_well
 
 
@@ -120,8 +123,8 @@ async def _seal(archiver: "Archiver", objects: "Objects") -> None:
     from lib.archive.objects import probe
 
     await probe(objects)
-    for day in await archiver.catch_up():
-        print(f"{day} sealed", flush=True)
+    sealed = await archiver.catch_up()
+    print("\n".join(f"{day} sealed" for day in sealed) or f"no closed day waits to be sealed in {objects.shown}")
 
 
 async def _serve(archiver: "Archiver", objects: "Objects") -> None:

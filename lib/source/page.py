@@ -1,6 +1,5 @@
 """One page of a list: the rows of an answer, and what the answer says about the whole list."""
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +17,8 @@ from lib.source.model import SourceFile
 from lib.source.reading import UpstreamTime
 from lib.source.transport import TimedAnswer
 
+LARGEST_COUNT = 1e12
+"""No list is so long, and none costs so much."""
 MOST_RECORDS = 20_000
 """Whole lists have fewer: more would cost seconds of CPU, whatever they hold."""
 
@@ -87,11 +88,8 @@ def first_rows(pages: Sequence[Page], assets: int | None, sort_by: str = VOLUME)
 
 
 def read_count(path: str | None, body: Any) -> float | None:
-    """The finite number at a path of an answer, None for anything else."""
+    """The number from 0 to `LARGEST_COUNT` at a path of an answer, None for anything else."""
     value = get(path, body)
     if not isinstance(value, int | float) or isinstance(value, bool):
         return None
-    try:
-        return float(value) if math.isfinite(value) else None
-    except OverflowError:
-        return None
+    return float(value) if 0 <= value <= LARGEST_COUNT else None

@@ -1,5 +1,6 @@
 """Pages: how a list is completed, what is missing in the end, and what is refused."""
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -168,6 +169,13 @@ async def test_an_impossible_announced_total_is_ignored(total):
         lambda request: httpx.Response(200, json=top_list(*pages[int(request.url.params["page"])], total=total))
     )
     assert sorted(await ids(made(COINDESK, upstream), 250)) == list(range(1, 251))
+
+
+@pytest.mark.parametrize("count", [-5, -1e300, 1e13, 10**300, float("inf"), float("nan"), True, "4", [4], None])
+async def test_a_count_that_cannot_be_is_none(count):
+    body = json.dumps(listing(1, credit_count=count, total_count=count)).encode()
+    reading = await made(CMC, Upstream(says(body))).read(1, MINUTE)
+    assert (reading.credits, reading.announced) == (0, None)
 
 
 async def test_all_credits_of_a_reading_count_also_those_of_an_empty_page():

@@ -10,7 +10,6 @@ import pytest
 from lib.clock import isoformat, utc_now
 from lib.schema import PRICE
 from lib.store.sqlite import SqliteStore
-from query_api.server import DRAIN_S
 from tests.flow.processes import Process, Stage, eventually, free_port, listens
 from tests.flow.writer import snapshot
 
@@ -46,9 +45,8 @@ async def test_the_api_ends_at_once_with_a_listener_and_watch_misses_nothing(sta
     first = await tick_seen(stage, watch)
 
     api.send(signal.SIGTERM)
-    asked = utc_now()
     assert api.ends() == 0
-    assert utc_now() - asked < timedelta(seconds=DRAIN_S / 2)
+    assert "graceful shutdown exceeded" not in api.out + api.err  # what uvicorn logs when it cuts a request
     assert "Traceback" not in api.out + api.err
     watch.until(lambda: "the API ended the stream" in watch.err)
 

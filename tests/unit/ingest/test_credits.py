@@ -313,6 +313,18 @@ async def test_costs_that_no_answer_reports_are_measured_from_what_is_left():
     assert stack.planners[0].interval == 12 * MINUTE
 
 
+async def test_the_cost_of_a_tick_is_measured_over_four_ticks_so_a_burst_of_another_user_is_none():
+    key, begin, _ = month(2027, 1)
+    stack = Stack(key, cost=A_THOUSAND)
+    stack.reported_cost = 0.0
+    await stack.run(begin + 20 * MINUTE)
+    key.charge(500)
+    asked = key.asked
+    await stack.run(begin + 50 * MINUTE)  # three ticks are over
+    assert key.asked > asked
+    assert stack.slowest(begin) == CAUTIOUS
+
+
 async def test_a_key_that_others_used_up_does_not_last_and_is_planned_again_after_its_reset(tmp_path):
     key, begin, end = month(2027, 2)
     stack = Stack(key, tmp_path, cost=20)
@@ -430,6 +442,12 @@ async def test_a_broken_file_beside_the_plans_is_ignored(tmp_path):
     await stack.run(begin + HOUR)
     (plan,) = read_plans(tmp_path)
     assert (plan.limit, plan.interval) == (FREE, 12 * MINUTE)
+
+
+@pytest.mark.parametrize(("left", "interval"), [(620, MINUTE), (619, 2 * MINUTE)])
+def test_a_plan_leaves_the_credits_of_two_ticks(left, interval):
+    """An hour of a tick a minute costs 600."""
+    assert choose_interval(MINUTE, MINUTE, left=left, per_slot=10, share=1, remaining=HOUR) == interval
 
 
 @given(

@@ -107,6 +107,17 @@ async def test_the_longer_interval_of_a_pair_decides(store):
     assert await answered(store, 30, 31) == [True, False]
 
 
+@pytest.mark.parametrize(("at", "rank"), [(20 * MINUTE, 0 * SECOND), (9.5 * MINUTE, -50 * SECOND)])
+async def test_the_age_that_the_list_before_allowed_is_not_that_of_the_next(store, at, rank):
+    """Of the second list the price tick is young enough, and the rank tick is not."""
+    await write(store, prices=[0 * MINUTE], ranks=[0 * MINUTE], interval=HOUR)
+    await write(store, prices=[3 * HOUR], ranks=[3 * HOUR + rank], interval=MINUTE)
+    finder = PairFinder(store, max_skew=MINUTE)
+    await finder.find(NOON + 1.5 * HOUR, max_age=None)
+    with pytest.raises(NoSnapshot):
+        await finder.find(NOON + 3 * HOUR + at, max_age=None)
+
+
 async def test_the_newest_pair_decides_and_not_an_older_one_of_a_longer_interval(store):
     await write(store, prices=[0 * MINUTE], ranks=[0 * MINUTE], interval=HOUR)
     await write(store, prices=[5 * MINUTE], ranks=[5 * MINUTE], interval=MINUTE)

@@ -80,6 +80,21 @@ async def test_changes_compare_with_the_lists_so_long_before(client):
         assert btc[name] == pytest.approx((btc["price_usd"] / before - 1) * 100)
 
 
+async def test_the_etag_of_now_changes_with_the_list_that_its_changes_compare_with() -> None:
+    clock = FakeClock(NOW)
+    store = MemoryStore(clock)
+    day_before = NEWEST - timedelta(days=1)
+    for tick in (NEWEST, day_before - timedelta(minutes=1)):
+        await fill(store, [Prices(tick, PRICED), Ranks(tick, RANKED)])
+    tags = []
+    async with calling(store, clock) as client:
+        for _ in range(2):
+            tags.append((await client.get("/v1/top?more=change_24h_pct")).headers["etag"])
+            await fill(store, [Prices(day_before, PRICED[1:]), Ranks(day_before, RANKED)])
+            clock.move(seconds=1)
+    assert tags[0] != tags[1]
+
+
 async def test_further_columns_come_on_request_alone(client):
     plain = (await client.get("/v1/top")).json()["data"][0]
     assert not {name.name for name in MORE} & plain.keys()

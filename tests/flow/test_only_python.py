@@ -29,7 +29,7 @@ for arguments in json.loads(sys.argv[1]):
     try:
         main()
     except SystemExit as end:
-        print("END", arguments[0], end.code, flush=True)
+        print("END", arguments[0], end.code or 0, flush=True)
 """
 FORMATS = ("csv", "ndjson")
 SPAN = ("--from", "2026-11-17T14:30Z", "--to", "2026-11-17T14:35Z")

@@ -56,6 +56,13 @@ class Marker:
         return StoredTick(self.tick, self.interval, self.backfilled, self.is_withdrawn())
 
     @property
+    def known_tick(self) -> "StoredTick":
+        """Its tick, with since when it is visible, and the times of its withdrawal."""
+        return self.stored_tick._replace(
+            visible_since=self.visible_since, withdrawn_at=self.withdrawn_at, restored_at=self.restored_at
+        )
+
+    @property
     def visible_since(self) -> datetime:
         """The first instant at which a reader could see it. Old markers have no `stored_at`: the end of the fetch."""
         return self.stored_at or self.observed_at + self.duration
@@ -78,12 +85,25 @@ class Marker:
 
 
 class StoredTick(NamedTuple):
-    """What a marker says of its tick alone: cheap to read by the ten thousand."""
+    """What a marker says of its tick alone: cheap to read by the ten thousand.
+
+    The last three are as in the marker, where they were read.
+    """
 
     tick: datetime
     interval: timedelta
     backfilled: bool
     withdrawn: bool = False
+    visible_since: datetime | None = None
+    withdrawn_at: datetime | None = None
+    restored_at: datetime | None = None
+
+    def answers(self, known_at: datetime | None) -> bool:
+        """Whether it was visible, and not withdrawn, at `known_at`; by default now."""
+        if known_at is None or self.visible_since is None:
+            return not self.withdrawn
+        is_withdrawn = _reached(self.withdrawn_at, known_at) and not _reached(self.restored_at, known_at)
+        return self.visible_since <= known_at and not is_withdrawn
 
 
 T = TypeVar("T", Marker, StoredTick)

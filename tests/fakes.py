@@ -15,7 +15,7 @@ from lib.errors import TopcoinsError
 from lib.http_client import open_client
 from lib.schema import ID, PRICE, TIER, Series
 from lib.snapshot import Marker, Snapshot, StoredTick, first_of_hours, visible_at
-from lib.store import Resolution, Selection, View
+from lib.store import Resolution, Selection, View, WantedTicks
 from lib.store.asset_names import merged_names
 from lib.text import search_key
 
@@ -130,11 +130,12 @@ class MemoryStore:
         return [marker.tick for marker in markers if not marker.is_withdrawn(view.get("known_at"))]
 
     async def stored_ticks(
-        self, series: str, start: datetime, stop: datetime, *, resolution: Resolution = "1m"
+        self, series: str, start: datetime, stop: datetime, **wanted: Unpack[WantedTicks]
     ) -> list[StoredTick]:
         """See `Store.stored_ticks`."""
-        markers = await self.markers(start, stop, series=series, resolution=resolution)
-        return [marker.stored_tick for marker in markers]
+        markers = await self.markers(start, stop, series=series, resolution=wanted.get("resolution", "1m"))
+        near = wanted.get("near")
+        return [m.known_tick for m in markers if not near or (near.first - m.tick) % near.every < timedelta(minutes=1)]
 
     async def newest_tick(self, series: str, at: datetime) -> StoredTick | None:
         """See `Store.newest_tick`."""

@@ -11,7 +11,7 @@ from lib.clock import Clock
 from lib.errors import StoreRejected
 from lib.schema import Series
 from lib.snapshot import Marker, Snapshot, StoredTick
-from lib.store import Resolution, Selection, View
+from lib.store import Resolution, Selection, View, WantedTicks
 from lib.store.asset_names import merged_names
 
 
@@ -56,7 +56,7 @@ class NoStore:
         return []
 
     async def stored_ticks(
-        self, series: str, start: datetime, stop: datetime, *, resolution: Resolution = "1m"
+        self, series: str, start: datetime, stop: datetime, **wanted: Unpack[WantedTicks]
     ) -> list[StoredTick]:
         """See `Store.stored_ticks`."""
         return []

@@ -14,13 +14,13 @@ from lib.archive.parts import TICKS_IN_GROUP
 from lib.archive.read_ahead import ReadAhead
 from lib.archive.reader import ArchiveReader, between, in_steps
 from lib.archive.selected_rows import among, by_tick, selected
-from lib.archive.tables import TICK, with_withdrawals
+from lib.archive.tables import TICK, Withdrawal, with_withdrawals
 from lib.clock import EPOCH, MINUTE
 from lib.errors import StoreMalformed
 from lib.ingest.missed import MissedTick
 from lib.schema import ID, PRICE, Series
 from lib.snapshot import Marker, StoredTick, first_of_hours, visible_at
-from lib.store import Resolution, Selection, View
+from lib.store import Selection, Steps, View, WantedTicks
 from lib.store.asset_names import merged_names
 
 _VISIBLE = "visible_since"
@@ -68,12 +68,15 @@ class SealedStore:
         return [tick for tick in frame[TICK].to_list() if tick not in withdrawn]
 
     async def stored_ticks(
-        self, series: str, start: datetime, stop: datetime, *, resolution: Resolution = "1m"
+        self, series: str, start: datetime, stop: datetime, **wanted: Unpack[WantedTicks]
     ) -> list[StoredTick]:
         """See `Store.stored_ticks`."""
-        frame = await self._light(start, stop, series)
-        ticks = await self._stored_ticks(series, await self._days(start, stop), frame)
-        return first_of_hours(ticks) if resolution == "1h" else ticks
+        near = wanted.get("near")
+        where = _of(series) & between(start, stop)
+        days = await self._days(start, stop)
+        frame = await self._light_of(days, where & near_steps(near) if near else where)
+        ticks = await self._stored_ticks(series, days, frame, known=wanted.get("known", False))
+        return first_of_hours(ticks) if wanted.get("resolution") == "1h" else ticks
 
     async def nearest(self, series: str, at: datetime) -> Marker | None:
         """See `Store.nearest`."""
@@ -133,7 +136,8 @@ class SealedStore:
             parts = [await self._rows(series, hours, where, hourly_table(series.name))]
         except StoreMalformed:  # the side table is damaged, and the minutes have the same rows
             parts, hours = [], []
-        parts.append(await self._rows(series, [tick for tick in wanted if tick not in {*hours}], where))
+        known = {*hours}
+        parts.append(await self._rows(series, [tick for tick in wanted if tick not in known], where))
         return pl.concat(parts).sort(TICK)
 
     async def asset_names(self, start: datetime, stop: datetime) -> pl.DataFrame:
@@ -211,13 +215,16 @@ class SealedStore:
         fetched = pl.col("observed_at") + pl.duration(microseconds=(pl.col("duration_s") * 1e6).round())
         return frame.sort(TICK, "series").with_columns(pl.coalesce("stored_at", fetched).alias(_VISIBLE))
 
-    async def _stored_ticks(self, series: str, days: Sequence[date], frame: pl.DataFrame) -> list[StoredTick]:
-        withdrawn = await self._withdrawn(series, days, None) if len(frame) else frozenset()
+    async def _stored_ticks(
+        self, series: str, days: Sequence[date], frame: pl.DataFrame, *, known: bool = False
+    ) -> list[StoredTick]:
+        changes = await self._reader.withdrawals(days) if len(frame) else {}
         intervals = {seconds: timedelta(seconds=seconds) for seconds in frame["interval_s"].unique()}
-        return [
-            StoredTick(tick, intervals[seconds], backfilled, tick in withdrawn)
-            for tick, seconds, backfilled in frame.select(TICK, "interval_s", "backfilled").iter_rows()
-        ]
+        rows = frame.select(TICK, "interval_s", "backfilled", *([_VISIBLE] if known else [])).iter_rows()
+        ticks = [StoredTick(tick, intervals[seconds], late, False, *since) for tick, seconds, late, *since in rows]
+        if not changes:
+            return ticks
+        return [_changed(tick, changes.get((series, tick.tick), ()), known=known) for tick in ticks]
 
     async def _withdrawn(self, series: str, days: Sequence[date], known_at: datetime | None) -> frozenset[datetime]:
         """The ticks of a series that do not answer at an instant, by default now."""
@@ -244,6 +251,19 @@ def runs(ticks: Sequence[datetime]) -> list[list[datetime]]:
         else:
             found.append([tick])
     return found
+
+
+def near_steps(steps: Steps) -> pl.Expr:
+    """The ticks that lie less than a minute before a step."""
+    every, minute = (int(span / timedelta.resolution) for span in (steps.every, MINUTE))
+    before = pl.lit(int((steps.first - EPOCH) / timedelta.resolution)) - pl.col(TICK).to_physical()
+    return (before % every + every) % every < minute
+
+
+def _changed(tick: StoredTick, changes: Sequence[Withdrawal], *, known: bool) -> StoredTick:
+    marker = with_withdrawals(_BLANK, changes)
+    changed = tick._replace(withdrawn=marker.is_withdrawn())
+    return changed._replace(withdrawn_at=marker.withdrawn_at, restored_at=marker.restored_at) if known else changed
 
 
 def _of(series: str | None) -> pl.Expr:

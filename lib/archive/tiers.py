@@ -16,7 +16,7 @@ from lib.errors import TopcoinsError
 from lib.ingest.missed import MissedTick
 from lib.schema import Series
 from lib.snapshot import Marker, Snapshot, StoredTick
-from lib.store import Resolution, Selection, Store, View
+from lib.store import Resolution, Selection, Store, View, WantedTicks
 from lib.store.asset_names import merged_names
 
 log = structlog.get_logger()
@@ -109,14 +109,14 @@ class Tiers:
         )
 
     async def stored_ticks(
-        self, series: str, start: datetime, stop: datetime, *, resolution: Resolution = "1m"
+        self, series: str, start: datetime, stop: datetime, **wanted: Unpack[WantedTicks]
     ) -> list[StoredTick]:
         """See `Store.stored_ticks`."""
         return await self._over(
             start,
             stop,
-            resolution,
-            lambda store, first, last: store.stored_ticks(series, first, last, resolution=resolution),
+            wanted.get("resolution"),
+            lambda store, first, last: store.stored_ticks(series, first, last, **wanted),
         )
 
     async def newest_tick(self, series: str, at: datetime) -> StoredTick | None:

@@ -1,8 +1,8 @@
 """`Store`: what both stores promise. `tests/contract` checks each promise on both."""
 
 from collections.abc import Collection
-from datetime import datetime
-from typing import Literal, Protocol, TypedDict, Unpack
+from datetime import datetime, timedelta
+from typing import Literal, NamedTuple, Protocol, TypedDict, Unpack
 
 import polars as pl
 import structlog
@@ -21,6 +21,25 @@ class View(TypedDict, total=False):
 
     resolution: Resolution
     known_at: datetime | None
+
+
+class Steps(NamedTuple):
+    """The instants `first`, `first + every`, and so on."""
+
+    first: datetime
+    every: timedelta
+
+
+class WantedTicks(TypedDict, total=False):
+    """Which ticks, and what of each.
+
+    With `known` they have `visible_since` and the times of withdrawals. With `near` a store may leave out those that
+    lie a minute or more before the next of the steps.
+    """
+
+    resolution: Resolution
+    known: bool
+    near: Steps | None
 
 
 class Selection(TypedDict, total=False):
@@ -88,9 +107,9 @@ class Store(Protocol):
         """
 
     async def stored_ticks(
-        self, series: str, start: datetime, stop: datetime, *, resolution: Resolution = "1m"
+        self, series: str, start: datetime, stop: datetime, **wanted: Unpack[WantedTicks]
     ) -> list[StoredTick]:
-        """As `ticks`, with intervals; withdrawn ticks are among them and marked."""
+        """As `ticks`, with intervals; withdrawn ticks are among them and marked. See `WantedTicks`."""
 
     async def newest_tick(self, series: str, at: datetime) -> StoredTick | None:
         """The newest tick not after `at`, however old, that was fetched at its time; else the newest of all."""

@@ -50,9 +50,11 @@ class AssetOverSpan:
         Digits are the id of an asset that is in the newest list before `stop` or in the span; anything else is a
         ticker. NoAsset when nobody had the ticker, AmbiguousTicker when more than one asset had it.
         """
-        ticks = await self._ticks(start, stop, known_at)
         number = int(name) if by is None and is_id(name) else None
-        if number is not None and await self._is_listed(number, stop, ticks):
+        if number is not None and await self._is_in_newest(number, stop):
+            return number
+        ticks = await self._ticks(start, stop, known_at)
+        if number is not None and await self._symbols(number, ticks):
             return number
         holders = await self._holders(name, ticks)
         if len(holders) == 1:
@@ -68,16 +70,16 @@ class AssetOverSpan:
     async def _ticks(self, start: datetime, stop: datetime, known_at: datetime | None = None) -> list[datetime]:
         """The price ticks of a span, and the newest before it, which its first instant uses. At most `MOST_TICKS`."""
         before = await self._store.nearest(PRICE.name, start)
-        within = await read_ticks(self._store, PRICE.name, start, stop, known_at)
+        within = await read_ticks(self._store, PRICE.name, start, stop, known=known_at is not None)
         is_known = before and (known_at is None or before.visible_since <= known_at)
         ticks = sorted(
-            {*([before.tick] if before and is_known else []), *(tick.tick for tick in within if not tick.withdrawn)}
+            {*([before.tick] if before and is_known else []), *(tick.tick for tick in within if tick.answers(known_at))}
         )
         return [*ticks[: -1 : -(-len(ticks) // MOST_TICKS) or 1], *ticks[-1:]]
 
-    async def _is_listed(self, cmc_id: int, stop: datetime, ticks: Sequence[datetime]) -> bool:
+    async def _is_in_newest(self, cmc_id: int, stop: datetime) -> bool:
         newest = await self._store.nearest(PRICE.name, stop)
-        return bool(newest and cmc_id in unpack_ids(newest.ids)) or bool(await self._symbols(cmc_id, ticks))
+        return bool(newest and cmc_id in unpack_ids(newest.ids))
 
     async def _holders(self, ticker: str, ticks: Sequence[datetime]) -> list[Holder]:
         """The assets that had a ticker: from the last list, the first one, then from ticks that no holder explains."""

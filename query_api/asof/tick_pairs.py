@@ -5,11 +5,12 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import attrgetter
 
-from lib.clock import HOUR, MINUTE, slot
+from lib.clock import HOUR, slot
 from lib.schema import PRICE, VOLUME_RANK
 from lib.snapshot import Marker, StoredTick
-from lib.store import Resolution, Store
+from lib.store import Resolution, Steps, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +39,21 @@ def age_by_interval(ticks: Iterable[Marker | StoredTick]) -> timedelta:
 
 
 class TickPairs:
-    """The pairs of two series' ticks. Withdrawn ticks are ignored."""
+    """The pairs of two series' ticks that answer at `known_at`, by default now."""
 
-    def __init__(self, prices: Iterable[StoredTick], ranks: Iterable[StoredTick], max_skew: timedelta) -> None:
+    def __init__(
+        self,
+        prices: Iterable[StoredTick],
+        ranks: Iterable[StoredTick],
+        max_skew: timedelta,
+        known_at: datetime | None = None,
+    ) -> None:
         self._max_skew = max_skew
-        self._ranks = sorted(rank for rank in ranks if not rank.withdrawn)
+        self._ranks = sorted((rank for rank in ranks if rank.answers(known_at)), key=_tick)
         self._rank_ticks = [rank.tick for rank in self._ranks]
         # Prices without any rank are dropped once, not skipped again for each instant.
-        self._prices = sorted(price for price in prices if not price.withdrawn and self._ranks_near(price))
+        answering = (price for price in prices if price.answers(known_at) and self._ranks_near(price))
+        self._prices = sorted(answering, key=_tick)
         self._price_ticks = [price.tick for price in self._prices]
 
     def at(self, at: datetime, *, since: datetime) -> TickPair | None:
@@ -71,36 +79,29 @@ class TickPairs:
         return self._ranks[bisect_left(self._rank_ticks, first) : bisect_right(self._rank_ticks, last)]
 
 
-async def read_pairs(
-    store: Store, start: datetime, stop: datetime, max_skew: timedelta, known_at: datetime | None = None
-) -> TickPairs:
+_tick = attrgetter("tick")
+
+
+async def read_pairs(store: Store, start: datetime, stop: datetime, max_skew: timedelta) -> TickPairs:
     """The pairs whose price tick lies in a span; before the horizon, of the first ticks of the hours."""
     prices, ranks = await asyncio.gather(
-        read_ticks(store, PRICE.name, start, stop, known_at),
-        read_ticks(store, VOLUME_RANK.name, start - max_skew, stop + max_skew, known_at),
+        read_ticks(store, PRICE.name, start, stop),
+        read_ticks(store, VOLUME_RANK.name, start - max_skew, stop + max_skew),
     )
     return await asyncio.to_thread(TickPairs, prices, ranks, max_skew)
 
 
 async def read_ticks(
-    store: Store, series: str, start: datetime, stop: datetime, known_at: datetime | None = None
+    store: Store, series: str, start: datetime, stop: datetime, *, known: bool = False, near: Steps | None = None
 ) -> list[StoredTick]:
-    """A span's ticks; before the horizon, the first ones of the hours.
-
-    With `known_at` those that answered then; their intervals are not read.
-    """
-
-    async def read(first: datetime, last: datetime, resolution: Resolution) -> list[StoredTick]:
-        if known_at is None:
-            return await store.stored_ticks(series, first, last, resolution=resolution)
-        ticks = await store.ticks(series, first, last, resolution=resolution, known_at=known_at)
-        return await asyncio.to_thread(lambda: [StoredTick(tick, MINUTE, False) for tick in ticks])
-
+    """A span's ticks, withdrawn ones too; before the horizon, the first ones of the hours. See `WantedTicks`."""
     horizon = store.horizon()
-    raw = await read(max(start, horizon), stop, "1m") if stop >= horizon else []
+    raw: list[StoredTick] = []
+    if stop >= horizon:
+        raw = await store.stored_ticks(series, max(start, horizon), stop, known=known, near=near)
     if start >= horizon:
         return raw
-    hourly = await read(slot(start, HOUR), min(stop, horizon), "1h")
+    hourly = await store.stored_ticks(series, slot(start, HOUR), min(stop, horizon), resolution="1h", known=known)
     return [*(tick for tick in hourly if start <= tick.tick < horizon), *raw]
 
 

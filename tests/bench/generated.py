@@ -13,7 +13,7 @@ from lib.clock import HOUR, SECOND, Clock
 from lib.schema import OWN, Series
 from lib.simulator import Market
 from lib.snapshot import Marker, Snapshot, StoredTick
-from lib.store import Resolution, Selection, View
+from lib.store import Resolution, Selection, View, WantedTicks
 from tests.bench.influx import snapshots_of
 from tests.bench.servers import MINUTE
 
@@ -51,10 +51,10 @@ class GeneratedStore(NoStore):
         return list(self._ticks(start, stop, view.get("resolution", "1m")))
 
     async def stored_ticks(
-        self, series: str, start: datetime, stop: datetime, *, resolution: Resolution = "1m"
+        self, series: str, start: datetime, stop: datetime, **wanted: Unpack[WantedTicks]
     ) -> list[StoredTick]:
         """See `Store.stored_ticks`."""
-        return [StoredTick(tick, MINUTE, False) for tick in self._ticks(start, stop, resolution)]
+        return [StoredTick(tick, MINUTE, False) for tick in self._ticks(start, stop, wanted.get("resolution", "1m"))]
 
     async def rows_between(
         self, series: Series, ticks: Collection[datetime], **selection: Unpack[Selection]

@@ -8,6 +8,7 @@ import pytest
 
 from lib.schema import PRICE, VOLUME_RANK
 from lib.snapshot import Marker, StoredTick, unpack_ids
+from lib.store import Steps
 from tests.contract.snapshots import CAP, MINUTE, many, snapshot
 from tests.fakes import HOUR, NOON
 
@@ -184,6 +185,24 @@ async def test_stored_ticks_have_their_interval_and_whether_they_were_backfilled
     assert await store.stored_ticks(PRICE.name, NOON + SECOND, NOON + 2 * MINUTE) == [second]
     assert await store.stored_ticks(PRICE.name, NOON + MINUTE, NOON) == []
     assert await store.stored_ticks("nothing", NOON, NOON + HOUR) == []
+
+
+async def test_stored_ticks_near_steps_are_there_and_have_all_that_a_known_at_needs(store, clock):
+    for minute in range(12):
+        await store.write(snapshot(PRICE, NOON + minute * MINUTE, ROW))
+    clock.move(minutes=30)
+    await store.withdraw(PRICE.name, NOON + 2 * MINUTE, NOON + 7 * MINUTE, why="test")
+    clock.move(minutes=30)
+    await store.undo_withdrawal(PRICE.name, NOON + 7 * MINUTE, NOON + 7 * MINUTE)
+    every = {m.tick: m.known_tick for m in await store.markers(NOON, NOON + 11 * MINUTE, series=PRICE.name)}
+    steps = Steps(NOON + 2 * MINUTE, 5 * MINUTE)
+    near = await store.stored_ticks(PRICE.name, NOON, NOON + 11 * MINUTE, known=True, near=steps)
+    assert {NOON + 2 * MINUTE, NOON + 7 * MINUTE} <= {tick.tick for tick in near}
+    assert near == [every[tick.tick] for tick in near]
+    for tick in near:
+        for known_at in (NOON + 20 * MINUTE, NOON + 45 * MINUTE, NOON + 90 * MINUTE):
+            known = await store.ticks(PRICE.name, tick.tick, tick.tick, known_at=known_at)
+            assert tick.answers(known_at) == bool(known)
 
 
 async def test_stored_ticks_by_the_hour_are_the_first_of_each(store, place):

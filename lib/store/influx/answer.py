@@ -6,7 +6,7 @@ Text that cannot be read raises StoreMalformed, or an error of Python or Polars 
 import csv as comma
 import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 
@@ -127,10 +127,20 @@ def stored_ticks(csv: str) -> tuple[list[StoredTick], bool]:
     points = table(csv).select("_time", "_field", "_value").unique(["_time", "_field"], keep="first")
     ticks = points.filter(pl.col("_field") == "interval_s").sort("_time")
     rest = points.filter(pl.col("_field") != "interval_s")
-    flags = {(time, field) for time, field, value in rest.iter_rows() if float(value)}
+    flags = {(time, field): float(value) for time, field, value in rest.iter_rows() if float(value)}
     withdrawn = {time for time, field in flags if field == "withdrawn_at" and (time, "restored_at") not in flags}
-    stored = [StoredTick(_time(at), _interval(text), False, at in withdrawn) for at, _, text in ticks.iter_rows()]
+    stored = [
+        StoredTick(_time(at), _interval(text), False, at in withdrawn, *_known(flags, at))
+        for at, _, text in ticks.iter_rows()
+    ]
     return stored, any(field == "backfilled" for _, field in flags)
+
+
+def _known(flags: Mapping[tuple[str, str], float], at: str) -> Iterator[datetime | None]:
+    """Since when a tick is visible, if that was read, and the times of its withdrawal."""
+    seconds = flags.get((at, "stored_at")) or flags.get((at, "observed_at"))
+    for each in (seconds, flags.get((at, "withdrawn_at")), flags.get((at, "restored_at"))) if seconds else ():
+        yield from_epoch(each) if each else None
 
 
 def ticks(csv: str, known_at: datetime | None) -> dict[datetime, bool]:

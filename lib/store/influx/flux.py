@@ -97,13 +97,16 @@ def ticks(bucket: str, series: str, start: datetime, stop: datetime, *, stored_a
     return _query(bucket, start, stop, wanted, ONE_TABLE, _keep("_time", "_field", "_value"))
 
 
-def stored_ticks(bucket: str, series: str, start: datetime, stop: datetime) -> str:
+def stored_ticks(bucket: str, series: str, start: datetime, stop: datetime, *, known: bool) -> str:
     """The markers' times and intervals, the lines of those withdrawn, and one that was backfilled if any was.
+
+    With `known` also since when each is visible.
 
     The storage engine evaluates all of it. It may not compare values: InfluxDB 2.9 then loses later shards.
     """
     shown = _keep("_time", "_field", "_value")
-    wanted = [*_of_markers(series), _any_field(["interval_s", "withdrawn_at", "restored_at"])]
+    names = ["interval_s", "withdrawn_at", "restored_at", *(["stored_at", "observed_at"] if known else [])]
+    wanted = [*_of_markers(series), _any_field(names)]
     ticks = _query(bucket, start, stop, wanted, ONE_TABLE, shown, 'yield(name: "ticks")')
     wanted = [*_of_markers(series), _any_field(["backfilled"])]
     backfilled = _query(bucket, start, stop, wanted, "max()", shown, 'yield(name: "backfilled")')

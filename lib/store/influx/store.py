@@ -17,7 +17,7 @@ from lib import schema
 from lib.clock import HOUR, SECOND, Clock, slot
 from lib.schema import Series
 from lib.snapshot import Marker, Snapshot, StoredTick, first_of_hours, visible_at
-from lib.store import Resolution, Selection, View, log_withdrawal
+from lib.store import Resolution, Selection, View, WantedTicks, log_withdrawal
 from lib.store.influx import answer, asset_names, flux, lines, row_reads
 from lib.store.influx.claims import VALID, Claim, any_new, read_claims, without_unsettled
 from lib.store.influx.failures import StoreMissing
@@ -121,10 +121,11 @@ class InfluxStore:
         return [tick for tick in ticks if answers[tick]]
 
     async def stored_ticks(
-        self, series: str, start: datetime, stop: datetime, *, resolution: Resolution = "1m"
+        self, series: str, start: datetime, stop: datetime, **wanted: Unpack[WantedTicks]
     ) -> list[StoredTick]:
         """See `Store.stored_ticks`."""
-        ticks = await self._stored_ticks(self._bucket_of(resolution), series, start, stop)
+        resolution, known = wanted.get("resolution"), wanted.get("known", False)
+        ticks = await self._stored_ticks(self._bucket_of(resolution), series, start, stop, known=known)
         return first_of_hours(ticks) if resolution == "1h" else ticks
 
     async def newest_tick(self, series: str, at: datetime) -> StoredTick | None:
@@ -199,8 +200,11 @@ class InfluxStore:
     async def _markers(self, bucket: str, start: datetime, stop: datetime, series: str | None) -> list[Marker]:
         return await self._ask(flux.markers(bucket, start, stop, series), answer.markers)
 
-    async def _stored_ticks(self, bucket: str, series: str, start: datetime, stop: datetime) -> list[StoredTick]:
-        ticks, some_late = await self._ask(flux.stored_ticks(bucket, series, start, stop), answer.stored_ticks)
+    async def _stored_ticks(
+        self, bucket: str, series: str, start: datetime, stop: datetime, *, known: bool = False
+    ) -> list[StoredTick]:
+        query = flux.stored_ticks(bucket, series, start, stop, known=known)
+        ticks, some_late = await self._ask(query, answer.stored_ticks)
         if not some_late:
             return ticks
         late = {*await self._ask(flux.backfilled(bucket, series, start, stop), answer.times)}

@@ -7,6 +7,7 @@ from typing import Any, get_args, get_type_hints
 from lib import schema
 from lib.clock import EPOCH, from_epoch
 from lib.snapshot import Marker, StoredTick
+from lib.store import Steps
 from lib.store.sqlite.database import Database
 
 TABLE = schema.MARKER
@@ -35,6 +36,7 @@ SECOND = timedelta(seconds=1)
 _FOREVER = 253_402_300_799
 """The last second of the year 9999."""
 _ANSWERS = "withdrawn_at IS NULL OR restored_at IS NOT NULL"
+_KNOWN = "ifnull(stored_at, observed_at + duration), withdrawn_at, restored_at"
 _TICKS = f"""SELECT tick, withdrawn_at IS NULL OR withdrawn_at > :known OR restored_at <= :known FROM "{TABLE}"
   WHERE series = :series AND tick BETWEEN :start AND :stop AND ifnull(stored_at, observed_at + duration) <= :known
   ORDER BY tick"""
@@ -76,9 +78,17 @@ class Markers:
         span = {"series": series, "start": start.timestamp(), "stop": stop.timestamp()}
         return dict(self._database.execute(_TICKS, {"known": known, **span}))
 
-    def stored_ticks(self, series: str, start: datetime, stop: datetime) -> list[StoredTick]:
-        """The ticks with start <= tick <= stop, oldest first."""
-        return self._select_ticks("tick BETWEEN ? AND ? ORDER BY tick", series, start.timestamp(), stop.timestamp())
+    def stored_ticks(
+        self, series: str, start: datetime, stop: datetime, near: Steps | None, *, known: bool
+    ) -> list[StoredTick]:
+        """The ticks with start <= tick <= stop, oldest first. See `WantedTicks`."""
+        values = [start.timestamp(), stop.timestamp()]
+        where = "tick BETWEEN ? AND ?"
+        if near:
+            every = int(near.every.total_seconds())
+            where += f" AND ((? - tick) % {every} + {every}) % {every} < 60"
+            values.append(near.first.timestamp())
+        return self._select_ticks(f"{where} ORDER BY tick", series, *values, known=known)
 
     def newest_tick(self, series: str, at: datetime) -> StoredTick | None:
         """The newest tick not after `at` that was not backfilled; else the newest of all."""
@@ -102,17 +112,22 @@ class Markers:
         """Mark the ticks that the archive has with the content of their markers."""
         self._database.connection.executemany(_MARK, ((series, tick, hashed) for tick, hashed in hashes.items()))
 
-    def _select_ticks(self, where: str, *values: object) -> list[StoredTick]:
-        select = f'SELECT tick, interval, backfilled, {_ANSWERS} FROM "{TABLE}" WHERE series = ? AND {where}'
+    def _select_ticks(self, where: str, *values: object, known: bool = False) -> list[StoredTick]:
+        names = f"tick, interval, backfilled, {_ANSWERS}{f', {_KNOWN}' if known else ''}"
+        select = f'SELECT {names} FROM "{TABLE}" WHERE series = ? AND {where}'
         return [
-            StoredTick(EPOCH + tick * SECOND, interval * SECOND, bool(backfilled), not answers)
-            for tick, interval, backfilled, answers in self._database.execute(select, values)
+            StoredTick(EPOCH + tick * SECOND, interval * SECOND, bool(backfilled), not answers, *map(_as_time, times))
+            for tick, interval, backfilled, answers, *times in self._database.execute(select, values)
         ]
 
     def _select(self, where: str, *values: object) -> list[Marker]:
         return [
             _marker(row) for row in self._database.execute(f'SELECT {_COLUMNS} FROM "{TABLE}" WHERE {where}', values)
         ]
+
+
+def _as_time(seconds: float | None) -> datetime | None:
+    return None if seconds is None else from_epoch(seconds)
 
 
 def _as_number(value: Any) -> Any:

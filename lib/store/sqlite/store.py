@@ -13,7 +13,7 @@ import structlog
 from lib.clock import Clock, from_epoch
 from lib.schema import PRICE, Series
 from lib.snapshot import Marker, Snapshot, StoredTick, first_of_hours, visible_at
-from lib.store import Resolution, Selection, View, log_withdrawal, warn_if_different
+from lib.store import Resolution, Selection, View, WantedTicks, log_withdrawal, warn_if_different
 from lib.store.sqlite.asset_names import AssetNames
 from lib.store.sqlite.database import BUSY, Connect, Database, connect, translate
 from lib.store.sqlite.markers import Markers
@@ -110,11 +110,12 @@ class SqliteStore:
         return [from_epoch(tick) for tick in ticks if answers[tick]]
 
     async def stored_ticks(
-        self, series: str, start: datetime, stop: datetime, *, resolution: Resolution = "1m"
+        self, series: str, start: datetime, stop: datetime, **wanted: Unpack[WantedTicks]
     ) -> list[StoredTick]:
         """See `Store.stored_ticks`."""
-        ticks = await self._do(lambda file: file.markers.stored_ticks(series, start, stop))
-        return first_of_hours(ticks) if resolution == "1h" else ticks
+        near, known = wanted.get("near"), wanted.get("known", False)
+        ticks = await self._do(lambda file: file.markers.stored_ticks(series, start, stop, near, known=known))
+        return first_of_hours(ticks) if wanted.get("resolution") == "1h" else ticks
 
     async def newest_tick(self, series: str, at: datetime) -> StoredTick | None:
         """See `Store.newest_tick`."""

@@ -13,15 +13,15 @@ from pydantic import BaseModel
 from lib.clock import isoformat
 from lib.schema import PRICE, VOLUME_RANK, Series
 from lib.store import Resolution, Store
-from query_api.asof.find_pair import OLDEST, PairFinder
+from query_api.asof.find_pair import PairFinder
 from query_api.asof.names import name_runs
 from query_api.asof.pair import rfc3339
 from query_api.asof.rows import PRICE_FIELDS
-from query_api.asof.tick_pairs import TickPair, read_pairs
+from query_api.asof.tick_pairs import TickPair
+from query_api.features.history.step_pairs import Pairs, StepPairs
 
 Fill = Literal["none", "null", "previous"]
 FILLS: tuple[Fill, ...] = get_args(Fill)
-Pairs = list[TickPair | None]
 USUALLY_STORED = timedelta(minutes=5)
 """So long after its tick a snapshot is stored, unless it comes late."""
 WRITE_TIME = timedelta(seconds=30)
@@ -124,28 +124,17 @@ class Histories:
         self, steps: Sequence[datetime], every: timedelta, now: datetime, known_at: datetime | None, *, ever: bool
     ) -> tuple[Pairs, datetime]:
         """The newest pair up to each step, and a `known_at` that gives them: of a span long past always the same."""
+        pairs = StepPairs(self._store, self._pairs, steps, every)
         if known_at:
-            return await self._newest_pairs(steps, every, known_at, ever=ever), known_at
-        newest = await self._newest_pairs(steps, every, None, ever=ever)
+            return await pairs.newest(known_at, ever=ever), known_at
+        newest = await pairs.newest(None, ever=ever)
         ticks = [max(pair.price.tick, pair.rank.tick) for pair in newest if pair]
         usual = max(ticks, default=steps[-1]) + USUALLY_STORED
         for at in (usual, now - WRITE_TIME):
-            if at < now and _ticks(await self._newest_pairs(steps, every, at, ever=ever)) == _ticks(newest):
+            if at < now and _ticks(await pairs.newest(at, ever=ever)) == _ticks(newest):
                 return newest, at
-        known = await self._newest_pairs(steps, every, now, ever=ever)
+        known = await pairs.newest(now, ever=ever)
         return (newest if _ticks(known) == _ticks(newest) else known), now
-
-    async def _newest_pairs(
-        self, steps: Sequence[datetime], every: timedelta, known_at: datetime | None, *, ever: bool
-    ) -> Pairs:
-        """The newest pair up to each step; with `ever` however old the first one is."""
-        start, skew = max(steps[0], OLDEST) - every, self._pairs.max_skew
-        pairs = await read_pairs(self._store, start, steps[-1], skew, known_at)
-        newest = await asyncio.to_thread(lambda: [pairs.at(step, since=start - skew) for step in steps])
-        if ever and newest[0] is None and (before := await self._pairs.before(steps[0], known_at=known_at)):
-            first = TickPair(before.price.stored_tick, before.rank.stored_tick)
-            return [pair or first for pair in newest]
-        return newest
 
     async def _rows(
         self, series: Series, cmc_id: int, ticks: Collection[datetime], horizon: datetime

@@ -313,6 +313,30 @@ async def test_a_long_history_is_paired_and_written_off_the_event_loop() -> None
     assert await calls_on_the_event_loop(2000) < few + 200
 
 
+class CountingTicks(MemoryStore):
+    """Counts the ticks that were read, and the reads."""
+
+    read = reads = 0
+
+    async def stored_ticks(self, *asked: Any, **wanted: Any) -> list[StoredTick]:
+        ticks = await super().stored_ticks(*asked, **wanted)
+        self.read, self.reads = self.read + len(ticks), self.reads + 1
+        return ticks
+
+
+async def test_a_history_of_hours_reads_the_ticks_of_its_steps_once_and_others_only_for_holes() -> None:
+    store = CountingTicks(FakeClock(T + HOUR))
+    for minute in (*range(300), *range(303, 600)):
+        tick = T - minute * MINUTE
+        await fill(store, [Prices(tick, [(1, "A", "A", 5.0, 1.0)]), Ranks(tick, [(1, 1.0)])])
+    steps = [T - hour * HOUR for hour in range(9, -1, -1)]
+    found = await Histories(store, PairFinder(store, max_skew=MINUTE)).of(1, steps, HOUR, "none", now=T + HOUR)
+    ages = [(step - pair[0].price.tick) // MINUTE for step, pair in zip(steps, found.pairs, strict=True) if pair]
+    assert ages == [0, 0, 0, 0, 3, 0, 0, 0, 0, 0]
+    assert store.reads == 4
+    assert store.read <= 2 * len(steps) + 2 * 62
+
+
 LATE = "/v1/assets/1/history?from=2026-11-17T14:00Z&to=2026-11-17T14:30Z&every=5m&fill=null"
 
 

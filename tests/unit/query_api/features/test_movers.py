@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lib.clock import isoformat
 from query_api.features.movers.work import COLUMNS, movers
 from tests.fakes import FakeClock, MemoryStore
-from tests.unit.query_api.market import FIRST, MINUTE, NEWEST, NOW, Prices, Ranks, calling, fill
+from tests.unit.query_api.market import FIRST, MINUTE, NEWEST, NOW, Prices, Ranks, calling, fill, stocked
 
 ROW = st.fixed_dictionaries(
     {
@@ -187,9 +187,11 @@ async def test_the_error_for_an_absent_asset_has_the_reason(client, path, why) -
     assert why in answer.json()["detail"]
 
 
-async def test_the_known_at_of_movers_gives_the_same_bytes_again(client) -> None:
+async def test_the_known_at_of_movers_gives_the_same_bytes_again() -> None:
+    clock = FakeClock(NOW)
     span = f"/v1/movers?from={isoformat(FIRST)}&to={isoformat(NEWEST)}"
-    first = await client.get(span)
-    known = first.json()["from"]["known_at"]
-    assert known == first.json()["to"]["known_at"] == (await client.get(f"{span}&format=csv")).headers["x-known-at"]
-    assert (await client.get(f"{span}&known_at={known}")).content == first.content
+    async with calling(stocked(clock), clock) as client:
+        first = await client.get(span)
+        known = first.json()["from"]["known_at"]
+        assert known == first.json()["to"]["known_at"] == (await client.get(f"{span}&format=csv")).headers["x-known-at"]
+        assert (await client.get(f"{span}&known_at={known}")).content == first.content

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import httpx
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
-from mcp_types import ToolAnnotations
+from mcp.types import ToolAnnotations
 from pydantic import Field
 
 from lib.cli.client import asset_path, no_answer, refusal

@@ -179,7 +179,7 @@ async def test_an_absent_store_is_logged_and_waited_for_and_nothing_is_lost(stag
     for process in processes:
         away = process.event("store away: snapshots wait in the spool")
         assert (away["level"], away["kind"]) == ("error", "StoreUnavailable")
-        assert f"store {stage.store}: unable to open database file" in away["why"]
+        assert "topcoins.db: unable to open database file" in away["why"]
     problem = api.answers("/", 503)
     assert int(problem.headers["retry-after"]) > 0
     assert api.get("/readyz").status_code == 503

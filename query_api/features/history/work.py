@@ -131,7 +131,9 @@ class Histories:
         ticks = [max(pair.price.tick, pair.rank.tick) for pair in newest if pair]
         usual = max(ticks, default=steps[-1]) + USUALLY_STORED
         for at in (usual, now - WRITE_TIME):
-            if at < now and _ticks(await pairs.newest(at, ever=ever)) == _ticks(newest):
+            if at >= now or not await asyncio.to_thread(_were_known, newest, at):
+                continue
+            if _ticks(await pairs.newest(at, ever=ever)) == _ticks(newest):
                 return newest, at
         known = await pairs.newest(now, ever=ever)
         return (newest if _ticks(known) == _ticks(newest) else known), now
@@ -148,6 +150,11 @@ class Histories:
                 rows = await self._store.history(series, cmc_id, some, resolution=resolution)
                 found |= await asyncio.to_thread(_by_tick, rows)
         return found
+
+
+def _were_known(pairs: Pairs, at: datetime) -> bool:
+    """Whether all snapshots of the pairs answered at an instant."""
+    return all(pair.price.answers(at) and pair.rank.answers(at) for pair in pairs if pair)
 
 
 def _ticks(pairs: Pairs) -> list[tuple[datetime, datetime] | None]:

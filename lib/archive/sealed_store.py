@@ -10,24 +10,20 @@ import polars as pl
 
 from lib.archive import tables
 from lib.archive.hourly import hourly_table
-from lib.archive.parts import TICKS_IN_GROUP
 from lib.archive.read_ahead import ReadAhead
 from lib.archive.reader import ArchiveReader, between, in_steps
 from lib.archive.selected_rows import among, by_tick, selected
-from lib.archive.tables import TICK, Withdrawal, with_withdrawals
-from lib.clock import EPOCH, MINUTE
+from lib.archive.stored_ticks import BLANK, VISIBLE, changed, firsts_of_hours, near_steps, of_series, runs, visible
+from lib.archive.tables import TICK, with_withdrawals
 from lib.errors import StoreMalformed
 from lib.ingest.missed import MissedTick
 from lib.schema import ID, PRICE, Series
 from lib.snapshot import Marker, StoredTick, first_of_hours, visible_at
-from lib.store import Selection, Steps, View, WantedTicks
+from lib.store import Selection, View, WantedTicks
 from lib.store.asset_names import merged_names
 
-_VISIBLE = "visible_since"
-_HOUR = "hour"
 _LIGHT = ("series", TICK, "interval_s", "backfilled", "observed_at", "duration_s", "stored_at")
 """A marker's columns without what costs most to read."""
-_BLANK = Marker("", "", EPOCH, 0, 0, 0, timedelta(), EPOCH, 0.0, timedelta(), False, False, "")
 DAYS_OF_NAMES = 30
 """So many days' names are read at once: two lists of each."""
 _MARKER_BYTES = 1000
@@ -48,8 +44,8 @@ class SealedStore:
         known_at = view.get("known_at")
         if view.get("resolution") == "1h":  # the ids of all other markers need not be read
             light = await self._light(start, stop, series)
-            firsts = pl.col(TICK).is_in(_first_of_hours(_visible(light, known_at))[TICK].implode())
-            days, where = await self._days(start, stop), _of(series) & between(start, stop) & firsts
+            firsts = pl.col(TICK).is_in(firsts_of_hours(visible(light, known_at))[TICK].implode())
+            days, where = await self._days(start, stop), of_series(series) & between(start, stop) & firsts
             frame = await self._reader.read(tables.MARKERS, days, tables.MARKER_COLUMNS, where)
             return first_of_hours(visible_at(await self._with_withdrawals(frame, days), known_at))
         block = await self._ahead.block(tables.MARKERS, start, stop, self._all_markers)
@@ -61,9 +57,9 @@ class SealedStore:
     async def ticks(self, series: str, start: datetime, stop: datetime, **view: Unpack[View]) -> list[datetime]:
         """See `Store.ticks`."""
         known_at = view.get("known_at")
-        frame = _visible(await self._light(start, stop, series), known_at)
+        frame = visible(await self._light(start, stop, series), known_at)
         if view.get("resolution") == "1h":
-            frame = _first_of_hours(frame)
+            frame = firsts_of_hours(frame)
         withdrawn = await self._withdrawn(series, await self._days(start, stop), known_at)
         return [tick for tick in frame[TICK].to_list() if tick not in withdrawn]
 
@@ -72,7 +68,7 @@ class SealedStore:
     ) -> list[StoredTick]:
         """See `Store.stored_ticks`."""
         near = wanted.get("near")
-        where = _of(series) & between(start, stop)
+        where = of_series(series) & between(start, stop)
         days = await self._days(start, stop)
         frame = await self._light_of(days, where & near_steps(near) if near else where)
         ticks = await self._stored_ticks(series, days, frame, known=wanted.get("known", False))
@@ -80,7 +76,7 @@ class SealedStore:
 
     async def nearest(self, series: str, at: datetime) -> Marker | None:
         """See `Store.nearest`."""
-        where = _of(series) & (pl.col(TICK) <= pl.lit(at, tables.TIME))
+        where = of_series(series) & (pl.col(TICK) <= pl.lit(at, tables.TIME))
         for days in in_steps(await self._days_before(at)):
             frame = await self._light_of(days, where)
             if len(frame):
@@ -90,7 +86,7 @@ class SealedStore:
     async def first(self, series: str) -> Marker | None:
         """See `Store.first`."""
         for days in in_steps(await self._reader.days()):
-            frame = await self._light_of(days, _of(series))
+            frame = await self._light_of(days, of_series(series))
             if len(frame):
                 return await self._marker(series, frame[TICK][0])
         return None
@@ -98,7 +94,7 @@ class SealedStore:
     async def newest_tick(self, series: str, at: datetime) -> StoredTick | None:
         """See `Store.newest_tick`."""
         newest: StoredTick | None = None
-        where = _of(series) & (pl.col(TICK) <= pl.lit(at, tables.TIME))
+        where = of_series(series) & (pl.col(TICK) <= pl.lit(at, tables.TIME))
         for days in in_steps(await self._days_before(at)):
             ticks = await self._stored_ticks(series, days, await self._light_of(days, where))
             if live := [tick for tick in ticks if not tick.backfilled]:
@@ -156,7 +152,7 @@ class SealedStore:
     async def missed(self, series: str, start: datetime, stop: datetime) -> list[MissedTick]:
         """The missing ticks whose cause was recorded."""
         days = await self._days(start, stop)
-        where = _of(series) & between(start, stop)
+        where = of_series(series) & between(start, stop)
         return tables.missed_of(await self._reader.read(tables.GAPS, days, tables.GAP_COLUMNS, where))
 
     async def _with_withdrawals(self, frame: pl.DataFrame, days: Sequence[date]) -> list[Marker]:
@@ -207,24 +203,24 @@ class SealedStore:
         return (await self.markers(tick, tick, series=series))[0]
 
     async def _light(self, start: datetime, stop: datetime, series: str | None) -> pl.DataFrame:
-        return await self._light_of(await self._days(start, stop), _of(series) & between(start, stop))
+        return await self._light_of(await self._days(start, stop), of_series(series) & between(start, stop))
 
     async def _light_of(self, days: Sequence[date], where: pl.Expr) -> pl.DataFrame:
         """Markers by tick, without what costs most to read, with the instant at which each became visible."""
         frame = await self._reader.read(tables.MARKERS, days, tables.MARKER_COLUMNS, where, _LIGHT)
         fetched = pl.col("observed_at") + pl.duration(microseconds=(pl.col("duration_s") * 1e6).round())
-        return frame.sort(TICK, "series").with_columns(pl.coalesce("stored_at", fetched).alias(_VISIBLE))
+        return frame.sort(TICK, "series").with_columns(pl.coalesce("stored_at", fetched).alias(VISIBLE))
 
     async def _stored_ticks(
         self, series: str, days: Sequence[date], frame: pl.DataFrame, *, known: bool = False
     ) -> list[StoredTick]:
         changes = await self._reader.withdrawals(days) if len(frame) else {}
         intervals = {seconds: timedelta(seconds=seconds) for seconds in frame["interval_s"].unique()}
-        rows = frame.select(TICK, "interval_s", "backfilled", *([_VISIBLE] if known else [])).iter_rows()
+        rows = frame.select(TICK, "interval_s", "backfilled", *([VISIBLE] if known else [])).iter_rows()
         ticks = [StoredTick(tick, intervals[seconds], late, False, *since) for tick, seconds, late, *since in rows]
         if not changes:
             return ticks
-        return [_changed(tick, changes.get((series, tick.tick), ()), known=known) for tick in ticks]
+        return [changed(tick, changes.get((series, tick.tick), ()), known=known) for tick in ticks]
 
     async def _withdrawn(self, series: str, days: Sequence[date], known_at: datetime | None) -> frozenset[datetime]:
         """The ticks of a series that do not answer at an instant, by default now."""
@@ -232,7 +228,7 @@ class SealedStore:
         return frozenset(
             tick
             for (name, tick), some in changes.items()
-            if name == series and with_withdrawals(replace(_BLANK, tick=tick), some).is_withdrawn(known_at)
+            if name == series and with_withdrawals(replace(BLANK, tick=tick), some).is_withdrawn(known_at)
         )
 
     async def _days(self, start: datetime, stop: datetime) -> list[date]:
@@ -240,40 +236,3 @@ class SealedStore:
 
     async def _days_before(self, at: datetime) -> list[date]:
         return [day for day in reversed(await self._reader.days()) if day <= at.date()]
-
-
-def runs(ticks: Sequence[datetime]) -> list[list[datetime]]:
-    """Ascending ticks, split where a reader would have to pass a row group between."""
-    found: list[list[datetime]] = []
-    for tick in ticks:
-        if found and tick - found[-1][-1] <= TICKS_IN_GROUP * MINUTE:
-            found[-1].append(tick)
-        else:
-            found.append([tick])
-    return found
-
-
-def near_steps(steps: Steps) -> pl.Expr:
-    """The ticks that lie less than a minute before a step."""
-    every, minute = (int(span / timedelta.resolution) for span in (steps.every, MINUTE))
-    before = pl.lit(int((steps.first - EPOCH) / timedelta.resolution)) - pl.col(TICK).to_physical()
-    return (before % every + every) % every < minute
-
-
-def _changed(tick: StoredTick, changes: Sequence[Withdrawal], *, known: bool) -> StoredTick:
-    marker = with_withdrawals(_BLANK, changes)
-    changed = tick._replace(withdrawn=marker.is_withdrawn())
-    return changed._replace(withdrawn_at=marker.withdrawn_at, restored_at=marker.restored_at) if known else changed
-
-
-def _of(series: str | None) -> pl.Expr:
-    return pl.lit(True) if series is None else pl.col("series") == series
-
-
-def _visible(frame: pl.DataFrame, known_at: datetime | None) -> pl.DataFrame:
-    return frame if known_at is None else frame.filter(pl.col(_VISIBLE) <= known_at)
-
-
-def _first_of_hours(frame: pl.DataFrame) -> pl.DataFrame:
-    hours = frame.with_columns(pl.col(TICK).dt.truncate("1h").alias(_HOUR))
-    return hours.unique(["series", _HOUR], keep="first", maintain_order=True)

@@ -21,8 +21,8 @@ hypothesis.settings.load_profile("topcoins")
 def pytest_configure(config: pytest.Config) -> None:
     """Where Python may not keep compiled modules the processes we start keep them in pytest's cache: else each of some
     sixty compiles all of them."""
-    if os.environ.pop("PYTHONDONTWRITEBYTECODE", None) and config.cache:
-        os.environ["PYTHONPYCACHEPREFIX"] = str(config.cache.mkdir("compiled"))
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", None) and (cache := getattr(config, "cache", None)):
+        os.environ["PYTHONPYCACHEPREFIX"] = str(cache.mkdir("compiled"))
 
 
 def pytest_xdist_auto_num_workers() -> int:

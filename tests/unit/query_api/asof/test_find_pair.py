@@ -37,8 +37,13 @@ class CountingStore(MemoryStore):
 
 
 @pytest.fixture
-def store():
-    store = CountingStore(FakeClock(NOON + HOUR))
+def clock():
+    return FakeClock(NOON + HOUR)
+
+
+@pytest.fixture
+def store(clock):
+    store = CountingStore(clock)
     store.counts = []
     return store
 
@@ -146,3 +151,22 @@ async def test_the_error_says_which_age_the_interval_allows(store):
     await write(store, prices=[0 * MINUTE], ranks=[0 * MINUTE], interval=12 * MINUTE)
     with pytest.raises(NoSnapshot, match="is 25m old, older than the 24m that its interval allows"):
         await PairFinder(store, max_skew=MINUTE).find(NOON + 25 * MINUTE, max_age=None)
+
+
+async def test_a_withdrawal_counts_for_known_since_where_it_may_have_decided_the_pair(store, clock):
+    minutes = [n * MINUTE for n in range(11)]
+    await write(store, prices=minutes, ranks=minutes)
+    finder, at = PairFinder(store, max_skew=MINUTE), NOON + 10 * MINUTE
+    for minute, decides in ((8, False), (10, True)):
+        clock.move(hours=1)
+        await store.withdraw(PRICE.name, NOON + minute * MINUTE, NOON + minute * MINUTE, why="test")
+        assert ((await finder.find(at, max_age=10 * MINUTE)).known_since == clock.now) == decides
+
+
+async def test_without_a_pair_the_withdrawals_that_left_none_count_for_known_since(store, clock):
+    await write(store, prices=[0 * MINUTE], ranks=[0 * MINUTE])
+    clock.move(hours=1)
+    await store.withdraw(PRICE.name, NOON, NOON, why="test")
+    with pytest.raises(NoSnapshot) as none:
+        await PairFinder(store, max_skew=MINUTE).find(NOON, max_age=10 * MINUTE, explain=False)
+    assert none.value.known_since == clock.now

@@ -154,5 +154,5 @@ def _whole(number: int | None, otherwise: str) -> str:
 
 
 def _change(percent: float | None) -> str:
-    """A change in percent."""
-    return "" if percent is None else f"{percent:+,.2f}"
+    """A change in percent; one that rounds to zero has no minus."""
+    return "" if percent is None else f"{percent:+z,.2f}"

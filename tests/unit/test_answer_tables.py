@@ -150,3 +150,9 @@ def test_columns_are_aligned_also_below_wide_and_shortened_names():
     assert "…" in lines[1]
     assert "\x1b" not in lines[2]
     assert "\u202e" not in lines[2]
+
+
+def test_a_change_that_rounds_to_zero_has_no_minus() -> None:
+    text = to_text(movers_table({**MOVERS, "data": [{**MOVER, "price_change_pct": -0.001}]}), 120)
+    assert "+0.00" in text
+    assert "-0.00" not in text

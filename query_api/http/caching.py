@@ -122,12 +122,12 @@ def conditional_response(request: Request, body: bytes, headers: Mapping[str, st
 
 def strong_etag(body: bytes, ending: str = "") -> str:
     """An ETag of exactly these bytes, or of how `ending` names their encoding."""
-    return f'"{_digest(body)}{ending}"'
+    return f'"{digest(body)}{ending}"'
 
 
 def weak_etag(*parts: object) -> str:
     """An ETag of what an answer says. Answers about now differ each second, in the time asked for alone."""
-    return f'W/"{_digest(repr(parts).encode())}"'
+    return f'W/"{digest(repr(parts).encode())}"'
 
 
 def header_list(request: Request, header: str) -> str | None:
@@ -135,7 +135,8 @@ def header_list(request: Request, header: str) -> str | None:
     return ", ".join(request.headers.getlist(header)) or None
 
 
-def _digest(data: bytes) -> str:
+def digest(data: bytes) -> str:
+    """The content hash of an answer or of its rows."""
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 

@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from lib.text_table import TextTable, to_text
 from lib.version import VERSION
-from query_api.http.caching import conditional_response
+from query_api.http.caching import conditional_response, digest
 from query_api.http.content_type import MEDIA_TYPES, Format, TableFormat
 from query_api.http.formats import frame_to_csv, frame_to_ndjson
 from query_api.http.parquet_files import metadata, with_times
@@ -69,9 +69,10 @@ class RowAnswer:
         return (await services.parquet_files.make(request, write)).response(request)
 
     def _write_parquet(self, path: Path, link: str, notice: str) -> None:
-        """The rows, and as metadata what the JSON has beside them."""
-        about = {name: value for name, value in orjson.loads(self.to_json()).items() if name != "data"}
-        about |= {"question": link, "notice": notice, "version": VERSION}
+        """The rows, and as metadata what the JSON has beside them, with the hash of the JSON's own rows."""
+        about = orjson.loads(self.to_json())
+        rows = orjson.dumps(about.pop("data"))
+        about |= {"question": link, "notice": notice, "version": VERSION, "hash": digest(rows)}
         with_times(self.frame("parquet"), self.times).write_parquet(path, metadata=metadata(about))
 
 

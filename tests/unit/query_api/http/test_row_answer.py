@@ -1,6 +1,7 @@
 """Lists, histories and movers in each format: the same rows, and beside them what gives them again."""
 
 import csv
+import hashlib
 import io
 from collections.abc import AsyncIterator
 
@@ -73,6 +74,7 @@ async def test_the_metadata_of_a_parquet_file_is_the_json_without_its_rows(clien
     file = await client.get(f"{address}&format=parquet")
     about = orjson.loads(pl.read_parquet_metadata(io.BytesIO(file.content))[METADATA])
     assert about.items() >= {name: value for name, value in answer.items() if name not in ("data", "next")}.items()
+    assert about["hash"] == hashlib.blake2b(orjson.dumps(answer["data"]), digest_size=16).hexdigest()
     assert about["notice"] == NOTICE
     assert about["question"].startswith(address.partition("?")[0])
     assert rows_of(await client.get(about["question"])) == rows_of(file)

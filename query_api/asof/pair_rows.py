@@ -118,8 +118,8 @@ class PairRows:
         keys = self._rank_keys[rows]
         found = _among(keys, self._price_keys)
         keys = keys[found]
-        price = self.price[np.searchsorted(self._price_keys, keys)]
-        both = [*self.rank[rows[found]], *(column for column in price if column.name not in (ID, TIER))]
+        price = _taken(self.price, np.searchsorted(self._price_keys, keys))
+        both = [*_taken(self.rank, rows[found]), *(column for column in price if column.name not in (ID, TIER))]
         return pl.DataFrame(both), np.bincount(keys >> _BITS, minlength=len(self._pairs))
 
     def check(self, rows: Counts, wanted: Counts) -> None:
@@ -179,6 +179,8 @@ class PairRows:
 
     def _are_in(self, keys: Keys, ids: Sequence[Keys]) -> Mask:
         """A mask of those that are among the ids of their pairs. They ascend by pair."""
+        if len(ids) == 1:  # most often; splitting takes longer than looking
+            return _among(keys, ids[0])
         ends = np.searchsorted(keys, np.arange(1, len(ids)) << _BITS)
         return np.concatenate([_among(own & _IDS, each) for own, each in zip(np.split(keys, ends), ids, strict=True)])
 
@@ -200,6 +202,13 @@ def places_within(owners: Counts) -> Counts:
     """The place of each row among those of its owner, from 0. The owners ascend."""
     counts = np.bincount(owners)
     return np.arange(len(owners)) - (np.cumsum(counts) - counts)[owners]
+
+
+def _taken(frame: pl.DataFrame, rows: Counts) -> pl.DataFrame:
+    """These rows. Those that follow each other are a part of the frame, which takes no copying."""
+    if len(rows) and np.all(np.diff(rows) == 1):
+        return frame.slice(int(rows[0]), len(rows))
+    return frame[rows]
 
 
 def _ids_of(keys: Keys) -> Collection[int]:

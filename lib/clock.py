@@ -1,6 +1,6 @@
 """Time as an argument: everything that needs the present takes a `Clock`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -21,6 +21,17 @@ def utc_now() -> datetime:
 def slot(at: datetime, interval: timedelta) -> datetime:
     """The tick that `at` belongs to: the newest multiple of `interval` since the epoch that is not after `at`."""
     return EPOCH + (at - EPOCH) // interval * interval
+
+
+def near_runs(instants: Iterable[datetime], apart: timedelta) -> list[list[datetime]]:
+    """Ascending instants, split where two that follow each other are more than this `apart`."""
+    runs: list[list[datetime]] = []
+    for at in instants:
+        if runs and at - runs[-1][-1] <= apart:
+            runs[-1].append(at)
+        else:
+            runs.append([at])
+    return runs
 
 
 def from_epoch(seconds: float) -> datetime:

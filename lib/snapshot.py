@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import accumulate, pairwise
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -150,6 +151,11 @@ def volume_order(rows: pl.DataFrame) -> NDArray[np.int64]:
     """The places of the rows in that order."""
     # For the few hundred rows of a list, planning `DataFrame.sort` takes longer than the sort.
     return np.lexsort((rows[schema.ID].to_numpy(), -rows[VOLUME].to_numpy()))
+
+
+def parts_of(rows: pl.DataFrame, counts: Iterable[int]) -> list[pl.DataFrame]:
+    """The rows cut into parts of so many rows each."""
+    return [rows.slice(start, end - start) for start, end in pairwise(accumulate(counts, initial=0))]
 
 
 def content_hash(series: str, source: str, tick: datetime, rows: pl.DataFrame) -> str:

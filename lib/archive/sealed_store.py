@@ -10,11 +10,13 @@ import polars as pl
 
 from lib.archive import tables
 from lib.archive.hourly import hourly_table
+from lib.archive.parts import TICKS_IN_GROUP
 from lib.archive.read_ahead import ReadAhead
 from lib.archive.reader import ArchiveReader, between, in_steps
 from lib.archive.selected_rows import among, by_tick, selected
-from lib.archive.stored_ticks import BLANK, VISIBLE, changed, firsts_of_hours, near_steps, of_series, runs, visible
+from lib.archive.stored_ticks import BLANK, VISIBLE, changed, firsts_of_hours, near_steps, of_series, visible
 from lib.archive.tables import TICK, with_withdrawals
+from lib.clock import MINUTE, near_runs
 from lib.errors import StoreMalformed
 from lib.ingest.missed import MissedTick
 from lib.schema import ID, PRICE, Series
@@ -24,6 +26,8 @@ from lib.store.asset_names import merged_names
 
 _LIGHT = ("series", TICK, "interval_s", "backfilled", "observed_at", "duration_s", "stored_at")
 """A marker's columns without what costs most to read."""
+ROW_GROUP = TICKS_IN_GROUP * MINUTE
+"""Ticks further apart are read alone: between them a reader would pass a row group."""
 DAYS_OF_NAMES = 30
 """So many days' names are read at once: two lists of each."""
 _MARKER_BYTES = 1000
@@ -117,7 +121,7 @@ class SealedStore:
         where, columns = selected(shown, **selection), tables.series_columns(shown)
         parts = [
             await self._reader.read_ticks(series.name, run[0], run[-1], columns, [*columns], where)
-            for run in runs(sorted({*ticks}))
+            for run in near_runs(sorted({*ticks}), ROW_GROUP)
         ]
         rows = by_tick(shown, pl.concat(parts))
         return found | {tick: rows[tick] for tick in found if tick in rows}

@@ -10,6 +10,7 @@ from lib.archive.reader import only
 from lib.archive.tables import TICK
 from lib.clock import EPOCH
 from lib.schema import ID, TIER, Series
+from lib.snapshot import parts_of
 from lib.store import Selection
 from lib.text import search_key
 
@@ -35,9 +36,8 @@ def by_tick(series: Series, frame: pl.DataFrame) -> dict[datetime, pl.DataFrame]
     if len(ticks) and ticks.min() < ticks.max():
         rows = rows[np.lexsort((frame[ID].to_numpy(), ticks))]
     own, counts = np.unique(ticks, return_counts=True)
-    ends = np.cumsum(counts).tolist()
-    parts = zip(own.tolist(), ends, counts.tolist(), strict=True)
-    return {EPOCH + timedelta(microseconds=tick): rows.slice(end - count, count) for tick, end, count in parts}
+    each = [EPOCH + timedelta(microseconds=tick) for tick in own.tolist()]
+    return dict(zip(each, parts_of(rows, counts.tolist()), strict=True))
 
 
 def among(rows: pl.DataFrame, **selection: Unpack[Selection]) -> pl.DataFrame:

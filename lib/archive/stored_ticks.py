@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from lib.archive.parts import TICKS_IN_GROUP
 from lib.archive.tables import TICK, Withdrawal, with_withdrawals
 from lib.clock import EPOCH, MINUTE
 from lib.snapshot import Marker, StoredTick
@@ -15,17 +14,6 @@ VISIBLE = "visible_since"
 _HOUR = "hour"
 BLANK = Marker("", "", EPOCH, 0, 0, 0, timedelta(), EPOCH, 0.0, timedelta(), False, False, "")
 """A marker without a withdrawal."""
-
-
-def runs(ticks: Sequence[datetime]) -> list[list[datetime]]:
-    """Ascending ticks, split where a reader would have to pass a row group between."""
-    found: list[list[datetime]] = []
-    for tick in ticks:
-        if found and tick - found[-1][-1] <= TICKS_IN_GROUP * MINUTE:
-            found[-1].append(tick)
-        else:
-            found.append([tick])
-    return found
 
 
 def near_steps(steps: Steps) -> pl.Expr:

@@ -84,9 +84,8 @@ class _Slots:
         interval = miss.interval or (self.last.interval if self.last else SECOND)
         own = slot(miss.tick, interval)
         is_past = self.last is None or own + interval <= self.now
-        if is_past and (
-            miss.cause != UNKNOWN or not self.missing.get(own)
-        ):  # a clock set forward looks like no process
+        # A clock set forward looks like no process, so that cause replaces no other one.
+        if is_past and (miss.cause != UNKNOWN or not self.missing.get(own)):
             self.missing[own] = miss
         if self.last:
             self._follow(Attempt(miss.tick, interval))

@@ -10,6 +10,7 @@ import polars as pl
 
 from lib.columns import Column, fields_of
 from lib.schema import ID, PRICE, tiers_holding
+from lib.snapshot import parts_of
 from lib.store import Resolution, Store
 from query_api.asof.filters import NO_FILTERS, REASON, Filtered, Filters
 from query_api.asof.pair import Pair, numbered_rows
@@ -92,7 +93,7 @@ class RowReader:
             order = np.lexsort((read.rank[ID].to_numpy(), read.rank["rank"].to_numpy(), read.owners))
             both, counts = read.join(order)
             read.check(counts, read.ranks)
-            return _parts(filters.with_reasons(both), counts)
+            return parts_of(filters.with_reasons(both), counts.tolist())
 
         return await _computed(read, joined)
 
@@ -106,7 +107,7 @@ def _first_rows(read: PairRows, top: Counts, wanted: Counts, more: Sequence[Colu
     both, counts = read.join(top)
     read.check(counts, wanted)
     rows = numbered_rows(both, places_within(np.repeat(np.arange(len(counts)), counts)) + 1, more)
-    return [FirstRows(*part) for part in zip(_parts(rows, counts), read.matched.tolist(), strict=True)]
+    return [FirstRows(*part) for part in zip(parts_of(rows, counts.tolist()), read.matched.tolist(), strict=True)]
 
 
 def _passed(rows: pl.DataFrame, matched: int, limit: int, filters: Filters, more: Sequence[Column]) -> FirstRows:
@@ -116,9 +117,3 @@ def _passed(rows: pl.DataFrame, matched: int, limit: int, filters: Filters, more
     missing = filters.missing(rows[ID].to_list(), rows["symbol"].to_list())
     numbers = np.arange(1, len(passed) + 1)
     return FirstRows(numbered_rows(passed, numbers, more), matched, Filtered(filters.counts(above), missing))
-
-
-def _parts(rows: pl.DataFrame, counts: Counts) -> list[pl.DataFrame]:
-    """The rows of each pair."""
-    ends = np.cumsum(counts)
-    return [rows.slice(end - count, count) for end, count in zip(ends.tolist(), counts.tolist(), strict=True)]

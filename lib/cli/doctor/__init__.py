@@ -74,8 +74,8 @@ def examine(
 
 def _redacted(findings: Iterable[Finding], services: Iterable[Settings]) -> list[Finding]:
     """The findings without secrets, and without what may be one in a wrong setting."""
-    for chosen in services:
-        findings = [replace(each, seen=chosen.redaction.text(each.seen)) for each in findings]
+    for redaction in [chosen.redaction for chosen in services]:
+        findings = [replace(each, seen=redaction.text(each.seen)) for each in findings]
     return list(findings)
 
 

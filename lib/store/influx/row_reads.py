@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar, Unpack
 
 import polars as pl
 
-from lib.clock import HOUR, MINUTE, slot
+from lib.clock import HOUR, MINUTE, near_runs, slot
 from lib.schema import TIER_PLACES, Series
 from lib.store import Selection
 from lib.store.influx import answer, flux
@@ -40,7 +40,8 @@ async def read(
         return await _read_span(ask, flux.hourly(bucket), series, wanted, **selection)
     copied = await _copied_hours(ask, bucket, series, wanted)
     rows = await _read_span(ask, flux.hourly(bucket), series, copied, **selection)
-    for run in _runs([tick for tick in wanted if tick not in {*copied}]):
+    rest = sorted({*wanted} - {*copied})
+    for run in near_runs(rest, NEAR):
         rows |= await _read_span(ask, bucket, series, run, **selection)
     return rows
 
@@ -56,17 +57,6 @@ async def _copied_hours(ask: Ask, bucket: str, series: Series, ticks: Sequence[d
     except StoreMissing:  # before `topcoins init` there is no hourly bucket
         return []
     return [hour for hour in hours if hour in copied]
-
-
-def _runs(ticks: Sequence[datetime]) -> list[list[datetime]]:
-    """Ascending ticks, split where they are not near each other."""
-    runs: list[list[datetime]] = []
-    for tick in ticks:
-        if runs and tick - runs[-1][-1] <= NEAR:
-            runs[-1].append(tick)
-        else:
-            runs.append([tick])
-    return runs
 
 
 async def _read_span(

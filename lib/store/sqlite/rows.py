@@ -2,13 +2,13 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from itertools import accumulate, pairwise
 from typing import Any
 
 import polars as pl
 
 from lib import schema
 from lib.schema import ID, TIER, Series
+from lib.snapshot import parts_of
 from lib.store.sqlite.database import Database
 from lib.store.sqlite.tag_sets import NUMBER, Tags, TagSets
 from lib.text import is_plain
@@ -44,9 +44,7 @@ class Rows:
             return [series.empty()] * len(ticks)
         select = f"{self._select(series, tiers, ids, tickers)} ORDER BY {ID}"
         reads = [self._database.execute(select, (tick,)).fetchall() for tick in ticks]
-        ends = [0, *accumulate(map(len, reads))]
-        rows = self._frame(series, reads)
-        return [rows.slice(start, end - start) for start, end in pairwise(ends)]
+        return parts_of(self._frame(series, reads), map(len, reads))
 
     def of_asset(self, series: Series, cmc_id: int, ticks: Iterable[int]) -> pl.DataFrame:
         """One asset's rows at these ticks, with a column `tick` before the others."""

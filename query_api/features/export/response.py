@@ -29,7 +29,6 @@ from query_api.long_work import LongWork
 
 log = structlog.get_logger()
 
-
 Columns = Mapping[str, pl.DataType]
 
 _TIME = pl.Datetime("us", "UTC")

@@ -23,6 +23,12 @@ def slot(at: datetime, interval: timedelta) -> datetime:
     return EPOCH + (at - EPOCH) // interval * interval
 
 
+def next_month(now: datetime) -> datetime:
+    """The begin of the next calendar month, in UTC."""
+    now = now.astimezone(UTC)
+    return datetime(now.year + now.month // 12, now.month % 12 + 1, 1, tzinfo=UTC)
+
+
 def near_runs(instants: Iterable[datetime], apart: timedelta) -> list[list[datetime]]:
     """Ascending instants, split where two that follow each other are more than this `apart`."""
     runs: list[list[datetime]] = []

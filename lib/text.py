@@ -21,6 +21,11 @@ def is_plain(ticker: str) -> bool:
     return ticker.isascii() and ticker.isalnum()
 
 
+def is_digits(text: str, most: int = 18) -> bool:
+    """Whether a text is a whole number of at most so many digits, which a 64-bit number holds."""
+    return text.isascii() and text.isdigit() and len(text) <= most
+
+
 def without_control(text: str) -> str:
     """The text with a space for each control character, and U+FFFD for each lone surrogate."""
     if text.isprintable():  # most names: neither control characters nor surrogates are printable

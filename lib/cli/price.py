@@ -18,6 +18,7 @@ from lib.cli.app import KnownAt, MaxAge, Url, app, console
 from lib.cli.exit_code import ExitCode
 from lib.errors import SettingsRejected
 from lib.price_rows import ASSET, MOST_BYTES, MOST_ROWS, MOST_TIMES, TIME
+from lib.text import is_digits
 
 FORMATS = ("csv", "json", "ndjson")
 IDS, TICKERS = ("cmc_id", "id"), ("ticker", "symbol")
@@ -97,7 +98,7 @@ class Table:
                 at = f"{self.name}, line {self._reader.line_num}"
                 raise SettingsRejected(f"{at}: has {len(row)} cells, the header has {len(self.header)}")
             asset = row[self._asset].strip()[:_LONGEST_CELL]
-            number = int(asset) if self._is_id and asset.isascii() and asset.isdigit() and len(asset) < 19 else asset
+            number = int(asset) if self._is_id and is_digits(asset) else asset
             yield row, {TIME: row[self._time].strip()[:_LONGEST_CELL], ASSET: number}
 
     @contextmanager

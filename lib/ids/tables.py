@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from lib.ids.rules import Decision, Rule
+from lib.text import is_digits
 
 HEADER = ["source", "own", "cmc_id"]
 EXAMPLE = "coinpaprika,btc-bitcoin,1"
@@ -36,6 +37,6 @@ def _decision(row: list[str], rule: Rule, line: int) -> tuple[str, Decision]:
     source, own, cmc_id = row
     if not cmc_id:
         return source, Decision(own, None, rule, f"the {rule} gives it no id")
-    if not (cmc_id.isascii() and cmc_id.isdigit() and 0 < int(cmc_id[:12]) < 10_000_000):
+    if not (is_digits(cmc_id) and 0 < int(cmc_id) < 10_000_000):
         raise ValueError(f"line {line}: cmc_id {cmc_id[:20]!r} is not a CoinMarketCap id, such as {EXAMPLE}")
     return source, Decision(own, int(cmc_id), rule)

@@ -1,7 +1,7 @@
 """The plan of a key's credits: what is left, how fast it is spent, and the interval at which it lasts."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
@@ -103,12 +103,6 @@ def empty_at(left: float, per_day: float, now: datetime, resets_at: datetime) ->
         return None
     days = left / per_day if left > 0 else 0.0
     return (now + timedelta(days=days)).replace(microsecond=0)
-
-
-def next_month(now: datetime) -> datetime:
-    """The begin of the next calendar month, in UTC."""
-    now = now.astimezone(UTC)
-    return datetime(now.year + now.month // 12, now.month % 12 + 1, 1, tzinfo=UTC)
 
 
 def read_plans(folder: Path) -> list[CreditPlan]:

@@ -5,7 +5,7 @@
     feed identities        either of them, as the vendors list it, under their own ids
     coinmarketcap coindesk the APIs: parameters, keys, limits, envelopes
     coinpaprika coingecko
-    vendors                which vendor answers which path
+    vendor vendors         what they have in common, and which of them answers which path
     faults                 what goes wrong, and at which request: a script, never chance
     app                    all of it as one Starlette application
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from datetime import datetime
 
 import httpx
 from starlette.applications import Starlette
@@ -14,10 +15,12 @@ from lib.simulator.answer import Answer
 from lib.simulator.faults import Fault, Script
 from lib.simulator.feed import MarketFeed
 from lib.simulator.market import Market
+from lib.simulator.refusals import Refused
 from lib.simulator.replay import Replay
 from lib.simulator.sabotage import REPLACING, spoiled
 from lib.simulator.usage import Plan
-from lib.simulator.vendors import Serve, routes
+from lib.simulator.vendor import Serve
+from lib.simulator.vendors import routes
 
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -62,12 +65,20 @@ class _Stage:
                     await self._sleep(fault.seconds)
             # A replaced answer is not charged and does not advance a replay.
             replaced = any(fault.kind in REPLACING for fault in faults)
-            answer = Answer(b"") if replaced else serve(request, self._script.frozen(faults, self._clock()))
+            frozen = self._script.frozen(faults, self._clock())
+            answer = Answer(b"") if replaced else _answer(serve, request, frozen)
             for fault in faults:
                 answer = spoiled(answer, fault, request.url.path, request.query_params, self._clock())
             return _response(answer, faults)
 
         return respond
+
+
+def _answer(serve: Serve, request: Request, frozen: datetime | None) -> Answer:
+    try:
+        return serve(request, frozen)
+    except Refused as exc:
+        return exc.answer
 
 
 def _response(answer: Answer, faults: Sequence[Fault]) -> Response:

@@ -1,18 +1,19 @@
 """CoinGecko's API: markets page by page, the list of coins with their contracts, and the chains."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
 import orjson
+from starlette.requests import Request
 
-from lib.clock import Clock
-from lib.simulator import refusals
 from lib.simulator.answer import Answer, stamp_seconds
-from lib.simulator.feed import Feed
 from lib.simulator.identities import CHAINS, Entry, coingecko_id, contract, entries
-from lib.simulator.usage import Exceeded, Usage
+from lib.simulator.refusals import Refusal, Refused, coingecko
+from lib.simulator.usage import Exceeded
+from lib.simulator.vendor import Serve, Vendor, address
+from lib.text import is_digits
 
 MARKETS: Final = "/api/v3/coins/markets"
 COINS: Final = "/api/v3/coins/list"
@@ -30,23 +31,19 @@ _LIMITS: Final[Mapping[Exceeded, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class CoinGecko:
-    """Answers a request as the vendor does, with or without a demo key, and counts it."""
+class CoinGecko(Vendor):
+    """Answers with a demo key or without one, and counts each request, refused ones as well."""
 
-    feed: Feed
-    usage: Usage
-    clock: Clock
+    def routes(self) -> Mapping[str, Serve]:
+        """What each path answers."""
+        return {MARKETS: self.markets, COINS: self.coins, PLATFORMS: self.platforms}
 
-    def markets(
-        self, params: Mapping[str, str], headers: Mapping[str, str], address: str, frozen: datetime | None
-    ) -> Answer:
+    def markets(self, request: Request, frozen: datetime | None) -> Answer:
         """One page of the markets; an empty one past the end."""
-        if refusal := self._refused(headers, address):
-            return refusal
-        query = {"order": "market_cap_desc", "per_page": "100", "page": "1", **params}
+        self._count(request)
+        query = {"order": "market_cap_desc", "per_page": "100", "page": "1", **request.query_params}
         if wrong := _wrong(query):
-            return refusals.coingecko(422, 422, wrong)
+            raise Refused(coingecko(Refusal(422, 422, wrong), self.clock()))
         listed = entries(self.feed.listing(frozen or self.clock()), "coingecko")
         order, _, direction = query["order"].rpartition("_")
         ranks = {id(entry): rank for rank, entry in enumerate(listed, 1)}
@@ -58,32 +55,29 @@ class CoinGecko:
         chosen = listed[(page - 1) * size : page * size]
         return Answer(orjson.dumps([_market(entry, ranks[id(entry)]) for entry in chosen]))
 
-    def coins(self, params: Mapping[str, str], headers: Mapping[str, str], address: str) -> Answer:
+    def coins(self, request: Request, frozen: datetime | None) -> Answer:
         """Every coin's id, symbol and name, and its contracts if they are asked for."""
-        if refusal := self._refused(headers, address):
-            return refusal
-        with_platforms = params.get("include_platform") == "true"
+        self._count(request)
+        with_platforms = request.query_params.get("include_platform") == "true"
         listed = entries(self.feed.listing(self.clock()), "coingecko")
         rows = [_coin(entry, with_platforms=with_platforms) for entry in listed]
         return Answer(orjson.dumps(sorted(rows, key=lambda row: str(row["id"]))))
 
-    def platforms(self, headers: Mapping[str, str], address: str) -> Answer:
+    def platforms(self, request: Request, frozen: datetime | None) -> Answer:
         """The chains."""
-        if refusal := self._refused(headers, address):
-            return refusal
+        self._count(request)
         rows = [{"id": chain.coingecko, "name": chain.name, "native_coin_id": chain.slug} for chain in CHAINS]
         return Answer(orjson.dumps(rows))
 
-    def _refused(self, headers: Mapping[str, str], address: str) -> Answer | None:
-        key = headers.get(_HEADER, "")
+    def _count(self, request: Request) -> None:
+        key = request.headers.get(_HEADER, "")
         if key.startswith("bad"):
-            return refusals.named("coingecko-10002", self.clock())
-        exceeded = self.usage.ask(key) if key else self.usage.ask_keyless(address)
-        self.usage.charge(key or address, 1)  # errors count as well
-        if exceeded is None:
-            return None
-        answer = refusals.named(_LIMITS[exceeded], self.clock())
-        return Answer(answer.body, answer.status, headers=_RETRY_AFTER)
+            raise self.refused("coingecko-10002")
+        client = key or address(request)
+        exceeded = self.usage.ask(client, keyless=not key)
+        self.usage.charge(client, 1)
+        if exceeded:
+            raise Refused(replace(self.refused(_LIMITS[exceeded]).answer, headers=_RETRY_AFTER))
 
 
 def _wrong(query: Mapping[str, str]) -> str | None:
@@ -93,7 +87,7 @@ def _wrong(query: Mapping[str, str]) -> str | None:
     if query["order"] not in _ORDERS:
         return "invalid order"
     numbers = (query["page"], query["per_page"])
-    if not all(text.isascii() and text.isdigit() and 0 < len(text) < 6 and int(text) > 0 for text in numbers):
+    if not all(is_digits(text, 5) and int(text) > 0 for text in numbers):
         return "invalid page or per_page"
     return None
 

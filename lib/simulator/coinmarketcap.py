@@ -1,20 +1,21 @@
 """CoinMarketCap's API: listings in v1 and v3, the map of ids, with a key or keyless, and the credits left of a key."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
 import orjson
+from starlette.requests import Request
 
-from lib.clock import Clock
-from lib.simulator import refusals
+from lib.clock import next_month
 from lib.simulator.answer import Answer, stamp
-from lib.simulator.feed import Feed, Page
+from lib.simulator.feed import Page
 from lib.simulator.listings import RATES, Ask, BadParameter, mapped
-from lib.simulator.refusals import Refusal
-from lib.simulator.usage import Exceeded, Usage
+from lib.simulator.refusals import Refusal, Refused, coinmarketcap
+from lib.simulator.usage import Exceeded
+from lib.simulator.vendor import Serve, Vendor, address
 
 KEYLESS: Final = "/public-api"
 LISTINGS: Final = ("/v1/cryptocurrency/listings/latest", "/v3/cryptocurrency/listings/latest")
@@ -33,65 +34,46 @@ _LIMITS: Final[Mapping[Exceeded, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class CoinMarketCap:
-    """Answers a request as the vendor does, and charges the key for it."""
+class CoinMarketCap(Vendor):
+    """Answers with a key, or without one below `KEYLESS`, and charges the key."""
 
-    feed: Feed
-    usage: Usage
-    clock: Clock
+    def routes(self) -> Mapping[str, Serve]:
+        """What each path answers."""
+        return {
+            **dict.fromkeys((base + path for path in LISTINGS for base in ("", KEYLESS)), self.listings),
+            **dict.fromkeys(HISTORICAL, self.historical),
+            **dict.fromkeys((MAP, KEYLESS + MAP), self.map),
+            KEY_INFO: self.key_info,
+        }
 
-    def listings(
-        self, path: str, params: Mapping[str, str], headers: Mapping[str, str], address: str, frozen: datetime | None
-    ) -> Answer:
+    def listings(self, request: Request, frozen: datetime | None) -> Answer:
         """One page of the list. With `frozen`, its values are those of that instant."""
-        now, keyless = self.clock(), path.startswith(KEYLESS)
-        key = address if keyless else headers.get(_HEADER, "")
-        if refusal := self._refused(key, keyless=keyless):
-            return refusals.named(refusal, now)
-        try:
-            ask = Ask.of(params)
-        except BadParameter as exc:
-            return refusals.coinmarketcap(Refusal(400, 400, str(exc)), now)
-        page = self.feed.listings(ask, frozen or now, hold=frozen is not None)
-        cost = 0 if keyless else max(1, math.ceil(len(page.records) / self.usage.plan.assets_per_credit))
-        if not keyless:
-            self.usage.charge(key, cost)
-        return Answer(_v3(page, now, cost) if path.endswith(LISTINGS[1]) else _v1(page, now, cost))
+        client, now = self._admitted(request), self.clock()
+        with self._refusing():
+            page = self.feed.listings(Ask.of(request.query_params), frozen or now, hold=frozen is not None)
+        return self._list(request, client, page, assets_per_credit=self.usage.plan.assets_per_credit)
 
-    def historical(self, path: str, params: Mapping[str, str], headers: Mapping[str, str]) -> Answer:
+    def historical(self, request: Request, frozen: datetime | None) -> Answer:
         """One page of the list at the end of a past UTC day. Needs a key; costs a credit per 100 assets."""
-        now, key = self.clock(), headers.get(_HEADER, "")
-        if refusal := self._refused(key):
-            return refusals.named(refusal, now)
-        try:
-            day = _past_day(params, now)
+        client, params = self._admitted(request), request.query_params
+        with self._refusing():
+            day = _past_day(params, self.clock())
             ask = Ask.of({name: value for name, value in params.items() if name != "date"})
             page = self.feed.listings_of(day, ask)
-        except BadParameter as exc:
-            return refusals.coinmarketcap(Refusal(400, 400, str(exc)), now)
-        cost = max(1, math.ceil(len(page.records) / _ASSETS_PER_CREDIT_OF_A_DAY))
-        self.usage.charge(key, cost)
-        return Answer(_v3(page, now, cost) if path == HISTORICAL[1] else _v1(page, now, cost))
+        return self._list(request, client, page, assets_per_credit=_ASSETS_PER_CREDIT_OF_A_DAY)
 
-    def map(self, path: str, params: Mapping[str, str], headers: Mapping[str, str], address: str) -> Answer:
+    def map(self, request: Request, frozen: datetime | None) -> Answer:
         """The ids of the listed assets, in their order, with their contracts. Costs nothing."""
-        now, keyless = self.clock(), path.startswith(KEYLESS)
-        if refusal := self._refused(address if keyless else headers.get(_HEADER, ""), keyless=keyless):
-            return refusals.named(refusal, now)
-        try:
-            ask = Ask.of({"limit": "5000", **{k: v for k, v in params.items() if k not in _OF_THE_MAP}})
-        except BadParameter as exc:
-            return refusals.coinmarketcap(Refusal(400, 400, str(exc)), now)
-        rows = mapped(self.feed.listing(now))[ask.start - 1 : ask.start - 1 + ask.limit]
-        return Answer(orjson.dumps({"status": _status(now, 0), "data": rows}))
+        self._admitted(request)
+        with self._refusing():
+            ask = Ask.of({"limit": "5000", **{k: v for k, v in request.query_params.items() if k not in _OF_THE_MAP}})
+        rows = mapped(self.feed.listing(self.clock()))[ask.start - 1 : ask.start - 1 + ask.limit]
+        return Answer(orjson.dumps({"status": _status(self.clock(), 0), "data": rows}))
 
-    def key_info(self, headers: Mapping[str, str]) -> Answer:
+    def key_info(self, request: Request, frozen: datetime | None) -> Answer:
         """The key's plan and what is left of it. Costs nothing."""
-        now, key = self.clock(), headers.get(_HEADER, "")
-        if refusal := _bad_key(key):
-            return refusals.named(refusal, now)
-        plan, used, reset = self.usage.plan, self.usage.of(key), _next_month(now)
+        now, key = self.clock(), self._key(request)
+        plan, used, reset = self.usage.plan, self.usage.of(key), next_month(now)
         data = {
             "plan": {
                 "credit_limit_monthly": plan.credits_per_month,
@@ -113,18 +95,40 @@ class CoinMarketCap:
         }
         return Answer(orjson.dumps({"status": _status(now, 0), "data": data}))
 
-    def _refused(self, client: str, *, keyless: bool = False) -> str | None:
-        """Count a request of a key or an address; the name of its refusal, if it is refused."""
-        if not keyless and (refusal := _bad_key(client)):
-            return refusal
-        exceeded = self.usage.ask_keyless(client) if keyless else self.usage.ask(client)
-        return _LIMITS[exceeded] if exceeded else None
+    def _key(self, request: Request) -> str:
+        key = request.headers.get(_HEADER, "")
+        if not key:
+            raise self.refused("cmc-1002")
+        if key.startswith("bad"):
+            raise self.refused("cmc-1001")
+        return key
+
+    def _admitted(self, request: Request) -> str:
+        """Count a request; the key, or the address at a keyless path."""
+        keyless = _is_keyless(request)
+        client = address(request) if keyless else self._key(request)
+        if exceeded := self.usage.ask(client, keyless=keyless):
+            raise self.refused(_LIMITS[exceeded])
+        return client
+
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        try:
+            yield
+        except BadParameter as exc:
+            raise Refused(coinmarketcap(Refusal(400, 400, str(exc)), self.clock())) from exc
+
+    def _list(self, request: Request, client: str, page: Page, *, assets_per_credit: int) -> Answer:
+        """A page in the shape of the path's version, charged to a key."""
+        cost = 0 if _is_keyless(request) else max(1, math.ceil(len(page.records) / assets_per_credit))
+        if cost:
+            self.usage.charge(client, cost)
+        version = _v3 if "/v3/" in request.url.path else _v1
+        return Answer(version(page, self.clock(), cost))
 
 
-def _bad_key(key: str) -> str | None:
-    if not key:
-        return "cmc-1002"
-    return "cmc-1001" if key.startswith("bad") else None
+def _is_keyless(request: Request) -> bool:
+    return request.url.path.startswith(KEYLESS)
 
 
 def _past_day(params: Mapping[str, str], now: datetime) -> date:
@@ -167,11 +171,6 @@ def _v3(page: Page, now: datetime, cost: int) -> bytes:
     status.pop("total_count", None)
     status.pop("notice", None)
     return orjson.dumps({"data": page.records, "status": status})
-
-
-def _next_month(now: datetime) -> datetime:
-    now = now.astimezone(UTC)
-    return datetime(now.year + now.month // 12, now.month % 12 + 1, 1, tzinfo=UTC)
 
 
 def _in_words(now: datetime, reset: datetime) -> str:

@@ -1,18 +1,17 @@
 """CoinPaprika's API: all tickers in one answer, and the contracts of a chain. It has no key."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 import orjson
+from starlette.requests import Request
 
-from lib.clock import Clock, slot
-from lib.simulator import refusals
+from lib.clock import slot
 from lib.simulator.answer import Answer, stamp_seconds
-from lib.simulator.feed import Feed
 from lib.simulator.identities import CHAINS, Entry, coinpaprika_id, contract, entries
-from lib.simulator.usage import Usage
+from lib.simulator.refusals import Refusal, Refused, coinpaprika
+from lib.simulator.vendor import Serve, Vendor, address
 
 TICKERS: Final = "/v1/tickers"
 CONTRACTS: Final = "/v1/contracts"
@@ -26,36 +25,33 @@ _CHAINS: Final = (*(chain.coinpaprika for chain in CHAINS), *_WITHOUT_CONTRACTS)
 _UPDATED_EVERY: Final = timedelta(minutes=10)
 
 
-@dataclass(frozen=True, slots=True)
-class CoinPaprika:
-    """Answers a request as the vendor does, and counts it for its address."""
+class CoinPaprika(Vendor):
+    """Answers without a key, and counts a request for its address."""
 
-    feed: Feed
-    usage: Usage
-    clock: Clock
+    def routes(self) -> Mapping[str, Serve]:
+        """What each path answers."""
+        return {TICKERS: self.tickers, CONTRACTS: self.chains, CHAIN: self.contracts}
 
-    def tickers(self, params: Mapping[str, str], address: str, frozen: datetime | None) -> Answer:
+    def tickers(self, request: Request, frozen: datetime | None) -> Answer:
         """The assets by market cap, updated every ten minutes; there are no pages."""
-        if refusal := self._refused(address):
-            return refusals.named(refusal, self.clock())
-        if params.get("quotes", "USD").upper() != "USD":
-            return refusals.coinpaprika(400, "invalid parameters")
+        self._count(request)
+        if request.query_params.get("quotes", "USD").upper() != "USD":
+            raise self._wrong(400, "invalid parameters")
         at = slot(frozen or self.clock(), _UPDATED_EVERY)
         listed = entries(self.feed.listing(at), "coinpaprika")
         return Answer(orjson.dumps([_ticker(entry, rank) for rank, entry in enumerate(listed[:MOST_ROWS], 1)]))
 
-    def chains(self, address: str) -> Answer:
+    def chains(self, request: Request, frozen: datetime | None) -> Answer:
         """The ids of the chains that have contracts."""
-        if refusal := self._refused(address):
-            return refusals.named(refusal, self.clock())
+        self._count(request)
         return Answer(orjson.dumps(_CHAINS))
 
-    def contracts(self, chain: str, address: str) -> Answer:
+    def contracts(self, request: Request, frozen: datetime | None) -> Answer:
         """The contracts on a chain and the ids of their assets."""
-        if refusal := self._refused(address):
-            return refusals.named(refusal, self.clock())
+        self._count(request)
+        chain = request.path_params["chain"]
         if chain not in _CHAINS:
-            return refusals.coinpaprika(404, "id not found")
+            raise self._wrong(404, "id not found")
         tokens = [(entry, contract(entry.cmc_id)) for entry in entries(self.feed.listing(self.clock()), "coinpaprika")]
         rows = [
             {"address": token[1], "id": coinpaprika_id(entry), "type": token[0].token_type, "active": True}
@@ -64,12 +60,13 @@ class CoinPaprika:
         ]
         return Answer(orjson.dumps(rows))
 
-    def _refused(self, address: str) -> str | None:
-        exceeded = self.usage.ask_keyless(address)
-        if exceeded is None:
-            self.usage.charge(address, 1)
-            return None
-        return "coinpaprika-402" if exceeded == "month" else "coinpaprika-429"
+    def _count(self, request: Request) -> None:
+        if exceeded := self.usage.ask(address(request), keyless=True):
+            raise self.refused("coinpaprika-402" if exceeded == "month" else "coinpaprika-429")
+        self.usage.charge(address(request), 1)
+
+    def _wrong(self, status: int, message: str) -> Refused:
+        return Refused(coinpaprika(Refusal(status, status, message), self.clock()))
 
 
 def _ticker(entry: Entry, rank: int) -> dict[str, Any]:

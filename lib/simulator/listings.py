@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lib.simulator.identities import platform
 from lib.simulator.market import Listing
+from lib.text import is_digits
 
 RATES: Final[Mapping[str, tuple[int, float]]] = {
     "USD": (2781, 1.0),
@@ -52,7 +53,7 @@ class Ask:
 
 def _whole(params: Mapping[str, str], name: str, default: int, most: int) -> int:
     text = params.get(name, str(default))
-    if not (text.isascii() and text.isdigit() and len(text) < 10):
+    if not is_digits(text, 9):
         raise BadParameter(f'"{name}" must be a number')
     if not 1 <= int(text) <= most:
         limit = "larger than or equal to 1" if int(text) < 1 else f"less than or equal to {most}"

@@ -77,7 +77,7 @@ class Recording:
         body = _read(self.file)
         reference = _answered_at(body)
         if reference:
-            body = _moved(body, now - reference)
+            body = later(body, now - reference)
         return Answer(orjson.dumps(_page(body, query)), self.status)
 
 
@@ -163,19 +163,15 @@ def _time(name: str, value: Any) -> datetime | None:
     return None
 
 
-def _moved(value: Any, by: timedelta) -> Any:
-    """A copy whose times are so much later."""
-    if isinstance(value, list):
-        return [_moved(inner, by) for inner in value]
-    if not isinstance(value, dict):
-        return value
-    return {name: _later(name, inner, by) for name, inner in value.items()}
-
-
-def _later(name: str, value: Any, by: timedelta) -> Any:
+def later(value: Any, by: timedelta, name: str = "") -> Any:
+    """A copy of the value of this name, whose times are so much later."""
     if time := _time(name, value):
         return stamp(time + by) if isinstance(value, str) else int((time + by).timestamp())
-    return _moved(value, by)
+    if isinstance(value, list):
+        return [later(inner, by) for inner in value]
+    if isinstance(value, dict):
+        return {key: later(inner, by, key) for key, inner in value.items()}
+    return value
 
 
 def _page(body: Any, query: Mapping[str, str]) -> Any:

@@ -1,6 +1,6 @@
 """The errors the vendors document, verbatim, by name: `cmc-1008`, `coindesk-401`, `minapi-rate-limit`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -17,6 +17,18 @@ class Refusal:
     status: int
     code: int
     message: str
+
+
+Envelope = Callable[[Refusal, datetime], Answer]
+"""Writes a refusal as its vendor does."""
+
+
+class Refused(Exception):
+    """A vendor refuses a request, with this answer."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.status)
+        self.answer = answer
 
 
 # https://pro.coinmarketcap.com/api/documentation/guides/errors-and-rate-limits
@@ -80,22 +92,6 @@ COINGECKO: Final[Mapping[str, Refusal]] = {
     ),
 }
 
-NAMES: Final = (*CMC, *COINDESK, *MINAPI, *COINPAPRIKA, *COINGECKO)
-
-
-def named(name: str, now: datetime) -> Answer:
-    """The answer of one of `NAMES`, as its vendor sends it at this instant."""
-    if name in CMC:
-        return coinmarketcap(CMC[name], now)
-    if name in COINDESK:
-        return coindesk(COINDESK[name])
-    if name in MINAPI:
-        return _minapi(MINAPI[name])
-    if name in COINPAPRIKA:
-        return coinpaprika(COINPAPRIKA[name].status, COINPAPRIKA[name].message)
-    refusal = COINGECKO[name]
-    return coingecko(refusal.status, refusal.code, refusal.message)
-
 
 def coinmarketcap(refusal: Refusal, now: datetime) -> Answer:
     """CoinMarketCap's error envelope: a status and no data."""
@@ -109,23 +105,40 @@ def coinmarketcap(refusal: Refusal, now: datetime) -> Answer:
     return Answer(orjson.dumps({"status": status}), refusal.status)
 
 
-def coindesk(refusal: Refusal) -> Answer:
+def coindesk(refusal: Refusal, now: datetime) -> Answer:
     """CoinDesk's error envelope: no data and an `Err` with the message twice."""
     words: dict[str, Any] = {"type": refusal.code, "message": refusal.message}
     err = {**words, "http_status_code": refusal.status, "frontend": words}
     return Answer(orjson.dumps({"Data": {}, "Err": err}), refusal.status)
 
 
-def coinpaprika(status: int, message: str) -> Answer:
+def coinpaprika(refusal: Refusal, now: datetime) -> Answer:
     """CoinPaprika's error: a text, with the status in HTTP only."""
-    return Answer(orjson.dumps({"error": message}), status)
+    return Answer(orjson.dumps({"error": refusal.message}), refusal.status)
 
 
-def coingecko(status: int, code: int, message: str) -> Answer:
+def coingecko(refusal: Refusal, now: datetime) -> Answer:
     """CoinGecko's error envelope."""
-    return Answer(orjson.dumps({"status": {"error_code": code, "error_message": message}}), status)
+    status = {"error_code": refusal.code, "error_message": refusal.message}
+    return Answer(orjson.dumps({"status": status}), refusal.status)
 
 
-def _minapi(refusal: Refusal) -> Answer:
+def _minapi(refusal: Refusal, now: datetime) -> Answer:
     body = {"Response": "Error", "Message": refusal.message, "HasWarning": False, "Type": refusal.code}
     return Answer(orjson.dumps({**body, "RateLimit": {}, "Data": {}}), refusal.status)
+
+
+_ENVELOPES: Final[Sequence[tuple[Mapping[str, Refusal], Envelope]]] = (
+    (CMC, coinmarketcap),
+    (COINDESK, coindesk),
+    (MINAPI, _minapi),
+    (COINPAPRIKA, coinpaprika),
+    (COINGECKO, coingecko),
+)
+NAMES: Final = tuple(name for refusals, _ in _ENVELOPES for name in refusals)
+
+
+def named(name: str, now: datetime) -> Answer:
+    """The answer of one of `NAMES`, as its vendor sends it at this instant."""
+    refusals, envelope = next(each for each in _ENVELOPES if name in each[0])
+    return envelope(refusals[name], now)

@@ -4,9 +4,8 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Mapping
-from copy import deepcopy
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +19,7 @@ from lib.simulator.feed import Page, Record
 from lib.simulator.listings import Ask, BadParameter
 from lib.simulator.market import Listing, Oddities
 from lib.simulator.noise import Floats
-from lib.simulator.recorded import Recordings
+from lib.simulator.recorded import Recordings, later
 from lib.simulator.toplist import TopList
 
 FILES: Final = re.compile(r"cmc-(?:sandbox-|v3-)?listings-latest-.*\.(?:json|csv)")
@@ -80,7 +79,7 @@ class Replay:
             records = records[::-1]
         chosen = records[ask.start - 1 : ask.start - 1 + ask.limit]
         status = {**capture.status, "timestamp": stamp(at), "total_count": len(records)}
-        return Page([_moved(record, at - capture.answered_at) for record in chosen], len(records), status)
+        return Page(later(chosen, at - capture.answered_at), len(records), status)
 
     def listings_of(self, day: date, ask: Ask) -> Page:
         """The requested part of the list recorded for that day; BadParameter for any other day."""
@@ -141,15 +140,6 @@ def _csv_record(row: Mapping[str, str]) -> Record:
         "last_updated": updated,
         "quote": {"USD": {"price": float(row["price_usd"] or "nan"), **quote, "last_updated": updated}},
     }
-
-
-def _moved(record: Record, by: timedelta) -> Record:
-    """A copy of a record whose values were updated so much later."""
-    moved = deepcopy(record)
-    for part in (moved, *moved["quote"].values()):
-        if part.get("last_updated"):
-            part["last_updated"] = stamp(datetime.fromisoformat(part["last_updated"]) + by)
-    return moved
 
 
 def _captured_at(path: Path) -> datetime:

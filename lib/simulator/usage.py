@@ -75,29 +75,18 @@ class Usage:
         used.roll(self.clock())
         return used
 
-    def ask(self, key: str) -> Exceeded | None:
-        """Count a request with a key; the limit of the plan that it exceeds."""
-        used = self.of(key)
-        if used.requests >= self.plan.requests_per_minute:
-            return "minute"
+    def ask(self, client: str, *, keyless: bool = False) -> Exceeded | None:
+        """Count a request with a key, or of an address without one; the limit that it exceeds."""
+        used, plan = self.of(client), self.plan
+        if used.requests >= (plan.keyless_per_minute if keyless else plan.requests_per_minute):
+            return "address" if keyless else "minute"
         used.requests += 1
-        return self._spent(used)
-
-    def ask_keyless(self, address: str) -> Exceeded | None:
-        """Count a request without a key; the limit that it exceeds."""
-        used = self.of(address)
-        if used.requests >= self.plan.keyless_per_minute:
-            return "address"
-        used.requests += 1
-        return self._spent(used)
+        if used.day_credits >= plan.credits_per_day:
+            return "day"
+        return "month" if used.month_credits >= plan.credits_per_month else None
 
     def charge(self, client: str, credits: int) -> None:
         """Take credits from a key or an address."""
         used = self.of(client)
         used.day_credits += credits
         used.month_credits += credits
-
-    def _spent(self, used: Used) -> Exceeded | None:
-        if used.day_credits >= self.plan.credits_per_day:
-            return "day"
-        return "month" if used.month_credits >= self.plan.credits_per_month else None

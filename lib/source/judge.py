@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from lib.clock import HOUR, MINUTE, Clock
+from lib.clock import DAY, HOUR, MINUTE, Clock, slot
 from lib.errors import DayTooOld, SourceExhausted, SourceMalformed, SourceRejected, SourceUnavailable
 from lib.retry_after import parse_retry_after
 from lib.source.json_body import JsonRefused, parse_json
@@ -75,10 +75,9 @@ class Judge:
             kind = SourceExhausted if action == "reset" else SourceUnavailable
             return self._pauses.begin(path, now + wait, kind, message)
         if action == "reset":
-            return self._pauses.begin(path, next_midnight(now), SourceExhausted, message)
+            return self._pauses.begin(path, slot(now, DAY) + DAY, SourceExhausted, message)
         if action == "next_minute":
-            next_minute = now.replace(second=0, microsecond=0) + MINUTE
-            return self._pauses.begin(path, next_minute, SourceUnavailable, message)
+            return self._pauses.begin(path, slot(now, MINUTE) + MINUTE, SourceUnavailable, message)
         if action == "away":
             return self._pauses.away(path, message)
         return SourceUnavailable(message, again=action == "retry")
@@ -92,8 +91,3 @@ class Judge:
         return self._transport.redact(
             f"{text}, code {code[:LONGEST_CODE]}" + (f": {message[:LONGEST_MESSAGE]}" if message else "")
         )
-
-
-def next_midnight(at: datetime) -> datetime:
-    """The next midnight in UTC."""
-    return at.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)

@@ -4,10 +4,10 @@ import asyncio
 from contextlib import suppress
 from datetime import datetime, timedelta
 
-from lib.clock import Clock
+from lib.clock import DAY, Clock, slot
 from lib.errors import TopcoinsError
 from lib.source.allowance import Allowance, read_allowance
-from lib.source.judge import Judge, MonthUsedUp, next_midnight
+from lib.source.judge import Judge, MonthUsedUp
 from lib.source.model import Quota, SourceFile
 from lib.source.pauses import Pauses, SourceError
 from lib.source.transport import ByteBound, Transport
@@ -74,7 +74,7 @@ class KeyCredits:
         else:
             with suppress(TopcoinsError):  # the reset that was reported last still holds
                 await self.allowance()
-            until = self._resets_at if self._resets_at and self._resets_at > now else next_midnight(now)
+            until = self._resets_at if self._resets_at and self._resets_at > now else slot(now, DAY) + DAY
         return self._pauses.begin(self._path, until, MonthUsedUp, str(error))
 
     @property

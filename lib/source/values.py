@@ -8,7 +8,7 @@ from typing import Any
 
 from lib import schema
 from lib.clock import from_epoch
-from lib.text import clean_name
+from lib.text import clean_name, is_digits
 
 LARGEST_INT64 = 2**63
 _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,400}\.?[0-9]{0,400}|\.[0-9]{1,400})(?:[eE][+-]?[0-9]{1,10})?")
@@ -19,7 +19,7 @@ _TIME = re.compile(rf"{_DATE}(?:[Tt ]{_CLOCK}(?:[Zz]|[+-][0-9]{{2}}:[0-9]{{2}})?
 
 def read_id(value: Any) -> int | None:
     """A whole number, also as text; None for anything else. The gate judges its range."""
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
+    if isinstance(value, str) and is_digits(value):
         return int(value)
     if isinstance(value, float) and value.is_integer():
         value = int(value)

@@ -13,7 +13,7 @@ from lib.errors import TopcoinsError
 from lib.schema import ID, PRICE, VOLUME_RANK
 from lib.snapshot import unpack_ids
 from lib.store import Store
-from lib.text import search_key
+from lib.text import is_digits, search_key
 from query_api.asof.find_pair import PairFinder, PairFound
 from query_api.asof.pair import AsOf
 from query_api.asof.rows import RowReader
@@ -166,4 +166,4 @@ def by_ticker(rows: pl.DataFrame) -> dict[str, list[Named]]:
 
 def is_id(name: str) -> bool:
     """Whether a name is read as an id: it is digits."""
-    return name.isascii() and name.isdigit() and len(name) < 19
+    return is_digits(name)

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from lib.cli.doctor.finding import Finding
 from lib.cli.doctor.sources import ConfiguredSource
 from lib.cli.forecast import list_cost
-from lib.clock import DAY, isoformat
-from lib.ingest.credit_plan import CreditPlan, choose_interval, next_month, read_plans
+from lib.clock import DAY, isoformat, next_month
+from lib.ingest.credit_plan import CreditPlan, choose_interval, read_plans
 from lib.settings import PREFIX
 from lib.source import Allowance
 from lib.units import format_duration

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from lib.clock import SECOND
 from lib.schema import LARGEST_ID
+from lib.text import is_digits
 from query_api.asof.tick_pairs import all_stored_by
 from query_api.features.sparklines.work import Sparklines, SparklinesAnswer
 from query_api.http import parameters
@@ -90,7 +91,7 @@ def to_json(answer: SparklinesAnswer) -> bytes:
 def parse_ids(text: str) -> list[int]:
     """The `ids` parameter."""
     parts = text.split(",")
-    if not all(part.isascii() and part.isdigit() and 0 < int(part) <= LARGEST_ID for part in parts):
+    if not all(is_digits(part) and 0 < int(part) <= LARGEST_ID for part in parts):
         raise BadRequest("ids", text, f"must be whole numbers from 1 to {LARGEST_ID}, commas between")
     if len(parts) > MOST:
         raise BadRequest("ids", text, f"names {len(parts)}: at most {MOST} may be asked for at once")

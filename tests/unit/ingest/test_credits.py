@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.clock import DAY, HOUR, MINUTE, slot
+from lib.clock import DAY, HOUR, MINUTE, next_month, slot
 from lib.errors import SourceMalformed
-from lib.ingest.credit_plan import FILE, LONGEST, CreditPlan, choose_interval, next_month, read_plans
+from lib.ingest.credit_plan import FILE, LONGEST, CreditPlan, choose_interval, read_plans
 from lib.ingest.credits import CAUTIOUS, CreditPlanner
 from lib.source import Allowance, Source
 from tests.fakes import NOON, FakeClock

@@ -4,12 +4,16 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from starlette.requests import Request
 
 from lib.simulator import Fault, Market, Plan
+from lib.simulator.answer import Answer
 from lib.simulator.coingecko import CoinGecko
 from lib.simulator.coinpaprika import CoinPaprika
 from lib.simulator.feed import MarketFeed
+from lib.simulator.refusals import Refused
 from lib.simulator.usage import COINGECKO, Usage
+from lib.simulator.vendor import Serve
 from tests.unit.simulator.upstreams import Hands, Open
 
 TICKERS = "/v1/tickers"
@@ -91,20 +95,24 @@ async def test_a_chain_without_contracts_is_empty_and_an_unknown_one_a_404(simul
     assert (answer.status_code, answer.json()) == (404, {"error": "id not found"})
 
 
+def answer(serve: Serve, address: str, *, key: str = "") -> Answer:
+    headers = [(b"x-cg-demo-api-key", key.encode())]
+    try:
+        return serve(Request({"type": "http", "headers": headers, "client": (address, 1)}), None)
+    except Refused as exc:
+        return exc.answer
+
+
 def test_a_month_of_calls_ends_with_402_and_begins_again(clock: Hands):
-    vendor = CoinPaprika(MarketFeed(Market(assets=1)), Usage(Plan(credits_per_month=1), clock), clock)
-    assert [vendor.chains("here").status, vendor.chains("here").status, vendor.chains("there").status] == [
-        200,
-        402,
-        200,
-    ]
+    chains = CoinPaprika(MarketFeed(Market(assets=1)), Usage(Plan(credits_per_month=1), clock), clock).chains
+    assert [answer(chains, address).status for address in ("here", "here", "there")] == [200, 402, 200]
     clock.move(timedelta(days=31))
-    assert vendor.chains("here").status == 200
+    assert answer(chains, "here").status == 200
 
 
 def test_a_minute_of_calls_with_a_demo_key_ends_with_429_and_a_wait(clock: Hands):
-    vendor = CoinGecko(MarketFeed(Market(assets=1)), Usage(Plan(requests_per_minute=1), clock), clock)
-    answers = [vendor.platforms({"x-cg-demo-api-key": "a key"}, "here") for _ in range(2)]
+    platforms = CoinGecko(MarketFeed(Market(assets=1)), Usage(Plan(requests_per_minute=1), clock), clock).platforms
+    answers = [answer(platforms, "here", key="a key") for _ in range(2)]
     assert [answer.status for answer in answers] == [200, 429]
     assert answers[1].headers == {"retry-after": "60"}
 

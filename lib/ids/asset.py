@@ -1,70 +1,44 @@
 """The assets on either side: those of CoinMarketCap's map, and those of another provider."""
 
-from collections.abc import Mapping
-from typing import Final, NamedTuple
+from collections.abc import Collection, Mapping, Sequence
+from typing import Annotated, Final, NamedTuple
 
-COIN_IDS: Final[Mapping[int, str]] = {
-    1027: "ethereum",
-    1839: "bnb",
-    5426: "solana",
-    3890: "polygon",
-    11841: "arbitrum",
-    5805: "avalanche",
-    1958: "tron",
-    3513: "fantom",
-    11840: "optimism",
-    4256: "kaia",
-    2010: "cardano",
-    3635: "cronos",
-    4066: "chiliz",
-    6892: "multiversx",
-    11419: "ton",
-    20947: "sui",
-    21794: "aptos",
-    4642: "hedera",
-    52: "xrp",
-    5567: "celo",
-    512: "stellar",
-    3945: "harmony",
-    6535: "near",
-    6836: "moonbeam",
-    27075: "mantle",
-}
-"""Our names of chains by `platform.id` of CoinMarketCap's map, where that is the id of the chain's coin."""
-CHAIN_IDS: Final[Mapping[int, str]] = {
-    1: "ethereum",
-    14: "bnb",
-    16: "solana",
-    25: "polygon",
-    51: "arbitrum",
-    28: "avalanche",
-    47: "tron",
-    24: "fantom",
-    42: "optimism",
-    26: "kaia",
-    29: "cardano",
-    68: "cronos",
-    232: "chiliz",
-    38: "multiversx",
-    173: "ton",
-    176: "sui",
-    141: "aptos",
-    93: "hedera",
-    55: "xrp",
-    35: "celo",
-    27: "stellar",
-    48: "harmony",
-    60: "near",
-    50: "moonbeam",
-    195: "mantle",
-    199: "base",
-    183: "zksync",
-    210: "blast",
-    189: "pulsechain",
-    198: "linea",
-}
-"""The same where `platform.id` numbers the chains themselves: maps of either kind were seen."""
-CHAINS: Final = frozenset({*COIN_IDS.values(), *CHAIN_IDS.values()})
+from pydantic import BeforeValidator
+
+_CHAINS: Final[Sequence[tuple[str, int | None, int]]] = (
+    ("ethereum", 1027, 1),
+    ("bnb", 1839, 14),
+    ("solana", 5426, 16),
+    ("polygon", 3890, 25),
+    ("arbitrum", 11841, 51),
+    ("avalanche", 5805, 28),
+    ("tron", 1958, 47),
+    ("fantom", 3513, 24),
+    ("optimism", 11840, 42),
+    ("kaia", 4256, 26),
+    ("cardano", 2010, 29),
+    ("cronos", 3635, 68),
+    ("chiliz", 4066, 232),
+    ("multiversx", 6892, 38),
+    ("ton", 11419, 173),
+    ("sui", 20947, 176),
+    ("aptos", 21794, 141),
+    ("hedera", 4642, 93),
+    ("xrp", 52, 55),
+    ("celo", 5567, 35),
+    ("stellar", 512, 27),
+    ("harmony", 3945, 48),
+    ("near", 6535, 60),
+    ("moonbeam", 6836, 50),
+    ("mantle", 27075, 195),
+    ("base", None, 199),
+    ("zksync", None, 183),
+    ("blast", None, 210),
+    ("pulsechain", None, 189),
+    ("linea", None, 198),
+)
+"""Our names of chains; CoinMarketCap's ids of their coins, where they have one; and its numbers of the chains."""
+CHAINS: Final = frozenset(name for name, _, _ in _CHAINS)
 
 
 class Contract(NamedTuple):
@@ -75,13 +49,16 @@ class Contract(NamedTuple):
 
 
 class CoinMarketCapAsset(NamedTuple):
-    """An asset of CoinMarketCap's map. `former` are earlier pairs of symbol and name."""
+    """An asset of CoinMarketCap's map. `former` are earlier pairs of symbol and name.
+
+    Version 0.2.0 wrote `[]` for no contract.
+    """
 
     cmc_id: int
     symbol: str
     name: str
     slug: str = ""
-    contract: Contract | None = None
+    contract: Annotated[Contract | None, BeforeValidator(lambda value: value or None)] = None
     former: tuple[tuple[str, str], ...] = ()
 
 
@@ -94,6 +71,11 @@ class ProviderAsset(NamedTuple):
     contracts: tuple[Contract, ...] = ()
 
 
-def chain_names(platform_ids: frozenset[int]) -> Mapping[int, str]:
-    """Our names of the chains in a map with these platform ids. 1027 is Ethereum's coin, and no number of a chain."""
-    return COIN_IDS if 1027 in platform_ids else CHAIN_IDS
+def chain_names(platform_ids: Collection[int]) -> Mapping[int, str]:
+    """Our names of the chains in a map with these values of `platform.id`: maps have the ids of coins, or numbers.
+
+    1027 is Ethereum's coin, and no number of a chain.
+    """
+    if 1027 in platform_ids:
+        return {coin: name for name, coin, _ in _CHAINS if coin}
+    return {number: name for name, _, number in _CHAINS}

@@ -1,10 +1,9 @@
 """CoinMarketCap's map of ids as it is kept from day to day."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any, NamedTuple
 
-import orjson
 import polars as pl
 
 from lib.ids.asset import CoinMarketCapAsset, Contract, chain_names
@@ -16,7 +15,7 @@ FRESH = timedelta(days=2)
 def read_rows(rows: pl.DataFrame) -> list[CoinMarketCapAsset]:
     """The assets of a map's rows; those without an id, symbol or name are left out."""
     platform_ids = rows["platform_id"].drop_nulls().cast(pl.Int64, strict=False).to_list()
-    names = chain_names(frozenset(platform_ids))
+    names = chain_names(set(platform_ids))
     sound = rows.filter(pl.col("cmc_id") > 0).drop_nulls(["symbol", "name"])
     columns = sound.select("cmc_id", "symbol", "name", "slug", "platform_id", "address")
     return [
@@ -29,7 +28,8 @@ def _contract(chain: str | None, address: str | None) -> Contract | None:
     return Contract(chain, address) if chain and address else None
 
 
-class CoinMap(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class CoinMap:
     """The map of a day. Ids that left it stay in `assets`; `gone` has the day on which each was first missing."""
 
     day: date
@@ -53,26 +53,3 @@ def _with_former(now: CoinMarketCapAsset, before: CoinMarketCapAsset | None) -> 
         return now
     pairs = dict.fromkeys([*before.former, (before.symbol, before.name)])
     return now._replace(former=tuple(pair for pair in pairs if pair != (now.symbol, now.name)))
-
-
-def encode(coin_map: CoinMap) -> bytes:
-    """The map as JSON."""
-    assets = [[*asset[:4], list(asset.contract or ()), asset.former] for asset in coin_map.assets]
-    gone = {str(id_): day for id_, day in coin_map.gone.items()}
-    return orjson.dumps({"day": coin_map.day, "assets": assets, "gone": gone})
-
-
-def decode(body: bytes) -> CoinMap:
-    """The map that `encode` wrote; ValueError or TypeError for anything else."""
-    table: dict[str, Any] = orjson.loads(body)
-    try:
-        assets = [
-            CoinMarketCapAsset(
-                id_, symbol, name, slug, Contract(*contract) if contract else None, tuple((s, n) for s, n in former)
-            )
-            for id_, symbol, name, slug, contract, former in table["assets"]
-        ]
-        gone = {int(id_): date.fromisoformat(day) for id_, day in table["gone"].items()}
-        return CoinMap(date.fromisoformat(table["day"]), tuple(assets), gone)
-    except KeyError as exc:
-        raise ValueError(f"it has no {exc}") from exc

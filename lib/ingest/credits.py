@@ -10,7 +10,7 @@ from pathlib import Path
 
 import structlog
 
-from lib.clock import DAY, HOUR, Clock, slot
+from lib.clock import DAY, HOUR, Clock, next_month, slot
 from lib.errors import TopcoinsError
 from lib.ingest.credit_plan import (
     FILE,
@@ -20,12 +20,12 @@ from lib.ingest.credit_plan import (
     at_least,
     choose_interval,
     empty_at,
-    next_month,
     read_plans,
     shortest,
     usual_share,
 )
-from lib.ingest.spending import SpendingFile, Spent, save
+from lib.ingest.spending import CANNOT_WRITE, SpendingFile, Spent
+from lib.ingest.state_file import save_state
 from lib.source import Allowance, Source
 from lib.units import format_duration
 
@@ -246,5 +246,5 @@ class CreditPlanner:
         self._plan = plan
         self._interval = at_least(self._asked, plan.interval)
         self._next = plan.told_at + (FIRST_CHECK_AFTER if is_first else CHECK_EVERY)
-        if self._folder:
-            save(self._folder / FILE, plan.model_dump_json())
+        file = self._folder / FILE if self._folder else None
+        save_state(file, plan, CANNOT_WRITE, survives_power_cut=False)

@@ -13,9 +13,10 @@ from lib.ingest.doubtful import DoubtfulLists
 from lib.ingest.gate import Gate
 from lib.ingest.ids.prices_file import ProviderPrices, read_prices
 from lib.ingest.ids.report import FOLDER as IDS_FOLDER
-from lib.ingest.judge_state import JudgeState, read_judge_state, write_judge_state
+from lib.ingest.judge_state import FILE, JudgeState, read_judge_state
 from lib.ingest.plausible import differences, faults
 from lib.ingest.second_opinion import contradictions
+from lib.ingest.state_file import save_state
 from lib.snapshot import Snapshot
 from lib.source import Reading
 
@@ -66,7 +67,10 @@ class Judge:
     def _remember(self, state: JudgeState) -> None:
         if state != self._state:
             self._state = state
-            write_judge_state(self._folder, state)
+            file = self._folder / FILE if self._folder else None
+            save_state(
+                file, state, "what the judge remembers can't be written", survives_power_cut=False, level="debug"
+            )
 
     def _other_providers(self) -> Sequence[ProviderPrices]:
         return read_prices(self._ids) if self._ids else ()

@@ -4,15 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import polars as pl
-import structlog
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from lib.ingest.plausible import COMPARABLE_FOR, VALUES, Jump, jumps
-from lib.ingest.state_file import read_state, replace_unsynced
+from lib.ingest.state_file import read_state
 from lib.schema import ID
 from lib.snapshot import Snapshot
-
-log = structlog.get_logger()
 
 FILE = "judge.json"
 MOST_ABSENT = 10_000
@@ -74,15 +71,4 @@ def _oldest(now: Snapshot) -> float:
 
 def read_judge_state(folder: Path | None) -> JudgeState:
     """What a judge remembered; nothing without a file that can be read."""
-    return (read_state(JudgeState, folder / FILE) if folder else None) or JudgeState()
-
-
-def write_judge_state(folder: Path | None, state: JudgeState) -> None:
-    """Replace the file. A disk that refuses costs no tick."""
-    if folder is None:
-        return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        replace_unsynced(folder / FILE, state.model_dump_json())
-    except OSError as exc:
-        log.debug("what the judge remembers can't be written", folder=str(folder), why=exc.strerror)
+    return read_state(JudgeState, folder / FILE if folder else None) or JudgeState()

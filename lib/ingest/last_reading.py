@@ -2,13 +2,10 @@
 
 from pathlib import Path
 
-import structlog
 from pydantic import AwareDatetime, BaseModel
 
-from lib.ingest.state_file import read_state, replace_unsynced
+from lib.ingest.state_file import read_state, save_state
 from lib.source import Reading
-
-log = structlog.get_logger()
 
 FILE = "reading.json"
 
@@ -36,10 +33,8 @@ def write_last_reading(folder: Path, reading: Reading) -> None:
         has_upstream_time=reading.upstream_time is not None or reading.newest_update is not None,
         missing=reading.missing,
     )
-    try:
-        replace_unsynced(folder / FILE, last.model_dump_json())
-    except OSError as exc:
-        log.debug("the last reading can't be written", folder=str(folder), why=exc.strerror)
+    file, failure = folder / FILE, "the last reading can't be written"
+    save_state(file, last, failure, survives_power_cut=False, level="debug")
 
 
 def read_last_reading(folder: Path) -> LastReading | None:

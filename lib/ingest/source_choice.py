@@ -10,8 +10,7 @@ from pydantic import AwareDatetime, BaseModel
 
 from lib.clock import Clock
 from lib.errors import SourceExhausted, SourceRejected, TopcoinsError
-from lib.ingest.state_file import read_state
-from lib.snapshot_file import write_whole
+from lib.ingest.state_file import read_state, save_state
 from lib.source import Source
 
 log = structlog.get_logger()
@@ -145,12 +144,7 @@ class SourceChoice:
 
     def _write(self, state: UsedSource) -> None:
         self._last, self._is_written = state, True
-        if self._file is None:
-            return
-        try:
-            write_whole(self._file, state.model_dump_json().encode())
-        except OSError as exc:
-            log.warning("the source in use can't be written", file=str(self._file), why=exc.strerror)
+        save_state(self._file, state, "the source in use can't be written")
 
 
 def read_used_source(folder: Path) -> UsedSource | None:

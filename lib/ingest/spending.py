@@ -5,14 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-import structlog
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from lib.ingest.state_file import read_state, read_states, replace_unsynced
-
-log = structlog.get_logger()
+from lib.ingest.state_file import read_state, read_states, save_state
 
 NAME = "spending.{}.json"
+CANNOT_WRITE = "a file of the credit plan can't be written"
 
 
 class Spending(BaseModel):
@@ -85,13 +83,12 @@ class SpendingFile:
 
     def add(self, credits: float, now: datetime) -> None:
         """Count what a list cost."""
-        before = self._own or (read_state(Spending, self._file) if self._file else None)
+        before = self._own or read_state(Spending, self._file)
         if before is None or (before.asked, before.requests) != (self._asked, self._requests):
             totals = _totals(before)
             before = Spending(key=self._key, asked=self._asked, requests=self._requests, at=now, **totals)
         self._own = before.after(credits, now)
-        if self._file:
-            save(self._file, self._own.model_dump_json())
+        save_state(self._file, self._own, CANNOT_WRITE, survives_power_cut=False)
 
     def all(self) -> Spent:
         """The spending of every series on this key."""
@@ -99,14 +96,6 @@ class SpendingFile:
             return Spent((self._own,) if self._own else ())
         files = self._folder.parent.glob(f"*/{NAME.format(self._key)}")
         return Spent(tuple(read_states(Spending, files)))
-
-
-def save(file: Path, text: str) -> None:
-    """Replace a file of the credit plan. A disk that refuses is logged."""
-    try:
-        replace_unsynced(file, text)
-    except OSError as exc:
-        log.warning("a file of the credit plan can't be written", file=str(file), why=exc.strerror)
 
 
 def _totals(spending: Spending | None) -> dict[str, float]:

@@ -10,12 +10,13 @@ import structlog
 
 from lib.clock import Clock
 from lib.errors import TopcoinsError
-from lib.ingest.state_file import save_state
+from lib.ingest.state_file import read_state, save_state
 
 log = structlog.get_logger()
 
 AGAIN_AFTER = timedelta(minutes=10)
 """A fetch that failed is tried again so much later."""
+CANNOT_READ = "a daily list can't be read"
 
 
 class OfADay(Protocol):
@@ -33,18 +34,16 @@ class DailyCopy(Generic[T]):
 
     def __init__(
         self,
+        kind: type[T],
         file: Path | None,
         *,
         clock: Clock,
         fetch: Callable[[T | None], Awaitable[T]],
-        encode: Callable[[T], bytes],
-        decode: Callable[[bytes], T],
     ) -> None:
+        self._kind = kind
         self._file = file
         self._clock = clock
         self._fetch = fetch
-        self._encode = encode
-        self._decode = decode
         self._value: T | None = None
         self._again: datetime | None = None
         self._lock = asyncio.Lock()
@@ -58,7 +57,7 @@ class DailyCopy(Generic[T]):
         now = self._clock()
         today = now.astimezone(UTC).date()
         if not self._is_of(today):
-            self._value = await asyncio.to_thread(self._load) or self._value
+            self._value = await asyncio.to_thread(read_state, self._kind, self._file, CANNOT_READ) or self._value
         if not self._is_of(today) and (self._again is None or now >= self._again):
             await self._refresh(now)
         return self._value
@@ -75,17 +74,4 @@ class DailyCopy(Generic[T]):
             self._again = now + AGAIN_AFTER
             return
         self._again = None
-        await asyncio.to_thread(self._save, self._value)
-
-    def _load(self) -> T | None:
-        try:
-            return self._decode(self._file.read_bytes()) if self._file else None
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, TypeError) as exc:
-            log.warning("a daily list can't be read", file=str(self._file), why=str(exc))
-            return None
-
-    def _save(self, value: T) -> None:
-        if self._file:
-            save_state(self._file, self._encode(value), "a daily list can't be written")
+        await asyncio.to_thread(save_state, self._file, self._value, "a daily list can't be written")

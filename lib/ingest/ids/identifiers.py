@@ -7,11 +7,9 @@ import httpx
 
 from lib.clock import Clock
 from lib.errors import SettingsRejected
-from lib.ids import coin_map
 from lib.ids.coin_map import CoinMap
 from lib.ids.rules import USERS_TABLE, Decision, Rule
 from lib.ids.tables import Tables, read_table
-from lib.ingest.ids import lists
 from lib.ingest.ids.daily import DailyCopy
 from lib.ingest.ids.identify import Identifier
 from lib.ingest.ids.lists import ContractsFetch, MapFetch, ProviderAssets
@@ -61,11 +59,10 @@ class Identifiers:
         if name not in self._maps:
             source = self._source(read_source(VENDORS / f"{name}.toml"))
             self._maps[name] = DailyCopy(
+                CoinMap,
                 self._file(f"{name}.json"),
                 clock=self._clock,
                 fetch=MapFetch([each for each in (source, source.stand_in()) if each], self._clock),
-                encode=coin_map.encode,
-                decode=coin_map.decode,
             )
         return self._maps[name]
 
@@ -73,11 +70,10 @@ class Identifiers:
         if file.id is None or file.id.contracts is None:
             return None
         return DailyCopy(
+            ProviderAssets,
             self._file(f"{stem(file.series, file.name)}{CONTRACTS}"),
             clock=self._clock,
             fetch=ContractsFetch(file.id.contracts, self._source(file).fetch, self._clock),
-            encode=lists.encode,
-            decode=lists.decode,
         )
 
     def _file(self, name: str) -> Path | None:

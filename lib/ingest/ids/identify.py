@@ -14,15 +14,15 @@ from lib.clock import Clock
 from lib.errors import TopcoinsError
 from lib.ids.asset import ProviderAsset
 from lib.ids.coin_map import CoinMap
-from lib.ids.pins import NOT_TESTED, Listed
+from lib.ids.pins import NOT_TESTED, Listed, Pin, Pins
 from lib.ids.price_test import Quote, mixed_up
 from lib.ids.rules import Decision, Rules, decide_all
 from lib.ingest.ids.compare import compared, disagrees
 from lib.ingest.ids.daily import DailyCopy
 from lib.ingest.ids.lists import ProviderAssets
-from lib.ingest.ids.pins_file import ENDING, load_pins, save_pins
 from lib.ingest.ids.prices_file import write_prices
 from lib.ingest.ids.report import Changed, Comparison, IdsReport, Refused, stem, write_report
+from lib.ingest.state_file import read_state, save_state
 from lib.schema import ID, PRICE, VOLUME_RANK, Series
 from lib.snapshot import Snapshot
 from lib.source import Reading, SourceFile
@@ -65,8 +65,10 @@ class Identifier:
         self._store = store
         self._clock = clock
         self._folder = folder
-        self._pins_file = folder / f"{stem(file.series, file.name)}{ENDING}" if folder else None
-        self._pins = load_pins(self._pins_file)
+        self._pins_file = folder / f"{stem(file.series, file.name)}.pins.json" if folder else None
+        self._pins = Pins(
+            read_state(dict[str, Pin], self._pins_file, "the pinned ids can't be read: matches are made anew")
+        )
         self._decided: tuple[object, dict[str, Decision]] | None = None
         self._disagrees = False
         self._changed: set[str] = set()
@@ -160,7 +162,7 @@ class Identifier:
         )
         sound = {own: each for own, each in listed.items() if own not in confused}
         used = self._pins.use(decisions, sound, quotes, now=now, may_pin=may_pin)
-        save_pins(self._pins_file, self._pins)
+        save_state(self._pins_file, self._pins.all, "the pinned ids can't be written")
         return used | {own: Decision(own, why=MIXED_UP) for own in confused}
 
     def _report(

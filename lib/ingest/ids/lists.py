@@ -2,10 +2,10 @@
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, date, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
-import orjson
 import structlog
 
 from lib.clock import Clock
@@ -49,7 +49,8 @@ class MapFetch:
         return await self._sources[-1].read(MOST_RECORDS, TIME_LIMIT)
 
 
-class ProviderAssets(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ProviderAssets:
     """What a provider lists of its assets beside their prices: contracts, also of assets beyond the list."""
 
     day: date
@@ -114,22 +115,3 @@ def _keep(assets: dict[str, ProviderAsset], before: ProviderAssets | None, chain
         if contracts:
             known = assets.get(asset.own) or asset._replace(contracts=())
             assets[asset.own] = known._replace(contracts=(*known.contracts, *contracts))
-
-
-def encode(assets: ProviderAssets) -> bytes:
-    """The assets as JSON."""
-    rows = [[own, symbol, name, [list(each) for each in contracts]] for own, symbol, name, contracts in assets.assets]
-    return orjson.dumps({"day": assets.day, "assets": rows})
-
-
-def decode(body: bytes) -> ProviderAssets:
-    """The assets that `encode` wrote; ValueError or TypeError for anything else."""
-    table: dict[str, Any] = orjson.loads(body)
-    try:
-        assets = [
-            ProviderAsset(own, symbol, name, tuple(Contract(*each) for each in contracts))
-            for own, symbol, name, contracts in table["assets"]
-        ]
-        return ProviderAssets(date.fromisoformat(table["day"]), tuple(assets))
-    except KeyError as exc:
-        raise ValueError(f"it has no {exc}") from exc

@@ -29,7 +29,7 @@ def write_prices(folder: Path, reading: Reading, rows: pl.DataFrame) -> None:
     usd = dict(rows.select(ID, OWN_USD).drop_nulls().filter(pl.col(OWN_USD) > 0).iter_rows())
     prices = ProviderPrices(source=reading.source, at=reading.newest_update or reading.observed_at, usd=usd)
     file = folder / f"{stem(reading.series.name, reading.source)}{ENDING}"
-    save_state(file, prices.model_dump_json().encode(), "a provider's prices can't be written")
+    save_state(file, prices, "a provider's prices can't be written")
 
 
 def read_prices(folder: Path) -> list[ProviderPrices]:

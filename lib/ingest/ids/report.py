@@ -74,7 +74,7 @@ class IdsReport(BaseModel):
 def write_report(folder: Path, report: IdsReport) -> None:
     """Replace the file. A disk that refuses costs no list."""
     file = folder / f"{stem(report.series, report.source)}{ENDING}"
-    save_state(file, report.model_dump_json().encode(), "the report on ids can't be written")
+    save_state(file, report, "the report on ids can't be written")
 
 
 def read_reports(spools: Path) -> list[IdsReport]:

@@ -1,6 +1,7 @@
 """The map from day to day, and the tables that people keep."""
 
 from datetime import date, timedelta
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -8,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib.ids.asset import CoinMarketCapAsset, Contract
-from lib.ids.coin_map import CoinMap, decode, encode, read_rows
+from lib.ids.coin_map import CoinMap, read_rows
 from lib.ids.tables import read_table
+from lib.ingest.state_file import read_state, save_state
 from lib.source import read_source
 from lib.source.extract import Extractor
 from lib.source.source_file import VENDORS
@@ -67,9 +69,20 @@ def test_a_map_of_the_day_before_yesterday_makes_no_new_match():
     assert [coin_map.is_fresh(DAY + timedelta(days=days)) for days in (0, 1, 2)] == [True, True, False]
 
 
-def test_a_map_reads_back_as_it_was_written():
+def test_a_map_reads_back_as_it_was_written(tmp_path: Path):
     coin_map = CoinMap(DAY, tuple(the_map()), {1074: NEXT})
-    assert decode(encode(coin_map)) == coin_map
+    save_state(tmp_path / "map.json", coin_map, "it can't be written")
+    assert read_state(CoinMap, tmp_path / "map.json") == coin_map
+
+
+def test_a_map_of_an_earlier_version_can_be_read(tmp_path: Path):
+    assets = '[[1,"A","First","first",[],[]],[2,"B","Second","second",["bnb","0xB"],[["O","Old"]]]]'
+    (tmp_path / "map.json").write_text(f'{{"day":"{DAY}","assets":{assets},"gone":{{"2":"{NEXT}"}}}}')
+    read = read_state(CoinMap, tmp_path / "map.json")
+    assert read
+    assert read.gone == {2: NEXT}
+    assert [asset.contract for asset in read.assets] == [None, Contract("bnb", "0xB")]
+    assert read.assets[1].former == (("O", "Old"),)
 
 
 @given(st.lists(st.lists(st.sampled_from([A, B, A._replace(name="Other")]), unique_by=lambda asset: asset.cmc_id)))

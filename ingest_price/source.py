@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lib.errors import SettingsRejected
-from lib.ingest.service import find_source
+from lib.ingest.sources import find_source
 from lib.schema import COIN_MAP, OWN, PRICE
 from lib.settings import Settings
 from lib.source import SourceFile

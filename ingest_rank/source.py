@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from lib.ingest.service import find_source
+from lib.ingest.sources import find_source
 from lib.schema import VOLUME_RANK
 from lib.settings import Settings
 from lib.source import SourceFile

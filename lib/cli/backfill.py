@@ -15,9 +15,9 @@ from lib.cli.app import out, with_store
 from lib.cli.option import duration
 from lib.clock import isoformat, utc_now
 from lib.http_client import open_client
-from lib.ingest.service import usable_sources
+from lib.ingest.sources import only_usable
 from lib.settings import Settings
-from lib.source import Source, read_source
+from lib.source import Source, configured_source, read_source
 from lib.store import Store
 
 SOURCES = (("ingest_price", "coinmarketcap_historical.toml"), ("ingest_rank", "coinmarketcap_historical.toml"))
@@ -42,7 +42,8 @@ def run(chosen: Settings, since: str, *, yes: bool, console: Console) -> None:
 def _source(chosen: Settings, package: str, name: str, client: httpx.AsyncClient) -> Source:
     file = read_source(Path(str(files(package) / name)))
     shared = shared_answers(chosen.spool_dir, utc_now)
-    return usable_sources([file], chosen, client=client, clock=utc_now, shared=shared)[0]
+    source = configured_source(file, chosen, client=client, clock=utc_now, shared=shared)
+    return only_usable([source], [file])[0]
 
 
 def _show(found: list[Offer]) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 
 import httpx
 import structlog
@@ -20,92 +19,31 @@ from lib.errors import SettingsRejected
 from lib.http_client import open_client
 from lib.ingest.check import Check
 from lib.ingest.delivery import Delivery, ViaSpool
-from lib.ingest.ids.identifiers import Identifiers
 from lib.ingest.missed import MissedTick, MissedTicks
 from lib.ingest.poll import Poll
+from lib.ingest.sources import Sources, with_stand_ins
 from lib.ingest.spool import Spool
 from lib.ingest.tick import Ingest
-from lib.redaction import shown
 from lib.schema import Series
 from lib.settings import Settings
-from lib.source import Source, SourceFile, configured_source, read_source
-from lib.source.shared_answers import SharedAnswers, shared_answers
-from lib.store import Store
+from lib.source import SourceFile
 from lib.store.address import open_store
 
 SourcePlan = Callable[[Settings], Sequence[Sequence[SourceFile]]]
 """Returns the series to fill: for each its sources, in the order they are tried."""
-
-
 CheckPlan = Callable[[Settings], Sequence[SourceFile]]
 """Returns the sources that are only compared with what is stored."""
-
-
-def find_source(folder: Path, name: str) -> SourceFile:
-    """The source file of this name beside a service, or at this path when it ends in .toml."""
-    path = Path(name) if name.endswith(".toml") else folder / f"{name}.toml"
-    if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in folder.glob("*.toml")))
-        raise SettingsRejected(
-            f"source {shown(name)!r}: there is no file of this name; for example {known}, or /path/to/file.toml"
-        )
-    return read_source(path)
-
-
-def usable_sources(
-    files: Sequence[SourceFile],
-    chosen: Settings,
-    *,
-    client: httpx.AsyncClient,
-    clock: Clock,
-    shared: SharedAnswers | None = None,
-    identifiers: Identifiers | None = None,
-) -> list[Source]:
-    """The sources that can be asked with the keys of the settings; SettingsRejected when there is none."""
-    sources = [
-        configured_source(
-            file,
-            chosen,
-            client=client,
-            clock=clock,
-            shared=shared,
-            identify=identifier.prepare if identifiers and (identifier := identifiers.of(file)) else None,
-        )
-        for file in files
-    ]
-    if usable := [source for source in sources if source.usable]:
-        return usable
-    wanted = ", ".join(f"{settings.PREFIX}{file.key.setting.upper()}" for file in files if file.key)
-    raise SettingsRejected(f"no source of {files[0].series} has its key; set {wanted}")
-
-
-def with_stand_ins(sources: Sequence[Source]) -> list[Source]:
-    """Each source, followed by the one that stands in for it without its key, where there is one."""
-    return [each for source in sources for each in (source, source.stand_in()) if each]
-
-
 Deliveries = Callable[[Series], Delivery]
 """Returns the delivery of a series."""
 
 
-def ingests(
-    plan: SourcePlan,
-    chosen: Settings,
-    *,
-    client: httpx.AsyncClient,
-    store: Store,
-    deliveries: Deliveries,
-    clock: Clock,
-    folder: Path | None = None,
-    identifiers: Identifiers | None = None,
-) -> list[Ingest]:
+def ingests(plan: SourcePlan, sources: Sources, deliveries: Deliveries) -> list[Ingest]:
     """One ingest per series of the plan; SettingsRejected when two would fill the same.
 
-    Each writes its credit plan, its missed ticks and its doubtful lists into its own part of `folder`, if there is one.
-    Answers are shared with other processes of the same folder, and between the series of this one.
+    Each writes its credit plan, its missed ticks and its doubtful lists into its own part of the sources' folder.
     """
+    chosen, folder = sources.chosen, sources.folder
     planned = plan(chosen)
-    identifiers = identifiers or Identifiers(chosen, client=client, store=store, clock=clock, folder=folder)
     for name, times in Counter(files[0].series for files in planned).items():
         if times > 1:
             raise SettingsRejected(f"{times} sources fill {name}; an extra source is one of another series")
@@ -113,19 +51,10 @@ def ingests(
         _refuse_equal_names(files)
     return [
         Ingest(
-            with_stand_ins(
-                usable_sources(
-                    files,
-                    chosen,
-                    client=client,
-                    clock=clock,
-                    shared=shared_answers(folder, clock),
-                    identifiers=identifiers,
-                )
-            ),
-            store=store,
+            with_stand_ins(sources.usable(files)),
+            store=sources.store,
             delivery=deliveries(files[0].values),
-            clock=clock,
+            clock=sources.clock,
             assets=chosen.assets,
             interval=chosen.interval,
             folder=folder / files[0].series if folder else None,
@@ -151,18 +80,11 @@ def refuse_no_check(files: Sequence[SourceFile]) -> None:
         raise SettingsRejected(f"{settings.PREFIX}CHECK_SOURCE: {wrong[0]} has no [id]; for example coinpaprika")
 
 
-def checks(
-    files: Sequence[SourceFile],
-    chosen: Settings,
-    *,
-    client: httpx.AsyncClient,
-    clock: Clock,
-    identifiers: Identifiers,
-) -> list[Check]:
+def checks(files: Sequence[SourceFile], sources: Sources) -> list[Check]:
     """The checks of `TOPCOINS_CHECK_SOURCE`: sources that are only compared with what is stored."""
     refuse_no_check(files)
-    sources = [usable_sources([file], chosen, client=client, clock=clock, identifiers=identifiers)[0] for file in files]
-    return [Check(source, assets=chosen.assets, interval=chosen.interval) for source in sources]
+    chosen = sources.chosen
+    return [Check(sources.usable([file])[0], assets=chosen.assets, interval=chosen.interval) for file in files]
 
 
 async def poll(
@@ -193,19 +115,9 @@ async def poll(
             return ViaSpool(spool, store, time_limit=chosen.interval / 4)
 
         polling = Poll(clock)
-        folder = chosen.spool_dir
-        identifiers = Identifiers(chosen, client=client, store=store, clock=clock, folder=folder)
-        series = ingests(
-            plan,
-            chosen,
-            client=client,
-            store=store,
-            deliveries=via_spool,
-            clock=clock,
-            folder=folder,
-            identifiers=identifiers,
-        )
-        for check in checks(checked(chosen), chosen, client=client, clock=clock, identifiers=identifiers):
+        sources = Sources(chosen, client=client, store=store, clock=clock, folder=chosen.spool_dir)
+        series = ingests(plan, sources, via_spool)
+        for check in checks(checked(chosen), sources):
             polling.add(check.name, check.tick, partial(getattr, check, "interval"))
         for ingest in series:
             polling.add(ingest.series.name, ingest.tick, partial(getattr, ingest, "interval"), ingest.missed)

@@ -16,7 +16,7 @@ from lib.ids.asset import CHAINS, Contract, ProviderAsset
 from lib.ids.coin_map import CoinMap, read_rows
 from lib.ids.rules import PROPOSALS, Decision, Rules, decide_all
 from lib.ids.tables import read_table
-from lib.ingest.service import find_source
+from lib.ingest.sources import find_source
 from lib.source import read_source
 from lib.source.extract import Extractor
 from lib.source.source_file import VENDORS

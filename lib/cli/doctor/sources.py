@@ -14,7 +14,8 @@ from lib.cli.doctor.finding import Finding
 from lib.clock import Clock
 from lib.errors import ClockDisagrees, SettingsRejected, TopcoinsError
 from lib.ingest.clock_check import TOLERANCE, check_clock
-from lib.ingest.service import find_source, refuse_no_check
+from lib.ingest.service import refuse_no_check
+from lib.ingest.sources import find_source
 from lib.redaction import shown
 from lib.settings import PREFIX, Settings
 from lib.source import Reading, Source, SourceFile, configured_source

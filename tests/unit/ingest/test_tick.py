@@ -19,7 +19,8 @@ from lib.errors import SettingsRejected, StoreUnavailable
 from lib.gaps import find_gaps
 from lib.ingest.delivery import ViaSpool, WriteThrough
 from lib.ingest.missed import read_missed
-from lib.ingest.service import SourcePlan, ingests, usable_sources
+from lib.ingest.service import SourcePlan, ingests
+from lib.ingest.sources import Sources
 from lib.ingest.spool import Spool
 from lib.ingest.spool_folder import Counts
 from lib.ingest.tick import Ingest
@@ -507,33 +508,30 @@ def chosen(**environ: str) -> Settings:
     return load({f"TOPCOINS_{name}": value for name, value in environ.items()})
 
 
+def sources_of(market: Any, **environ: str) -> Sources:
+    return Sources(chosen(**environ), client=market.cmc.client, store=market.store, clock=market.clock)
+
+
 def test_a_source_without_its_key_is_passed_over():
     client = httpx.AsyncClient(transport=httpx.MockTransport(lambda request: httpx.Response(500)))
     files, clock = [COINDESK, CMC], FakeClock()
-    names = [source.name for source in usable_sources(files, chosen(), client=client, clock=clock)]
-    assert names == ["coinmarketcap"]
-    keyed = usable_sources(files, chosen(COINDESK_API_KEY="key"), client=client, clock=clock)
-    assert [source.name for source in keyed] == ["coindesk", "coinmarketcap"]
+    store = MemoryStore(clock)
+
+    def names(settings: Settings) -> list[str]:
+        return [each.name for each in Sources(settings, client=client, store=store, clock=clock).usable(files)]
+
+    assert names(chosen()) == ["coinmarketcap"]
+    assert names(chosen(COINDESK_API_KEY="key")) == ["coindesk", "coinmarketcap"]
 
 
 def test_no_source_with_its_key_is_refused_with_the_setting_to_set(market):
     with pytest.raises(SettingsRejected, match="no source of volume_rank has its key; set TOPCOINS_COINDESK_API_KEY"):
-        ingests(
-            plan_of([COINDESK]),
-            chosen(),
-            client=market.coindesk.client,
-            store=market.store,
-            deliveries=market.direct,
-            clock=market.clock,
-        )
+        ingests(plan_of([COINDESK]), sources_of(market), market.direct)
 
 
 def test_without_a_key_a_series_is_polled_at_the_keyless_pace(market):
     def interval(**environ: str) -> timedelta:
-        (ingest,) = ingests(
-            plan_of([COINDESK, CMC]), chosen(**environ), client=market.cmc.client, store=market.store,
-            deliveries=market.direct, clock=market.clock,
-        )  # fmt: skip
+        (ingest,) = ingests(plan_of([COINDESK, CMC]), sources_of(market, **environ), market.direct)
         return ingest.interval
 
     assert interval() == 5 * MINUTE
@@ -544,14 +542,7 @@ def test_without_a_key_a_series_is_polled_at_the_keyless_pace(market):
 
 def test_two_sources_of_one_series_that_are_no_alternatives_are_refused(market):
     with pytest.raises(SettingsRejected, match="2 sources fill volume_rank"):
-        ingests(
-            plan_of([CMC], [CMC]),
-            chosen(),
-            client=market.cmc.client,
-            store=market.store,
-            deliveries=market.direct,
-            clock=market.clock,
-        )
+        ingests(plan_of([CMC], [CMC]), sources_of(market), market.direct)
 
 
 @pytest.mark.parametrize("wait", ["9" * 5000, "Fri, 31 Dec 9999 23:59:59 -2359", "-5", "soon"])

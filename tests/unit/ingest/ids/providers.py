@@ -12,8 +12,8 @@ import polars as pl
 from ingest_rank.source import checked, plan
 from lib.ingest.delivery import WriteThrough
 from lib.ingest.gate import Gate
-from lib.ingest.ids.identifiers import Identifiers
 from lib.ingest.service import checks, ingests
+from lib.ingest.sources import Sources
 from lib.schema import PRICE, VOLUME_RANK, Series
 from lib.settings import load
 from lib.source import Reading
@@ -85,14 +85,11 @@ class World:
 
     def start(self) -> None:
         """Start the service, again too: it remembers only what is on disk."""
-        parts: dict[str, Any] = {"client": self.upstream.client, "clock": self.clock}
-        identifiers = Identifiers(self.chosen, store=self.store, folder=self.folder, **parts)
+        client = self.upstream.client
+        sources = Sources(self.chosen, client=client, store=self.store, clock=self.clock, folder=self.folder)
         (self.folder / "volume_rank").mkdir(exist_ok=True)
-        (self.ingest,) = ingests(
-            plan, self.chosen, store=self.store, folder=self.folder, identifiers=identifiers,
-            deliveries=lambda series: WriteThrough(self.store), **parts,
-        )  # fmt: skip
-        self.checks = checks(checked(self.chosen), self.chosen, identifiers=identifiers, **parts)
+        (self.ingest,) = ingests(plan, sources, lambda series: WriteThrough(self.store))
+        self.checks = checks(checked(self.chosen), sources)
 
     async def quote(self, *prices: tuple[int, float], stablecoins: Sequence[int] = ()) -> None:
         """Store prices of CoinMarketCap for the present minute."""

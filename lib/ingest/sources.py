@@ -1,0 +1,128 @@
+"""The sources of a service, made with its settings; those of other providers find CoinMarketCap's ids."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import httpx
+
+from lib.clock import Clock
+from lib.errors import SettingsRejected
+from lib.ids.coin_map import CoinMap
+from lib.ids.rules import USERS_TABLE, Decision, Rule
+from lib.ids.tables import Tables, read_table
+from lib.ingest.ids.daily import DailyCopy
+from lib.ingest.ids.identify import Identifier
+from lib.ingest.ids.lists import ContractsFetch, MapFetch, ProviderAssets
+from lib.ingest.ids.report import FOLDER, stem
+from lib.redaction import shown
+from lib.settings import PREFIX, Settings
+from lib.source import Source, SourceFile, configured_source, read_source
+from lib.source.reading import PrepareIdentify
+from lib.source.shared_answers import shared_answers
+from lib.source.source_file import VENDORS
+from lib.store import Store
+
+CONTRACTS = ".contracts.json"
+
+
+def find_source(folder: Path, name: str) -> SourceFile:
+    """The source file of this name beside a service, or at this path when it ends in .toml."""
+    path = Path(name) if name.endswith(".toml") else folder / f"{name}.toml"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in folder.glob("*.toml")))
+        raise SettingsRejected(
+            f"source {shown(name)!r}: there is no file of this name; for example {known}, or /path/to/file.toml"
+        )
+    return read_source(path)
+
+
+def only_usable(sources: Sequence[Source], files: Sequence[SourceFile]) -> list[Source]:
+    """Those that can be asked with the keys of the settings; SettingsRejected when there is none."""
+    if usable := [source for source in sources if source.usable]:
+        return usable
+    wanted = ", ".join(f"{PREFIX}{file.key.setting.upper()}" for file in files if file.key)
+    raise SettingsRejected(f"no source of {files[0].series} has its key; set {wanted}")
+
+
+def with_stand_ins(sources: Sequence[Source]) -> list[Source]:
+    """Each source, followed by the one that stands in for it without its key, where there is one."""
+    return [each for source in sources for each in (source, source.stand_in()) if each]
+
+
+class Sources:
+    """Makes sources with the keys and addresses of the settings.
+
+    Each shares its answers with other processes of the same `folder`. Identifiers write their files to `ids/` in it;
+    they use one map of CoinMarketCap and the prices in the store.
+    """
+
+    def __init__(
+        self, chosen: Settings, *, client: httpx.AsyncClient, store: Store, clock: Clock, folder: Path | None = None
+    ) -> None:
+        self.chosen = chosen
+        self.store = store
+        self.clock = clock
+        self.folder = folder
+        self._client = client
+        self._maps: dict[str, DailyCopy[CoinMap]] = {}
+        self._identifiers: dict[tuple[str, str], Identifier] = {}
+
+    def usable(self, files: Sequence[SourceFile]) -> list[Source]:
+        """The sources that can be asked with the keys of the settings; SettingsRejected when there is none."""
+        return only_usable([self._source(file, self._identify(file)) for file in files], files)
+
+    def _source(self, file: SourceFile, identify: PrepareIdentify | None = None) -> Source:
+        shared = shared_answers(self.folder, self.clock)
+        return configured_source(
+            file, self.chosen, client=self._client, clock=self.clock, shared=shared, identify=identify
+        )
+
+    def _identify(self, file: SourceFile) -> PrepareIdentify | None:
+        """What finds the ids of a source's records; None where they have ids. A source and its check have one."""
+        if file.id is None:
+            return None
+        key = file.series, file.name
+        if key not in self._identifiers:
+            self._identifiers[key] = Identifier(
+                file,
+                coin_map=self._map(file.id.map),
+                contracts=self._contracts(file),
+                tables=self._tables(file),
+                store=self.store,
+                clock=self.clock,
+                folder=self.folder / FOLDER if self.folder else None,
+            )
+        return self._identifiers[key].prepare
+
+    def _map(self, name: str) -> DailyCopy[CoinMap]:
+        if name not in self._maps:
+            sources = with_stand_ins([self._source(read_source(VENDORS / f"{name}.toml"))])
+            fetch = MapFetch(sources, self.clock)
+            self._maps[name] = DailyCopy(CoinMap, self._file(f"{name}.json"), clock=self.clock, fetch=fetch)
+        return self._maps[name]
+
+    def _contracts(self, file: SourceFile) -> DailyCopy[ProviderAssets] | None:
+        if file.id is None or file.id.contracts is None:
+            return None
+        fetch = ContractsFetch(file.id.contracts, self._source(file).fetch, self.clock)
+        name = f"{stem(file.series, file.name)}{CONTRACTS}"
+        return DailyCopy(ProviderAssets, self._file(name), clock=self.clock, fetch=fetch)
+
+    def _file(self, name: str) -> Path | None:
+        return self.folder / FOLDER / name if self.folder else None
+
+    def _tables(self, file: SourceFile) -> Mapping[str, Decision]:
+        """The tables of a source's ids. The user's come before those that are shipped."""
+        assert file.id
+        shipped = _read(file.id.overrides, "override", f"source {file.name}: overrides") if file.id.overrides else {}
+        table = self.chosen.id_table
+        own = _read(table, USERS_TABLE, f"{PREFIX}ID_TABLE") if table else {}
+        return {**shipped.get(file.name, {}), **own.get(file.name, {})}
+
+
+def _read(path: Path, rule: Rule, what: str) -> Tables:
+    try:
+        return read_table(path.read_text("utf-8"), rule)
+    except (OSError, ValueError) as exc:
+        why = exc.strerror if isinstance(exc, OSError) else exc
+        raise SettingsRejected(f"{what}: {path}: {why}; for example /etc/topcoins/ids.csv") from None

@@ -10,6 +10,8 @@ import hypothesis
 import pytest
 import stamina
 
+from tests.flow.forks import Forks
+
 pytest_plugins = ["tests.influxd", "tests.seaweedfs"]
 
 # A slow machine is no failed test.
@@ -59,3 +61,10 @@ def retries_do_not_wait() -> Iterator[None]:
     stamina.set_testing(True, attempts=3)
     yield
     stamina.set_testing(False)
+
+
+@pytest.fixture(scope="session")
+def forks(tmp_path_factory) -> Iterator[Forks]:
+    server = Forks(tmp_path_factory.mktemp("forks"))
+    yield server
+    server.close()

@@ -61,9 +61,10 @@ class MemoryStore:
         stamped = replace(snapshot, marker=snapshot.marker.with_stored_at(self._clock()))
         self.snapshots.setdefault((snapshot.series.name, snapshot.tick), stamped)
         hours = set()
-        for name, tick in sorted(self.snapshots):
+        horizon = self.horizon()
+        for name, tick in sorted(key for key in self.snapshots if key[1] < horizon):
             hour = (name, slot(tick, HOUR))
-            if tick < self.horizon() and hour in hours:
+            if hour in hours:
                 del self.snapshots[name, tick]
             hours.add(hour)
 

@@ -21,6 +21,7 @@ import pytest
 from lib.clock import utc_now
 from lib.version import VERSION
 from tests.docs.pages import PAGES, ROOT, Block, all_blocks, examples
+from tests.flow.forks import Forks
 from tests.flow.processes import Api, Stage, eventually, free_port
 from tests.influxd import VERIFIES
 
@@ -46,6 +47,7 @@ class Demo:
 
     api: Api
     environ: Mapping[str, str]
+    forks: Forks
 
     def curl(self, command: str) -> httpx.Response:
         """What `curl 'http://localhost:6667…'` gets, or `curl --json DATA …`."""
@@ -63,16 +65,18 @@ class Demo:
             return response
 
     def run(self, text: str, folder: Path) -> None:
-        """Run commands in a shell, as their reader would."""
+        """Run commands in a shell, as their reader would. `topcoins` is forked: a start costs more than most do."""
+        self.forks.write_command(tools(folder / "forking") / "topcoins")
+        environ = {**self.environ, "PATH": f"{folder / 'forking'}:{self.environ['PATH']}"}
         shell = ["bash", "-e", "-u", "-c", text]
-        done = subprocess.run(shell, cwd=folder, env=self.environ, capture_output=True, text=True, timeout=WITHIN_S)
+        done = subprocess.run(shell, cwd=folder, env=environ, capture_output=True, text=True, timeout=WITHIN_S)
         assert done.returncode == 0, done.stdout + done.stderr
 
     def run_python(self, block: Block, folder: Path) -> None:
         """Run a block of Python in its own process."""
         text = block.text.replace("localhost:6667", f"127.0.0.1:{self.api.port}")
-        python = [sys.executable, "-W", "error", "-c", text]
-        done = subprocess.run(python, cwd=folder, env=self.environ, capture_output=True, text=True, timeout=WITHIN_S)
+        strict = f"import warnings\nwarnings.simplefilter('error')\n{text}"
+        done = self.forks.run("python", "-c", strict, environ=self.environ, folder=folder)
         assert done.returncode == 0, done.stderr
         assert done.stdout
 
@@ -106,7 +110,7 @@ def environ() -> Mapping[str, str]:
 
 
 @pytest.fixture(scope="module")
-def demo(environ, tmp_path_factory) -> Iterator[Demo]:
+def demo(environ, tmp_path_factory, forks) -> Iterator[Demo]:
     """The README's own command for the demo, with a smaller market and free ports."""
     folder = tmp_path_factory.mktemp("docs")
     path = f"{tools(folder / 'bin')}:{BIN}:{environ['PATH']}"
@@ -122,7 +126,7 @@ def demo(environ, tmp_path_factory) -> Iterator[Demo]:
             :1
         ]
         own = settings(folder / "kept", simulator) | {"TOPCOINS_HTTP_PORT": str(ports[0]), "PATH": path}
-        yield Demo(Api(process, *ports), {**environ, **own})
+        yield Demo(Api(process, *ports), {**environ, **own}, forks)
         process.send(signal.SIGINT)
         assert process.ends() == 0
 

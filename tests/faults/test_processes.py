@@ -9,9 +9,9 @@ import ingest_price
 from lib.clock import utc_now
 from lib.gaps import find_gaps
 from lib.store.sqlite import SqliteStore
-from tests.flow.conftest import environ, stage
+from tests.flow.conftest import environ, fresh_stage
 
-__all__ = ["environ", "stage"]
+__all__ = ["environ", "fresh_stage"]
 pytestmark = pytest.mark.stack
 
 MEGABYTE = 2**20
@@ -43,11 +43,17 @@ def hasty(folder: Path) -> Path:
     return file
 
 
-async def test_an_answer_of_200_mb_and_an_upstream_that_hangs_cost_a_tick_each_and_little_memory(stage):
-    (stage.folder / "faults.toml").write_text(SCRIPT)
-    upstream = stage.simulator("--assets", "60", "--unlimited", "--faults", "faults.toml")
-    chosen = {"ASSETS": 60, "INTERVAL": "5s", "PRICE_SOURCE": hasty(stage.folder), "LOG_FORMAT": "json", **upstream}
-    ingestor = stage.service("ingest_price", **chosen)
+async def test_an_answer_of_200_mb_and_an_upstream_that_hangs_cost_a_tick_each_and_little_memory(fresh_stage):
+    (fresh_stage.folder / "faults.toml").write_text(SCRIPT)
+    upstream = fresh_stage.simulator("--assets", "60", "--unlimited", "--faults", "faults.toml")
+    chosen = {
+        "ASSETS": 60,
+        "INTERVAL": "5s",
+        "PRICE_SOURCE": hasty(fresh_stage.folder),
+        "LOG_FORMAT": "json",
+        **upstream,
+    }
+    ingestor = fresh_stage.service("ingest_price", **chosen)
     ingestor.event("tick")
     before = ingestor.most_memory
     ingestor.event("tick failed", kind="SourceMalformed")
@@ -59,7 +65,7 @@ async def test_an_answer_of_200_mb_and_an_upstream_that_hangs_cost_a_tick_each_a
     assert ingestor.most_memory - before < MOST
     assert times_logged(ingestor, "tick failed") == 2
     busy = {"busy"}  # a machine with much else to do misses a tick now and then
-    found = await causes(stage)
+    found = await causes(fresh_stage)
     assert {cause: found[cause] for cause in found.keys() - busy} == {"source malformed": 1, "source away": 1}
 
 

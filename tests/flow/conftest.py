@@ -14,6 +14,13 @@ def environ() -> Mapping[str, str]:
 
 
 @pytest.fixture
-def stage(environ, tmp_path) -> Iterator[Stage]:
+def stage(environ, tmp_path, forks) -> Iterator[Stage]:
+    with Stage(tmp_path, environ, forks) as opened:
+        yield opened
+
+
+@pytest.fixture
+def fresh_stage(environ, tmp_path) -> Iterator[Stage]:
+    """A stage on which each process starts a Python interpreter, and loads what it needs and no more."""
     with Stage(tmp_path, environ) as opened:
         yield opened

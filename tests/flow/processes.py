@@ -14,6 +14,8 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
+from tests.flow.forks import Fork, Forks
+
 T = TypeVar("T")
 
 ROOT = Path(__file__).parents[2]
@@ -58,13 +60,19 @@ def listens(port: int) -> bool:
 class Process:
     """A started process and its output so far."""
 
-    def __init__(self, arguments: list[str], environ: Mapping[str, str], folder: Path, name: str) -> None:
+    def __init__(
+        self, arguments: list[str], environ: Mapping[str, str], folder: Path, name: str, forks: Forks | None = None
+    ) -> None:
+        self.arguments = arguments
         self._out, self._err = folder / f"{name}.out", folder / f"{name}.err"
-        with self._out.open("wb") as out, self._err.open("wb") as err:
-            self._process = subprocess.Popen(
-                arguments, env=dict(environ), cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
-                start_new_session=True,
-            )  # fmt: skip
+        self._process: Fork | subprocess.Popen[bytes]
+        with open(os.devnull, "rb") as none, self._out.open("wb") as out, self._err.open("wb") as err:
+            if forks:
+                self._process = forks.start(arguments, environ, folder, [file.fileno() for file in (none, out, err)])
+            else:
+                self._process = subprocess.Popen(
+                    arguments, env=dict(environ), cwd=folder, stdin=none, stdout=out, stderr=err, start_new_session=True
+                )
 
     @property
     def out(self) -> str:
@@ -109,6 +117,10 @@ class Process:
     @property
     def runs(self) -> bool:
         return self._process.poll() is None
+
+    @property
+    def is_fork(self) -> bool:
+        return isinstance(self._process, Fork)
 
     @property
     def pid(self) -> int:
@@ -162,10 +174,14 @@ class Api:
 
 
 class Stage:
-    """Starts processes in a folder, with settings of their own and none of the caller's."""
+    """Starts processes in a folder, with settings of their own and none of the caller's.
 
-    def __init__(self, folder: Path, environ: Mapping[str, str]) -> None:
+    With `forks`, those of topcoins are forked.
+    """
+
+    def __init__(self, folder: Path, environ: Mapping[str, str], forks: Forks | None = None) -> None:
         self.folder = folder
+        self._forks = forks
         self._environ = {**environ, RUN: uuid.uuid4().hex}
         self._processes: list[Process] = []
 
@@ -185,11 +201,11 @@ class Stage:
 
     def start(self, *arguments: str, **settings: object) -> Process:
         """`python ARGUMENTS`, with settings by their names without the prefix."""
-        return self._start([sys.executable, *arguments], settings)
+        return self._start([sys.executable, *arguments], settings, self._forks)
 
     def topcoins(self, *arguments: str, **settings: object) -> Process:
         """The command."""
-        return self._start([COMMAND, *arguments], settings)
+        return self._start([COMMAND, *arguments], settings, self._forks)
 
     def command(self, *arguments: str, **settings: object) -> Process:
         """Any other program."""
@@ -221,12 +237,14 @@ class Stage:
     def alive(self) -> list[str]:
         """The command lines of this stage's processes and of all they started, orphans too."""
         mark = f"{RUN}={self._environ[RUN]}".encode()
-        return [command for environ, command in _processes() if mark in environ]
+        # The environment that a forked process has in /proc is that of the server.
+        forked = [" ".join(process.arguments) for process in self._processes if process.is_fork and process.runs]
+        return [*forked, *(command for environ, command in _processes() if mark in environ)]
 
-    def _start(self, arguments: list[str], settings: Mapping[str, object]) -> Process:
+    def _start(self, arguments: list[str], settings: Mapping[str, object], forks: Forks | None = None) -> Process:
         own = {f"TOPCOINS_{name}": str(value) for name, value in settings.items()}
         name = f"{len(self._processes)}-{Path(arguments[0]).name}"
-        process = Process(arguments, self._environ | own, self.folder, name)
+        process = Process(arguments, self._environ | own, self.folder, name, forks)
         self._processes.append(process)
         return process
 

@@ -64,10 +64,10 @@ def ask_all(api: Api, paths: Iterable[str]) -> None:
     connection.close()
 
 
-def test_sparklines_of_ever_new_ids(stage):
+def test_sparklines_of_ever_new_ids(fresh_stage):
     """SV-8."""
-    asyncio.run(fill(stage.store, minutes(60)))
-    api = stage.api()
+    asyncio.run(fill(fresh_stage.store, minutes(60)))
+    api = fresh_stage.api()
     api.answers("/readyz")
     some = [",".join(map(str, range(first, first + A_LINE))) for first in range(1, A_LINE * 2000, A_LINE)]
     paths = [f"/v1/sparklines?span=50m&points=3&ranks=true&ids={ids}" for ids in some]
@@ -78,10 +78,10 @@ def test_sparklines_of_ever_new_ids(stage):
     assert api.process.most_memory < BOUND
 
 
-def test_unique_lists(stage):
+def test_unique_lists(fresh_stage):
     ticks = minutes(60)
-    asyncio.run(fill(stage.store, ticks))
-    api = stage.api()
+    asyncio.run(fill(fresh_stage.store, ticks))
+    api = fresh_stage.api()
     api.answers("/readyz")
     first = int(ticks[-1].timestamp())
     paths = [f"/v1/top?datetime={first + number // 2}&limit={1 + number % 2}" for number in range(5000)]
@@ -92,11 +92,11 @@ def test_unique_lists(stage):
     assert api.process.most_memory < BOUND
 
 
-def test_streams_that_resume_after_hours(stage):
+def test_streams_that_resume_after_hours(fresh_stage):
     """SV-10."""
 
     async def fill_hours() -> None:
-        store = SqliteStore(stage.store, clock=utc_now, durable=False)
+        store = SqliteStore(fresh_stage.store, clock=utc_now, durable=False)
         for tick in minutes(6 * 60):
             for series in OWN.values():
                 whole = snapshot(series, tick, 0)
@@ -118,7 +118,7 @@ def test_streams_that_resume_after_hours(stage):
             writer.close()
 
     asyncio.run(fill_hours())
-    api = stage.api()
+    api = fresh_stage.api()
     api.answers("/readyz")
     asyncio.run(resume())
     assert api.process.most_memory < BOUND
@@ -143,7 +143,7 @@ def week(influx_bucket: Bucket) -> Bucket:
 
 
 @pytest.mark.influx
-def test_the_gaps_of_a_week_asked_for_by_many_pages_at_once(stage, week):
+def test_the_gaps_of_a_week_asked_for_by_many_pages_at_once(fresh_stage, week):
     """SV-9."""
     port, safe_port = free_port(), free_port()
     settings = {
@@ -151,9 +151,9 @@ def test_the_gaps_of_a_week_asked_for_by_many_pages_at_once(stage, week):
         "INFLUX_ORG": week.server.org,
         "INFLUX_BUCKET": week.name,
         "INFLUX_TOKEN": week.token.get_secret_value(),
-        "SPOOL_DIR": stage.folder / "spool",
+        "SPOOL_DIR": fresh_stage.folder / "spool",
     }
-    process: Process = stage.start("-m", "query_api", HTTP_PORT=port, HTTP_SAFE_PORT=safe_port, **settings)
+    process: Process = fresh_stage.start("-m", "query_api", HTTP_PORT=port, HTTP_SAFE_PORT=safe_port, **settings)
     process.until(lambda: listens(port))
     api = Api(process, port, safe_port)
     api.answers("/readyz")

@@ -48,8 +48,8 @@ def nothing_is_complained_of_and_nobody_else_is_asked(browser) -> Iterator[None]
 
 
 @pytest.fixture(scope="module")
-def module_stage(environ, tmp_path_factory) -> Iterator[Stage]:
-    with Stage(tmp_path_factory.mktemp("page"), environ) as opened:
+def module_stage(environ, tmp_path_factory, forks) -> Iterator[Stage]:
+    with Stage(tmp_path_factory.mktemp("page"), environ, forks) as opened:
         yield opened
 
 

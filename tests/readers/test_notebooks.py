@@ -14,6 +14,7 @@ from lib.schema import ID, PRICE, VOLUME_RANK
 from lib.store.sqlite import SqliteStore
 from tests.contract.snapshots import snapshot
 from tests.docs.pages import Block, all_blocks
+from tests.flow.forks import Forks
 from tests.flow.processes import Api, Stage
 
 pytest.importorskip("pandas", reason="in the dependency group readers")
@@ -44,10 +45,10 @@ async def fill(path: Path) -> None:
 
 
 @pytest.fixture
-async def api(tmp_path: Path, environ: dict[str, str]) -> AsyncIterator[Api]:
+async def api(tmp_path: Path, environ: dict[str, str], forks: Forks) -> AsyncIterator[Api]:
     (tmp_path / "data").mkdir()
     await fill(tmp_path / "data" / "topcoins.db")
-    with Stage(tmp_path, environ) as stage:
+    with Stage(tmp_path, environ, forks) as stage:
         api = stage.api()
         api.answers("/readyz")
         yield api

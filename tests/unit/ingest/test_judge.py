@@ -16,7 +16,7 @@ import ingest_rank
 from lib.errors import SnapshotDoubtful, SnapshotRefused
 from lib.ingest.doubtful import AGREEING, FOLDER, MOST, count_doubtful, reasons_of, stored_lists, tick_of
 from lib.ingest.judge import Judge
-from lib.ingest.judge_state import MOST_ABSENT, read_judge_state
+from lib.ingest.judge_state import MOST_ABSENT, JudgeState
 from lib.ingest.missed import cause_of
 from lib.ingest.plausible import LONG_LIST
 from lib.schema import PRICE, VOLUME_RANK, Series
@@ -437,13 +437,16 @@ def test_an_asset_that_comes_back_after_a_day_or_at_a_new_level_is_not_compared(
     assert 6 in stream.send(moved(1000)(jumped(rows))).rows["cmc_id"]
 
 
-def test_the_absent_assets_that_are_remembered_are_bounded(tmp_path):
-    stream, rows = Stream(PRICE, tmp_path / "price"), market()
-    for n in range(MOST_ABSENT // 100 + 10):
-        stream.send([*rows, *(row | {"cmc_id": 1000 + 100 * n + place} for place, row in enumerate(rows[100:200]))])
-    remembered = read_judge_state(stream.folder).absent
+def test_of_the_absent_assets_the_newest_are_remembered():
+    assets = market(MOST_ABSENT + 350)
+    listed, early, late = assets[:300], assets[300:400], assets[400:]
+    lists = ([*listed, *early], [*listed, *late], listed)
+    first, second, third = (Stream().send(rows, after=number * MINUTE) for number, rows in enumerate(lists))
+    state = JudgeState(absent=JudgeState().after(second, first, {}))
+    assert {*state.absent} == {row["cmc_id"] for row in early}
+    remembered = state.after(third, second, {})
     assert len(remembered) == MOST_ABSENT
-    assert 1000 not in remembered
+    assert {row["cmc_id"] for row in late} <= {*remembered}
 
 
 def test_the_day_after_which_a_doubt_ends_goes_on_over_restarts(tmp_path):

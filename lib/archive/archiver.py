@@ -12,6 +12,7 @@ from lib.archive.delta import DeltaLog, columns_by_table
 from lib.archive.manifest import Manifest, sealed_days, start_of
 from lib.archive.objects import Objects
 from lib.archive.seal import Gaps, Sealer
+from lib.archive.seal_month import MonthSealer
 from lib.clock import DAY, SECOND, Clock
 from lib.errors import TopcoinsError
 from lib.gaps import missing_ticks
@@ -58,6 +59,7 @@ class Archiver:
         self._clock = clock
         self._spools = spools
         self._sealer = Sealer(store, objects, series, clock=clock)
+        self._months = MonthSealer(objects, series)
         self._logs = [DeltaLog(objects, table, columns) for table, columns in columns_by_table(series).items()]
         self._followed: dict[date, int] = {}
         self._looked_back: date | None = None
@@ -77,9 +79,10 @@ class Archiver:
             self._failures = 0
 
     async def catch_up(self) -> list[date]:
-        """Seal the closed days that are not sealed, and add to the others what came late. Returns the former.
+        """Seal the closed days that are not sealed, add to the others what came late, then seal the closed months.
 
-        Days whose minutes were deleted rarely get additions: they are looked at once a day.
+        Returns the days of the first kind. Days whose minutes were deleted rarely get additions: they are looked at
+        once a day.
         """
         sealed = await sealed_days(self._objects)
         today = self._clock().date()
@@ -92,6 +95,7 @@ class Archiver:
             elif start_of(day) + DAY > horizon:
                 await self._follow(await self._sealer.seal(day))
         self._looked_back = today
+        await self._months.catch_up(today)
         return added
 
     async def _follow(self, manifest: Manifest) -> None:

@@ -12,15 +12,13 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 
-import polars as pl
-
 from lib.archive.additions import find_additions
 from lib.archive.archiver import stored_days
 from lib.archive.manifest import FOLDER, Manifest, Part, manifest_name, newest_manifest, sealed_days
 from lib.archive.mend import Mender
 from lib.archive.objects import Objects
 from lib.archive.objects.folder import Folder
-from lib.archive.parts import describe_part
+from lib.archive.parts import sound_part
 from lib.archive.seal import Sealer
 from lib.archive.verify import verify_day
 from lib.clock import Clock
@@ -132,25 +130,15 @@ def report_damaged(damaged: Sequence[str]) -> None:
 async def _copy_part(source: Objects, target: Objects, part: Part) -> bool:
     """Copy a part that the target lacks, or has damaged. Returns False if the source has none that is sound either."""
     with target.workspace() as folder:
-        if await _sound(target, part, folder):
+        if await sound_part(target, part, folder):
             return True
-        path = await _sound(source, part, folder)
+        path = await sound_part(source, part, folder)
         if path is None:
             return False
         made = folder / "copy.parquet"  # a link would be the same file, and rot with it
         await asyncio.to_thread(shutil.copyfile, path, made)
         await target.delete(part.name)
         return await target.create(part.name, made)
-
-
-async def _sound(objects: Objects, part: Part, folder: Path) -> Path | None:
-    """A local file of a part; None if it is missing, or not what the manifest says."""
-    try:
-        path = await objects.local(part.name, folder)
-        is_sound = await asyncio.to_thread(describe_part, path, part.name, part.table) == part
-    except (Malformed, OSError, pl.exceptions.PolarsError):
-        return None
-    return path if is_sound else None
 
 
 async def _mend(store: Store, unsealed: Folder, series: Sequence[Series], day: date, clock: Clock) -> list[str]:
@@ -162,7 +150,7 @@ async def _mend(store: Store, unsealed: Folder, series: Sequence[Series], day: d
         is_damaged = True
     else:
         parts = manifest.parts if manifest else ()
-        is_damaged = not all([await _sound(unsealed, part, Path()) for part in parts])
+        is_damaged = not all([await sound_part(unsealed, part, Path()) for part in parts])
     if not is_damaged:
         return []
     verified = await verify_day(unsealed, series, day, Path())

@@ -1,5 +1,6 @@
 """Parts: Parquet files of a day, written and read back some ticks at a time. A day is never in memory at once."""
 
+import asyncio
 import hashlib
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -11,8 +12,9 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from lib.archive.manifest import Part
+from lib.archive.objects import Objects
 from lib.archive.tables import TICK, series_columns
-from lib.errors import StoreMalformed
+from lib.errors import Malformed, StoreMalformed
 from lib.schema import ID, NAME, OWN, Series
 from lib.snapshot import content_hash
 
@@ -52,6 +54,16 @@ def describe_part(path: Path, name: str, table: str) -> Part:
             digest.update(chunk)
     rows = pl.scan_parquet(path, hive_partitioning=False).select(pl.len()).collect().item()
     return Part(name=name, table=table, rows=rows, bytes=path.stat().st_size, sha256=digest.hexdigest())
+
+
+async def sound_part(objects: Objects, part: Part, folder: Path) -> Path | None:
+    """A local file of a part; None if it is missing, or not what the manifest says."""
+    try:
+        path = await objects.local(part.name, folder)
+        is_sound = await asyncio.to_thread(describe_part, path, part.name, part.table) == part
+    except (Malformed, OSError, pl.exceptions.PolarsError):
+        return None
+    return path if is_sound else None
 
 
 def read_frames(path: Path) -> Iterator[pl.DataFrame]:

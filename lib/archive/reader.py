@@ -13,7 +13,7 @@ from cachetools import LRUCache
 
 from lib.archive import tables
 from lib.archive.hourly import hourly_table, hours_of
-from lib.archive.manifest import FOLDER, manifest_name, part_name, read_manifest
+from lib.archive.manifest import FOLDER, manifest_name, part_name, read_manifest, sealed_days
 from lib.archive.objects import Objects
 from lib.archive.places import Places, places_of
 from lib.archive.tables import TICK, Withdrawal
@@ -27,6 +27,8 @@ FRESH = MINUTE
 """What was added to a sealed day is seen after so long."""
 MOST_BYTES = 32 * 2**20
 """Of the days in memory: about 1,000 days of minutes."""
+FEW = 3
+"""Of more days the manifests are listed together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class ArchiveReader:
     """Reads the tables of an archive. Raises StoreUnavailable while it is away, StoreMalformed for a damaged part."""
 
     def __init__(self, objects: Objects, *, clock: Clock) -> None:
-        self._objects = objects
+        self.objects = objects
         self.clock = clock
         self._days: dict[date, int] = {}
         self._newest_name = ""
@@ -66,37 +68,56 @@ class ArchiveReader:
         self._sealed: LRUCache[date, tuple[datetime, SealedDay]] = LRUCache(
             MOST_BYTES, getsizeof=lambda known: known[1].size
         )
+        self._numbers: dict[date, int] = {}
+        self._numbered: tuple[date, datetime] | None = None
 
     async def days(self) -> Sequence[date]:
         """The sealed days, oldest first. Lists only what is new, at most once a minute."""
         now = self.clock()
-        if self._listed_at is None or not timedelta() <= now - self._listed_at < FRESH:
-            for name in await self._objects.names(FOLDER, after=self._newest_name):
-                _, folder, file = name.split("/")
-                day = date.fromisoformat(folder.removeprefix("date="))
-                self._days[day] = int(file.removesuffix(".json"))
-                self._newest_name = max(self._newest_name, name)
-            self._days = dict(sorted(self._days.items()))
+        if not self.is_fresh(self._listed_at):
+            new = await sealed_days(self.objects, after=self._newest_name)
+            self._newest_name = max([self._newest_name, *(manifest_name(*each) for each in new.items())])
+            self._days = dict(sorted((self._days | new).items()))
             self._listed_at = now
         return list(self._days)
 
-    async def day(self, day: date) -> SealedDay | None:
-        """The manifest in force of a day; None if it is not sealed."""
+    async def days_between(self, start: datetime, stop: datetime) -> list[date]:
+        """The sealed days of a span."""
+        return [day for day in await self.days() if start.date() <= day <= stop.date()]
+
+    async def day(self, day: date, number: int | None = None) -> SealedDay | None:
+        """The manifest in force of a day, or the one of this number; None if the day is not sealed."""
         now = self.clock()
         known = self._sealed.get(day)
-        if known and timedelta() <= now - known[0] < FRESH:
+        if known and (known[1].number == number or (number is None and self.is_fresh(known[0]))):
             return known[1]
-        names = await self._objects.names(f"{FOLDER}/date={day}")
-        if not names:
-            return None
-        if known is None or names[-1] != manifest_name(day, known[1].number):
-            manifest = await read_manifest(self._objects, names[-1])
+        if number is None:
+            if not (names := await self.objects.names(f"{FOLDER}/date={day}")):
+                return None
+            newest = names[-1]
+        else:
+            newest = manifest_name(day, number)
+        if known is None or newest != manifest_name(day, known[1].number):
+            manifest = await read_manifest(self.objects, newest)
             full = [part for part in manifest.parts if part.rows]
             parts = {table: tuple(p.name for p in full if p.table == table) for table in {part.table for part in full}}
             places = dict(await asyncio.to_thread(lambda: [*places_of(manifest)]))
             known = now, SealedDay(day, manifest.number, manifest.spacing, parts, places)
         self._sealed[day] = now, known[1]
         return known[1]
+
+    async def numbers_of(self, days: Sequence[date]) -> Mapping[date, int]:
+        """The number of each day's manifest in force."""
+        if len(days) <= FEW:
+            return {each.day: each.number for each in await self.sealed(days)}
+        if not self._numbered or days[0] < self._numbered[0] or not self.is_fresh(self._numbered[1]):
+            self._numbers = await sealed_days(self.objects, after=f"{FOLDER}/date={days[0]}")
+            self._numbered = days[0], self.clock()
+        return self._numbers
+
+    def is_fresh(self, read_at: datetime | None) -> bool:
+        """Whether what was read then need not be read again."""
+        return read_at is not None and timedelta() <= self.clock() - read_at < FRESH
 
     async def read(
         self,
@@ -107,12 +128,17 @@ class ArchiveReader:
         select: Collection[str] | None = None,
     ) -> pl.DataFrame:
         """The rows of a table on some days, in the order of the parts. A column that a part lacks is null."""
-        sealed = await self._sealed_days(days)
-        names = [name for each in sealed for name in each.names(table)]
+        sealed = await self.sealed(days)
+        return await self.read_parts([name for each in sealed for name in each.names(table)], columns, where, select)
+
+    async def read_parts(
+        self, names: Sequence[str], columns: Mapping[str, Any], where: pl.Expr, select: Collection[str] | None = None
+    ) -> pl.DataFrame:
+        """The rows of some parts, in their order. A column that a part lacks is null."""
         wanted = list(columns if select is None else select)
         if not names:
             return _empty(columns, wanted)
-        scan = partial(self._objects.scan, names, dict(columns))
+        scan = partial(self.objects.scan, names, dict(columns))
         return await self._collected(names, lambda: scan().filter(where).select(wanted).collect())
 
     async def read_ticks(
@@ -125,8 +151,8 @@ class ArchiveReader:
         where: pl.Expr | None = None,
     ) -> pl.DataFrame:
         """The rows with start <= tick <= stop, of a series or of the markers. It decodes no other ticks."""
-        days = [day for day in await self.days() if start.date() <= day <= stop.date()]
-        sealed = await self._sealed_days(days)
+        days = await self.days_between(start, stop)
+        sealed = await self.sealed(days)
         places = [each.places.get(name) for each in sealed for name in each.names(table)]
         wanted = {TICK: None} | dict.fromkeys(select)
         rows = [(each.name, *each.rows(start, stop)) for each in places if each]
@@ -149,7 +175,7 @@ class ArchiveReader:
         select: Sequence[str],
         where: pl.Expr | None,
     ) -> pl.DataFrame:
-        scan = partial(self._objects.scan, [name], columns)
+        scan = partial(self.objects.scan, [name], columns)
 
         def collect() -> pl.DataFrame:
             rows = scan().slice(offset, count)
@@ -161,16 +187,19 @@ class ArchiveReader:
         try:
             return await asyncio.to_thread(collect)
         except (pl.exceptions.PolarsError, OSError) as exc:
-            await self._objects.names(names[0].rpartition("/")[0])  # if it is away, this raises StoreUnavailable
+            await self.objects.names(names[0].rpartition("/")[0])  # if it is away, this raises StoreUnavailable
             why = str(exc).partition("\n")[0][:200]
-            raise StoreMalformed(f"archive {self._objects.shown}: {', '.join(names[:3])}: {why}") from exc
+            raise StoreMalformed(f"archive {self.objects.shown}: {', '.join(names[:3])}: {why}") from exc
 
-    async def _sealed_days(self, days: Iterable[date]) -> list[SealedDay]:
-        return [each for each in await asyncio.gather(*map(self.day, days)) if each]
+    async def sealed(self, days: Iterable[date]) -> list[SealedDay]:
+        """The manifests in force of those of the days that are sealed."""
+        days = sorted({*days})
+        numbers = await self.numbers_of(days) if len(days) > FEW else {}
+        return [each for each in await asyncio.gather(*(self.day(day, numbers.get(day)) for day in days)) if each]
 
     async def withdrawals(self, days: Iterable[date]) -> dict[tuple[str, datetime], list[Withdrawal]]:
         """The withdrawals of some days, by series and tick."""
-        days = [each.day for each in await self._sealed_days(days) if each.names(tables.WITHDRAWALS)]
+        days = [each.day for each in await self.sealed(days) if each.names(tables.WITHDRAWALS)]
         if not days:
             return {}
         frame = await self.read(tables.WITHDRAWALS, days, tables.WITHDRAWAL_COLUMNS, pl.lit(True))

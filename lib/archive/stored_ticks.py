@@ -1,6 +1,6 @@
 """Which stored ticks and markers a question is about: as expressions, and by the withdrawals of their snapshots."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 import polars as pl
@@ -30,6 +30,22 @@ def changed(tick: StoredTick, changes: Sequence[Withdrawal], *, known: bool) -> 
     return changed._replace(withdrawn_at=marker.withdrawn_at, restored_at=marker.restored_at) if known else changed
 
 
+def stored_ticks(
+    series: str,
+    frame: pl.DataFrame,
+    changes: Mapping[tuple[str, datetime], Sequence[Withdrawal]],
+    *,
+    known: bool = False,
+) -> list[StoredTick]:
+    """A series' markers as ticks, after their withdrawals. With `known` they have the times of both."""
+    intervals = {seconds: timedelta(seconds=seconds) for seconds in frame["interval_s"].unique()}
+    rows = frame.select(TICK, "interval_s", "backfilled", *([VISIBLE] if known else [])).iter_rows()
+    ticks = [StoredTick(tick, intervals[seconds], late, False, *since) for tick, seconds, late, *since in rows]
+    if not changes:
+        return ticks
+    return [changed(tick, changes.get((series, tick.tick), ()), known=known) for tick in ticks]
+
+
 def of_series(series: str | None) -> pl.Expr:
     """The rows of a series, by default of all."""
     return pl.lit(True) if series is None else pl.col("series") == series
@@ -43,4 +59,4 @@ def visible(frame: pl.DataFrame, known_at: datetime | None) -> pl.DataFrame:
 def firsts_of_hours(frame: pl.DataFrame) -> pl.DataFrame:
     """The first of each series and hour."""
     hours = frame.with_columns(pl.col(TICK).dt.truncate("1h").alias(_HOUR))
-    return hours.unique(["series", _HOUR], keep="first", maintain_order=True)
+    return hours.unique(["series", _HOUR], keep="first", maintain_order=True).drop(_HOUR)

@@ -1,7 +1,7 @@
 """`topcoins archive`: seals closed days into the archive, as a service or once."""
 
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +15,7 @@ from lib.errors import SettingsRejected, Unavailable
 if TYPE_CHECKING:
     from lib.archive.archiver import Archiver
     from lib.archive.objects import Objects
+    from lib.schema import Series
     from lib.settings import Settings
     from lib.store import Store
 
@@ -116,7 +117,27 @@ async def _verify(chosen: "Settings", store: "Store | None") -> bool:
             is_well = is_well and not day.faults
     if not days:
         print(f"no day is sealed in {objects.shown}")
-    return is_well
+    return await _verify_months(objects, series, mend=store is not None) and is_well
+
+
+async def _verify_months(objects: "Objects", series: "Sequence[Series]", *, mend: bool) -> bool:
+    """Print each sealed month; mend it from its days. Returns whether all is well in the end."""
+    from lib.archive.seal_month import MonthSealer
+    from lib.archive.verify_months import delete_month, verify_months
+
+    damaged = []
+    async for month, faults in verify_months(objects):
+        print(f"{month}: hours of the month, {'well' if not faults else 'DAMAGED'}", flush=True)
+        print("".join(f"  {fault.name}: {fault.what}\n" for fault in faults), end="", flush=True)
+        damaged += [month] if faults else []
+    if not mend:
+        return not damaged
+    for month in damaged:
+        await delete_month(objects, month)
+    sealed = {f"{month:%Y-%m}" for month in await MonthSealer(objects, series).catch_up(utc_now().date())}
+    for month in damaged:
+        print(f"  {month}: {'mended' if month in sealed else 'its damaged files are deleted: its days have the same'}")
+    return True
 
 
 async def _seal(archiver: "Archiver", objects: "Objects") -> None:

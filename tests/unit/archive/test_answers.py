@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import httpx
 import pytest
@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 
 from lib.archive.archiver import Archiver
 from lib.archive.manifest import start_of
+from lib.archive.months import MANIFESTS
 from lib.archive.no_store import NoStore
 from lib.archive.objects import Objects
 from lib.archive.objects.folder import Folder
@@ -25,13 +26,13 @@ from lib.store import Store
 from query_api.app import create_app
 from tests.contract.snapshots import snapshot
 from tests.fakes import FakeClock, MemoryStore
-from tests.unit.archive.world import BOTH, DAY
+from tests.unit.archive.world import BOTH
 
 ASSETS = 6
 LENGTH = timedelta(hours=3)
-NOON = start_of(DAY) + timedelta(hours=12)
+NOON = start_of(date(2026, 7, 31)) + timedelta(hours=12)
 LATER = NOON + timedelta(days=4)
-"""The hot store's retention has passed by then."""
+"""The hot store's retention has passed by then, and the month is sealed."""
 
 
 def reading(series: Series, minute: int) -> Snapshot:
@@ -149,6 +150,7 @@ async def test_every_address_answers_with_the_same_bytes_after_the_minutes_are_g
     cold = MemoryStore(clock, retention=timedelta(days=2))
     cold.snapshots = hot.snapshots
     await Archiver(cold, sealed, BOTH, clock=clock, spools=tmp_path / "spool").catch_up()  # empty days
+    assert await sealed.names(MANIFESTS) == ["monthly/_manifest/month=2026-07.json"]
     tiers = Tiers(
         cold if isinstance(sealed, Folder) else NoStore(clock), ArchiveReader(sealed, clock=clock), clock=clock
     )

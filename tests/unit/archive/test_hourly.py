@@ -82,6 +82,16 @@ async def test_a_history_of_hours_reads_the_side_table_alone(series, cmc_id, hot
     assert reader.read_tables == [hourly_table(series.name)]
 
 
+async def test_the_lists_of_many_hours_come_from_the_side_table(hot, tmp_path, clock):
+    reader, ticks = reader_of(tmp_path, clock), await firsts(hot)
+    for selection in ({}, {"tiers": range(1)}, {"ids": [7, 21], "fields": ("usd",)}):
+        found = await SealedStore(reader).rows_between(PRICE, ticks, resolution="1h", **selection)
+        expected = await hot.rows_between(PRICE, ticks, resolution="1h", **selection)
+        assert found.keys() == expected.keys()
+        assert all(found[tick].equals(expected[tick]) for tick in ticks)
+    assert {*reader.read_tables} == {"hourly/price"}
+
+
 async def test_a_history_of_minutes_takes_the_others_from_the_minutes(hot, tmp_path, clock):
     ticks = await hot.ticks("price", ticks_of(DAYS[0])[0], ticks_of(DAY)[-1])
     reader = reader_of(tmp_path, clock)

@@ -1,0 +1,179 @@
+"""Sealing a closed month: the hours of its days, by asset, in one part for each series, and one for their markers."""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import structlog
+
+from lib.archive import tables
+from lib.archive.additions import read_withdrawals
+from lib.archive.hourly import hourly_table
+from lib.archive.manifest import Manifest, Part, newest_manifest, sealed_days
+from lib.archive.months import (
+    MANIFESTS,
+    Month,
+    first_of_month,
+    first_ticks,
+    last_of_month,
+    month_manifest,
+    month_part,
+    month_table,
+)
+from lib.archive.objects import Objects, scan_parts
+from lib.archive.parts import describe_part, sound_part, write_part
+from lib.archive.stored_ticks import firsts_of_hours
+from lib.archive.tables import TICK
+from lib.clock import DAY
+from lib.errors import StoreMalformed
+from lib.schema import ID, Series
+
+log = structlog.get_logger()
+
+SETTLED = 2 * DAY
+"""A month is sealed so long after its end: most of what comes late is in its days by then."""
+ROWS_IN_GROUP = 24_000
+"""A row group: the month of about 30 assets."""
+ASSETS_READ = 300
+"""So many assets' months are in memory at once."""
+MARKERS_IN_GROUP = 240
+
+Ticks = dict[str, set[int]]
+
+
+class MonthSealer:
+    """Seals the closed months of an archive. Like days, any number of sealers may do it at once."""
+
+    def __init__(self, objects: Objects, series: Sequence[Series]) -> None:
+        self._objects = objects
+        self._series = series
+        self._damaged: set[date] = set()
+
+    async def catch_up(self, today: date) -> list[date]:
+        """Seal each month that is over and all of whose days are sealed. Returns the new ones by their first days.
+
+        A month with a damaged day waits until that is mended.
+        """
+        done = set(await self._objects.names(MANIFESTS))
+        months: dict[date, list[date]] = {}
+        for day in await sealed_days(self._objects):
+            months.setdefault(first_of_month(day), []).append(day)
+        added = []
+        for month, days in months.items():
+            is_whole = days[-1] == last_of_month(month) and days[-1] - days[0] == (len(days) - 1) * DAY
+            if month_manifest(month) not in done and is_whole and days[-1] + SETTLED < today:
+                try:
+                    await self.seal(month, days)
+                except StoreMalformed as exc:
+                    if month not in self._damaged:
+                        log.error("a month can't be sealed", month=f"{month:%Y-%m}", why=str(exc))
+                    self._damaged.add(month)
+                else:
+                    added.append(month)
+        return added
+
+    async def seal(self, month: date, days: Sequence[date]) -> None:
+        """Seal a month with these days. A part of a killed attempt is adopted; the manifest says what is there."""
+        manifests = [manifest for day in days if (manifest := await newest_manifest(self._objects, day))]
+        with self._objects.workspace() as folder:
+            attempt = _Attempt(self._objects, month, manifests, folder)
+            for series in self._series:
+                await attempt.add_rows(series)
+            await attempt.add_markers()
+            changes = [await read_withdrawals(self._objects, manifest) for manifest in manifests]
+        sealed = Month(
+            month=month,
+            days=attempt.whole_days(),
+            ticks={name: sorted(ticks) for name, ticks in attempt.ticks.items()},
+            withdrawals=[change for each in changes for some in each.values() for change in some],
+            parts=attempt.parts,
+        )
+        if await self._objects.create(month_manifest(month), sealed.model_dump_json().encode()):
+            log.info("month sealed", month=f"{month:%Y-%m}", days=len(sealed.days))
+
+
+class _Attempt:
+    """One attempt to seal a month, with what is in the archive afterwards."""
+
+    def __init__(self, objects: Objects, month: date, manifests: Sequence[Manifest], folder: Path) -> None:
+        self._objects = objects
+        self._month = month
+        self._manifests = manifests
+        self._folder = folder
+        self._marked: Ticks = {}
+        self.ticks: Ticks = {}
+        self.parts: list[Part] = []
+
+    async def add_rows(self, series: Series) -> None:
+        """Add the part of a series: the rows of the days' side tables of hours, by asset, then tick."""
+        columns = tables.series_columns(series)
+        paths = await self._local(hourly_table(series.name))
+        path = await self._add(series.name, columns, _by_asset(paths, columns), ROWS_IN_GROUP)
+        self.ticks[series.name] = _seconds(await asyncio.to_thread(_read, path, [TICK]))
+
+    async def add_markers(self) -> None:
+        """Add the markers of the hours."""
+        paths = await self._local(tables.MARKERS)
+        path = await self._add(tables.MARKERS, tables.MARKER_COLUMNS, _first_markers(paths), MARKERS_IN_GROUP)
+        frame = await asyncio.to_thread(_read, path, ["series", TICK])
+        self._marked = {str(name): _seconds(own) for (name,), own in frame.partition_by("series", as_dict=True).items()}
+
+    def whole_days(self) -> dict[date, int]:
+        """The days of which the parts have every hour, with its marker."""
+        days = {}
+        for manifest in self._manifests:
+            own = first_ticks({name: each.ticks for name, each in manifest.snapshots.items()})
+            if all(
+                {*ticks} <= self.ticks.get(name, set()) & self._marked.get(name, set()) for name, ticks in own.items()
+            ):
+                days[manifest.day] = manifest.number
+        return days
+
+    async def _local(self, table: str) -> list[Path]:
+        """Local files of the days' parts of a table that are as they were sealed."""
+        paths = []
+        for part in [part for manifest in self._manifests for part in manifest.parts if part.table == table]:
+            path = await sound_part(self._objects, part, self._folder)
+            if path is None:
+                raise StoreMalformed(f"archive {self._objects.shown}: {part.name} is damaged")
+            paths.append(path)
+        return paths
+
+    async def _add(
+        self, table: str, columns: Mapping[str, Any], frames: Iterator[pl.DataFrame], rows_in_group: int
+    ) -> Path:
+        name = month_part(table, self._month)
+        if name not in await self._objects.names(name.rpartition("/")[0]):
+            made = self._folder / f"{table}.parquet"
+            await asyncio.to_thread(write_part, made, columns, frames, rows_in_group=rows_in_group)
+            await self._objects.create(name, made)
+        path = await self._objects.local(name, self._folder)
+        self.parts.append(await asyncio.to_thread(describe_part, path, name, month_table(table)))
+        return path
+
+
+def _by_asset(paths: Sequence[Path], columns: Mapping[str, Any]) -> Iterator[pl.DataFrame]:
+    if not paths:
+        return
+    scan = scan_parts(paths, columns)
+    ids = scan.select(pl.col(ID).unique().sort()).collect()[ID]
+    for some in (ids.slice(at, ASSETS_READ) for at in range(0, len(ids), ASSETS_READ)):
+        yield scan.filter(pl.col(ID).is_between(some[0], some[-1])).collect().sort(ID, TICK)
+
+
+def _first_markers(paths: Sequence[Path]) -> Iterator[pl.DataFrame]:
+    """The first marker of each series and hour. Of each part its own firsts are enough to choose from."""
+    firsts = [firsts_of_hours(pl.read_parquet(path, hive_partitioning=False)) for path in paths]
+    if firsts:
+        yield firsts_of_hours(pl.concat(firsts).sort(TICK, "series")).select(*tables.MARKER_COLUMNS)
+
+
+def _read(path: Path, columns: list[str]) -> pl.DataFrame:
+    return pl.read_parquet(path, columns=columns, hive_partitioning=False)
+
+
+def _seconds(ticks: pl.DataFrame) -> set[int]:
+    return {*(ticks[TICK].to_physical() // 1_000_000).to_list()}

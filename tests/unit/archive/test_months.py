@@ -1,0 +1,199 @@
+"""A closed month is sealed once more, by asset: its hours then come from a few files, with the answers of its days."""
+
+import asyncio
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from lib.archive.manifest import start_of
+from lib.archive.months import month_part
+from lib.archive.objects import Objects
+from lib.archive.objects.folder import Folder
+from lib.archive.reader import ArchiveReader
+from lib.archive.seal_month import MonthSealer
+from lib.archive.sealed_store import SealedStore
+from lib.cli.archive import _verify_months
+from lib.clock import DAY as A_DAY
+from lib.clock import HOUR, MINUTE
+from lib.schema import PRICE, VOLUME_RANK
+from lib.snapshot import first_of_hours
+from lib.store import Steps, View
+from tests.fakes import FakeClock, MemoryStore
+from tests.unit.archive.world import BOTH, Interrupting, Killed, Sealed, reading, sealer, ticks_of
+
+JULY = date(2026, 7, 1)
+DAYS = [date(2026, 7, day) for day in range(28, 32)]
+"""All that the archive has of July."""
+START, STOP = start_of(DAYS[0]), start_of(DAYS[-1]) + A_DAY - MINUTE
+LATER = start_of(date(2026, 8, 3))
+PARTS = [month_part(table, JULY) for table in ("price", "snapshot", "volume_rank")]
+
+
+class Watched(Folder):
+    """Notes which files are read."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.scanned: list[str] = []
+
+    def scan(self, names, columns):
+        self.scanned += names
+        return super().scan(names, columns)
+
+
+@pytest.fixture(scope="module")
+def days(tmp_path_factory):
+    """The days of July, sealed: ticks every half an hour. One day begins late in its hours, one hour has none."""
+    clock = FakeClock(LATER)
+    whole = Sealed(MemoryStore(clock), tmp_path_factory.mktemp("sealed"))
+
+    async def seal() -> None:
+        for day in DAYS:
+            shift = MINUTE if day == DAYS[1] else timedelta()
+            for tick in ticks_of(day, HOUR / 2):
+                if tick.hour in (0, 1, 2, 3, 4, 6, 12, 18):
+                    for series in BOTH:
+                        await whole.store.write(reading(series, tick + shift, assets=2 + tick.hour % 3))
+        withdrawn = START + 3 * HOUR
+        await whole.store.withdraw("price", withdrawn, withdrawn, why="of another day")
+        for day in DAYS:
+            await sealer(whole.store, Folder(whole.folder), clock).seal(day)
+
+    asyncio.run(seal())
+    return whole
+
+
+@pytest.fixture
+def hot(days, tmp_path):
+    return days.copy(tmp_path, FakeClock(LATER))
+
+
+async def seal_july(objects: Objects) -> list[date]:
+    return await MonthSealer(objects, BOTH).catch_up(date(2026, 8, 3))
+
+
+def opened(folder: Path) -> tuple[SealedStore, Watched]:
+    watched = Watched(folder)
+    return SealedStore(ArchiveReader(watched, clock=FakeClock(LATER))), watched
+
+
+async def assert_same(archive: SealedStore, hot: MemoryStore) -> None:
+    """The archive answers every question about hours as the hot store does."""
+    for series in BOTH:
+        stored = first_of_hours(await hot.stored_ticks(series.name, START, STOP, known=True))
+        assert await archive.stored_ticks(series.name, START, STOP, known=True, resolution="1h") == stored
+        ticks = [tick.tick for tick in stored]
+        for id_ in (7, 14, 28):
+            assert (await archive.history(series, id_, ticks)).equals(await hot.history(series, id_, ticks))
+        expected = await hot.ticks(series.name, START, STOP, resolution="1h")
+        assert await archive.ticks(series.name, START, STOP, resolution="1h") == expected
+    assert await archive.markers(START, STOP, resolution="1h") == await hot.markers(START, STOP, resolution="1h")
+
+
+async def test_a_month_is_sealed_once_and_two_days_after_its_end(hot, tmp_path):
+    objects = Folder(tmp_path)
+    assert await MonthSealer(objects, BOTH).catch_up(date(2026, 8, 2)) == []
+    assert await seal_july(objects) == [JULY]
+    assert await objects.names("monthly") == sorted(["monthly/_manifest/month=2026-07.json", *PARTS])
+    assert await seal_july(objects) == []
+
+
+async def test_a_month_that_lacks_a_day_is_not_sealed(hot, tmp_path):
+    (tmp_path / f"_manifest/date={DAYS[1]}/0000.json").unlink()
+    (tmp_path / f"_manifest/date={DAYS[1]}").rmdir()
+    assert await seal_july(Folder(tmp_path)) == []
+
+
+async def test_every_question_about_hours_is_answered_from_the_month_alone(hot, tmp_path):
+    await seal_july(Folder(tmp_path))
+    archive, watched = opened(tmp_path)
+    await assert_same(archive, hot)
+    assert {*watched.scanned} == {*PARTS}
+
+
+async def test_a_day_with_a_later_snapshot_answers_from_its_own_parts(hot, tmp_path):
+    await seal_july(Folder(tmp_path))
+    for series in BOTH:
+        await hot.write(reading(series, START + 5 * HOUR))
+    await sealer(hot, Folder(tmp_path), FakeClock(LATER)).seal(DAYS[0])
+    archive, watched = opened(tmp_path)
+    await assert_same(archive, hot)
+    assert {name.split("date=")[1][:10] for name in watched.scanned if "date=" in name} == {str(DAYS[0])}
+
+
+async def test_a_withdrawal_after_the_month_was_sealed_counts(hot, tmp_path):
+    await seal_july(Folder(tmp_path))
+    await hot.withdraw("volume_rank", STOP - 4 * HOUR, STOP, why="wrong")
+    await sealer(hot, Folder(tmp_path), FakeClock(LATER)).seal(DAYS[-1])
+    archive, _ = opened(tmp_path)
+    await assert_same(archive, hot)
+
+
+async def test_an_hour_whose_first_snapshot_came_late_had_another_first_before(tmp_path):
+    start, clock = start_of(DAYS[-1]), FakeClock(LATER)
+    store, objects = MemoryStore(clock), Folder(tmp_path)
+    for minute, known in ((0, 1), (60, 200), (90, 91), (120, 121)):
+        made = reading(PRICE, start + minute * MINUTE, stored_at=start + known * MINUTE)
+        store.snapshots["price", made.tick] = made
+    await sealer(store, objects, clock).seal(DAYS[-1])
+    assert await seal_july(objects) == [JULY]
+    archive, watched = opened(tmp_path)
+    for known_at in (None, start + 201 * MINUTE, start + 150 * MINUTE):
+        assert {*watched.scanned} <= {PARTS[1]}  # the month alone, as long as all its hours were known
+        view: View = {"resolution": "1h", "known_at": known_at}
+        ticks = await archive.ticks("price", start, STOP, **view)
+        assert ticks == await store.ticks("price", start, STOP, **view)
+        assert [marker.tick for marker in await archive.markers(start, STOP, **view)] == ticks
+    assert ticks[1] == start + 90 * MINUTE
+
+
+@pytest.mark.parametrize("every", [HOUR, 6 * HOUR, A_DAY])
+async def test_steps_on_full_hours_take_the_month_and_only_the_days_where_it_does_not_decide(every, hot, tmp_path):
+    await seal_july(Folder(tmp_path))
+    archive, watched = opened(tmp_path)
+    steps = Steps(START, every)
+    near = {tick.tick for tick in await archive.stored_ticks("price", START, STOP, near=steps)}
+    wanted = {START + n * every for n in range((STOP - START) // every + 1)}
+    stored = {*await hot.ticks("price", START, STOP)} | {START + 3 * HOUR}
+    assert near & wanted == stored & wanted
+    assert (month_part("snapshot", JULY) in watched.scanned) == (every != HOUR)  # each day lacks the hour from five on
+
+
+async def test_a_killed_attempt_is_gone_on_with(hot, tmp_path):
+    for step in (1, 4, 7):
+
+        def kill(at: int, step: int = step) -> None:
+            if at >= step:
+                raise Killed
+
+        with pytest.raises(Killed):
+            await seal_july(Interrupting(Folder(tmp_path), kill))
+    assert await seal_july(Folder(tmp_path)) == [JULY]
+    archive, watched = opened(tmp_path)
+    await assert_same(archive, hot)
+    assert {*watched.scanned} == {*PARTS}
+
+
+@pytest.mark.parametrize("name", [*PARTS, "monthly/_manifest/month=2026-07.json"])
+async def test_a_damaged_month_stops_no_answer_is_named_and_is_sealed_again(name, hot, tmp_path, capsys):
+    await seal_july(Folder(tmp_path))
+    (tmp_path / name).write_bytes(b"PAR1" + bytes(100) + b"PAR1")
+    archive, _ = opened(tmp_path)
+    await assert_same(archive, hot)
+    assert not await _verify_months(Folder(tmp_path), BOTH, mend=False)
+    assert name in capsys.readouterr().out
+    assert await _verify_months(Folder(tmp_path), BOTH, mend=True)
+    assert await _verify_months(Folder(tmp_path), BOTH, mend=False)
+    assert capsys.readouterr().out.endswith("  2026-07: mended\n2026-07: hours of the month, well\n")
+    archive, watched = opened(tmp_path)
+    await assert_same(archive, hot)
+    assert {*watched.scanned} == {*PARTS}
+
+
+async def test_a_month_with_a_damaged_day_waits(hot, tmp_path):
+    (tmp_path / f"hourly/price/date={DAYS[2]}/part-0.parquet").write_bytes(b"")
+    assert await seal_july(Folder(tmp_path)) == []
+    archive, _ = opened(tmp_path)
+    ticks = [tick.tick for tick in await archive.stored_ticks("price", START, STOP, resolution="1h")]
+    assert (await archive.history(VOLUME_RANK, 7, ticks)).equals(await hot.history(VOLUME_RANK, 7, ticks))

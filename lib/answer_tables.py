@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -56,7 +56,17 @@ def history_table(answer: Answer) -> TextTable:
     rows = [(point["at"], *_values(point)) for point in answer["data"]]
     names = ", ".join(dict.fromkeys(f"{each['symbol']} ({each['name']})" for each in answer["names"]))
     title = f"{names or answer['cmc_id']} from {answer['from']} to {answer['to']} every {answer['every']}"
-    return TextTable(title, HISTORY, rows, [", ".join(f"{count} {name}" for name, count in answer["coverage"].items())])
+    coverage = ", ".join(f"{count} {name}" for name, count in answer["coverage"].items())
+    return TextTable(title, HISTORY, rows, [coverage, *_sources(answer["data"])])
+
+
+def _sources(points: Sequence[Answer]) -> list[str]:
+    """Where the prices and ranks of a history are from. An API before 0.2 does not say so."""
+    names = [
+        " and ".join(dict.fromkeys(point[side] for point in points if point.get(side)))
+        for side in ("price_source", "rank_source")
+    ]
+    return [f"prices of {names[0]}, ranks of {names[1]}"] if all(names) else []
 
 
 def _values(point: Answer) -> tuple[str, str, str, str]:

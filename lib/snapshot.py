@@ -58,9 +58,12 @@ class Marker:
 
     @property
     def known_tick(self) -> "StoredTick":
-        """Its tick, with since when it is visible, and the times of its withdrawal."""
+        """Its tick, with its source, since when it is visible, and the times of its withdrawal."""
         return self.stored_tick._replace(
-            visible_since=self.visible_since, withdrawn_at=self.withdrawn_at, restored_at=self.restored_at
+            source=self.source,
+            visible_since=self.visible_since,
+            withdrawn_at=self.withdrawn_at,
+            restored_at=self.restored_at,
         )
 
     @property
@@ -88,13 +91,14 @@ class Marker:
 class StoredTick(NamedTuple):
     """What a marker says of its tick alone: cheap to read by the ten thousand.
 
-    The last three are as in the marker, where they were read.
+    The last four are as in the marker, where they were read.
     """
 
     tick: datetime
     interval: timedelta
     backfilled: bool
     withdrawn: bool = False
+    source: str = ""
     visible_since: datetime | None = None
     withdrawn_at: datetime | None = None
     restored_at: datetime | None = None

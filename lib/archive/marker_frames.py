@@ -13,7 +13,7 @@ from lib.archive.tables import TICK, Withdrawal
 from lib.clock import HOUR, slot
 from lib.store import Steps
 
-LIGHT = ("series", TICK, "interval_s", "backfilled", "observed_at", "duration_s", "stored_at")
+LIGHT = ("series", "source", TICK, "interval_s", "backfilled", "observed_at", "duration_s", "stored_at")
 """A marker's columns without what costs most to read."""
 Changes = dict[tuple[str, datetime], list[Withdrawal]]
 """Withdrawals by series and tick."""

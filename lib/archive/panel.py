@@ -24,7 +24,8 @@ class Totals:
     """What an export holds. A complete file ends with them.
 
     `snapshots` is the sum of a hash of each step and its snapshots, so that the parts of an export add up to the whole.
-    `known_at` gives the same export again. `missing` are the names asked for that no step has.
+    `known_at` gives the same export again; where no step has one, that is `asked_known_at`, if the caller named it.
+    `missing` are the names asked for that no step has.
     """
 
     steps: int = 0
@@ -34,6 +35,7 @@ class Totals:
     snapshots: int = 0
     known_at: datetime = EPOCH
     missing: set[str] | None = None
+    asked_known_at: datetime | None = None
 
     def add(self, other: "Totals") -> None:
         """Add those of a further part."""
@@ -45,11 +47,16 @@ class Totals:
             self.missing = other.missing if self.missing is None else self.missing & other.missing
 
     @property
+    def gives_again(self) -> datetime | None:
+        """The `known_at` that gives the same export again, where one is needed."""
+        return self.known_at if self.known_at > EPOCH else self.asked_known_at
+
+    @property
     def fields(self) -> dict[str, Any]:
         """As JSON has them."""
         return {
             **{name: getattr(self, name) for name in _COUNTS},
-            **({"known_at": isoformat(self.known_at)} if self.known_at > EPOCH else {}),
+            **({"known_at": isoformat(self.gives_again)} if self.gives_again else {}),
             "snapshots": f"{self.snapshots:032x}",
             **({"missing": sorted(self.missing)} if self.missing else {}),
         }

@@ -37,10 +37,10 @@ def stored_ticks(
     *,
     known: bool = False,
 ) -> list[StoredTick]:
-    """A series' markers as ticks, after their withdrawals. With `known` they have the times of both."""
+    """A series' markers as ticks, after their withdrawals. With `known` they have their sources and these times."""
     intervals = {seconds: timedelta(seconds=seconds) for seconds in frame["interval_s"].unique()}
-    rows = frame.select(TICK, "interval_s", "backfilled", *([VISIBLE] if known else [])).iter_rows()
-    ticks = [StoredTick(tick, intervals[seconds], late, False, *since) for tick, seconds, late, *since in rows]
+    rows = frame.select(TICK, "interval_s", "backfilled", *(["source", VISIBLE] if known else [])).iter_rows()
+    ticks = [StoredTick(tick, intervals[seconds], late, False, *rest) for tick, seconds, late, *rest in rows]
     if not changes:
         return ticks
     return [changed(tick, changes.get((series, tick.tick), ()), known=known) for tick in ticks]

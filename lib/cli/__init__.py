@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from lib.cli import archive, ask, doubtful, export, ids, mcp, operate, price, start, withdraw
-from lib.cli.app import app
+from lib.cli.app import HELP, app
 from lib.cli.exit_code import ExitCode, Refused, exit_code
 from lib.errors import DamagedFile, SettingsRejected, TopcoinsError
 from lib.lifeline import end_with_parent
@@ -38,7 +38,8 @@ def main() -> None:
             stream.reconfigure(errors="replace")  # a terminal may lack the letters of a coin's name
     end_with_parent(os.environ)
     try:
-        sys.exit(app(obj=_log_to_stderr, standalone_mode=False))
+        # Loading what logs takes longer than showing help.
+        sys.exit(app(obj=None if {*HELP} & {*sys.argv} else _log_to_stderr, standalone_mode=False))
     except ImportError as exc:
         sys.exit(f"topcoins: {exc}; {NO_LIBRARY}")
     except typer.Abort:

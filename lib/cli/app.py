@@ -2,38 +2,52 @@
 
 import os
 from collections.abc import Awaitable, Callable
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
-from rich.console import Console
 
 from lib.clock import utc_now
 
-if TYPE_CHECKING:  # Polars is imported by the commands that need it: it takes half a second, and a newer CPU
+if TYPE_CHECKING:  # imported by the commands that need them: Rich takes as long as all else, Polars half a second
+    from rich.console import Console
+
     from lib.schema import Series
     from lib.settings import Settings
     from lib.store import Store
 
 T = TypeVar("T")
 
+HELP = ("-h", "--help")
+
 app = typer.Typer(
     name="topcoins",
     no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": [*HELP]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 
 
-def plain_console(*, stderr: bool = False) -> Console:
+def plain_console(*, stderr: bool = False) -> "Console":
     """A console on which nothing is markup, because texts of upstreams may have brackets. Its width is that of now."""
+    from rich.console import Console
+
     return Console(stderr=stderr, markup=False, highlight=False, emoji=False)
 
 
-console = plain_console(stderr=True)
-out = plain_console()
-"""For answers."""
+@cache
+def console() -> "Console":
+    """For all but answers."""
+    return plain_console(stderr=True)
+
+
+@cache
+def out() -> "Console":
+    """For answers."""
+    return plain_console()
+
 
 Assets = Annotated[int, typer.Option(min=1, max=5000, help="How many assets the market has.")]
 Seed = Annotated[int, typer.Option(help="Each seed is a different market.")]
@@ -72,7 +86,7 @@ def _options(
     ] = False,
 ) -> None:
     """The top coins by 24h volume, with USD prices, as of any minute."""
-    if context.obj:  # what `main` has to do before a command, but not before --help
+    if context.obj:  # what `main` has to do before a command
         context.obj()
 
 

@@ -65,7 +65,7 @@ def top(
     _print_top(url, format, parameters)
     for event in _events(url) if watch else ():
         if event.event == "snapshot":
-            out.clear()
+            out().clear()
             _print_top(url, format, parameters)
 
 
@@ -84,7 +84,7 @@ def asset(
 
     parameters = {"datetime": datetime, "max_age": max_age, "known_at": known_at}
     answer = ask(url, asset_path(id), parameters)
-    print_body(answer.content if json else fields_text(answer.json(), out.width).encode())
+    print_body(answer.content if json else fields_text(answer.json(), out().width).encode())
 
 
 @app.command()
@@ -175,7 +175,7 @@ def _print_top(url: str | None, format: str, parameters: Mapping[str, Any]) -> N
     if format == "table" and parameters["columns"]:
         answer = ask(url, "/v1/top", {**parameters, "format": "csv"})
         times = f"prices of {answer.headers['x-price-time']}, ranks of {answer.headers['x-rank-time']}"
-        show(out, csv_table(answer.text, f"As of {answer.headers['x-requested-at']}", times))
+        show(out(), csv_table(answer.text, f"As of {answer.headers['x-requested-at']}", times))
     else:
         more = {"more": "change_24h_pct"} if format == "table" else {}
         _print(url, "/v1/top", format, {**parameters, **more}, top_table)
@@ -199,7 +199,7 @@ def _print(
 
     _check_format(format)
     if format == "table":
-        show(out, table(ask(url, path, {**parameters, "format": "json"}).json()))
+        show(out(), table(ask(url, path, {**parameters, "format": "json"}).json()))
     else:
         print_body(ask(url, path, {**parameters, "format": format}).content)
 
@@ -212,6 +212,6 @@ def _events(url: str | None) -> "Iterator[ServerSentEvent]":
 
     try:
         with open_sync_client(os.environ, headers=key_header()) as client:
-            yield from watch(client, address(url), sleep=time.sleep, report=console.print)
+            yield from watch(client, address(url), sleep=time.sleep, report=console().print)
     except KeyboardInterrupt:
         return

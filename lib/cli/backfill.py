@@ -57,7 +57,7 @@ def _show(found: list[Offer]) -> None:
             cost = str(sum(call.credits for call in days))
             span = f"{gap.first:%Y-%m-%d %H:%MZ}\n{gap.last:%Y-%m-%d %H:%MZ}"
             table.add_row(offer.source.series.name, span, str(gap.ticks), gap.cause, lists, cost)
-    out.print(table)
+    out().print(table)
     for offer in found:
         print(
             f"{offer.source.series.name}: {len(offer.calls)} of {len(offer.calls) + offer.lost} missing ticks can be"

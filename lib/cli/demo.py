@@ -112,7 +112,7 @@ class Demo:
             return
         began = time.monotonic()
         with _progress(console) as progress:
-            task = progress.add_task("filling the history", total=total)
+            task = progress.add_task("filling the history, newest first", total=total)
             workers = [
                 stack.start(
                     "history",

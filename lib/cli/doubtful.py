@@ -37,7 +37,7 @@ def show(context: typer.Context, json: Json = False) -> None:
     for file in files:
         print(f"{_name(file)}  {isoformat(tick_of(file))}  {'; '.join(reasons_of(file))}")
     if not files:
-        console.print("No list is in doubt.")
+        console().print("No list is in doubt.")
 
 
 @doubtful.command()

@@ -50,16 +50,16 @@ def export(
         raise SettingsRejected(f"--format {parameters['format']}: must be csv, ndjson or parquet; for example csv")
     at = address(url)
     client = open_sync_client(os.environ, headers=key_header(), timeout_s=TIMEOUT_S)
-    with client, Progress(console=console) as progress:
+    with client, Progress(console=console()) as progress:
         task = progress.add_task("steps", total=None)
         download = Download(client, f"{at}/v1/export", parameters, output)
         try:
             totals = download.run(lambda done, total: progress.update(task, completed=done, total=total))
         except httpx.HTTPError as exc:
             raise no_answer(at, exc) from exc
-    console.print(f"{output}: {totals.steps} steps, {totals.answered} with a list, {totals.gaps} gaps")
+    console().print(f"{output}: {totals.steps} steps, {totals.answered} with a list, {totals.gaps} gaps")
     if totals.missing:
-        console.print(f"in no list: {', '.join(sorted(totals.missing))}")
+        console().print(f"in no list: {', '.join(sorted(totals.missing))}")
     if not totals.answered:
-        console.print(f"no step has a list: {at}/v1/gaps names the gaps and their causes")
+        console().print(f"no step has a list: {at}/v1/gaps names the gaps and their causes")
         raise typer.Exit(ExitCode.NO_DATA)

@@ -34,7 +34,7 @@ def ids(
         print(f"[{','.join(report.model_dump_json() for report in reports)}]")
         return
     if not reports:
-        console.print("No list of another provider was read yet. For example: TOPCOINS_CHECK_SOURCE=coinpaprika")
+        console().print("No list of another provider was read yet. For example: TOPCOINS_CHECK_SOURCE=coinpaprika")
     for report in reports:
         _show(report)
 

@@ -44,11 +44,11 @@ def doctor(json: Json = False) -> None:
     """
     from lib.cli.doctor import as_json, examine, show
 
-    findings = examine(os.environ, utc_now, console.print)
+    findings = examine(os.environ, utc_now, console().print)
     if json:
         sys.stdout.buffer.write(as_json(findings) + b"\n")
     else:
-        show(findings, out)
+        show(findings, out())
     if not all(finding.well for finding in findings):
         raise typer.Exit(1)
 
@@ -67,7 +67,7 @@ def key(
         return
     print(made.key)
     print(made.line)
-    console.print("The first line is the client's. The second goes into TOPCOINS_CLIENT_KEYS.")
+    console().print("The first line is the client's. The second goes into TOPCOINS_CLIENT_KEYS.")
 
 
 @app.command()
@@ -107,7 +107,7 @@ def init(
         return
     for what, names in (("made", done.made), ("kept", done.kept)):
         for name in names:
-            console.print(f"{what:5} {name}")
+            console().print(f"{what:5} {name}")
 
 
 @app.command()
@@ -171,7 +171,7 @@ def simulate(
     refuse_taken(port, "--port")
     limited = Plan(requests_per_minute=requests, credits_per_month=credits, assets_per_credit=assets_per_credit)
     serve(
-        console, host, port, assets=assets, seed=seed, replay=replay, match=match, faults=faults, events_at=events_at,
+        console(), host, port, assets=assets, seed=seed, replay=replay, match=match, faults=faults, events_at=events_at,
         plan=Plan.unlimited() if unlimited else limited,
     )  # fmt: skip
 

@@ -66,7 +66,7 @@ def price(
             sys.stdout.write(line)
     sys.stdout.flush()
     errors = "".join(f", {count} {reason}" for reason, count in counts.items() if reason)
-    console.print(f"{table.name}: {counts.total()} rows, {counts['']} with a price{errors}")
+    console().print(f"{table.name}: {counts.total()} rows, {counts['']} with a price{errors}")
     if counts and not counts[""]:
         raise typer.Exit(ExitCode.NO_DATA)
 

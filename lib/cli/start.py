@@ -25,7 +25,7 @@ def demo(
     from lib.cli.demo import Demo
 
     asked = Demo(assets, duration("--history", history), port, safe_port, data, once)
-    body = asked.run(console, os.environ)
+    body = asked.run(console(), os.environ)
     if body and json:
         print_body(body)
     elif body:
@@ -34,7 +34,7 @@ def demo(
         from lib.answer_tables import top_table
         from lib.cli.table import show
 
-        show(out, top_table(orjson.loads(body)))
+        show(out(), top_table(orjson.loads(body)))
 
 
 @app.command()
@@ -42,7 +42,7 @@ def up() -> None:
     """Run the ingestors and the API with the sources of the settings."""
     from lib.cli.up import Up
 
-    Up(console, os.environ).run()
+    Up(console(), os.environ).run()
 
 
 @app.command()
@@ -56,4 +56,4 @@ def backfill(
     """
     from lib.cli.backfill import run
 
-    run(_settings(), since, yes=yes, console=console)
+    run(_settings(), since, yes=yes, console=console())

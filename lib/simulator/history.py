@@ -35,10 +35,15 @@ _SOURCES = (("ingest_price", "coinmarketcap.toml"), ("ingest_rank", "coindesk.to
 REPORT_EVERY = 10
 MOST_WORKERS = 4
 """More would only wait, because SQLite writes one snapshot at a time."""
+STRETCH = 30
+"""Ticks that are filled in order. The newest stretch is the first, so that an hour ago can soon be asked for."""
 
 
 class Fill(BaseModel):
-    """What to fill: the ticks of one source with start <= tick < stop that are not stored yet."""
+    """What to fill: the ticks of one source with start <= tick < stop that are not stored yet.
+
+    Of `workers`, each has other stretches of it.
+    """
 
     source: Path
     store: Path
@@ -49,18 +54,20 @@ class Fill(BaseModel):
     start: datetime
     stop: datetime
     interval: timedelta
+    worker: int = 0
+    workers: int = 1
 
     def ticks(self) -> list[datetime]:
-        """The ticks to fill."""
+        """The ticks to fill, by all workers."""
         first = slot(self.start, self.interval)
         count = (self.stop - first) // self.interval
         return [at for n in range(count + 1) if self.start <= (at := first + n * self.interval) < self.stop]
 
-    def stretch(self, number: int, of: int) -> "Fill":
-        """Part `number` of `of` parts of about the same length."""
-        steps = (self.stop - self.start) // self.interval
-        ends = [self.start + steps * part // of * self.interval for part in range(of)] + [self.stop]
-        return self.model_copy(update={"start": ends[number], "stop": ends[number + 1]})
+    def stretches(self) -> list[list[datetime]]:
+        """The ticks of this worker, the newest stretch first."""
+        ticks = self.ticks()
+        ends = range(len(ticks) - self.worker * STRETCH, 0, -self.workers * STRETCH)
+        return [ticks[max(end - STRETCH, 0) : end] for end in ends]
 
 
 _FILLS = TypeAdapter(list[Fill])
@@ -69,7 +76,8 @@ _FILLS = TypeAdapter(list[Fill])
 def shared(fills: Sequence[Fill]) -> list[str]:
     """The argument of each worker to start, so that all cores are used equally."""
     workers = min(os.cpu_count() or 1, MOST_WORKERS)
-    return [_FILLS.dump_json([each.stretch(number, workers) for each in fills]).decode() for number in range(workers)]
+    parts = [[each.model_copy(update={"worker": n, "workers": workers}) for each in fills] for n in range(workers)]
+    return [_FILLS.dump_json(part).decode() for part in parts]
 
 
 class Past:
@@ -120,13 +128,14 @@ def sources() -> list[Path]:
 
 
 async def fill(plan: Fill, done: Callable[[], None]) -> None:
-    """Ingest the ticks of a plan in order; call `done` after each."""
+    """Ingest the ticks of a plan's worker, the newest stretch first; call `done` after each."""
     market = Market(plan.seed, plan.assets, events_at=plan.events_at)
     store = SqliteStore(plan.store, clock=utc_now, durable=False)
     past = Past(plan.source, market, store, WriteThrough(store), assets=plan.assets)
     gc.freeze()  # nothing of this is garbage; scanning it takes a tenth of a tick
     try:
-        await past.fill(plan.ticks(), plan.interval, done)
+        for ticks in plan.stretches():
+            await past.fill(ticks, plan.interval, done)
     finally:
         await past.close()
         await store.close()

@@ -33,8 +33,8 @@ class Steps(NamedTuple):
 class WantedTicks(TypedDict, total=False):
     """Which ticks, and what of each.
 
-    With `known` they have `visible_since` and the times of withdrawals. With `near` a store may leave out those that
-    lie a minute or more before the next of the steps.
+    With `known` they have their source, `visible_since` and the times of withdrawals. With `near` a store may leave
+    out those that lie a minute or more before the next of the steps.
     """
 
     resolution: Resolution

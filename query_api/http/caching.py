@@ -15,7 +15,7 @@ from query_api.asof.absence import HOURLY_AGE
 from query_api.asof.pair import AsOf, Pair
 from query_api.asof.tick_pairs import TickPair, age_by_interval
 from query_api.http.parameters import AsOfParameters
-from query_api.middleware.compression import SMALLEST, compress, is_compressed
+from query_api.middleware.compression import CODINGS, SMALLEST, coding_of, compress
 
 DAY_S = 86400
 SOON_S = 30
@@ -102,11 +102,11 @@ def _interval(side: Marker | StoredTick, resolution: Resolution) -> timedelta:
 def conditional_response(request: Request, body: bytes, headers: Mapping[str, str], media_type: str) -> Response:
     """A response with an ETag, by default a strong one. No body for HEAD and where the caller's copy is right.
 
-    The strong ETag of a body that is sent compressed ends with `-gzip`: it identifies other bytes.
+    The strong ETag of a body that is sent compressed ends with the coding, such as `-gzip`: it identifies other bytes.
     """
-    compressed = is_compressed(request.scope, len(body), media_type)
+    coding = coding_of(request.scope, len(body), media_type)
     shown = MutableHeaders(headers)
-    shown.setdefault("etag", strong_etag(body, "-gzip" if compressed else ""))
+    shown.setdefault("etag", strong_etag(body, f"-{coding}" if coding else ""))
     known = is_known(request, shown["etag"])
     if request.method != "HEAD" and not known:
         return Response(body, headers=shown, media_type=media_type)
@@ -114,9 +114,9 @@ def conditional_response(request: Request, body: bytes, headers: Mapping[str, st
         shown.add_vary_header("Accept-Encoding")  # as the middleware does where there is a body
     if known:
         return Response(status_code=304, headers=shown)
-    if compressed:
-        shown["content-encoding"] = "gzip"
-    shown["content-length"] = str(len(compress(body) if compressed else body))
+    if coding:
+        shown["content-encoding"] = coding
+    shown["content-length"] = str(len(compress(body, coding) if coding else body))
     return Response(b"", headers=shown, media_type=media_type)
 
 
@@ -152,4 +152,7 @@ def is_known(request: Request, etag: str) -> bool:
 
 def _content(etag: str) -> str:
     """An ETag as it is compared: weakly, and for a copy in any encoding."""
-    return etag.removeprefix("W/").replace('-gzip"', '"')
+    tag = etag.removeprefix("W/")
+    for coding in CODINGS:
+        tag = tag.replace(f'-{coding}"', '"')
+    return tag

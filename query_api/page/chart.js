@@ -63,12 +63,16 @@ function missing(points, first) {
   return runs;
 }
 
-/** Instants in seconds, prices, volumes, ranks; a null stands in every gap between two instants. */
+/** Instants in seconds, prices, volumes, ranks, sources; a null stands in every gap between two instants. */
 function broken(points, gaps) {
-  const known = points.map((point) => [Date.parse(point.at) / 1000, point.price_usd, point.volume_24h_usd, point.source_rank]);
-  const holes = gaps.map(([first, last]) => [(first + last) / 2, null, null, null]);
+  const known = points.map((point) => [Date.parse(point.at) / 1000, point.price_usd, point.volume_24h_usd, point.source_rank, sources(point)]);
+  const holes = gaps.map(([first, last]) => [(first + last) / 2, null, null, null, null]);
   const all = [...known, ...holes].sort((a, b) => a[0] - b[0]).filter((point, n, sorted) => n === 0 || point[0] > sorted[n - 1][0]);
-  return [0, 1, 2, 3].map((column) => all.map((point) => point[column]));
+  return [0, 1, 2, 3, 4].map((column) => all.map((point) => point[column]));
+}
+
+function sources({ price_source: prices, rank_source: ranks }) {
+  return prices === ranks ? prices : `${prices} and ${ranks}`;
 }
 
 function draw() {
@@ -153,8 +157,8 @@ function shade(u) {
 /** The values at a place of the chart, in words. */
 function values(n) {
   if (n === null || n === undefined) return summary();
-  const [at, usd, traded, rank] = shown.data.map((column) => column[n]);
-  const text = usd === null ? "no snapshot, or not listed" : `${price(usd)} USD, volume ${volume(traded)} USD, rank ${rank ?? "unknown"}`;
+  const [at, usd, traded, rank, from] = shown.data.map((column) => column[n]);
+  const text = usd === null ? "no snapshot, or not listed" : `${price(usd)} USD, volume ${volume(traded)} USD, rank ${rank ?? "unknown"} (${from})`;
   return `${moment(new Date(at * 1000))} UTC: ${text}`;
 }
 

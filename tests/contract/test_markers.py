@@ -189,7 +189,8 @@ async def test_stored_ticks_have_their_interval_and_whether_they_were_backfilled
 
 async def test_stored_ticks_near_steps_are_there_and_have_all_that_a_known_at_needs(store, clock):
     for minute in range(12):
-        await store.write(snapshot(PRICE, NOON + minute * MINUTE, ROW))
+        source = "coinmarketcap" if minute < 5 else "a second, source=1"
+        await store.write(snapshot(PRICE, NOON + minute * MINUTE, ROW, source=source))
     clock.move(minutes=30)
     await store.withdraw(PRICE.name, NOON + 2 * MINUTE, NOON + 7 * MINUTE, why="test")
     clock.move(minutes=30)
@@ -197,6 +198,7 @@ async def test_stored_ticks_near_steps_are_there_and_have_all_that_a_known_at_ne
     every = {m.tick: m.known_tick for m in await store.markers(NOON, NOON + 11 * MINUTE, series=PRICE.name)}
     steps = Steps(NOON + 2 * MINUTE, 5 * MINUTE)
     near = await store.stored_ticks(PRICE.name, NOON, NOON + 11 * MINUTE, known=True, near=steps)
+    assert {near[0].source, near[-1].source} == {"coinmarketcap", "a second, source=1"}
     assert {NOON + 2 * MINUTE, NOON + 7 * MINUTE} <= {tick.tick for tick in near}
     assert near == [every[tick.tick] for tick in near]
     for tick in near:

@@ -273,7 +273,10 @@ def test_the_chart_of_an_asset_shows_the_values_of_the_api_and_draws_no_line_acr
     browser.tab_to(lambda element: element.get_attribute("id") == "chart")
     browser.press(Keys.END)
     text = browser.one("#chart-status").text
-    assert text.startswith(f"{now:%Y-%m-%d %H:%M} UTC: {line['prices'][-1]:,.2f} USD, volume 90.00B USD, rank 1")
+    assert text.startswith(
+        f"{now:%Y-%m-%d %H:%M} UTC: {line['prices'][-1]:,.2f} USD, volume 90.00B USD, rank 1"
+        " (coinmarketcap and coindesk)"
+    )
     assert line["ranks"][-1] == 1
     inside = now - timedelta(minutes=sum(GAP) / 2)
     for moment, drawn in ((inside, 0), (now - 20 * MINUTE, 1), (now - 140 * MINUTE, 1)):

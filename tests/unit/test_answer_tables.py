@@ -42,14 +42,14 @@ def shown(points: list[dict[str, object]], width=80) -> str:
 
 
 def test_each_step_of_a_history_has_its_minute_the_age_of_its_price_or_why_it_has_none():
-    ticks = {"price_time": "2026-11-17T14:07:00Z"}
+    ticks = {"price_time": "2026-11-17T14:07:00Z", "price_source": "coinmarketcap"}
     none = dict.fromkeys(("price_usd", "volume_24h_usd", "source_rank"))
     text = shown(
         [
-            {"at": "2026-11-17T14:07:00Z", **POINT, **ticks},
-            {"at": "2026-11-17T14:09:30Z", **POINT, **ticks, "filled": True},
-            {"at": "2026-11-17T14:10:00Z", **none, **ticks, "filled": False},
-            {"at": "2026-11-17T14:11:00Z", **none, "price_time": None, "filled": False},
+            {"at": "2026-11-17T14:07:00Z", **POINT, **ticks, "rank_source": "coindesk"},
+            {"at": "2026-11-17T14:09:30Z", **POINT, **ticks, "rank_source": "coinmarketcap", "filled": True},
+            {"at": "2026-11-17T14:10:00Z", **none, **ticks, "rank_source": "coindesk", "filled": False},
+            {"at": "2026-11-17T14:11:00Z", **none, "price_time": None, "price_source": None, "filled": False},
         ],
         100,
     )
@@ -58,6 +58,11 @@ def test_each_step_of_a_history_has_its_minute_the_age_of_its_price_or_why_it_ha
     assert [line[-1].strip() for line in cells] == ["0s", "2m30s (filled)", "not listed", "gap"]
     assert cells[0][1:4] == ["92,311.5", "61,234,567,890", "2"]
     assert "[BTC] (Bitcoin)" in text
+    assert "prices of coinmarketcap, ranks of coindesk and coinmarketcap" in text
+
+
+def test_a_history_of_an_api_that_names_no_sources_is_shown_without():
+    assert "prices of" not in shown([{"at": AT, **POINT, "price_time": AT}])
 
 
 def test_the_caption_of_a_list_shows_that_its_values_are_old():

@@ -124,16 +124,26 @@ def stored_ticks(csv: str) -> tuple[list[StoredTick], bool]:
     """The ticks, oldest first, and whether any was backfilled: which ones, only `flux.backfilled` answers."""
     if not csv.strip():
         return [], False
-    points = table(csv).select("_time", "_field", "_value").unique(["_time", "_field"], keep="first")
+    points = _first_stored(table(csv)).unique(["_time", "_field"], keep="first")
+    sources = ["source"] if "source" in points.columns else []
     ticks = points.filter(pl.col("_field") == "interval_s").sort("_time")
     rest = points.filter(pl.col("_field") != "interval_s")
-    flags = {(time, field): float(value) for time, field, value in rest.iter_rows() if float(value)}
+    values = rest.select("_time", "_field", "_value").iter_rows()
+    flags = {(time, field): float(value) for time, field, value in values if float(value)}
     withdrawn = {time for time, field in flags if field == "withdrawn_at" and (time, "restored_at") not in flags}
     stored = [
-        StoredTick(_time(at), _interval(text), False, at in withdrawn, *_known(flags, at))
-        for at, _, text in ticks.iter_rows()
+        StoredTick(_time(at), _interval(text), False, at in withdrawn, *source, *_known(flags, at))
+        for at, text, *source in ticks.select("_time", "_value", *sources).iter_rows()
     ]
     return stored, any(field == "backfilled" for _, field in flags)
+
+
+def _first_stored(points: pl.DataFrame) -> pl.DataFrame:
+    """The lines of markers; where a tick has markers of several sources, those of the one stored first come first."""
+    if "source" not in points.columns or points["source"].drop_nulls().n_unique() < 2:
+        return points
+    stored_at = pl.col("_value").filter(pl.col("_field") == "stored_at").cast(pl.Float64).min()
+    return points.sort(stored_at.over("_time", "source"), nulls_last=True, maintain_order=True)
 
 
 def _known(flags: Mapping[tuple[str, str], float], at: str) -> Iterator[datetime | None]:

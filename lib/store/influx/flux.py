@@ -100,14 +100,15 @@ def ticks(bucket: str, series: str, start: datetime, stop: datetime, *, stored_a
 def stored_ticks(bucket: str, series: str, start: datetime, stop: datetime, *, known: bool) -> str:
     """The markers' times and intervals, the lines of those withdrawn, and one that was backfilled if any was.
 
-    With `known` also since when each is visible.
+    With `known` also each one's source, and since when it is visible.
 
     The storage engine evaluates all of it. It may not compare values: InfluxDB 2.9 then loses later shards.
     """
     shown = _keep("_time", "_field", "_value")
     names = ["interval_s", "withdrawn_at", "restored_at", *(["stored_at", "observed_at"] if known else [])]
     wanted = [*_of_markers(series), _any_field(names)]
-    ticks = _query(bucket, start, stop, wanted, ONE_TABLE, shown, 'yield(name: "ticks")')
+    columns = _keep("_time", "source", "_field", "_value") if known else shown
+    ticks = _query(bucket, start, stop, wanted, ONE_TABLE, columns, 'yield(name: "ticks")')
     wanted = [*_of_markers(series), _any_field(["backfilled"])]
     backfilled = _query(bucket, start, stop, wanted, "max()", shown, 'yield(name: "backfilled")')
     return f"{ticks}\n{backfilled}".strip()

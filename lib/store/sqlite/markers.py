@@ -24,8 +24,9 @@ _CREATE = f"""CREATE TABLE IF NOT EXISTS "{TABLE}" ({", ".join(f"{name} {kind}" 
   PRIMARY KEY (series, tick)) WITHOUT ROWID"""
 _INDEX = f'CREATE INDEX IF NOT EXISTS "{TABLE}_tick" ON "{TABLE}" (tick, series)'
 """The key begins with the series: without this index a query for all series reads every marker ever stored."""
-_TICKS_INDEX = f"""CREATE INDEX IF NOT EXISTS "{TABLE}_of_tick" ON "{TABLE}" (series, tick, interval, backfilled,
-  withdrawn_at, restored_at, stored_at, observed_at, duration)"""
+_OLD_TICKS_INDEX = f'DROP INDEX IF EXISTS "{TABLE}_of_tick"'
+_TICKS_INDEX = f"""CREATE INDEX IF NOT EXISTS "{TABLE}_ticks" ON "{TABLE}" (series, tick, interval, backfilled,
+  withdrawn_at, restored_at, stored_at, observed_at, duration, source)"""
 """Has all that a query for ticks reads. The table's pages have the ids too, a kilobyte and more for each tick."""
 _INSERT = f'INSERT INTO "{TABLE}" ({_COLUMNS}) VALUES ({", ".join("?" * len(_TYPES))})'
 _WITHDRAWAL = ("withdrawn_at", "restored_at", "withdrawn_why")
@@ -36,7 +37,7 @@ SECOND = timedelta(seconds=1)
 _FOREVER = 253_402_300_799
 """The last second of the year 9999."""
 _ANSWERS = "withdrawn_at IS NULL OR restored_at IS NOT NULL"
-_KNOWN = "ifnull(stored_at, observed_at + duration), withdrawn_at, restored_at"
+_KNOWN = "source, ifnull(stored_at, observed_at + duration), withdrawn_at, restored_at"
 _TICKS = f"""SELECT tick, withdrawn_at IS NULL OR withdrawn_at > :known OR restored_at <= :known FROM "{TABLE}"
   WHERE series = :series AND tick BETWEEN :start AND :stop AND ifnull(stored_at, observed_at + duration) <= :known
   ORDER BY tick"""
@@ -51,6 +52,7 @@ class Markers:
         database.add_columns(TABLE, {name: _TYPES[name] for name in _ADDED} | {SEALED: "INTEGER"})
         database.execute(_INDEX)
         database.execute(_TICKS_INDEX)
+        database.execute(_OLD_TICKS_INDEX)
 
     def between(self, start: datetime, stop: datetime, series: str | None) -> list[Marker]:
         """The markers with start <= tick <= stop, of one series or of all, oldest first."""
@@ -116,8 +118,15 @@ class Markers:
         names = f"tick, interval, backfilled, {_ANSWERS}{f', {_KNOWN}' if known else ''}"
         select = f'SELECT {names} FROM "{TABLE}" WHERE series = ? AND {where}'
         return [
-            StoredTick(EPOCH + tick * SECOND, interval * SECOND, bool(backfilled), not answers, *map(_as_time, times))
-            for tick, interval, backfilled, answers, *times in self._database.execute(select, values)
+            StoredTick(
+                EPOCH + tick * SECOND,
+                interval * SECOND,
+                bool(backfilled),
+                not answers,
+                *rest[:1],
+                *map(_as_time, rest[1:]),
+            )
+            for tick, interval, backfilled, answers, *rest in self._database.execute(select, values)
         ]
 
     def _select(self, where: str, *values: object) -> list[Marker]:

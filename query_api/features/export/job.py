@@ -11,7 +11,7 @@ from fastapi import Request
 from starlette.responses import Response
 
 from lib.archive.panel import Totals
-from lib.clock import EPOCH, isoformat
+from lib.clock import isoformat
 from lib.instants import Span
 from lib.version import VERSION
 from query_api.features.export.parquet import write_parquet
@@ -78,12 +78,12 @@ class ExportJob:
         """Write the file. Its `known_at` depends on its content alone, so that another worker writes the same file."""
         totals = self._no_totals()
         await write_parquet(path, self._steps(), self.columns, totals, self.services.long_work, self._about)
-        return self._headers(_known_at(totals) or self.span.stop)
+        return self._headers(totals.gives_again or self.span.stop)
 
     def _about(self, totals: Totals) -> dict[str, object]:
         """The metadata of a Parquet file."""
         return {
-            "question": self._link(_known_at(totals) or self.span.stop),
+            "question": self._link(totals.gives_again or self.span.stop),
             "from": isoformat(self.span.start),
             "to": isoformat(self.span.stop),
             "every": self.every,
@@ -111,11 +111,7 @@ class ExportJob:
         return permalink(self.request, ends | {"known_at": isoformat(known_at)})
 
     def _no_totals(self) -> Totals:
-        return Totals(known_at=self.known_at or EPOCH)
-
-
-def _known_at(totals: Totals) -> datetime | None:
-    return totals.known_at if totals.known_at > EPOCH else None
+        return Totals(asked_known_at=self.known_at)
 
 
 def _without_length(response: Response) -> Response:

@@ -15,7 +15,6 @@ from starlette.responses import Response
 from lib.answer_tables import history_table
 from lib.clock import isoformat
 from lib.instants import Span, first_step
-from lib.units import format_duration
 from query_api.asof.asset import is_id
 from query_api.asof.asset_over_span import AssetOverSpan
 from query_api.features.history.work import FILLS, SCHEMA, TIMES, Covered, Fill, Histories, History, Point
@@ -124,7 +123,7 @@ def install(app: FastAPI, services: Services) -> None:
         if following:
             headers["link"] = f'<{following}>; rel="next"'
         answer = RowAnswer(
-            to_json=partial(_to_json, cmc_id, span, how, following, found),
+            to_json=partial(_to_json, cmc_id, span, every, how, following, found),
             frame=lambda format: pl.DataFrame(found.points, SCHEMA),
             to_table=history_table,
             times=TIMES,
@@ -159,13 +158,13 @@ def _next(cmc_id: int, span: Span, most: int, **parameters: str) -> str | None:
     return f"../{cmc_id}/history?{urlencode(ends | {'limit': most} | parameters)}"
 
 
-def _to_json(cmc_id: int, span: Span, fill: Fill, following: str | None, history: History) -> bytes:
+def _to_json(cmc_id: int, span: Span, every: str, fill: Fill, following: str | None, history: History) -> bytes:
     return json_line(
         {
             "cmc_id": cmc_id,
             "from": isoformat(span.start),
             "to": isoformat(span.stop),
-            "every": format_duration(span.every),
+            "every": every,
             "fill": fill,
             "known_at": isoformat(history.known_at),
             "coverage": history.coverage.model_dump(),

@@ -37,7 +37,7 @@ class StepPairs:
         own = await (self._near(known_at) if is_sparse else self._all(0, len(self._steps) - 1, known_at))
         newest = await asyncio.to_thread(_carried, own)
         if ever and newest[0] is None and (before := await self._finder.before(self._steps[0], known_at=known_at)):
-            first = TickPair(before.price.stored_tick, before.rank.stored_tick)
+            first = TickPair(before.price.known_tick, before.rank.known_tick)
             return [pair or first for pair in newest]
         return newest
 

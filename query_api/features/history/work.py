@@ -39,7 +39,7 @@ class Covered(BaseModel):
 
 
 class Point(BaseModel):
-    """One step: of the newest pair whose price tick lies in (at - every, at], with the ticks' own times.
+    """One step: of the newest pair whose price tick lies in (at - every, at], with the ticks' own times and sources.
 
     Without price a null: with times the asset was in no list then, without them there was no snapshot. `filled` says
     that the step is a gap and the point that of the newest pair before it.
@@ -52,6 +52,8 @@ class Point(BaseModel):
     symbol: str | None
     price_time: datetime | None
     rank_time: datetime | None
+    price_source: str | None
+    rank_source: str | None
     price_updated_at: datetime | None
     resolution: Literal["1m", "1h"] | None
     filled: bool
@@ -220,6 +222,7 @@ def _point(step: datetime, pair: TickPair | None, rows: _Rows, *, filled: bool) 
     there = price is not None and rank is not None
     if there or not filled:
         point |= {"price_time": isoformat(pair.price.tick), "rank_time": isoformat(pair.rank.tick)}
+        point |= {"price_source": pair.price.source, "rank_source": pair.rank.source}
         point |= {"resolution": _resolution(pair.price.tick, rows.horizon), "filled": filled}
     if price is not None and rank is not None:
         point |= {"price_usd": price["usd"], "price_updated_at": price["updated_at"]}

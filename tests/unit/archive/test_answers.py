@@ -50,7 +50,7 @@ def reading(series: Series, minute: int) -> Snapshot:
     if series == VOLUME_RANK:
         for place, row in enumerate(sorted(rows, key=lambda row: -float(str(row["volume_usd"]))), 1):
             row["rank"] = float(place)
-    return snapshot(series, tick, rows, interval=MINUTE)
+    return snapshot(series, tick, rows, interval=MINUTE, source="coinmarketcap" if minute < 60 else "another")
 
 
 @pytest.fixture

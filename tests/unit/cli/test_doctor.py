@@ -178,7 +178,7 @@ def test_an_upstreams_brackets_and_control_characters_are_shown_as_text(environ,
         return httpx.Response(401, json={"status": status})
 
     found = findings(environ, clock, upstream=httpx.MockTransport(refuse))
-    show(list(found.values()), out)
+    show(list(found.values()), out())
     text = capsys.readouterr().out
     assert "[/x]" in text
     assert "[bold]" in text

@@ -12,7 +12,7 @@ import ingest_rank
 from lib.clock import slot, utc_now
 from lib.schema import VOLUME_RANK
 from lib.simulator import history
-from lib.simulator.history import Fill, shared
+from lib.simulator.history import STRETCH, Fill, shared
 from lib.store.sqlite import SqliteStore
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -34,19 +34,27 @@ def fill(start: datetime, stop: datetime, *, source: Path = SOURCE, folder: Path
     )
 
 
-@given(before=st.integers(0, 100), seconds=st.integers(0, 4000), of=st.integers(1, 9))
-def test_stretches_are_the_whole_in_order_and_even(before, seconds, of):
+@given(before=st.integers(0, 100), seconds=st.integers(0, 12_000), of=st.integers(1, 9))
+def test_the_workers_stretches_are_the_whole_and_even_and_the_newest_is_the_first(before, seconds, of):
     whole = fill(NOON - timedelta(seconds=before), NOON + timedelta(seconds=seconds))
-    parts = [whole.stretch(number, of).ticks() for number in range(of)]
-    assert [tick for part in parts for tick in part] == whole.ticks()
-    assert max(map(len, parts)) - min(map(len, parts)) <= 2
+    parts = [whole.model_copy(update={"worker": n, "workers": of}).stretches() for n in range(of)]
+    assert sorted(tick for part in parts for stretch in part for tick in stretch) == whole.ticks()
+    for part in parts:
+        assert [stretch[0] for stretch in part] == sorted((stretch[0] for stretch in part), reverse=True)
+        assert all(stretch == sorted(stretch) for stretch in part)
+    counts = [sum(map(len, part)) for part in parts]
+    assert max(counts) - min(counts) <= STRETCH
+    newest = [part[0] for part in parts if part]
+    assert {tick for stretch in newest for tick in stretch} == {*whole.ticks()[-len(newest) * STRETCH :]}
 
 
-def test_every_worker_gets_a_stretch_of_every_source():
+def test_every_worker_gets_stretches_of_every_source():
     day = [fill(NOON - timedelta(days=1), NOON), fill(NOON - timedelta(days=1), NOON + MINUTE)]
     workers = [[Fill.model_validate(each) for each in json.loads(argument)] for argument in shared(day)]
     for number, whole in enumerate(day):
-        assert [tick for fills in workers for tick in fills[number].ticks()] == whole.ticks()
+        shares = [[tick for stretch in fills[number].stretches() for tick in stretch] for fills in workers]
+        assert all(shares)
+        assert sorted(tick for share in shares for tick in share) == whole.ticks()
 
 
 async def test_a_fill_continues_where_it_was_interrupted(tmp_path):

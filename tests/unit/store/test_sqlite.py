@@ -70,7 +70,7 @@ async def test_markers_without_a_hash_are_read_and_new_ones_have_one(open_store,
     await fill(store, 0)
     await store.close()
     with sqlite3.connect(path) as file:
-        file.execute("DROP INDEX snapshot_of_tick")
+        file.execute("DROP INDEX snapshot_ticks")
         for name in ("hash", "stored_at", "withdrawn_at", "restored_at", "withdrawn_why"):
             file.execute(f"ALTER TABLE snapshot DROP COLUMN {name}")
     file.close()
@@ -87,11 +87,12 @@ async def test_a_file_without_the_indexes_gets_them(open_store, path):
     await store.close()
     with sqlite3.connect(path) as file:
         file.execute("DROP INDEX snapshot_tick")
-        file.execute("DROP INDEX snapshot_of_tick")
+        file.execute("DROP INDEX snapshot_ticks")
+        file.execute("CREATE INDEX snapshot_of_tick ON snapshot (series, tick)")  # an earlier version's
     file.close()
     await open_store(connect=(recorder := Recorder())).markers(NOON, NOON + HOUR)
     names = recorder.connection.execute("SELECT name FROM sqlite_master WHERE type = 'index' ORDER BY name").fetchall()
-    assert names == [("snapshot_of_tick",), ("snapshot_tick",)]
+    assert names == [("snapshot_tick",), ("snapshot_ticks",)]
 
 
 async def test_queries_for_ticks_read_no_ids(open_store):
@@ -100,11 +101,12 @@ async def test_queries_for_ticks_read_no_ids(open_store):
     await store.ready()
     recorder.statements.clear()
     await store.stored_ticks(PRICE.name, NOON, NOON + HOUR)
+    await store.stored_ticks(PRICE.name, NOON, NOON + HOUR, known=True)
     await store.newest_tick(PRICE.name, NOON)
     await store.ticks(PRICE.name, NOON, NOON + HOUR, known_at=NOON)
     recorder.connection.set_trace_callback(None)
     queries = [*recorder.statements]
-    assert len(queries) == 4
+    assert len(queries) == 5
     for query in queries:
         plan = str(recorder.connection.execute(f"EXPLAIN QUERY PLAN {query}").fetchall())
         assert "COVERING INDEX" in plan, (query, plan)

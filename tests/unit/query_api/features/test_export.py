@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
+from urllib.parse import urljoin
 
 import orjson
 import polars as pl
@@ -305,6 +306,27 @@ async def test_head_of_a_stream_states_no_length(store, clock, format):
         head = await client.head(f"{ASKED}&format={format}")
     assert "content-length" not in head.headers
     assert store.asked == 0
+
+
+@pytest.mark.parametrize("format", ["csv", "ndjson", "parquet"])
+async def test_the_link_of_a_file_and_the_known_at_at_its_end_give_its_bytes_again(store, clock, format, tmp_path):
+    """The header of a file that is sent while it is made is written before its end is known."""
+    async with calling(store, clock) as client:
+        first = await client.get(f"{ASKED}&format={format}")
+        clock.move(hours=1)
+        again = await client.get(urljoin("/v1/export", first.headers["content-location"]))
+        (file := tmp_path / f"top.{format}").write_bytes(first.content)
+        totals = totals_of(file, format)
+        assert totals
+        last = await client.get(f"{ASKED}&format={format}&known_at={isoformat(totals.known_at)}")
+    assert totals.known_at < NOW
+    assert first.content == again.content == last.content
+
+
+async def test_a_file_of_gaps_alone_names_the_known_at_that_it_was_asked_for(store, clock):
+    async with calling(store, clock) as client:
+        file = await client.get(f"{ASKED}&known_at={isoformat(FIRST - 60 * MINUTE)}")
+    assert "answered=0 gaps=6 rows=0 known_at=2026-11-17T13:00:00Z" in file.text
 
 
 async def test_a_csv_export_has_the_bytes_of_the_list_at_the_same_instant(store, clock):

@@ -1,8 +1,9 @@
 """Histories: each step against the as-of rule looked up one step at a time; gaps, pages and names through HTTP."""
 
+import io
 import re
 import sys
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from types import FrameType
@@ -10,6 +11,7 @@ from typing import Any
 from urllib.parse import urljoin
 
 import httpx
+import orjson
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -159,11 +161,47 @@ async def test_pages_by_link_are_the_whole(client, how, limit) -> None:
 async def test_a_history_as_csv_has_its_coverage_in_a_header(client) -> None:
     answer = await client.get(f"/v1/assets/1/history?{MINUTES}&format=csv&limit=2")
     assert answer.text == (
-        "at,price_usd,volume_24h_usd,source_rank,symbol,price_time,rank_time,price_updated_at,resolution,filled\r\n"
-        "2026-11-17T14:00:00Z,92000.0,95000000000.0,2,BTC,2026-11-17T14:00:00Z,2026-11-17T14:00:00Z,,1m,false\r\n"
-        "2026-11-17T14:01:00Z,92000.01,95000000000.0,2,BTC,2026-11-17T14:01:00Z,2026-11-17T14:01:00Z,,1m,false\r\n"
+        "at,price_usd,volume_24h_usd,source_rank,symbol,price_time,rank_time,price_source,rank_source,"
+        "price_updated_at,resolution,filled\r\n"
+        "2026-11-17T14:00:00Z,92000.0,95000000000.0,2,BTC,2026-11-17T14:00:00Z,2026-11-17T14:00:00Z,coinmarketcap,coindesk,,1m,false\r\n"
+        "2026-11-17T14:01:00Z,92000.01,95000000000.0,2,BTC,2026-11-17T14:01:00Z,2026-11-17T14:01:00Z,coinmarketcap,coindesk,,1m,false\r\n"
     )
     assert answer.headers["x-coverage"] == "expected=2, present=2, absent=0, missing=0, filled=0"
+
+
+@pytest.mark.parametrize("format", ["json", "csv", "ndjson", "parquet"])
+async def test_each_step_of_a_history_names_the_sources_it_is_from_also_where_it_is_filled(format) -> None:
+    """The rank source changes after two minutes, then comes a gap."""
+    store = MemoryStore(FakeClock(FIRST + HOUR))
+    for minute in range(4):
+        tick = FIRST + minute * MINUTE
+        await fill(store, [Prices(tick, [(1, "A", "A", 1.0, 1.0)]), Ranks(tick, [(1, 1.0)])])
+    for minute in (2, 3):
+        old = store.snapshots["volume_rank", FIRST + minute * MINUTE]
+        store.snapshots["volume_rank", old.tick] = replace(old, marker=replace(old.marker, source="coinmarketcap"))
+    asked = f"from={isoformat(FIRST)}&to={isoformat(FIRST + 6 * MINUTE)}&every=1m&format={format}"
+    stored = ["coindesk"] * 2 + ["coinmarketcap"] * 2
+    expected = {"none": stored, "previous": [*stored, *["coinmarketcap"] * 2], "null": [*stored, None, None]}
+    async with calling(store, FakeClock(FIRST + HOUR)) as client:
+        for how, ranks in expected.items():
+            answer = await client.get(f"/v1/assets/1/history?{asked}&fill={how}")
+            rows = READERS[format](answer.content)
+            assert rows["rank_source"].to_list() == ranks
+            assert rows["price_source"].to_list() == [rank and "coinmarketcap" for rank in ranks]
+
+
+READERS: dict[str, Callable[[bytes], pl.DataFrame]] = {
+    "json": lambda body: pl.DataFrame(orjson.loads(body)["data"], infer_schema_length=None),
+    "csv": lambda body: pl.read_csv(body),
+    "ndjson": lambda body: pl.read_ndjson(body),
+    "parquet": lambda body: pl.read_parquet(io.BytesIO(body)),
+}
+
+
+async def test_the_distance_of_the_steps_is_that_of_the_request(client) -> None:
+    answer = (await client.get("/v1/assets/1/history?from=2026-11-17T14:00:00Z&every=90.5s&limit=3")).json()
+    assert answer["every"] == "90.5s"
+    assert [point["at"][11:] for point in answer["data"]] == ["14:00:00Z", "14:01:30.500000Z", "14:03:01Z"]
 
 
 async def test_a_history_has_the_names_of_its_time_and_the_resolution_of_old_hours() -> None:

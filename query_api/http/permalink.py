@@ -6,7 +6,7 @@ from urllib.parse import quote, urlencode
 
 from fastapi import Request
 
-from query_api.http.parameters import CACHE_BUSTER
+from query_api.http.known_parameters import CACHE_BUSTER
 
 LONGEST = 4000
 """Some proxies refuse longer headers."""

@@ -15,7 +15,7 @@ from lib.gaps import Attempt, Evidence, SeriesGaps, gaps_between
 from lib.gaps.slots import _Slots
 from lib.ingest.missed import FILE, LARGEST, Cause, MissedTick, MissedTicks, cause_of, read_missed
 from lib.snapshot import StoredTick
-from lib.store.influx import answer
+from lib.store.influx.markers import read_stored_ticks
 from tests.fakes import NOON
 
 MINUTE = timedelta(minutes=1)
@@ -277,7 +277,7 @@ def test_the_gaps_of_a_week_fit_in_memory():
     csv = ",result,table,_time,_field,_value\r\n" + "".join(lines)
 
     def gaps_of(series: int) -> SeriesGaps:
-        stored, _ = answer.stored_ticks(csv)
+        stored, _ = read_stored_ticks(csv)
         return gaps_between(Evidence(None, stored), start, NOON, NOON)
 
     found: list[SeriesGaps] = []

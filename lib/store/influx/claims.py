@@ -11,6 +11,7 @@ from lib.errors import StoreMalformed, StoreUnavailable
 from lib.snapshot import Marker, Snapshot
 from lib.store import warn_if_different
 from lib.store.influx import answer, flux, lines
+from lib.store.influx.markers import read_leftovers
 from lib.store.influx.server import Server
 
 VALID = timedelta(seconds=30)
@@ -88,7 +89,7 @@ class Claim:
         query = flux.leftovers(self.bucket, self.snapshot.series, self._tick)
         while True:
             others = await self._others()
-            has_rows, markers = await self.server.query(query, answer.leftovers)
+            has_rows, markers = await self.server.query(query, read_leftovers)
             if markers or not others:
                 return has_rows, markers
             await self._give_way(others)

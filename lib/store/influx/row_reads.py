@@ -15,6 +15,7 @@ from lib.schema import TIER_PLACES, Series
 from lib.store import Selection
 from lib.store.influx import answer, flux
 from lib.store.influx.failures import StoreMissing
+from lib.store.influx.markers import read_ticks
 
 T = TypeVar("T")
 
@@ -53,7 +54,7 @@ async def _copied_hours(ask: Ask, bucket: str, series: Series, ticks: Sequence[d
         return []
     query = flux.ticks(flux.hourly(bucket), series.name, hours[0], hours[-1], stored_at=False)
     try:
-        copied = {*await ask(query, lambda csv: answer.ticks(csv, None))}
+        copied = {*await ask(query, lambda csv: read_ticks(csv, None))}
     except StoreMissing:  # before `topcoins init` there is no hourly bucket
         return []
     return [hour for hour in hours if hour in copied]

@@ -22,6 +22,7 @@ from lib.store.influx import answer, asset_names, flux, lines, row_reads
 from lib.store.influx.claims import VALID, Claim, any_new, read_claims, without_unsettled
 from lib.store.influx.failures import StoreMissing
 from lib.store.influx.flux import EVER, FOREVER
+from lib.store.influx.markers import read_markers, read_stored_ticks, read_ticks
 from lib.store.influx.server import TIMEOUT, Server
 
 T = TypeVar("T")
@@ -114,7 +115,7 @@ class InfluxStore:
         """See `Store.ticks`."""
         resolution, known_at = view.get("resolution"), view.get("known_at")
         query = flux.ticks(self._bucket_of(resolution), series, start, stop, stored_at=known_at is not None)
-        answers = await self._ask(query, lambda csv: answer.ticks(csv, known_at))
+        answers = await self._ask(query, lambda csv: read_ticks(csv, known_at))
         ticks = list(answers)
         if resolution == "1h":
             ticks = sorted({slot(tick, HOUR): tick for tick in reversed(ticks)}.values())
@@ -198,13 +199,13 @@ class InfluxStore:
         return sorted(ticks)
 
     async def _markers(self, bucket: str, start: datetime, stop: datetime, series: str | None) -> list[Marker]:
-        return await self._ask(flux.markers(bucket, start, stop, series), answer.markers)
+        return await self._ask(flux.markers(bucket, start, stop, series), read_markers)
 
     async def _stored_ticks(
         self, bucket: str, series: str, start: datetime, stop: datetime, *, known: bool = False
     ) -> list[StoredTick]:
         query = flux.stored_ticks(bucket, series, start, stop, known=known)
-        ticks, some_late = await self._ask(query, answer.stored_ticks)
+        ticks, some_late = await self._ask(query, read_stored_ticks)
         if not some_late:
             return ticks
         late = {*await self._ask(flux.backfilled(bucket, series, start, stop), answer.times)}

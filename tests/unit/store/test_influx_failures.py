@@ -19,6 +19,7 @@ from lib.schema import PRICE, VOLUME_RANK
 from lib.store.influx import InfluxStore, lines
 from lib.store.influx import answer as csv_answer
 from lib.store.influx.claims import USED, Claim
+from lib.store.influx.markers import read_markers
 from lib.store.influx.server import MOST_BYTES, Server
 from tests.contract.snapshots import many, snapshot
 from tests.fakes import NOON, FakeClock
@@ -329,7 +330,7 @@ def test_an_empty_table_is_an_empty_line_before_or_after_the_others(tables):
     csv = tables.format(",result,table,_time,_value,_field\r\n,rows,0,2026-11-17T12:00:00Z,1.5,usd\r\n")
     assert csv_answer.times(csv) == [datetime(2026, 11, 17, 12, tzinfo=UTC)]
     assert csv_answer.numbers(csv) == [1.5]
-    assert csv_answer.markers(csv) == []
+    assert read_markers(csv) == []
 
 
 @pytest.mark.stack

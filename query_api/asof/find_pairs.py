@@ -1,25 +1,17 @@
 """The pairs of many instants, each pair looked for once."""
 
 from collections.abc import Iterable
-from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from query_api.asof.absence import NoSnapshot
 from query_api.asof.find_pair import PairFinder, PairFound
-
-
-class Lane(Protocol):
-    """Where the steps of long work wait for each other."""
-
-    def step(self) -> AbstractAsyncContextManager[None]:
-        """Run one step, after those that asked earlier."""
+from query_api.long_work import LongWork
 
 
 async def find_pairs(
     finder: PairFinder,
     instants: Iterable[datetime],
-    lane: Lane,
+    long_work: LongWork,
     *,
     max_age: timedelta | None,
     known_at: datetime | None,
@@ -29,7 +21,7 @@ async def find_pairs(
     last: PairFound | NoSnapshot | None = None
     for at in sorted(instants, reverse=True):
         if last is None or not _answers_too(last, at):
-            async with lane.step():
+            async with long_work.step():
                 last = await _find(finder, at, max_age, known_at)
         elif isinstance(last, NoSnapshot) and last.absence:
             last = last.absence.explain(at)

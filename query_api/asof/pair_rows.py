@@ -4,9 +4,9 @@ An asset of a pair has a key: the pair's number and the id. So what is computed 
 """
 
 import asyncio
-from collections.abc import Collection, Sequence
-from functools import cache, lru_cache
-from typing import Any
+from collections.abc import Callable, Collection, Sequence
+from functools import cache, lru_cache, partial
+from typing import Any, TypeVar
 
 import numpy as np
 import polars as pl
@@ -21,6 +21,9 @@ from lib.store import Resolution, Store
 from lib.text import search_key
 from query_api.asof.filters import Filters
 from query_api.asof.pair import Pair
+from query_api.long_work import LongWork
+
+T = TypeVar("T")
 
 RANK_FIELDS = tuple({**dict.fromkeys(fields_of(VOLUME_RANK)), VOLUME: None})
 PLACE = "rank"
@@ -29,8 +32,6 @@ LAST_TIER = len(TIER_PLACES)
 _BITS = 24
 """Of an id in a key: `LARGEST_ID` fits."""
 _IDS = (1 << _BITS) - 1
-LARGE = 4
-"""Of so many pairs the rows are worth a thread."""
 
 Keys = NDArray[np.int64]
 Counts = NDArray[np.int64]
@@ -38,10 +39,21 @@ Mask = NDArray[np.bool_]
 
 
 class PairRows:
-    """The rows read of some pairs so far: rank rows of assets on both sides, by pair and place, and price rows."""
+    """The rows read of some pairs so far: rank rows of assets on both sides, by pair and place, and price rows.
 
-    def __init__(self, store: Store, pairs: Sequence[Pair], resolution: Resolution, fields: tuple[str, ...]) -> None:
+    As a part of long work they are computed in its thread; else at once, for of one pair a thread takes longer.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        pairs: Sequence[Pair],
+        resolution: Resolution,
+        fields: tuple[str, ...],
+        long_work: LongWork | None,
+    ) -> None:
         self._store = store
+        self._long_work = long_work
         self._pairs = pairs
         self._resolution = resolution
         self._fields = fields
@@ -60,11 +72,6 @@ class PairRows:
         return self.stop <= LAST_TIER
 
     @property
-    def is_large(self) -> bool:
-        """Whether to compute in a thread."""
-        return len(self._pairs) >= LARGE
-
-    @property
     def owners(self) -> Counts:
         """The number of the pair of each rank row."""
         return self._rank_keys >> _BITS
@@ -73,6 +80,10 @@ class PairRows:
     def ranks(self) -> Counts:
         """How many rank rows each pair has."""
         return np.bincount(self.owners, minlength=len(self._pairs))
+
+    async def compute(self, work: Callable[[], T]) -> T:
+        """The result of work that takes CPU."""
+        return await self._long_work.in_thread(work) if self._long_work else work()
 
     async def tiers(self, last: int) -> None:
         """Read on to this tier, ranks and prices at the same time."""
@@ -85,10 +96,7 @@ class PairRows:
         self._ranks_due = np.minimum(
             [len(ids) for ids in self._ranked], min(TIER_PLACES[self.stop - 1 : self.stop], default=2**31)
         )
-        if self.is_large:
-            await asyncio.to_thread(self._add, rank, price)
-        else:
-            self._add(rank, price)
+        await self.compute(partial(self._add, rank, price))
 
     async def only(self, filters: Filters) -> None:
         """Read the assets that the filters name and no others. A shared ticker names all assets that have it."""

@@ -1,9 +1,7 @@
 """The first rows of pairs of snapshots. Reads only the tiers and ids that the answer needs, of all pairs at once."""
 
-import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 import polars as pl
@@ -15,10 +13,9 @@ from lib.store import Resolution, Store
 from query_api.asof.filters import NO_FILTERS, REASON, Filtered, Filters
 from query_api.asof.pair import Pair, numbered_rows
 from query_api.asof.pair_rows import Counts, PairRows, places_within
+from query_api.long_work import LongWork
 
 PRICE_FIELDS = fields_of(PRICE)
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +51,11 @@ class RowReader:
         resolution: Resolution,
         filters: Filters = NO_FILTERS,
         more: Sequence[Column] = (),
+        long_work: LongWork | None = None,
     ) -> list[FirstRows]:
-        """The same of each pair, read together."""
+        """The same of each pair, read together; `long_work` if they are a part of it."""
         fields = dict.fromkeys((*PRICE_FIELDS, *filters.fields, *(column.field for column in more)))
-        read = PairRows(self._store, pairs, resolution, tuple(fields))
+        read = PairRows(self._store, pairs, resolution, tuple(fields), long_work)
         if filters == NO_FILTERS:
             return await self._plain(read, limit, more)
         return await self._filtered(read, limit, filters, more)
@@ -69,7 +67,7 @@ class RowReader:
             await read.tiers(read.stop)
         top = np.flatnonzero(places_within(read.owners) < wanted[read.owners])
         await read.prices_of(top)
-        return await _computed(read, lambda: _first_rows(read, top, wanted, more))
+        return await read.compute(lambda: _first_rows(read, top, wanted, more))
 
     async def _filtered(self, read: PairRows, limit: int, filters: Filters, more: Sequence[Column]) -> list[FirstRows]:
         """Reads tiers until enough assets pass; of assets asked for by name, only their rows."""
@@ -82,7 +80,7 @@ class RowReader:
             await read.tiers(read.stop)
             rows = await self._with_reasons(read, filters)
         parts = zip(rows, read.matched.tolist(), strict=True)
-        return await _computed(read, lambda: [_passed(own, matched, limit, filters, more) for own, matched in parts])
+        return await read.compute(lambda: [_passed(own, matched, limit, filters, more) for own, matched in parts])
 
     @staticmethod
     async def _with_reasons(read: PairRows, filters: Filters) -> list[pl.DataFrame]:
@@ -95,12 +93,7 @@ class RowReader:
             read.check(counts, read.ranks)
             return parts_of(filters.with_reasons(both), counts.tolist())
 
-        return await _computed(read, joined)
-
-
-async def _computed(read: PairRows, work: Callable[[], T]) -> T:
-    """The result of the work: of a single pair at once, for a thread takes longer."""
-    return await asyncio.to_thread(work) if read.is_large else work()
+        return await read.compute(joined)
 
 
 def _first_rows(read: PairRows, top: Counts, wanted: Counts, more: Sequence[Column]) -> list[FirstRows]:

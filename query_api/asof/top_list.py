@@ -18,6 +18,7 @@ from query_api.asof.find_pair import PairFinder, PairFound
 from query_api.asof.pair import AsOf, Pair, nearest_marker
 from query_api.asof.rows import FirstRows, RowReader
 from query_api.asof.sort import Sort
+from query_api.long_work import LongWork
 
 WHOLE = 2**31
 """More assets than any list has."""
@@ -87,6 +88,7 @@ class TopListFinder:
     async def find_each(
         self,
         instants: Sequence[datetime],
+        long_work: LongWork,
         *,
         limit: int,
         max_age: timedelta | None,
@@ -94,16 +96,21 @@ class TopListFinder:
         filters: Filters = NO_FILTERS,
         more: Sequence[str] = (),
     ) -> list[TopList | NoSnapshot]:
-        """What `find` answers for each of the ascending instants; NoSnapshot is not explained. All is read together."""
+        """What `find` answers for each of the ascending instants, as a part of long work.
+
+        NoSnapshot is not explained. All is read together.
+        """
         bases = await self.pair_finder.find_each(instants, max_age=max_age, known_at=known_at)
         wanted = _Wanted(limit, max_age, known_at, filters, more)
-        first = await self._first([basis for basis in bases if isinstance(basis, PairFound)], wanted)
+        first = await self._first([basis for basis in bases if isinstance(basis, PairFound)], wanted, long_work)
         return [
             basis if isinstance(basis, NoSnapshot) else await self._completed(at, basis, first[_key(basis)], wanted)
             for at, basis in zip(instants, bases, strict=True)
         ]
 
-    async def _first(self, bases: Iterable[PairFound], wanted: "_Wanted") -> "dict[_Key, FirstRows]":
+    async def _first(
+        self, bases: Iterable[PairFound], wanted: "_Wanted", long_work: LongWork | None = None
+    ) -> "dict[_Key, FirstRows]":
         """The first rows of each pair."""
         pairs: dict[Resolution, dict[_Key, Pair]] = {}
         for basis in bases:
@@ -112,7 +119,7 @@ class TopListFinder:
         first: dict[_Key, FirstRows] = {}
         for resolution, some in pairs.items():
             rows = await self._row_reader.first_of_each(
-                list(some.values()), wanted.limit, resolution, wanted.filters, columns
+                list(some.values()), wanted.limit, resolution, wanted.filters, columns, long_work
             )
             first |= zip(some, rows, strict=True)
         return first

@@ -9,8 +9,8 @@ from pydantic import BaseModel
 
 from lib.schema import ID, PRICE, TIER, TIER_PLACES, VOLUME_RANK
 from lib.store import Store
+from query_api.asof.find_pair import PairFound
 from query_api.asof.pair import Pair
-from query_api.asof.top_list import TopList
 
 PLACES = TIER_PLACES[:4]
 
@@ -33,9 +33,9 @@ class Disagreements:
         self._pair: Pair | None = None
         self._newest: RankDisagreement | None = None
 
-    async def of(self, top: TopList) -> RankDisagreement | None:
-        """The disagreement between the sources of a list's two snapshots; None if one source gave both."""
-        pair = top.pair
+    async def of(self, found: PairFound) -> RankDisagreement | None:
+        """The disagreement between the sources of a pair's two snapshots; None if one source gave both."""
+        pair = found.pair
         if pair.price.source == pair.rank.source:
             return None
         if pair != self._pair:
@@ -44,13 +44,13 @@ class Disagreements:
                 rank_source=pair.rank.source,
                 price_time=pair.price.tick,
                 rank_time=pair.rank.tick,
-                unshared=await self._unshared(top),
+                unshared=await self._unshared(found),
             )
             self._pair = pair
         return self._newest
 
-    async def _unshared(self, top: TopList) -> dict[str, float]:
-        pair, resolution = top.pair, top.resolution
+    async def _unshared(self, found: PairFound) -> dict[str, float]:
+        pair, resolution = found.pair, found.resolution
         tiers = range(len(PLACES))
         price = await self._store.rows(PRICE, pair.price.tick, tiers=tiers, fields=["usd"], resolution=resolution)
         rank = await self._store.rows(VOLUME_RANK, pair.rank.tick, tiers=tiers, fields=["rank"], resolution=resolution)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
@@ -20,9 +19,10 @@ from lib.ingest.missed import Cause
 from lib.ingest.source_choice import read_used_source
 from lib.ingest.spool_folder import counted
 from lib.schema import OWN
-from lib.snapshot import Marker, next_tick
+from lib.snapshot import next_tick
 from lib.store import Store
 from lib.version import VERSION
+from query_api.asof.find_pair import PairFound
 from query_api.asof.tick_pairs import LEAST_AGE, age_by_interval
 from query_api.services import Services
 from query_api.status.archive import ArchiveReports, ArchiveStatus
@@ -136,16 +136,17 @@ async def read_status(store: Store, series: Sequence[str], now: datetime, *, spo
 
 
 async def _read_series(store: Store, name: str, now: datetime, folder: Path) -> SeriesStatus:
-    live = await store.newest_tick(name, now)
-    start = now - max(HOUR, INTERVALS * live.interval if live else HOUR)
-    newest, first, markers, hour, spool, plan = await asyncio.gather(
-        store.nearest(name, now),
-        store.first(name),
+    markers, first, spool, plan = await asyncio.gather(
         store.markers(now - HOUR, now, series=name),
-        find_gaps(store, name, start, now, now=now, folder=folder),
+        store.first(name),
         asyncio.to_thread(_read_spool, folder),
         asyncio.to_thread(_read_plan, folder),
     )
+    newest = markers[-1] if markers else await store.nearest(name, now)
+    in_time = [marker for marker in markers if not marker.backfilled]
+    live = in_time[-1] if in_time else await store.newest_tick(name, now)
+    start = now - max(HOUR, INTERVALS * live.interval if live else HOUR)
+    hour = await find_gaps(store, name, start, now, now=now, folder=folder)
     return SeriesStatus(
         tick=newest.tick if newest else None,
         first=first.tick if first else None,
@@ -198,13 +199,6 @@ def _age_by_status(report: Status) -> timedelta:
     return max(LEAST_AGE, 2 * timedelta(seconds=max(report.series[name].interval_s or 0.0 for name in OWN)))
 
 
-class _NewestList(NamedTuple):
-    """The two markers of the newest list, and how far their sources disagree."""
-
-    ticks: list[Marker]
-    disagreement: RankDisagreement | None
-
-
 class StatusReports:
     """Reads the status of all series. Requests of the same second that overlap share the work."""
 
@@ -226,24 +220,30 @@ class StatusReports:
         report, archive, newest = await asyncio.gather(
             read_status(services.store, services.series, now, spools=services.spools, notice=services.notice),
             self._read_archive(now),
-            self._read_newest(now),
+            self._find_newest(now),
         )
-        age = services.max_age or (age_by_interval(newest.ticks) if newest else _age_by_status(report))
+        ticks = [newest.pair.price, newest.pair.rank] if newest else []
+        age = services.max_age or (age_by_interval(ticks) if newest else _age_by_status(report))
         return report.model_copy(
             update={
                 "archive": archive,
                 "max_age_s": age.total_seconds(),
-                "rank_disagreement": newest.disagreement if newest else None,
+                "rank_disagreement": await self._read_disagreement(newest) if newest else None,
             }
         )
 
     async def _read_archive(self, now: datetime) -> ArchiveStatus | None:
         return await self._archive.current(now) if self._archive else None
 
-    async def _read_newest(self, now: datetime) -> _NewestList | None:
-        services = self._services
+    async def _find_newest(self, now: datetime) -> PairFound | None:
+        pairs, at = self._services.lists.pair_finder, now.replace(microsecond=0)
         try:
-            newest = await services.top(now.replace(microsecond=0), limit=1, max_age=services.max_age)
-            return _NewestList([newest.pair.price, newest.pair.rank], await self._disagreements.of(newest))
+            return await pairs.find(at, max_age=self._services.max_age, explain=False)
         except TopcoinsError:  # there is no newest list; its own address says why
+            return None
+
+    async def _read_disagreement(self, newest: PairFound) -> RankDisagreement | None:
+        try:
+            return await self._disagreements.of(newest)
+        except TopcoinsError:
             return None

@@ -27,14 +27,20 @@ class Server:
     process: asyncio.subprocess.Process
 
     def cpu_s(self) -> float:
-        """CPU seconds it has used."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+        """CPU seconds that it and its workers have used."""
+        pid = self.process.pid
+        workers = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return sum(_cpu_ticks(each) for each in (pid, *workers)) / TICKS_PER_S
 
     def peak_mb(self) -> int:
         """The peak of its memory, in MB."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(status.partition("VmHWM:")[2].split()[0]) // 1024
+
+
+def _cpu_ticks(pid: int | str) -> int:
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return int(fields[11]) + int(fields[12])
 
 
 @asynccontextmanager

@@ -65,6 +65,7 @@ async def read_steps(
         async with long_work.step():
             found = await lists.find_each(
                 instants,
+                long_work,
                 limit=wanted.top,
                 max_age=wanted.max_age,
                 known_at=known_at,

@@ -22,6 +22,7 @@ from query_api.asof.absence import NoSnapshot
 from query_api.asof.filters import NO_FILTERS, Filters
 from query_api.asof.pair import nearest_marker, newest_pair, numbered_rows
 from query_api.asof.top_list import TopList, TopListFinder
+from query_api.long_work import LongWork
 from tests.examples import examples
 from tests.fakes import FakeClock, MemoryStore
 from tests.unit.query_api import reference
@@ -260,6 +261,16 @@ async def test_a_list_reads_only_its_own_tiers_and_the_few_prices_in_lower_tiers
     assert store.fields == {"usd", "updated_at", "volume_usd"}
 
 
+class CountedThreads(LongWork):
+    """Counts the pieces of work that its threads do."""
+
+    works = 0
+
+    async def in_thread(self, work):
+        self.works += 1
+        return await super().in_thread(work)
+
+
 NAMED = Filters(symbols=("S1", "s2", "NONE"), ids=(1, 2**40))
 
 
@@ -274,8 +285,10 @@ async def test_the_lists_of_many_instants_are_those_of_each_and_are_read_togethe
     lists = TopListFinder(store, max_skew=MINUTE)
     instants = [T + second * SECOND for second in (-2540, -2500, -2460, -2400, -1500, -900, -130, -60, -20, 0)]
     store.asked = 0
-    together = await lists.find_each(instants, limit=150, max_age=MAX_AGE, filters=filters)
+    long_work = CountedThreads()
+    together = await lists.find_each(instants, long_work, limit=150, max_age=MAX_AGE, filters=filters)
     assert store.asked <= 12
+    assert long_work.works >= 2, "the rows are joined in the lane's threads"
     assert [step.at for step in together if isinstance(step, NoSnapshot)] == instants[4:6]
     for step in together:
         if isinstance(step, TopList):

@@ -1,6 +1,6 @@
 """Pairs of many instants: the same as for each alone, from fewer reads."""
 
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,6 +12,7 @@ from lib.snapshot import Marker
 from query_api.asof.absence import NoSnapshot
 from query_api.asof.find_pair import PairFinder, PairFound
 from query_api.asof.find_pairs import find_pairs
+from query_api.long_work import LongWork
 from tests.contract.snapshots import MINUTE, snapshot
 from tests.examples import examples
 from tests.fakes import HOUR, NOON, FakeClock, MemoryStore
@@ -32,14 +33,14 @@ class CountingStore(MemoryStore):
         return await super().markers(*span, **view)
 
 
-class Lane:
-    """One that is always free. Counts its steps."""
+class CountedSteps(LongWork):
+    """Counts its steps."""
 
     steps = 0
 
     def step(self) -> AbstractAsyncContextManager[None]:
         self.steps += 1
-        return nullcontext()
+        return super().step()
 
 
 def described(answer: PairFound | NoSnapshot) -> tuple[Any, ...]:
@@ -72,7 +73,7 @@ async def test_each_instant_has_the_pair_that_it_has_alone(prices, ranks, instan
     finder = PairFinder(store, max_skew=MINUTE)
     rules = {"max_age": age, "known_at": None if known is None else NOON + known * MINUTE}
     wanted = [NOON + at * MINUTE / 2 for at in instants]
-    together = await find_pairs(finder, wanted, Lane(), **rules)
+    together = await find_pairs(finder, wanted, LongWork(), **rules)
     assert {at: described(answer) for at, answer in together.items()} == {
         at: described(await alone(finder, at, **rules)) for at in wanted
     }
@@ -84,7 +85,7 @@ async def test_a_rank_tick_is_not_used_for_an_instant_before_it():
         for second in ticks:
             await store.write(snapshot(series, NOON + second * SECOND, [{}]))
     instants = [NOON + second * SECOND for second in (60, 10)]
-    found = await find_pairs(PairFinder(store, max_skew=MINUTE), instants, Lane(), max_age=None, known_at=None)
+    found = await find_pairs(PairFinder(store, max_skew=MINUTE), instants, LongWork(), max_age=None, known_at=None)
     assert [described(found[at])[1] for at in instants] == [NOON + 20 * SECOND, NOON - 30 * SECOND]
 
 
@@ -94,9 +95,9 @@ async def test_a_pair_is_looked_for_once_for_all_its_instants():
         for series in (PRICE, VOLUME_RANK):
             await store.write(snapshot(series, NOON + minute * MINUTE, [{}]))
     instants = [NOON + second * SECOND for second in range(0, 600, 7)]
-    lane = Lane()
-    await find_pairs(PairFinder(store, max_skew=MINUTE), instants, lane, max_age=10 * MINUTE, known_at=None)
-    assert (lane.steps, store.reads) == (10, 10)
+    long_work = CountedSteps()
+    await find_pairs(PairFinder(store, max_skew=MINUTE), instants, long_work, max_age=10 * MINUTE, known_at=None)
+    assert (long_work.steps, store.reads) == (10, 10)
 
 
 async def test_a_long_gap_is_explained_once():
@@ -104,8 +105,8 @@ async def test_a_long_gap_is_explained_once():
     for series in (PRICE, VOLUME_RANK):
         await store.write(snapshot(series, NOON, [{}]))
     instants = [NOON + hour * HOUR for hour in (*range(-50, 0), *range(2, 100))]
-    lane = Lane()
-    found = await find_pairs(PairFinder(store, max_skew=MINUTE), instants, lane, max_age=None, known_at=None)
-    assert lane.steps == 1
+    long_work = CountedSteps()
+    found = await find_pairs(PairFinder(store, max_skew=MINUTE), instants, long_work, max_age=None, known_at=None)
+    assert long_work.steps == 1
     assert "the nearest pair before is 2d3h old" in str(found[NOON + 51 * HOUR])
     assert "before the first snapshot" in str(found[NOON - HOUR])

@@ -7,7 +7,7 @@ from datetime import datetime
 import pytest
 
 from lib.snapshot import Snapshot
-from query_api.asof.top_list import TopListFinder
+from query_api.asof.find_pair import PairFinder
 from query_api.status.disagreement import Disagreements
 from tests.fakes import FakeClock
 from tests.unit.query_api.market import (
@@ -52,8 +52,8 @@ async def test_it_is_the_part_of_the_first_places_that_only_one_has(
 ) -> None:
     overlap = [*ranked, 300] if 300 not in ranked else ranked
     await fill(store, [prices(range(1, 301)), ranks(overlap)])
-    top = await TopListFinder(store, max_skew=MINUTE).find(NEWEST, limit=1, max_age=MAX_AGE)
-    disagreement = await Disagreements(store).of(top)
+    found = await PairFinder(store, max_skew=MINUTE).find(NEWEST, max_age=MAX_AGE)
+    disagreement = await Disagreements(store).of(found)
     assert disagreement is not None
     assert (disagreement.price_source, disagreement.rank_source) == ("coinmarketcap", "coindesk")
     assert disagreement.unshared == unshared
@@ -61,11 +61,11 @@ async def test_it_is_the_part_of_the_first_places_that_only_one_has(
 
 async def test_a_pair_is_computed_once(store: CountingStore) -> None:
     await fill(store, [prices(range(1, 301)), ranks(range(1, 301))])
-    top = await TopListFinder(store, max_skew=MINUTE).find(NEWEST, limit=1, max_age=MAX_AGE)
+    found = await PairFinder(store, max_skew=MINUTE).find(NEWEST, max_age=MAX_AGE)
     disagreements = Disagreements(store)
-    first = await disagreements.of(top)
+    first = await disagreements.of(found)
     asked = store.asked
-    assert await disagreements.of(top) is first
+    assert await disagreements.of(found) is first
     assert store.asked == asked
 
 

@@ -100,3 +100,16 @@ async def test_the_source_in_use_and_its_failovers_are_in_the_status_and_the_met
     assert 'topcoins_source_failovers_total{series="price"} 3.0' in metrics.text
     assert 'topcoins_source_is_fallback{series="price"} 1.0' in metrics.text
     assert 'failovers_total{series="volume_rank"}' not in metrics.text
+
+
+async def test_a_status_asks_the_store_few_questions_and_for_no_rows_again():
+    clock = FakeClock(NOW)
+    store = stocked(clock)
+    questions = []
+    async with calling(store, clock) as client:
+        for _ in range(2):
+            before = store.asked
+            assert (await client.get("/metrics")).status_code == 200
+            questions.append(store.asked - before)
+    pair, each_series, rows_of_a_new_pair = 1, 4, 2
+    assert questions == [pair + 2 * each_series + rows_of_a_new_pair, pair + 2 * each_series]

@@ -90,5 +90,10 @@ def _earlier(marker: Marker, minutes: int) -> Marker:
     def before(at: datetime) -> datetime:
         return at - minutes * MINUTE
 
-    times = {"tick": before(marker.tick), "observed_at": before(marker.observed_at)}
-    return replace(marker, ids=IDS, stored_at=before(marker.visible_since), **times)
+    return replace(
+        marker,
+        ids=IDS,
+        tick=before(marker.tick),
+        observed_at=before(marker.observed_at),
+        stored_at=before(marker.visible_since),
+    )

@@ -28,9 +28,9 @@ class Server:
 
     def cpu_s(self) -> float:
         """CPU seconds that it and its workers have used."""
-        pid = self.process.pid
+        pid = str(self.process.pid)
         workers = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        return sum(_cpu_ticks(each) for each in (pid, *workers)) / TICKS_PER_S
+        return sum(_cpu_ticks(each) for each in [pid, *workers]) / TICKS_PER_S
 
     def peak_mb(self) -> int:
         """The peak of its memory, in MB."""
@@ -38,7 +38,7 @@ class Server:
         return int(status.partition("VmHWM:")[2].split()[0]) // 1024
 
 
-def _cpu_ticks(pid: int | str) -> int:
+def _cpu_ticks(pid: str) -> int:
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return int(fields[11]) + int(fields[12])
 

@@ -29,6 +29,15 @@ def ignore_harmless_signals() -> None:
             signal.signal(number, signal.SIG_IGN)
 
 
+def stop_at_signals() -> asyncio.Event:
+    """An event of the running loop, which SIGTERM and Ctrl-C set. SIGHUP opens the log file again."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    reopen_log_at_hangup(loop)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
 def reopen_log_at_hangup(loop: asyncio.AbstractEventLoop) -> None:
     """Open the log file again at SIGHUP, as a log's rotation asks."""
     loop.add_signal_handler(signal.SIGHUP, log.reopen)

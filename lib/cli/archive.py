@@ -1,6 +1,5 @@
 """`topcoins archive`: seals closed days into the archive, as a service or once."""
 
-import signal
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
@@ -27,12 +26,10 @@ app.add_typer(archive, name="archive")
 def service(context: typer.Context) -> None:
     """Seal each closed day soon after its end, and add what comes late, until SIGTERM or Ctrl-C."""
     if context.invoked_subcommand is None:
-        import asyncio
-
         from lib import process
 
         with process.begin("archive", []) as chosen:
-            asyncio.run(_with_archiver(chosen, _serve))
+            _with_archiver(chosen, _serve)
 
 
 @archive.command()
@@ -41,9 +38,7 @@ def seal() -> None:
 
     What came late is added to the others.
     """
-    import asyncio
-
-    asyncio.run(_with_archiver(_settings(), _seal))
+    _with_archiver(_settings(), _seal)
 
 
 @archive.command()
@@ -86,16 +81,15 @@ def objects_of(chosen: "Settings") -> "Objects":
     raise SettingsRejected("TOPCOINS_ARCHIVE_URL is none: there is no archive; for example ./data/archive")
 
 
-async def _with_archiver(chosen: "Settings", work: "Callable[[Archiver, Objects], Awaitable[None]]") -> None:
+def _with_archiver(chosen: "Settings", work: "Callable[[Archiver, Objects], Awaitable[None]]") -> None:
     from lib.archive.archiver import Archiver
-    from lib.store.address import open_store
 
-    objects = objects_of(chosen)
-    store = open_store(chosen, utc_now)
-    try:
-        await work(Archiver(store, objects, all_series(chosen), clock=utc_now, spools=chosen.spool_dir), objects)
-    finally:
-        await store.close()
+    objects, series = objects_of(chosen), all_series(chosen)
+
+    async def run(store: "Store") -> None:
+        await work(Archiver(store, objects, series, clock=utc_now, spools=chosen.spool_dir), objects)
+
+    with_store(chosen, run)
 
 
 async def _verify(chosen: "Settings", store: "Store | None") -> bool:
@@ -149,8 +143,6 @@ async def _seal(archiver: "Archiver", objects: "Objects") -> None:
 
 
 async def _serve(archiver: "Archiver", objects: "Objects") -> None:
-    import asyncio
-
     from lib import process
     from lib.archive.archiver import EVERY
     from lib.archive.objects import probe
@@ -158,10 +150,6 @@ async def _serve(archiver: "Archiver", objects: "Objects") -> None:
 
     with suppress(Unavailable):  # an absent object store does not stop the service; the first run logs it
         await probe(objects)
-    stop = asyncio.Event()
-    process.reopen_log_at_hangup(asyncio.get_running_loop())
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    poll = Poll(utc_now)
+    stop, poll = process.stop_at_signals(), Poll(utc_now)
     poll.add("archive", archiver.run, lambda: EVERY)
     await poll.run(stop)

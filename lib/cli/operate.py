@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import AsyncIterator
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -165,15 +165,20 @@ def simulate(
     By default on loopback.
     """
     from lib.cli.ports import refuse_taken
+    from lib.simulator import Market, Plan, Replay, create_app, load_faults
     from lib.simulator.serve import serve
-    from lib.simulator.usage import Plan
 
     refuse_taken(port, "--port")
-    limited = Plan(requests_per_minute=requests, credits_per_month=credits, assets_per_credit=assets_per_credit)
-    serve(
-        console(), host, port, assets=assets, seed=seed, replay=replay, match=match, faults=faults, events_at=events_at,
-        plan=Plan.unlimited() if unlimited else limited,
-    )  # fmt: skip
+    plan = Plan(requests_per_minute=requests, credits_per_month=credits, assets_per_credit=assets_per_credit)
+    events = {"events_at": events_at.replace(tzinfo=events_at.tzinfo or UTC)} if events_at else {}
+    app = create_app(
+        Replay(replay, match) if replay else Market(seed, assets, **events),
+        utc_now,
+        plan=Plan.unlimited() if unlimited else plan,
+        faults=load_faults(faults) if faults else (),
+    )
+    what = "recorded answers" if replay else f"a simulated market of {assets} assets"
+    serve(app, what, console(), host, port)
 
 
 async def _print_days(days: "AsyncIterator[Day]") -> None:

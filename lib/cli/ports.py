@@ -2,8 +2,10 @@
 
 import socket
 
+import httpx
+
 from lib.cli.stack import Stack
-from lib.endpoint import LOOPBACK, describe_refusal, open_listener
+from lib.endpoint import LOOPBACK, describe_refusal, http_url, open_listener, to_ask
 from lib.errors import SettingsRejected
 
 
@@ -20,6 +22,11 @@ def free_port() -> int:
     """A port on loopback that is free now."""
     with socket.create_server((LOOPBACK, 0)) as listener:
         return int(listener.getsockname()[1])
+
+
+def ask_own(host: str, port: int, path: str, *, timeout_s: float) -> bytes:
+    """The body of the answer of a server on this machine; raises httpx.HTTPError where there is none."""
+    return httpx.get(http_url(to_ask(host), port) + path, trust_env=False, verify=False, timeout=timeout_s).content
 
 
 def wait_for_port(stack: Stack, port: int) -> None:

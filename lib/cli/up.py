@@ -13,15 +13,14 @@ from rich.console import Console
 from lib import settings
 from lib.cli.app import all_series
 from lib.cli.demo import print_addresses, start_archiver, start_services
-from lib.cli.ports import refuse_taken
+from lib.cli.ports import ask_own, refuse_taken
 from lib.cli.stack import running
 from lib.clock import Clock, utc_now
-from lib.endpoint import http_url, to_ask
 from lib.errors import SettingsRejected
 from lib.ingest.missed import MissedTick, read_missed
 from lib.ingest.spool import Spool
 from lib.ingest.spool_folder import counted
-from lib.schema import OWN
+from lib.schema import OWN, PRICE, VOLUME_RANK
 from lib.settings import PREFIX, RUN_ID, SERVICES, SQLITE, Settings
 from lib.text import without_control
 
@@ -40,7 +39,8 @@ class Up:
         self._console = console
         self._services = {name: _load(environ, name) for name in SERVICES}
         self._api = self._services["query_api"]
-        self._spools = self._services["ingest_price"].spool_dir, self._services["ingest_rank"].spool_dir
+        price, rank = self._services["ingest_price"], self._services["ingest_rank"]
+        self._spools = {PRICE.name: price.spool_dir / PRICE.name, VOLUME_RANK.name: rank.spool_dir / VOLUME_RANK.name}
         self._run_id = uuid.uuid4().hex
         self._environ = {**environ, RUN_ID: self._run_id}
         self._clock = clock
@@ -67,11 +67,10 @@ class Up:
         """Refuse ports that are taken and folders that cannot be written, before anything starts."""
         for setting, (host, port) in self._api.listeners.items():
             refuse_taken(port, f"{PREFIX}{setting.upper()}", host)
-        for name, spools in zip(OWN, self._spools, strict=True):
-            _open_spool(spools / name, self._services["ingest_price"])
-        for series in all_series(self._services["ingest_price"]):
-            if series.name not in OWN:
-                _open_spool(self._spools[0] / series.name, self._services["ingest_price"])
+        price = self._services["ingest_price"]
+        extra = [price.spool_dir / series.name for series in all_series(price) if series.name not in OWN]
+        for spool in (*self._spools.values(), *extra):
+            _open_spool(spool, price)
         for chosen in self._services.values():
             _check_folders(chosen)
 
@@ -82,17 +81,14 @@ class Up:
     def _answers(self) -> bool:
         """Whether our own API answers, not another program on its port."""
         try:
-            return bool(orjson.loads(self._ask("/healthz").content)["run_id"] == self._run_id)
+            answer = ask_own(self._api.http_host, self._api.http_port, "/healthz", timeout_s=10)
+            return bool(orjson.loads(answer)["run_id"] == self._run_id)
         except (httpx.HTTPError, ValueError, LookupError, TypeError):
             return False
 
-    def _ask(self, path: str) -> httpx.Response:
-        url = http_url(to_ask(self._api.http_host), self._api.http_port)
-        return httpx.get(url + path, trust_env=False, verify=False, timeout=10)
-
     def _stored(self) -> list[int]:
         """How many snapshots of each series the store has confirmed."""
-        return [counted(spools / name).stored for name, spools in zip(OWN, self._spools, strict=True)]
+        return [counted(spool).stored for spool in self._spools.values()]
 
     def _has_list(self, before: list[int]) -> bool:
         return all(now > then for now, then in zip(self._stored(), before, strict=True))
@@ -104,10 +100,7 @@ class Up:
     def _missed(self, began: datetime) -> dict[str, MissedTick]:
         """The last failed tick of each series in this run."""
         now = self._clock()
-        failed = {
-            name: read_missed(spools / name, began - EARLIER, now)
-            for name, spools in zip(OWN, self._spools, strict=True)
-        }
+        failed = {name: read_missed(spool, began - EARLIER, now) for name, spool in self._spools.items()}
         return {name: missed[-1] for name, missed in failed.items() if missed}
 
     def _report_absence(self, began: datetime) -> None:

@@ -30,17 +30,11 @@ from lib.ingest.spool_folder import waiting
 
 log = structlog.get_logger()
 
-
 FILE = "misses.jsonl"
-
-
 LARGEST = 2**20
 """The file has about the newest ten thousand missed ticks."""
-
-
 MOST_PENDING = 1440
 """The number of missed ticks that wait in memory when the disk refuses them."""
-
 
 Cause = Literal[
     "credits", "source refused us", "source away", "source malformed", "snapshot refused", "clock", "doubtful", "spool",
@@ -60,7 +54,6 @@ Cause = Literal[
 - withdrawn: stored, and withdrawn by an operator
 """
 
-
 CAUSES: Sequence[tuple[type[Exception], Cause]] = (
     (SourceExhausted, "credits"),
     (SourceRejected, "source refused us"),
@@ -74,11 +67,7 @@ CAUSES: Sequence[tuple[type[Exception], Cause]] = (
     (StoreRejected, "store"),
     (StoreMalformed, "store"),
 )
-
-
 UNKNOWN: Cause = "not running"
-
-
 WAITS = "fetched, and waits in the spool for the store"
 
 

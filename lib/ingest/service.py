@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -138,14 +137,9 @@ def main(
 ) -> None:
     """Run a service until SIGTERM or Ctrl-C. A wrong setting ends it with one sentence, and so does an argument."""
     with process.begin(service, sys.argv[1:] if arguments is None else arguments) as chosen:
-        asyncio.run(_until_signalled(service, plan, chosen, open_client(os.environ), checked))
+        asyncio.run(_until_signalled(service, plan, chosen, checked))
 
 
-async def _until_signalled(
-    service: str, plan: SourcePlan, chosen: Settings, client: httpx.AsyncClient, checked: CheckPlan
-) -> None:
-    stop = asyncio.Event()
-    process.reopen_log_at_hangup(asyncio.get_running_loop())
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+async def _until_signalled(service: str, plan: SourcePlan, chosen: Settings, checked: CheckPlan) -> None:
+    client, stop = open_client(os.environ), process.stop_at_signals()
     await poll(service, plan, chosen, client=client, clock=utc_now, stop=stop, checked=checked)

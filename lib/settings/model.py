@@ -31,44 +31,6 @@ from lib.settings.values import (
     Workers,
 )
 
-EXAMPLES = {
-    "store_url": "sqlite:///./data/topcoins.db or http://localhost:8086",
-    "store_read_url": "http://replica:8086",
-    "archive_url": "./data/archive or s3://bucket/prefix",
-    "keep_minutes": "3d",
-    "archive_endpoint": "http://seaweedfs:8333",
-    "archive_region": "eu-central-1",
-    "archive_access_key": "AKIAIOSFODNN7EXAMPLE",
-    "influx_org": "topcoins",
-    "influx_bucket": "market",
-    "price_source": "coinmarketcap",
-    "rank_source": "coindesk,coinmarketcap",
-    "extra_sources": "/etc/topcoins/market_cap.toml",
-    "check_source": "coinpaprika",
-    "id_table": "/etc/topcoins/ids.csv",
-    "assets": "1000",
-    "interval": "60s",
-    "max_skew": "60s",
-    "max_age": "10m",
-    "clock_check": "off",
-    "spool_limit": "1GiB",
-    "http_host": "127.0.0.1",
-    "http_port": "6667",
-    "http_safe_port": "8667",
-    "metrics_host": "127.0.0.1",
-    "metrics_port": "9668",
-    "notice": "The market is simulated",
-    "http_connections": "800",
-    "http_workers": "2 or auto",
-    "client_keys": "grafana:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
-    "rate_limit": "600/minute",
-    "cors_origins": "https://dashboard.example.com",
-    "trusted_proxies": "10.0.0.7,172.18.0.0/16",
-    "log_level": "info",
-    "log_format": "json",
-    "log_file": "/var/log/topcoins.log",
-    "source_urls": "https://pro-api.coinmarketcap.com",
-}
 _TEXTS = (str, Path, tuple, dict)
 _NAMES_OF_SOURCES = ("price_source", "rank_source", "extra_sources", "check_source")
 
@@ -78,47 +40,53 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    store_url: StoreUrl = "sqlite:///./data/topcoins.db"
-    store_read_url: ServerUrl | None = None
-    influx_org: Text = "topcoins"
-    influx_bucket: Text = "market"
+    store_url: StoreUrl = Field(
+        default="sqlite:///./data/topcoins.db", examples=["sqlite:///./data/topcoins.db or http://localhost:8086"]
+    )
+    store_read_url: ServerUrl | None = Field(default=None, examples=["http://replica:8086"])
+    influx_org: Text = Field(default="topcoins", examples=["topcoins"])
+    influx_bucket: Text = Field(default="market", examples=["market"])
     influx_token: Secret | None = None
-    archive_url: ArchiveUrl = "./data/archive"
-    keep_minutes: Duration | None = None
-    archive_endpoint: Endpoint = ""
-    archive_region: Text = "us-east-1"
-    archive_access_key: str = ""
+    archive_url: ArchiveUrl = Field(default="./data/archive", examples=["./data/archive or s3://bucket/prefix"])
+    keep_minutes: Duration | None = Field(default=None, examples=["3d"])
+    archive_endpoint: Endpoint = Field(default="", examples=["http://seaweedfs:8333"])
+    archive_region: Text = Field(default="us-east-1", examples=["eu-central-1"])
+    archive_access_key: str = Field(default="", examples=["AKIAIOSFODNN7EXAMPLE"])
     archive_secret_key: SecretStr | None = None
-    price_source: Annotated[Names, Field(min_length=1)] = ("coinmarketcap",)
-    rank_source: Annotated[Names, Field(min_length=1)] = ("coindesk", "coinmarketcap")
-    extra_sources: Names = ()
-    check_source: Names = ()
-    id_table: FilePath | None = None
+    price_source: Annotated[Names, Field(min_length=1)] = Field(default=("coinmarketcap",), examples=["coinmarketcap"])
+    rank_source: Annotated[Names, Field(min_length=1)] = Field(
+        default=("coindesk", "coinmarketcap"), examples=["coindesk,coinmarketcap"]
+    )
+    extra_sources: Names = Field(default=(), examples=["/etc/topcoins/market_cap.toml"])
+    check_source: Names = Field(default=(), examples=["coinpaprika"])
+    id_table: FilePath | None = Field(default=None, examples=["/etc/topcoins/ids.csv"])
     api_keys: dict[str, Secret] = {}
-    source_urls: dict[str, SourceUrl] = {}
-    assets: Annotated[Whole, Field(ge=1, le=5000)] = 1000
-    interval: Interval = timedelta(seconds=60)
-    max_skew: Duration = timedelta(seconds=60)
-    max_age: OptionalDuration = None
-    clock_check: Literal["on", "off"] = "on"
+    source_urls: dict[str, SourceUrl] = Field(default={}, examples=["https://pro-api.coinmarketcap.com"])
+    assets: Annotated[Whole, Field(ge=1, le=5000)] = Field(default=1000, examples=["1000"])
+    interval: Interval = Field(default=timedelta(seconds=60), examples=["60s"])
+    max_skew: Duration = Field(default=timedelta(seconds=60), examples=["60s"])
+    max_age: OptionalDuration = Field(default=None, examples=["10m"])
+    clock_check: Literal["on", "off"] = Field(default="on", examples=["off"])
     spool_dir: FilePath = Path("data/spool")
-    spool_limit: ByteSize = ByteSize(2**30)
-    http_host: Host = "127.0.0.1"
-    http_port: Port = 6667
-    http_safe_port: Port = 8667
-    metrics_host: Host = "127.0.0.1"
-    metrics_port: Port | None = None
-    http_connections: Annotated[Whole, Field(ge=1, le=100_000)] = 800
-    http_workers: Workers = 1
-    client_keys: ClientKeys = {}
+    spool_limit: ByteSize = Field(default=ByteSize(2**30), examples=["1GiB"])
+    http_host: Host = Field(default="127.0.0.1", examples=["127.0.0.1"])
+    http_port: Port = Field(default=6667, examples=["6667"])
+    http_safe_port: Port = Field(default=8667, examples=["8667"])
+    metrics_host: Host = Field(default="127.0.0.1", examples=["127.0.0.1"])
+    metrics_port: Port | None = Field(default=None, examples=["9668"])
+    http_connections: Annotated[Whole, Field(ge=1, le=100_000)] = Field(default=800, examples=["800"])
+    http_workers: Workers = Field(default=1, examples=["2 or auto"])
+    client_keys: ClientKeys = Field(
+        default={}, examples=["grafana:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"]
+    )
     client_key: Secret | None = None
-    rate_limit: Rate = None
-    cors_origins: Origins = ()
-    trusted_proxies: Networks = ()
-    notice: Annotated[str, Field(max_length=500)] = ""
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: Literal["auto", "console", "json"] = "auto"
-    log_file: FilePath | None = None
+    rate_limit: Rate = Field(default=None, examples=["600/minute"])
+    cors_origins: Origins = Field(default=(), examples=["https://dashboard.example.com"])
+    trusted_proxies: Networks = Field(default=(), examples=["10.0.0.7,172.18.0.0/16"])
+    notice: Annotated[str, Field(max_length=500)] = Field(default="", examples=["The market is simulated"])
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", examples=["info"])
+    log_format: Literal["auto", "console", "json"] = Field(default="auto", examples=["json"])
+    log_file: FilePath | None = Field(default=None, examples=["/var/log/topcoins.log"])
     _ignored: tuple[str, ...] = PrivateAttr(())
 
     @field_validator("metrics_port")
@@ -165,3 +133,7 @@ class Settings(BaseModel):
         """Hides the secrets, and the parts of other values that may be one. Names of sources are in every event."""
         others = [str(value) for name, value in self if isinstance(value, _TEXTS) and name not in _NAMES_OF_SOURCES]
         return Redaction([*(secret.get_secret_value() for secret in self.secrets), *parts_like_keys(others)])
+
+
+EXAMPLES = {name: str(field.examples[0]) for name, field in Settings.model_fields.items() if field.examples}
+"""Valid values, for errors; some show two forms."""

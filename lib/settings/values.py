@@ -68,11 +68,12 @@ def _as_list(value: object) -> object:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
-def _split(url: str, form: str) -> SplitResult:
+def _split(url: str, form: str, schemes: tuple[str, ...] = ("http", "https")) -> SplitResult:
     """The parts of an address that needs a host. The library's own errors would repeat a part of the address."""
+    _refuse_secrets(url)
     try:
         parts = urlsplit(url)
-        if parts.hostname and parts.port != 0:
+        if parts.hostname and parts.port != 0 and parts.scheme in schemes:
             return parts
     except ValueError:
         pass
@@ -94,10 +95,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _source_url(url: str) -> str:
-    _refuse_secrets(url)
     parts = _split(url, "an http or https address")
-    if parts.scheme not in ("http", "https"):
-        raise ValueError("must be an http or https address")
     host = parts.hostname or ""
     if parts.scheme == "http" and not (_is_loopback(host) or _LOCAL_NAME.fullmatch(host)):
         raise ValueError(
@@ -119,19 +117,15 @@ def _api_url(url: str) -> str:
 
 
 def _http_url(url: str, form: str) -> str:
-    _refuse_secrets(url)
-    if _split(url, form).scheme not in ("http", "https"):
-        raise ValueError(f"must be {form}")
+    _split(url, form)
     return url.rstrip("/")
 
 
 def _archive_url(url: str) -> str:
     if "://" not in url:
         return url if url == NONE else str(Path(url).expanduser())
-    _refuse_secrets(url)
     form = "a folder, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX or none"
-    if _split(url, form).scheme not in ("s3", "gs", "az"):
-        raise ValueError(f"must be {form}")
+    _split(url, form, ("s3", "gs", "az"))
     return url.rstrip("/")
 
 

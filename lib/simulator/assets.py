@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from lib.simulator import noise
 
@@ -61,22 +62,9 @@ PLAIN: Final = INVENTED + len(_ODD)
 def cast(seed: int, members: int) -> list[Asset]:
     """The first `members` of the market: at most four in five are real, the rest are invented."""
     with _KNOWN.open(encoding="utf-8", newline="") as file:
-        known = [_known(row) for row in csv.DictReader(file)][: max(1, members * 4 // 5)]
+        known = TypeAdapter(list[Asset]).validate_python([*csv.DictReader(file)])[: max(1, members * 4 // 5)]
     odd = list(_ODD[: members - len(known)])
     return known + odd + _plain(seed, len(odd) + 1, members - len(known) - len(odd))
-
-
-def _known(row: dict[str, str]) -> Asset:
-    return Asset(
-        int(row["cmc_id"]),
-        row["symbol"],
-        row["name"],
-        row["slug"],
-        float(row["price"]),
-        float(row["volume_24h"]),
-        float(row["supply"]),
-        row["kind"],
-    )
 
 
 def _plain(seed: int, first: int, number: int) -> list[Asset]:

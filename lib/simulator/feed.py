@@ -51,7 +51,7 @@ class MarketFeed:
 
     def listings(self, ask: Ask, at: datetime, *, hold: bool = False) -> Page:
         """The requested part of the market's list at this minute."""
-        listing = self._at(at)
+        listing = self.listing(at)
         return Page(records(listing, ask), len(listing.ids))
 
     def listings_of(self, day: date, ask: Ask) -> Page:
@@ -61,16 +61,13 @@ class MarketFeed:
 
     def top_list(self, at: datetime, *, first: bool, hold: bool = False) -> TopList:
         """CoinDesk's view of the market at this minute."""
-        listing = self._at(at)
+        listing = self.listing(at)
         if self._top is None or self._top.listing is not listing:
             self._top = TopList(listing, self._market.oddities)
         return self._top
 
     def listing(self, at: datetime) -> Listing:
         """The market at this minute."""
-        return self._at(at)
-
-    def _at(self, at: datetime) -> Listing:
         if self._listing is None or self._listing.at != at.replace(second=0, microsecond=0):
             self._listing = self._market.at(at)
         return self._listing

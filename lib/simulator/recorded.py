@@ -7,7 +7,6 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -65,41 +64,32 @@ _TIMES = re.compile(r"last_updated|timestamp|.*_reset_timestamp")
 _PAGES = (("start", "limit"), ("page", "per_page"))
 
 
-@dataclass(frozen=True, slots=True)
-class Recording:
-    """One recorded answer; `status` is that of its HTTP answer."""
-
-    file: Path
-    status: int
-
-    def answer(self, query: Mapping[str, str], now: datetime) -> Answer:
-        """The answer with its times moved to `now`; of a list the requested page."""
-        body = _read(self.file)
-        reference = _answered_at(body)
-        if reference:
-            body = later(body, now - reference)
-        return Answer(orjson.dumps(_page(body, query)), self.status)
-
-
 class Recordings:
     """The recorded answers of a folder and its subfolders, by the paths at which they are served."""
 
     def __init__(self, files: Sequence[Path], *, with_lists: bool) -> None:
         self._steps: Counter[str] = Counter()
-        self.by_path: dict[str, list[Recording]] = {}
+        self.by_path: dict[str, list[Path]] = {}
         places = PLACES if with_lists else (*PLACES, *INSTEAD)
         for file in sorted(files, key=lambda file: _date(file.name)):
-            recording = Recording(file, _status(file.name))
-            self.by_path[f"/recorded/{file.name}"] = [recording]
+            self.by_path[f"/recorded/{file.name}"] = [file]
             for beginning, path in places:
                 if file.name.startswith(beginning):
-                    self.by_path.setdefault(path, []).append(recording)
+                    self.by_path.setdefault(path, []).append(file)
 
     def answer(self, path: str, query: Mapping[str, str], now: datetime) -> Answer:
         """The next answer of a path; the last one repeats. A later page is of the same answer as the first."""
-        recordings = self.by_path[path]
+        files = self.by_path[path]
         self._steps[path] += query.get("start", "1") == query.get("page", "1") == "1"
-        return recordings[min(max(self._steps[path], 1), len(recordings)) - 1].answer(query, now)
+        return _answer(files[min(max(self._steps[path], 1), len(files)) - 1], query, now)
+
+
+def _answer(file: Path, query: Mapping[str, str], now: datetime) -> Answer:
+    """A recorded answer with its times moved to `now`; of a list the requested page."""
+    body = _read(file)
+    if answered_at := _answered_at(body):
+        body = later(body, now - answered_at)
+    return Answer(orjson.dumps(_page(body, query)), _status(file.name))
 
 
 def _status(name: str) -> int:

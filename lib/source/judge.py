@@ -1,5 +1,6 @@
 """Judging an answer: its parsed body where it is one, else an error that says what the caller should do."""
 
+import asyncio
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,7 +10,7 @@ from lib.retry_after import parse_retry_after
 from lib.source.json_body import JsonRefused, parse_json
 from lib.source.model import Action, Errors
 from lib.source.pauses import Pauses, SourceError
-from lib.source.transport import Answer, Transport
+from lib.source.transport import Answer, Params, Transport
 from lib.source.vendor_errors import (
     LONGEST_CODE,
     LONGEST_MESSAGE,
@@ -35,6 +36,12 @@ class Judge:
         self._pauses = pauses
         self._transport = transport
         self._clock = clock
+
+    async def fetch(self, path: str, params: Params) -> tuple[Answer, Any]:
+        """The answer at another address than the list's, and its body; raises what `lib.errors` has for a source."""
+        self._pauses.check(path)
+        answer = await self._transport.get_in_time(path, params)
+        return answer, await asyncio.to_thread(self.parse, answer)
 
     def parse(self, answer: Answer) -> Any:
         """The body of an answer without an error, judged by its body and its status; a TopcoinsError otherwise."""

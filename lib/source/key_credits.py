@@ -1,6 +1,5 @@
 """The credits of a key: what is left of them, and the pause while those of the month are used up."""
 
-import asyncio
 from contextlib import suppress
 from datetime import datetime, timedelta
 
@@ -8,9 +7,8 @@ from lib.clock import DAY, Clock, slot
 from lib.errors import TopcoinsError
 from lib.source.allowance import Allowance, read_allowance
 from lib.source.judge import Judge, MonthUsedUp
-from lib.source.model import Quota, SourceFile
+from lib.source.model import Quota
 from lib.source.pauses import Pauses, SourceError
-from lib.source.transport import ByteBound, Transport
 from lib.source.upstream_time import time_of
 
 LOOK_EVERY = timedelta(minutes=30)
@@ -20,24 +18,23 @@ LOOK_EVERY = timedelta(minutes=30)
 class KeyCredits:
     """Asks for the credits of a key, and pauses the list at `path` while they are used up.
 
-    Without `quota` nothing is asked, and a pause is a day long: a refused request costs nothing.
+    Without `quota` nothing is asked, and a pause is a day long: a refused request costs nothing. `timestamp` is where
+    an answer has the upstream's own clock.
     """
 
     def __init__(
         self,
-        file: SourceFile,
         quota: Quota | None,
+        timestamp: str | None,
         *,
         path: str,
-        transport: Transport,
         judge: Judge,
         pauses: Pauses,
         clock: Clock,
     ) -> None:
-        self._file = file
         self.quota = quota
+        self._timestamp = timestamp
         self._path = path
-        self._transport = transport
         self._judge = judge
         self._pauses = pauses
         self._clock = clock
@@ -47,12 +44,9 @@ class KeyCredits:
         """What is left; None where the upstream does not report it. Credits end a pause that began a while ago."""
         if self.quota is None:
             return None
-        self._pauses.check(self.quota.path)
         may_end = self._is_paused_for_long
-        bound = self._file.request.largest_reading
-        answer = await self._transport.get_in_time(self.quota.path, {}, ByteBound(bound, bound))
-        body = await asyncio.to_thread(self._judge.parse, answer)
-        time = time_of(answer.headers, body, self._file.timestamp)
+        answer, body = await self._judge.fetch(self.quota.path, {})
+        time = time_of(answer.headers, body, self._timestamp)
         allowance = read_allowance(self.quota, body, answer.request, time)
         self._resets_at = allowance.resets_at
         if allowance.left > 0 and may_end:

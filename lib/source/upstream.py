@@ -26,7 +26,7 @@ from lib.source.paging import read_pages
 from lib.source.pauses import Pauses
 from lib.source.reading import PrepareIdentify, Reading
 from lib.source.shared_answers import SharedAnswers, Turn
-from lib.source.transport import ByteBound, Params, TimedAnswer, Transport
+from lib.source.transport import Params, TimedAnswer, Transport
 from lib.source.upstream_time import spanning, time_of
 
 ATTEMPTS = 3
@@ -63,9 +63,8 @@ class Source:
         self._shared = shared if file.request.shared else None
         quota = file.key.quota if file.key and self._key else None
         self._credits = KeyCredits(
-            file, quota,
-            path=self._path, transport=self._transport, judge=self._judge, pauses=self._pauses, clock=clock,
-        )  # fmt: skip
+            quota, file.timestamp, path=self._path, judge=self._judge, pauses=self._pauses, clock=clock
+        )
         self._length = ListLength()
 
     @property
@@ -182,9 +181,7 @@ class Source:
 
     async def fetch(self, path: str, params: Params) -> Any:
         """The body of another address of this upstream; raises what `lib.errors` has for a source."""
-        self._pauses.check(path)
-        answer = await self._transport.get_in_time(path, params, self._bound())
-        return await asyncio.to_thread(self._judge.parse, answer)
+        return (await self._judge.fetch(path, params))[1]
 
     async def allowance(self) -> Allowance | None:
         """What is left of our key's credits, asked free of charge; None where the upstream does not report it."""
@@ -197,7 +194,7 @@ class Source:
         return {self._file.daily.parameter: day.isoformat()}
 
     async def _pages(self, assets: int, budget: timedelta, of: Params, tick: datetime | None) -> list[Page]:
-        bound = self._bound()
+        bound = self._transport.bound()
 
         async def ask(place: Params, skip: int) -> Page:
             shown, params = {**of, **place}, {**self._file.request.params, **of, **place}
@@ -240,6 +237,3 @@ class Source:
             return await asyncio.to_thread(parse)
         except MonthUsedUp as exc:
             raise await self._credits.used_up(exc) from exc
-
-    def _bound(self) -> ByteBound:
-        return ByteBound(self._file.request.largest_reading, self._file.request.largest_reading)

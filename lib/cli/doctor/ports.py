@@ -6,6 +6,7 @@ import httpx
 import orjson
 
 from lib.cli.doctor.finding import Finding
+from lib.cli.ports import ask_own
 from lib.endpoint import bracketed, describe_refusal, http_url, open_listener, to_ask
 from lib.settings import PREFIX, Settings
 
@@ -42,6 +43,6 @@ def _has_metrics(host: str, port: int) -> bool:
 def _ask(host: str, port: int, path: str) -> bytes:
     """The body of the answer; empty where there is none."""
     try:
-        return httpx.get(http_url(to_ask(host), port) + path, trust_env=False, verify=False, timeout=5).content
+        return ask_own(host, port, path, timeout_s=5)
     except httpx.HTTPError:
         return b""

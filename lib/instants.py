@@ -103,8 +103,8 @@ def _parsed(text: str, now: datetime) -> datetime:
         return from_epoch(float(text))
     if _MILLISECONDS.fullmatch(text):
         raise ValueError(f"{text!r} looks like milliseconds; epoch seconds have 10 digits: {FORMS}")
-    if found := _DATE_TIME.fullmatch(text):
-        date, time, _zulu, sign, offset = found.groups()
+    if match := _DATE_TIME.fullmatch(text):
+        date, time, _zulu, sign, offset = match.groups()
         zone = f"{'-' if sign == '-' else '+'}{offset}" if offset else "+00:00"
         try:
             return datetime.fromisoformat(f"{date}T{time or '00:00'}{zone}").astimezone(UTC)

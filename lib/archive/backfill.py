@@ -182,7 +182,7 @@ async def offers(
         gaps = (await find_gaps(store, name, start, now, now=now, folder=spools / name)).gaps
         markers = await store.markers(start, now, series=name)
         bought = {marker.tick.date() for marker in markers if marker.source == source.name}
-        same = [offer for offer in each if offer.source.list_asked == source.list_asked]
+        same = [offer for offer in each if offer.source.list_address == source.list_address]
         paid = {call.day for offer in same for call in offer.calls}
         each.append(Offer(source, gaps, calls(source, gaps, bought, assets, now=now, paid=paid)))
     return each

@@ -30,11 +30,11 @@ def run(chosen: Settings, since: str, *, yes: bool, console: Console) -> None:
     async def work(store: Store) -> None:
         async with open_client(os.environ) as client:
             sources = [_source(chosen, package, name, client) for package, name in SOURCES]
-            found = await offers(sources, store, start, now=utc_now(), spools=chosen.spool_dir, assets=chosen.assets)
-            _show(found)
-            await _print_left(found, console)
-            if _wanted(found, yes):
-                await _buy(found, store, chosen)
+            listed = await offers(sources, store, start, now=utc_now(), spools=chosen.spool_dir, assets=chosen.assets)
+            _show(listed)
+            await _print_left(listed, console)
+            if _wanted(listed, yes):
+                await _buy(listed, store, chosen)
 
     with_store(chosen, work)
 
@@ -46,11 +46,11 @@ def _source(chosen: Settings, package: str, name: str, client: httpx.AsyncClient
     return only_usable([source], [file])[0]
 
 
-def _show(found: list[Offer]) -> None:
+def _show(listed: list[Offer]) -> None:
     table = Table("series", "missing", "ticks", "cause", "last lists of", "credits")
     for column in table.columns:
         column.no_wrap = column.header in ("series", "ticks", "credits")
-    for offer in found:
+    for offer in listed:
         for gap in offer.gaps:
             days = [call for call in offer.calls if gap.first.date() <= call.day <= gap.last.date()]
             lists = "\n".join(str(call.day) for call in days) or "nothing"
@@ -58,7 +58,7 @@ def _show(found: list[Offer]) -> None:
             span = f"{gap.first:%Y-%m-%d %H:%MZ}\n{gap.last:%Y-%m-%d %H:%MZ}"
             table.add_row(offer.source.series.name, span, str(gap.ticks), gap.cause, lists, cost)
     out().print(table)
-    for offer in found:
+    for offer in listed:
         print(
             f"{offer.source.series.name}: {len(offer.calls)} of {len(offer.calls) + offer.lost} missing ticks can be"
             f" bought from {offer.source.name} for {offer.credits} credits;"
@@ -66,15 +66,15 @@ def _show(found: list[Offer]) -> None:
         )
 
 
-async def _print_left(found: list[Offer], console: Console) -> None:
-    if any(offer.calls for offer in found) and (left := await found[0].source.allowance()):
+async def _print_left(listed: list[Offer], console: Console) -> None:
+    if any(offer.calls for offer in listed) and (left := await listed[0].source.allowance()):
         console.print(
-            f"Together {sum(offer.credits for offer in found)} of the {left.left:g} credits the key has left."
+            f"Together {sum(offer.credits for offer in listed)} of the {left.left:g} credits the key has left."
         )
 
 
-def _wanted(found: list[Offer], yes: bool) -> bool:
-    if not any(offer.calls for offer in found) or yes:
+def _wanted(listed: list[Offer], yes: bool) -> bool:
+    if not any(offer.calls for offer in listed) or yes:
         return yes
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         print("Nothing is spent without --yes.")
@@ -82,8 +82,8 @@ def _wanted(found: list[Offer], yes: bool) -> bool:
     return typer.confirm("Buy them?", err=True)
 
 
-async def _buy(found: list[Offer], store: Store, chosen: Settings) -> None:
-    for offer in found:
+async def _buy(listed: list[Offer], store: Store, chosen: Settings) -> None:
+    for offer in listed:
         bought = fill(offer, store, spools=chosen.spool_dir, limit=chosen.spool_limit, assets=chosen.assets)
         async for each in bought:
             if isinstance(each, TooOld):

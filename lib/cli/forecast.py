@@ -27,8 +27,7 @@ def list_cost(file: SourceFile, assets: int) -> float:
     if file.assets_per_credit:
         return math.ceil(assets / file.assets_per_credit)
     for_each_page = read_number(get(file.cost, {})) or 0.0  # a cost that no answer is needed for
-    pages = math.ceil(assets / file.paging.size) if file.paging else 1
-    return for_each_page * min(pages, file.paging.most_pages if file.paging else 1)
+    return for_each_page * (file.paging.pages(assets) if file.paging else 1)
 
 
 async def sqlite_bytes_per_tick(assets: int) -> float:

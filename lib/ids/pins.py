@@ -21,8 +21,9 @@ class Pin:
     off: int = 0
 
 
-class Change(NamedTuple):
-    """A pinned match that the rules would now decide otherwise: another id, or none (`why`)."""
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A pinned match that the rules would now decide otherwise; `now` is None if they would refuse it."""
 
     own: str
     pinned: int

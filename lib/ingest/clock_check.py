@@ -28,8 +28,8 @@ def check_clock(reading: Reading) -> Reading:
         return reading
     latest = (reading.observed_at + duration + TOLERANCE).timestamp()
     is_ahead = (pl.col(UPDATED_AT).is_finite() & (pl.col(UPDATED_AT) > latest)).fill_null(False)
-    kept = reading.rows.filter(~is_ahead)
-    ahead, timed = len(reading.rows) - len(kept), reading.rows[UPDATED_AT].count()
+    present = reading.rows.filter(~is_ahead)
+    ahead, timed = len(reading.rows) - len(present), reading.rows[UPDATED_AT].count()
     if not ahead:
         return reading
     if ahead > max(1, timed * MOST_AHEAD):
@@ -37,7 +37,7 @@ def check_clock(reading: Reading) -> Reading:
             f"{reading.source}: {ahead} of {timed} rows were updated after our clock, {reading.observed_at:%FT%TZ};"
             " check this machine's clock"
         )
-    return replace(reading, rows=kept, rejected={**reading.rejected, AHEAD: ahead})
+    return replace(reading, rows=present, rejected={**reading.rejected, AHEAD: ahead})
 
 
 def _compare(reading: Reading, allowed: timedelta) -> None:

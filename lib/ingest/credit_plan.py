@@ -80,15 +80,13 @@ def choose_interval(
     spent = per_slot * share * (remaining / MINUTE)  # at a tick a minute
 
     def lasting(credits: float) -> timedelta:
-        return at_least(asked, MINUTE * (spent / credits)) if credits > spent / (LONGEST / MINUTE) else _longest(asked)
+        return (
+            at_least(asked, MINUTE * (spent / credits)) if credits > spent / (LONGEST / MINUTE) else max(asked, LONGEST)
+        )
 
     needed = lasting(left - SPARE_SLOTS * per_slot)
     well = lasting(left * (1 - SHORTEN_PART) - SHORTEN_SLOTS * per_slot)
     return min(max(before, needed), well) if needed <= well else needed
-
-
-def _longest(asked: timedelta) -> timedelta:
-    return max(asked, LONGEST)
 
 
 def usual_share(shares: Sequence[float]) -> float:

@@ -48,7 +48,7 @@ class CreditPlanner:
         self._clock = clock
         self._folder = folder
         self._is_planned = source.has_quota or source.budget is not None
-        self._spending = SpendingFile(folder, source.planned_as, source.list_asked, source.requests(assets))
+        self._spending = SpendingFile(folder, source.allowance_name, source.list_address, source.requests(assets))
         self._plan: CreditPlan | None = None
         self._resumed = False
         self._interval = asked
@@ -74,25 +74,19 @@ class CreditPlanner:
         return self.interval > self._asked
 
     async def spent(self, credits: float) -> None:
-        """Record what a list cost, 0 where another series paid. When a check is due, ask what is left and plan again.
-
-        Call it also for a list that was refused: it was paid for.
-        """
+        """Record what a list cost, 0 where another series paid, and plan again. A refused list was paid for too."""
         self.record(credits)
-        if self._is_planned:
-            await self._check()
+        await self.check()
 
     def record(self, credits: float) -> None:
-        """Record what a list cost. A plan would be for the wrong month: the clock is not the upstream's."""
+        """Record what a list cost. Do no more where our clock is wrong: the plan would be for the wrong month."""
         if self._is_planned:
             self._spending.add(credits, self._clock())
 
-    async def used_up(self) -> None:
-        """The credits are used up. When a check is due, ask what is left, so that the plan says so."""
-        if self._is_planned:
-            await self._check()
-
-    async def _check(self) -> None:
+    async def check(self) -> None:
+        """When a check is due, ask what is left and plan again."""
+        if not self._is_planned:
+            return
         now = self._clock()
         self._follow(now)
         if not self._is_due(now):
@@ -158,7 +152,7 @@ class CreditPlanner:
         continues = before is not None and chosen == interval
         return CreditPlan(
             source=self._source.name,
-            key=self._source.planned_as,
+            key=self._source.allowance_name,
             left=allowance.left,
             limit=allowance.limit,
             counted=allowance.counted,
@@ -233,7 +227,7 @@ class CreditPlanner:
         ours = self._plan.told_at if self._plan and self._plan.told_at <= now else None
         plans = read_plans(self._folder.parent) if self._folder and self._is_planned else []
         # A plan whose reset is just over still says how fast to tick until the vendor answers.
-        plans = [p for p in plans if p.key == self._source.planned_as and p.told_at <= now < p.resets_at + DAY]
+        plans = [p for p in plans if p.key == self._source.allowance_name and p.told_at <= now < p.resets_at + DAY]
         newest = max(plans, key=lambda plan: plan.told_at, default=None)
         if newest is None or (ours and newest.told_at <= ours):
             return False

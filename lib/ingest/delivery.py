@@ -24,7 +24,7 @@ class Delivery(Protocol):
         """Accept a snapshot for delivery. After this returns it survives a crash."""
 
     async def amend(self, snapshot: Snapshot) -> None:
-        """Replace the snapshot accepted last, of the same tick, if it still waits."""
+        """Replace the snapshot accepted last, of the same tick, if it still waits: its marker says more now."""
 
     async def flush(self) -> None:
         """Write the snapshots that wait to the store."""

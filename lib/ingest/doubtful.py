@@ -38,10 +38,13 @@ class DoubtfulLists:
         self.since = since
         """The tick of the first doubtful list since the last plausible one; None where that one was the last."""
 
-    def judge(
+    def why_accepted(
         self, snapshot: Snapshot, faults: Sequence[str], differences: Sequence[str], before: Snapshot | None
     ) -> str:
-        """Why a list in doubt sets the new level; otherwise keeps it apart and raises SnapshotDoubtful."""
+        """Why a list in doubt sets the new level; otherwise keeps it apart and raises SnapshotDoubtful.
+
+        The level is what the next lists are compared with.
+        """
         recent = self._lists_since(before)
         known = [self.since] if self.since and (before is None or self.since > before.tick) else []
         self.since = min([*known, snapshot.tick, *(each.tick for each in recent)])

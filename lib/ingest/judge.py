@@ -11,7 +11,7 @@ from lib.errors import SnapshotDoubtful
 from lib.ingest.clock_check import check_clock
 from lib.ingest.doubtful import DoubtfulLists
 from lib.ingest.gate import Gate
-from lib.ingest.ids.prices_file import ProviderPrices, read_prices
+from lib.ingest.ids.prices_file import read_prices
 from lib.ingest.ids.report import FOLDER as IDS_FOLDER
 from lib.ingest.judge_state import FILE, JudgeState, read_judge_state
 from lib.ingest.plausible import differences, faults
@@ -49,18 +49,18 @@ class Judge:
         gate = Gate(interval)
         snapshot, rejected = gate.admit(reading, tick, before=before, backfilled=backfilled)
         wrong, differs = faults(snapshot, before), differences(snapshot, before, asked=self._assets)
-        differs += contradictions(snapshot, before, self._other_providers)
+        differs += contradictions(snapshot, before, lambda: read_prices(self._ids) if self._ids else ())
         if wrong or differs:
             snapshot = self._new_level(snapshot, wrong, differs, before)
             self._remember(JudgeState())  # the last values of absent assets are of another level
         else:
-            found = self._state.jumps(snapshot, before)
-            if found:
-                unconfirmed = {id_: jump.reason for id_, jump in found.items()}
+            jumps = self._state.jumps(snapshot, before)
+            if jumps:
+                unconfirmed = {id_: jump.reason for id_, jump in jumps.items()}
                 snapshot, rejected = gate.admit(
                     reading, tick, before=before, backfilled=backfilled, unconfirmed=unconfirmed
                 )
-            self._remember(JudgeState(absent=self._state.after(snapshot, before, found)))
+            self._remember(JudgeState(absent=self._state.after(snapshot, before, jumps)))
         self._doubtful.end()
         return snapshot, rejected
 
@@ -72,9 +72,6 @@ class Judge:
                 file, state, "what the judge remembers can't be written", survives_power_cut=False, level="debug"
             )
 
-    def _other_providers(self) -> Sequence[ProviderPrices]:
-        return read_prices(self._ids) if self._ids else ()
-
     def _new_level(
         self, snapshot: Snapshot, wrong: Sequence[str], differs: Sequence[str], before: Snapshot | None
     ) -> Snapshot:
@@ -82,7 +79,7 @@ class Judge:
         marker = snapshot.marker
         where = {"series": marker.series, "tick": marker.tick, "source": marker.source, "reasons": [*wrong, *differs]}
         try:
-            why = self._doubtful.judge(snapshot, wrong, differs, before)
+            why = self._doubtful.why_accepted(snapshot, wrong, differs, before)
         except SnapshotDoubtful:
             self._remember(self._state.model_copy(update={"doubtful_since": self._doubtful.since}))
             log.warning("list is doubtful: it is kept apart, not stored", **where)

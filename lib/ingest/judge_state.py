@@ -46,7 +46,7 @@ class JudgeState(BaseModel):
         doubted = {id_: each.doubted for id_, each in recent.items() if each.doubted is not None}
         return jumps(now, before, last, doubted)
 
-    def after(self, now: Snapshot, before: Snapshot | None, found: Mapping[int, Jump]) -> dict[int, Absent]:
+    def after(self, now: Snapshot, before: Snapshot | None, jumped: Mapping[int, Jump]) -> dict[int, Absent]:
         """The assets that an accepted snapshot lacks, and that were listed within a day."""
         value = VALUES.get(now.series.name)
         if value is None:
@@ -58,7 +58,7 @@ class JudgeState(BaseModel):
             known |= {id_: Absent(value=last, tick=tick) for id_, last in gone.select(ID, value).iter_rows()}
         known |= {
             id_: known.get(id_, Absent(value=jump.before, tick=int(now.tick.timestamp()))).doubting(jump.now)
-            for id_, jump in found.items()
+            for id_, jump in jumped.items()
         }
         listed, oldest = {*now.rows[ID].to_list()}, _oldest(now)
         fresh = [(id_, each) for id_, each in known.items() if id_ not in listed and each.tick > oldest]

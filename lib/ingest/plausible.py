@@ -71,12 +71,12 @@ def faults(now: Snapshot, before: Snapshot | None) -> list[str]:
 
     Only without a snapshot of the last day is it compared with what every market has.
     """
-    found = list(_faults(now, is_first=before is None))
+    faults = list(_faults(now, is_first=before is None))
     if before is None or abs(now.tick - before.tick) >= COMPARABLE_FOR:
-        found += _unlike_any_market(now)
+        faults += _unlike_any_market(now)
     old = [*_faults(before, is_first=False), *_unlike_any_market(before)] if before else []
     known = {_kind(fault) for fault in old}
-    return [fault for fault in found if _kind(fault) not in known]
+    return [fault for fault in faults if _kind(fault) not in known]
 
 
 def _kind(fault: str) -> str:
@@ -118,11 +118,11 @@ def differences(now: Snapshot, before: Snapshot | None, *, asked: int = 0) -> li
     """How a list differs from the snapshot before by more than a market can; nothing without one."""
     if before is None:
         return []
-    found = list(_compared(now, before))
+    reasons = list(_compared(now, before))
     usual = min(before.marker.assets, asked or before.marker.assets)
     if now.marker.assets * 2 < usual:
-        found.append(f"short: {now.marker.assets} assets are under half of the {usual} expected")
-    return found
+        reasons.append(f"short: {now.marker.assets} assets are under half of the {usual} expected")
+    return reasons
 
 
 class Jump(NamedTuple):
@@ -148,8 +148,8 @@ def jumps(
     old = pl.concat([listed, others]).unique(ID, keep="first")
     both = now.rows.select(ID, pl.col(value).alias("new")).join(old, on=ID, how="left")
     wrong, reason = _VOLUME_JUMP if value == VOLUME else _PRICE_JUMP
-    found = {id_: Jump(usual or 0, new, reason) for id_, new, usual in both.filter(wrong).iter_rows()}
-    return {id_: jump for id_, jump in found.items() if not _confirms(jump, doubted.get(id_))}
+    moved = {id_: Jump(usual or 0, new, reason) for id_, new, usual in both.filter(wrong).iter_rows()}
+    return {id_: jump for id_, jump in moved.items() if not _confirms(jump, doubted.get(id_))}
 
 
 _PRICE_JUMP = ((pl.col("new") / pl.col("old")).log().abs() >= JUMP, "usd moved a hundredfold")

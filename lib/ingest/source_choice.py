@@ -113,13 +113,13 @@ class SourceChoice:
             )
         )
 
-    def tried(self, source: Source, failure: TopcoinsError | None) -> None:
-        """Note how a source answered that is not used: it begins to recover, or begins again."""
-        if failure:
-            self._recoveries.pop(source, None)
-            return
-        recovery = self._recoveries.setdefault(source, _Recovery(self._clock()))
-        recovery.readings += 1
+    def failed(self, source: Source) -> None:
+        """Note that a source gave no list: it has to recover from the beginning."""
+        self._recoveries.pop(source, None)
+
+    def answered(self, source: Source) -> None:
+        """Note a good answer of a source that is not used."""
+        self._recoveries.setdefault(source, _Recovery(self._clock())).readings += 1
 
     def _order(self) -> Sequence[Source]:
         now, better = self._clock(), self.better

@@ -85,7 +85,7 @@ class SpendingFile:
         """Count what a list cost."""
         before = self._own or read_state(Spending, self._file)
         if before is None or (before.asked, before.requests) != (self._asked, self._requests):
-            totals = _totals(before)
+            totals = before.model_dump(include={"credits", "month_credits"}) if before else {}
             before = Spending(key=self._key, asked=self._asked, requests=self._requests, at=now, **totals)
         self._own = before.after(credits, now)
         save_state(self._file, self._own, CANNOT_WRITE, survives_power_cut=False)
@@ -96,10 +96,6 @@ class SpendingFile:
             return Spent((self._own,) if self._own else ())
         files = self._folder.parent.glob(f"*/{NAME.format(self._key)}")
         return Spent(tuple(read_states(Spending, files)))
-
-
-def _totals(spending: Spending | None) -> dict[str, float]:
-    return {"credits": spending.credits, "month_credits": spending.month_credits} if spending else {}
 
 
 def _month(at: datetime) -> tuple[int, int]:

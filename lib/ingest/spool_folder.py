@@ -125,14 +125,14 @@ def entries(folder: Path) -> list[Entry]:
 def _size(path: Path) -> int:
     """The size of a file or folder; ValueError for a pipe or a device, which would never end."""
     try:
-        found = path.stat()
+        status = path.stat()
     except FileNotFoundError:
         raise
     except OSError:
         return 0  # unreadable for a moment
-    if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
         raise ValueError(f"{path} is no file")
-    return found.st_size
+    return status.st_size
 
 
 def read_account(folder: Path) -> Account:

@@ -1,6 +1,7 @@
 """Small files of JSON beside the spools: what a service remembers, and what other processes show of it."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,8 +30,10 @@ def read_state(kind: type[T], file: Path | None, failure: str = "") -> T | None:
 
 
 def read_states(kind: type[T], files: Iterable[Path]) -> list[T]:
-    """What those of the files hold that can be read, by their names."""
-    return [state for file in sorted(files) if (state := read_state(kind, file)) is not None]
+    """What those of the files hold that can be read, by their names. The folder may not be readable either."""
+    with suppress(OSError):
+        return [state for file in sorted(files) if (state := read_state(kind, file)) is not None]
+    return []
 
 
 def save_state(

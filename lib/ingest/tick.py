@@ -162,15 +162,15 @@ class Ingest:
             try:
                 reading = await source.read(self._assets, _time_left(until), tick=tick)
                 await self._planners[source].spent(reading.credits)
-                self._choice.tried(source, None)
+                self._choice.answered(source)
             except TopcoinsError as exc:
                 await self._note_failure(source, exc)
 
     async def _note_failure(self, source: Source, error: TopcoinsError) -> None:
         """Note why a source gave no snapshot. When its credits are used up, the credit plan has to say so."""
-        self._choice.tried(source, error)
+        self._choice.failed(source)
         if isinstance(error, SourceExhausted):
-            await self._planners[source].used_up()
+            await self._planners[source].check()
 
     async def _admitted(self, source: Source, reading: Reading, tick: datetime, backfilled: bool) -> Snapshot:
         """The snapshot of a reading. A list that is refused was paid for too: the credit planner must know."""

@@ -112,10 +112,6 @@ def _store_url(url: str) -> str:
     return _http_url(url, "sqlite:///FILE or http(s)://HOST:PORT")
 
 
-def _api_url(url: str) -> str:
-    return _http_url(url, "http(s)://HOST:PORT")
-
-
 def _http_url(url: str, form: str) -> str:
     _split(url, form)
     return url.rstrip("/")
@@ -127,11 +123,6 @@ def _archive_url(url: str) -> str:
     form = "a folder, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX or none"
     _split(url, form, ("s3", "gs", "az"))
     return url.rstrip("/")
-
-
-def _endpoint(url: str) -> str:
-    """Empty, or as `_source_url`."""
-    return _source_url(url) if url else url
 
 
 def _server_url(url: str) -> str:
@@ -173,9 +164,9 @@ Secret = Annotated[SecretStr, AfterValidator(_header_value)]
 SourceUrl = Annotated[str, AfterValidator(_source_url)]
 StoreUrl = Annotated[str, AfterValidator(_store_url)]
 ServerUrl = Annotated[str, AfterValidator(_server_url)]
-ApiUrl = Annotated[str, AfterValidator(_api_url)]
+ApiUrl = Annotated[str, AfterValidator(lambda url: _http_url(url, "http(s)://HOST:PORT"))]
 ArchiveUrl = Annotated[str, Field(min_length=1), AfterValidator(_archive_url)]
-Endpoint = Annotated[str, AfterValidator(_endpoint)]
+Endpoint = Annotated[str, AfterValidator(lambda url: url and _source_url(url))]
 Whole = Annotated[int, BeforeValidator(_whole_number)]
 Port = Annotated[Whole, Field(ge=1, le=65535)]
 Text = Annotated[str, Field(min_length=1)]

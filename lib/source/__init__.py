@@ -1,7 +1,7 @@
 """One upstream list, described by a TOML file: where to ask, how to page, which fields to take.
 
 `model` is the file, `upstream` reads the list: `transport` asks, `shared_answers` asks once for several ingestors,
-`judge` finds errors, `paging` goes through the pages, and `extract` takes rows out of their records.
+`answer_reader` finds errors, `paging` goes through the pages, and `extract` takes rows out of their records.
 """
 
 from lib.source.allowance import Allowance

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from lib.clock import DAY, Clock, slot
 from lib.errors import TopcoinsError
 from lib.source.allowance import Allowance, read_allowance
-from lib.source.judge import Judge, MonthUsedUp
+from lib.source.answer_reader import AnswerReader, MonthUsedUp
 from lib.source.model import Quota
 from lib.source.pauses import Pauses, SourceError
 from lib.source.upstream_time import time_of
@@ -28,14 +28,14 @@ class KeyCredits:
         timestamp: str | None,
         *,
         path: str,
-        judge: Judge,
+        reader: AnswerReader,
         pauses: Pauses,
         clock: Clock,
     ) -> None:
         self.quota = quota
         self._timestamp = timestamp
         self._path = path
-        self._judge = judge
+        self._reader = reader
         self._pauses = pauses
         self._clock = clock
         self._resets_at: datetime | None = None
@@ -45,7 +45,7 @@ class KeyCredits:
         if self.quota is None:
             return None
         may_end = self._is_paused_for_long
-        answer, body = await self._judge.fetch(self.quota.path, {})
+        answer, body = await self._reader.fetch(self.quota.path, {})
         time = time_of(answer.headers, body, self._timestamp)
         allowance = read_allowance(self.quota, body, answer.request, time)
         self._resets_at = allowance.resets_at

@@ -1,5 +1,6 @@
 """What a source file may contain."""
 
+import math
 from datetime import timedelta
 from functools import cached_property
 from typing import Annotated, Literal, Self
@@ -88,6 +89,10 @@ class Paging(Part):
     exact_size: bool = False
     most_pages: Annotated[int, Field(ge=1, le=1000)] = 100
     total: Jmes | None = None
+
+    def pages(self, assets: int) -> int:
+        """How many pages a list of so many assets takes."""
+        return min(math.ceil(assets / self.size), self.most_pages)
 
 
 class Records(Part):

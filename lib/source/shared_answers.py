@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 
 from lib.clock import DAY, Clock, from_epoch
 from lib.errors import TopcoinsError
-from lib.source.transport import Answer, Question, TimedAnswer
+from lib.source.transport import Answer, SharedRequest, TimedAnswer
 
 log = structlog.get_logger()
 
@@ -44,7 +44,7 @@ async def _at_once() -> None:
 
 @dataclass(slots=True)
 class Turn:
-    """The right to ask a question, after `before_asking`; `stored` is an answer that makes it needless.
+    """The right to ask a request, after `before_asking`; `stored` is an answer that makes it needless.
 
     `received` is set to what came; it becomes the stored answer.
     """
@@ -55,7 +55,7 @@ class Turn:
 
 
 class SharedAnswers:
-    """The newest answer to each question, in a folder that several ingestors use.
+    """The newest answer to each request, in a folder that several ingestors use.
 
     Without `shares_errors`, an answer that the caller can't use is not stored.
     """
@@ -69,17 +69,17 @@ class SharedAnswers:
         self._is_usable = True
 
     @asynccontextmanager
-    async def turn(self, question: Question, tick: datetime, *, patience: timedelta) -> AsyncIterator[Turn]:
+    async def turn(self, request: SharedRequest, tick: datetime, *, patience: timedelta) -> AsyncIterator[Turn]:
         """Wait until no other ingestor asks at this address; after `patience`, ask all the same.
 
         What the caller received is stored at the end, also when it is an error of the upstream.
         """
-        lock = FileLock(self._folder / f"{question.address}.lock", thread_local=False)
+        lock = FileLock(self._folder / f"{request.address}.lock", thread_local=False)
         if not await self._acquired(lock, patience):
             yield Turn()
             return
-        stored = self._read(question, tick, slack=min(SAME_SLOT, patience / 5))
-        turn = Turn(stored, partial(self.before_asking, question))
+        stored = self._read(request, tick, slack=min(SAME_SLOT, patience / 5))
+        turn = Turn(stored, partial(self.before_asking, request))
         try:
             yield turn
         except TopcoinsError:
@@ -87,7 +87,7 @@ class SharedAnswers:
             raise
         finally:
             if turn.received:
-                self._write(question, tick, turn.received)
+                self._write(request, tick, turn.received)
             with suppress(OSError):
                 lock.release()
 
@@ -108,14 +108,14 @@ class SharedAnswers:
             self._log_use(exc)
             return False
 
-    async def before_asking(self, question: Question) -> None:
+    async def before_asking(self, request: SharedRequest) -> None:
         """Keep requests to a server without a key apart from those of others: a file has the time of the last one."""
-        lock = FileLock(self._folder / f"{question.host}.asking", thread_local=False)
-        if not question.is_keyless or not await self._acquired(lock, APART):
+        lock = FileLock(self._folder / f"{request.host}.asking", thread_local=False)
+        if not request.is_keyless or not await self._acquired(lock, APART):
             return
         wait = 0.0
         with suppress(OSError):
-            wait = self._take_time(self._folder / f"{question.host}.asked", question.host)
+            wait = self._take_time(self._folder / f"{request.host}.asked", request.host)
         lock.release()
         if wait:
             await self._sleep(wait)
@@ -131,20 +131,20 @@ class SharedAnswers:
         self._own_requests[host] = file.stat().st_mtime
         return wait
 
-    def _read(self, question: Question, tick: datetime, *, slack: timedelta) -> TimedAnswer | None:
+    def _read(self, request: SharedRequest, tick: datetime, *, slack: timedelta) -> TimedAnswer | None:
         """The stored answer of this tick; None for another tick's, a damaged one, and where there is none."""
         try:
-            head, _, body = (self._folder / f"{question.key}.answer").read_bytes().partition(b"\n")
+            head, _, body = (self._folder / f"{request.key}.answer").read_bytes().partition(b"\n")
             about = orjson.loads(head)
             if abs(from_epoch(about["tick"]) - tick) > slack or zlib.crc32(body) != about["crc32"]:
                 return None
             headers = httpx.Headers(about["headers"])
-            answer = Answer(question.path, question.shown, about["status"], headers, bytearray(body))
+            answer = Answer(request.path, request.shown, about["status"], headers, bytearray(body))
             return TimedAnswer(answer, from_epoch(about["asked_at"]), timedelta(seconds=about["duration_s"]), True)
         except (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError):
             return None
 
-    def _write(self, question: Question, tick: datetime, received: TimedAnswer) -> None:
+    def _write(self, request: SharedRequest, tick: datetime, received: TimedAnswer) -> None:
         """Store an answer. A disk that refuses costs the others a request of their own."""
         answer = received.answer
         head = orjson.dumps(
@@ -157,7 +157,7 @@ class SharedAnswers:
                 "crc32": zlib.crc32(answer.body),
             }
         )
-        part = self._folder / f"{question.key}.part"
+        part = self._folder / f"{request.key}.part"
         try:
             part.write_bytes(head + b"\n" + answer.body)
             part.replace(part.with_suffix(".answer"))

@@ -28,7 +28,7 @@ class ByteBound:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back. `request` describes the question, for messages: it has no secret."""
+    """What came back. `request` describes what was asked, for messages: it has no secret."""
 
     path: str
     request: str
@@ -53,10 +53,10 @@ class TimedAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """A request. `host` stands for the server, `address` for the URL and the key, `key` also for the parameters.
+class SharedRequest:
+    """A request as ingestors share its answer. `shown` describes it, for messages.
 
-    They are digests, without a secret.
+    `host` stands for the server, `address` for the URL and the key, `key` also for the parameters: digests, no secret.
     """
 
     path: str
@@ -122,12 +122,12 @@ class Transport:
         """A request, for messages."""
         return f"{self._file.name}: GET {path} {_query(shown)}".rstrip()
 
-    def question(self, path: str, params: Params, shown: Params) -> Question:
+    def shared_request(self, path: str, params: Params, shown: Params) -> SharedRequest:
         """A request, as ingestors share its answer: equal ones have the same address, key, parameters and headers."""
         address = digest(self._base, path, self._secret)
         asked = (repr(sorted(part.items())) for part in (params, self._file.request.headers))
         shown_as, host = self.describe(path, shown), digest(self._base)
-        return Question(path, shown_as, host, address, digest(address, *asked), is_keyless=not self._secret)
+        return SharedRequest(path, shown_as, host, address, digest(address, *asked), is_keyless=not self._secret)
 
     def redact(self, text: str) -> str:
         """The text without our key, should the upstream echo it."""

@@ -1,7 +1,6 @@
 """Reading one upstream list: pages, retries and pauses. The only home of retrying."""
 
 import asyncio
-import math
 from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import date, datetime, timedelta
 from functools import partial
@@ -16,8 +15,8 @@ from lib.errors import SourceUnavailable
 from lib.schema import COIN_MAP, Series
 from lib.snapshot import VOLUME
 from lib.source.allowance import Allowance
+from lib.source.answer_reader import AnswerReader, MonthUsedUp
 from lib.source.extract import Extractor
-from lib.source.judge import Judge, MonthUsedUp
 from lib.source.key_credits import KeyCredits
 from lib.source.list_length import ListLength
 from lib.source.model import Daily, SourceFile
@@ -59,11 +58,11 @@ class Source:
         self._extractor = Extractor(file)
         self._transport = Transport(file, client=client, key=self._key, base=self._base)
         self._pauses = Pauses(clock)
-        self._judge = Judge(file.errors, self._pauses, self._transport, clock)
+        self._reader = AnswerReader(file.errors, self._pauses, self._transport, clock)
         self._shared = shared if file.request.shared else None
         quota = file.key.quota if file.key and self._key else None
         self._credits = KeyCredits(
-            quota, file.timestamp, path=self._path, judge=self._judge, pauses=self._pauses, clock=clock
+            quota, file.timestamp, path=self._path, reader=self._reader, pauses=self._pauses, clock=clock
         )
         self._length = ListLength()
 
@@ -80,7 +79,7 @@ class Source:
     @property
     def identity(self) -> str:
         """A digest of the address and the key."""
-        return self._transport.question(self._path, {}, {}).address
+        return self._transport.shared_request(self._path, {}, {}).address
 
     @property
     def key_setting(self) -> str:
@@ -111,19 +110,18 @@ class Source:
         return max(asked, (self._file.pace.keyed if self._key else self._file.keyless_pace) or asked)
 
     @property
-    def planned_as(self) -> str:
+    def allowance_name(self) -> str:
         """The sources with this name share one allowance: those of a key; without a key, the source alone."""
         return self.key_setting or self.name
 
     @property
-    def list_asked(self) -> str:
+    def list_address(self) -> str:
         """The address of the list and its parameters: sources that share it ask for the same list."""
         return str(httpx.URL(f"{self._base}{self._path}", params=sorted(self._file.request.params.items())))
 
     def requests(self, assets: int) -> int:
         """How many requests a list of so many assets takes."""
-        paging = self._file.paging
-        return min(math.ceil(assets / paging.size), paging.most_pages) if paging else 1
+        return self._file.paging.pages(assets) if self._file.paging else 1
 
     @property
     def has_quota(self) -> bool:
@@ -181,7 +179,7 @@ class Source:
 
     async def fetch(self, path: str, params: Params) -> Any:
         """The body of another address of this upstream; raises what `lib.errors` has for a source."""
-        return (await self._judge.fetch(path, params))[1]
+        return (await self._reader.fetch(path, params))[1]
 
     async def allowance(self) -> Allowance | None:
         """What is left of our key's credits, asked free of charge; None where the upstream does not report it."""
@@ -220,16 +218,16 @@ class Source:
     ) -> AbstractAsyncContextManager[Turn]:
         if self._shared is None:
             return nullcontext(Turn())
-        question = self._transport.question(self._path, params, shown)
+        request = self._transport.shared_request(self._path, params, shown)
         if tick is None:
-            return nullcontext(Turn(before_asking=partial(self._shared.before_asking, question)))
-        return self._shared.turn(question, tick, patience=budget)
+            return nullcontext(Turn(before_asking=partial(self._shared.before_asking, request)))
+        return self._shared.turn(request, tick, patience=budget)
 
     async def _page(self, timed: TimedAnswer, skip: int) -> Page:
         answer = timed.answer
 
         def parse() -> Page:
-            body = self._judge.parse(answer)
+            body = self._reader.parse(answer)
             time = time_of(answer.headers, body, self._file.timestamp)
             return read_page(self._file, self._extractor, body, timed, skip, time)
 

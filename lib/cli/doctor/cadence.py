@@ -27,7 +27,7 @@ class Cadence:
     @property
     def cost(self) -> float:
         """What a tick costs. A list that two series share counts once."""
-        lists = {each.source.list_asked: each for each in self.sources}
+        lists = {each.source.list_address: each for each in self.sources}
         return sum(list_cost(each.file, each.settings.assets) for each in lists.values())
 
     def interval(self, times: int = 1) -> timedelta:
@@ -47,7 +47,7 @@ def check_cadence(
     """A finding for each key, and for what is asked without one, of the sources that are used first."""
     groups: dict[str, list[ConfiguredSource]] = {}
     for each in _used(sources):
-        groups.setdefault(each.source.planned_as, []).append(each)
+        groups.setdefault(each.source.allowance_name, []).append(each)
     return [_finding(_cadence(group, allowances.get(name), now)) for name, group in groups.items()]
 
 
@@ -64,7 +64,7 @@ def _cadence(group: list[ConfiguredSource], allowance: Allowance | None, now: da
     first = group[0]
     plans = [
         plan for plan in read_plans(first.settings.spool_dir)
-        if plan.key == first.source.planned_as and plan.told_at <= now < plan.resets_at
+        if plan.key == first.source.allowance_name and plan.told_at <= now < plan.resets_at
     ]  # fmt: skip
     plan = max(plans, key=lambda plan: plan.told_at, default=None)
     left, resets_at = first.source.budget, next_month(now)

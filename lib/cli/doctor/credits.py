@@ -22,29 +22,24 @@ async def check_credits(sources: list[ConfiguredSource], store: Store, clock: Cl
     findings: list[Finding] = []
     allowances: dict[str, Allowance] = {}
     for name, each in {each.source.key_setting: each for each in reversed(sources) if each.is_keyed}.items():
-        findings.append(await _credits(each, store, clock, allowances, name))
+        what = each.key_variable
+        try:
+            allowance = await each.source.allowance()
+        except TopcoinsError as exc:
+            advice = advise_on_source(exc, host=each.host, url=each.url_variable, key=what)
+            findings.append(Finding(what, False, f"{exc}; {advice}"))
+            continue
+        if allowance is None:
+            findings.append(Finding(what, True, f"{each.file.name} does not report what is left of it"))
+            continue
+        allowances[name] = allowance
+        findings.append(await _lasts(what, each.file.name, allowance, store, clock()))
     return [*findings, *check_cadence(sources, allowances, clock())]
 
 
-async def _credits(
-    each: ConfiguredSource, store: Store, clock: Clock, allowances: dict[str, Allowance], name: str
-) -> Finding:
-    what = each.key_variable
-    try:
-        allowance = await each.source.allowance()
-    except TopcoinsError as exc:
-        advice = advise_on_source(exc, host=each.host, url=each.url_variable, key=what)
-        return Finding(what, False, f"{exc}; {advice}")
-    if allowance is None:
-        return Finding(what, True, f"{each.file.name} does not report what is left of it")
-    allowances[name] = allowance
-    return await _lasts(what, each.file.name, allowance.left, allowance.limit, allowance.resets_at, store, clock())
-
-
-async def _lasts(
-    what: str, source: str, left: float, limit: float | None, resets_at: datetime | None, store: Store, now: datetime
-) -> Finding:
+async def _lasts(what: str, source: str, allowance: Allowance, store: Store, now: datetime) -> Finding:
     """Whether what is left lasts until the reset, at the rate the last day's answers were charged."""
+    left, limit, resets_at = allowance.left, allowance.limit, allowance.resets_at
     seen = f"{left:,.0f}{f' of {limit:,.0f}' if limit is not None else ''} credits left"
     try:
         markers = [m for m in await store.markers(now - DAY, now) if m.source == source]

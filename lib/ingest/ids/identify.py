@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 import structlog
@@ -21,7 +22,7 @@ from lib.ingest.ids.compare import compared, disagrees
 from lib.ingest.ids.daily import DailyCopy
 from lib.ingest.ids.lists import ProviderAssets
 from lib.ingest.ids.prices_file import write_prices
-from lib.ingest.ids.report import Changed, Comparison, IdsReport, Refused, stem, write_report
+from lib.ingest.ids.report import IdsReport, Refused, stem, write_report
 from lib.ingest.state_file import read_state, save_state
 from lib.schema import ID, PRICE, VOLUME_RANK, Series
 from lib.snapshot import Snapshot
@@ -36,6 +37,15 @@ OLDEST_STORED = timedelta(minutes=15)
 """An older snapshot is not compared with."""
 NO_OWN_ID = "its own id is missing"
 MIXED_UP = "another coin has its symbol and price: the provider mixed them up"
+
+
+class _Basis(NamedTuple):
+    """What ids are found with: CoinMarketCap's map, the provider's contracts, and the newest stored snapshots."""
+
+    coin_map: CoinMap | None
+    contracts: ProviderAssets | None
+    price: Snapshot | None
+    rank: Snapshot | None
 
 
 class Identifier:
@@ -79,13 +89,12 @@ class Identifier:
 
         It gives a reading at most `assets` rows, those that have an id; the others before the last one are rejects.
         """
-        coin_map = await self._map.current()
-        known = await self._contracts.current() if self._contracts else None
-        price, rank = await self._stored(PRICE), await self._stored(VOLUME_RANK)
+        contracts = await self._contracts.current() if self._contracts else None
+        basis = _Basis(await self._map.current(), contracts, await self._stored(PRICE), await self._stored(VOLUME_RANK))
 
         async def identify(reading: Reading, assets: int) -> Reading:
             async with self._lock:
-                return await asyncio.to_thread(self._identified, reading, assets, coin_map, known, price, rank)
+                return await asyncio.to_thread(self._identified, reading, assets, basis)
 
         return identify
 
@@ -101,25 +110,19 @@ class Identifier:
             log.warning("nothing to compare a provider with", series=series.name, why=str(exc))
             return None
 
-    def _identified(
-        self,
-        reading: Reading,
-        assets: int,
-        coin_map: CoinMap | None,
-        known: ProviderAssets | None,
-        price: Snapshot | None,
-        rank: Snapshot | None,
-    ) -> Reading:
+    def _identified(self, reading: Reading, assets: int, basis: _Basis) -> Reading:
         listed = _listed(reading.rows)
-        decisions = self._decisions(listed, coin_map, known)
-        used = self._used(listed, decisions, coin_map, price)
+        decisions = self._decisions(listed, basis)
+        used = self._used(listed, decisions, basis)
         ids = pl.Series(ID, [_id(used.get(own)) for own in reading.rows[OWN]], pl.Int64)
         rows = reading.rows.with_columns(ids)
         rows = rows.head(_end(ids, assets))
         identified = rows.drop_nulls(ID)
-        comparison = compared(identified, price, rank)
-        self._report(reading, listed, used, decisions, coin_map, comparison)
+        report = self._report(reading, listed, used, decisions, basis)
+        report.comparison = compared(identified, basis.price, basis.rank)
+        self._warn(report)
         if self._folder:
+            write_report(self._folder, report)
             write_prices(self._folder, reading, identified)
         rejected = Counter(reading.rejected)
         rejected.update(_reason(used.get(own)) for own in rows.filter(pl.col(ID).is_null())[OWN])
@@ -130,33 +133,28 @@ class Identifier:
             rejected=rejected,
         )
 
-    def _decisions(
-        self, listed: Mapping[str, Listed], coin_map: CoinMap | None, known: ProviderAssets | None
-    ) -> dict[str, Decision]:
+    def _decisions(self, listed: Mapping[str, Listed], basis: _Basis) -> dict[str, Decision]:
         """What tables and rules decide. They are applied again only if something they depend on changed."""
-        by_own = {asset.own: asset for asset in known.assets} if known else {}
+        coin_map, contracts = basis.coin_map, basis.contracts
+        by_own = {asset.own: asset for asset in contracts.assets} if contracts else {}
         assets = [
             ProviderAsset(own, each.symbol, each.name, by_own[own].contracts if own in by_own else ())
             for own, each in listed.items()
         ]
-        basis = (coin_map and coin_map.day, known and known.day, assets)
-        if self._decided is None or self._decided[0] != basis:
+        depends_on = (coin_map and coin_map.day, contracts and contracts.day, assets)
+        if self._decided is None or self._decided[0] != depends_on:
             everything = [*assets, *(asset for own, asset in by_own.items() if own not in listed)]
             rules = Rules(coin_map.assets if coin_map else (), everything, slug_form=self._slug_form)
-            self._decided = (basis, decide_all(rules, everything, self._tables))
+            self._decided = (depends_on, decide_all(rules, everything, self._tables))
         return self._decided[1]
 
     def _used(
-        self,
-        listed: Mapping[str, Listed],
-        decisions: Mapping[str, Decision],
-        coin_map: CoinMap | None,
-        price: Snapshot | None,
+        self, listed: Mapping[str, Listed], decisions: Mapping[str, Decision], basis: _Basis
     ) -> dict[str, Decision]:
         """The decisions that pass the price test. The pins are written."""
-        now = self._clock()
+        now, coin_map = self._clock(), basis.coin_map
         may_pin = coin_map is not None and coin_map.is_fresh(now.astimezone(UTC).date())
-        quotes = _quotes(price)
+        quotes = _quotes(basis.price)
         confused = mixed_up(
             (own, each.symbol, each.usd, quotes.get(_id(decisions.get(own)) or 0)) for own, each in listed.items()
         )
@@ -171,16 +169,14 @@ class Identifier:
         listed: Mapping[str, Listed],
         used: Mapping[str, Decision],
         decisions: Mapping[str, Decision],
-        coin_map: CoinMap | None,
-        comparison: Comparison | None,
-    ) -> None:
+        basis: _Basis,
+    ) -> IdsReport:
         matched = [each for each in used.values() if each.cmc_id]
-        changes = self._pins.changes(decisions)
-        report = IdsReport(
+        return IdsReport(
             source=self._name,
             series=self._series,
             at=reading.observed_at,
-            map_day=coin_map.day.isoformat() if coin_map else None,
+            map_day=basis.coin_map.day.isoformat() if basis.coin_map else None,
             listed=len(listed),
             matched=len(matched),
             rules=Counter(str(each.rule) for each in matched),
@@ -191,12 +187,8 @@ class Identifier:
                 for own, each in used.items()
                 if each.is_refused and each.why != NOT_TESTED
             ],
-            changed=[Changed.model_validate(change._asdict()) for change in changes],
-            comparison=comparison,
+            changed=self._pins.changes(decisions),
         )
-        self._warn(report)
-        if self._folder:
-            write_report(self._folder, report)
 
     def _warn(self, report: IdsReport) -> None:
         """Log new changes, and when the provider begins and ends to disagree."""

@@ -1,7 +1,6 @@
 """The prices of a provider's last list, by CoinMarketCap's ids: a second opinion on a list in doubt."""
 
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
 import polars as pl
@@ -34,6 +33,4 @@ def write_prices(folder: Path, reading: Reading, rows: pl.DataFrame) -> None:
 
 def read_prices(folder: Path) -> list[ProviderPrices]:
     """The newest prices of each provider, without those that can't be read."""
-    with suppress(OSError):  # the folder may not be read
-        return read_states(ProviderPrices, folder.glob(f"*{ENDING}"))
-    return []
+    return read_states(ProviderPrices, folder.glob(f"*{ENDING}"))

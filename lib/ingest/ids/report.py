@@ -1,10 +1,10 @@
 """What came of a provider's last list: a file in `ids/`, for /v1/status, /metrics and `topcoins ids`."""
 
-from contextlib import suppress
 from pathlib import Path
 
 from pydantic import AwareDatetime, BaseModel
 
+from lib.ids.pins import Change
 from lib.ingest.state_file import read_states, save_state
 from lib.schema import VOLUME_RANK
 
@@ -23,15 +23,6 @@ class Refused(BaseModel):
     own: str
     symbol: str
     name: str
-    why: str
-
-
-class Changed(BaseModel):
-    """A pinned match that the rules would now decide otherwise; `now` is null if they would refuse it."""
-
-    own: str
-    pinned: int
-    now: int | None
     why: str
 
 
@@ -67,8 +58,8 @@ class IdsReport(BaseModel):
     untested: int
     without: int
     refused: list[Refused]
-    changed: list[Changed]
-    comparison: Comparison | None
+    changed: list[Change]
+    comparison: Comparison | None = None
 
 
 def write_report(folder: Path, report: IdsReport) -> None:
@@ -79,6 +70,4 @@ def write_report(folder: Path, report: IdsReport) -> None:
 
 def read_reports(spools: Path) -> list[IdsReport]:
     """The reports of all providers under the spools' folder, without those that can't be read."""
-    with suppress(OSError):  # the folder may not be read
-        return read_states(IdsReport, (spools / FOLDER).glob(f"*{ENDING}"))
-    return []
+    return read_states(IdsReport, (spools / FOLDER).glob(f"*{ENDING}"))

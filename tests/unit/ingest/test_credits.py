@@ -65,11 +65,11 @@ class Lists:
     """A source on a key, as the planner sees it."""
 
     name = "coinmarketcap"
-    planned_as = "cmc_api_key"
+    allowance_name = "cmc_api_key"
 
     def __init__(self, key: Key, asked: str = "/listings", *, has_quota: bool = True, budget: float | None = FREE):
         self.key = key
-        self.list_asked = asked
+        self.list_address = asked
         self.has_quota = has_quota
         self.budget = budget
 
@@ -114,14 +114,14 @@ class Stack:
         await run([self], until)
 
     async def tick(self, number: int) -> None:
-        at, asked = self.due[number], self.lists[number].list_asked
+        at, asked = self.due[number], self.lists[number].list_address
         shared = self.shares and (asked, slot(at, MINUTE)) in self._fetched
         if shared or self.key.charge(self.cost):
             self._fetched.add((asked, slot(at, MINUTE)))
             paid = 0.0 if shared else self.cost
             await self.planners[number].spent(paid if self.reported_cost is None else self.reported_cost)
         else:
-            await self.planners[number].used_up()
+            await self.planners[number].check()
         interval = self.planners[number].interval
         self.intervals.append((at, interval))
         self.due[number] = slot(at, interval) + interval
@@ -132,7 +132,7 @@ class Stack:
     @property
     def together(self) -> float:
         """The part of the first series' ticks at which every series ticked."""
-        addresses = {source.list_asked for source in self.lists}
+        addresses = {source.list_address for source in self.lists}
         slots = {at for _, at in self._fetched}
         return sum(all((asked, at) in self._fetched for asked in addresses) for at in slots) / len(slots)
 

@@ -1,6 +1,7 @@
 """The status and the metrics of other providers' lists."""
 
-from lib.ingest.ids.report import FOLDER, Changed, Comparison, IdsReport, Refused, write_report
+from lib.ids.pins import Change
+from lib.ingest.ids.report import FOLDER, Comparison, IdsReport, Refused, write_report
 from tests.fakes import FakeClock
 from tests.unit.query_api.market import NOW, CountingStore, calling
 
@@ -18,7 +19,7 @@ REPORT = IdsReport(
     untested=5,
     without=124,
     refused=[Refused(own="a-b", symbol="A", name="B", why="several ids have its symbol and name: 1, 2")],
-    changed=[Changed(own="c-d", pinned=3, now=4, why="")],
+    changed=[Change(own="c-d", pinned=3, now=4, why="")],
     comparison=COMPARISON,
 )
 

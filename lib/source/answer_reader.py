@@ -1,4 +1,4 @@
-"""Judging an answer: its parsed body where it is one, else an error that says what the caller should do."""
+"""Reading an answer: its parsed body where it is one, else an error that says what the caller should do."""
 
 import asyncio
 from datetime import datetime, timedelta
@@ -28,8 +28,8 @@ class MonthUsedUp(SourceExhausted):
     """The month's quota is used up. Without `retry_after`, its reset has to be asked for."""
 
 
-class Judge:
-    """Judges the answers of one upstream, and begins the pauses that they ask for."""
+class AnswerReader:
+    """Reads the answers of one upstream, and begins the pauses that their errors ask for."""
 
     def __init__(self, errors: Errors, pauses: Pauses, transport: Transport, clock: Clock) -> None:
         self._errors = errors
@@ -44,7 +44,7 @@ class Judge:
         return answer, await asyncio.to_thread(self.parse, answer)
 
     def parse(self, answer: Answer) -> Any:
-        """The body of an answer without an error, judged by its body and its status; a TopcoinsError otherwise."""
+        """The body of an answer without an error, by its body and its status; a TopcoinsError otherwise."""
         try:
             body = parse_json(answer.body)
         except JsonRefused as exc:

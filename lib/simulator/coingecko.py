@@ -9,7 +9,8 @@ import orjson
 from starlette.requests import Request
 
 from lib.simulator.answer import Answer, stamp_seconds
-from lib.simulator.identities import CHAINS, Entry, coingecko_id, contract, entries
+from lib.simulator.identities import CHAINS, coingecko_id, contract, entries
+from lib.simulator.market import Row
 from lib.simulator.refusals import Refusal, Refused, coingecko
 from lib.simulator.usage import Exceeded
 from lib.simulator.vendor import Serve, Vendor, address
@@ -48,7 +49,7 @@ class CoinGecko(Vendor):
         order, _, direction = query["order"].rpartition("_")
         ranks = {id(entry): rank for rank, entry in enumerate(listed, 1)}
         if order == "volume":
-            listed.sort(key=lambda entry: entry.volume, reverse=True)
+            listed.sort(key=lambda entry: entry.volume_24h, reverse=True)
         if direction == "asc":
             listed.reverse()
         page, size = int(query["page"]), min(int(query["per_page"]), _MOST_PER_PAGE)
@@ -92,7 +93,7 @@ def _wrong(query: Mapping[str, str]) -> str | None:
     return None
 
 
-def _market(entry: Entry, rank: int) -> dict[str, Any]:
+def _market(entry: Row, rank: int) -> dict[str, Any]:
     own = coingecko_id(entry)
     return {
         "id": own,
@@ -103,15 +104,15 @@ def _market(entry: Entry, rank: int) -> dict[str, Any]:
         "current_price": entry.price,
         "market_cap": int(entry.market_cap),
         "market_cap_rank": rank,
-        "total_volume": entry.volume,
-        "price_change_percentage_24h": round(entry.change_24h, 5),
+        "total_volume": entry.volume_24h,
+        "price_change_percentage_24h": round(entry.percent_change_24h, 5),
         "circulating_supply": entry.market_cap / entry.price if entry.price else None,
         "roi": None,
-        "last_updated": stamp_seconds(entry.updated),
+        "last_updated": stamp_seconds(entry.last_updated),
     }
 
 
-def _coin(entry: Entry, *, with_platforms: bool) -> dict[str, Any]:
+def _coin(entry: Row, *, with_platforms: bool) -> dict[str, Any]:
     row: dict[str, Any] = {"id": coingecko_id(entry), "symbol": entry.symbol.lower(), "name": entry.name}
     if with_platforms:
         token = contract(entry.cmc_id)

@@ -9,7 +9,8 @@ from starlette.requests import Request
 
 from lib.clock import slot
 from lib.simulator.answer import Answer, stamp_seconds
-from lib.simulator.identities import CHAINS, Entry, coinpaprika_id, contract, entries
+from lib.simulator.identities import CHAINS, coinpaprika_id, contract, entries
+from lib.simulator.market import Row
 from lib.simulator.refusals import Refusal, Refused, coinpaprika
 from lib.simulator.vendor import Serve, Vendor, address
 
@@ -69,7 +70,7 @@ class CoinPaprika(Vendor):
         return Refused(coinpaprika(Refusal(status, status, message), self.clock()))
 
 
-def _ticker(entry: Entry, rank: int) -> dict[str, Any]:
+def _ticker(entry: Row, rank: int) -> dict[str, Any]:
     return {
         "id": coinpaprika_id(entry),
         "name": entry.name,
@@ -79,13 +80,13 @@ def _ticker(entry: Entry, rank: int) -> dict[str, Any]:
         "max_supply": 0,
         "beta_value": 1.0,
         "first_data_at": "2020-01-01T00:00:00Z",
-        "last_updated": stamp_seconds(entry.updated),
+        "last_updated": stamp_seconds(entry.last_updated),
         "quotes": {
             "USD": {
                 "price": entry.price,
-                "volume_24h": entry.volume,
+                "volume_24h": entry.volume_24h,
                 "market_cap": int(entry.market_cap),
-                "percent_change_24h": round(entry.change_24h, 2),
+                "percent_change_24h": round(entry.percent_change_24h, 2),
             }
         },
     }

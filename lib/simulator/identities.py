@@ -5,7 +5,7 @@ of them are those of each other's assets, and one foreign asset has the number o
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any, Final
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from lib.simulator import noise
 from lib.simulator.assets import PLAIN
-from lib.simulator.market import Listing
+from lib.simulator.market import Listing, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,40 +45,18 @@ _FOREIGN_ID, _FOREIGN_SYMBOL, _FOREIGN_NAME = "825", "SIMNUM", "Simulated Foreig
 _PRICE, _VOLUME = 201, 202
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One asset as another provider lists it. `cmc_id` is None for an asset that CoinMarketCap does not list."""
-
-    cmc_id: int | None
-    symbol: str
-    name: str
-    slug: str
-    price: float
-    volume: float
-    market_cap: float
-    change_24h: float
-    updated: int
-
-
-def entries(listing: Listing, provider: str) -> list[Entry]:
+def entries(listing: Listing, provider: str) -> list[Row]:
     """The market as a provider sees it, by market cap: prices and volumes of its own, and a foreign asset."""
     keys = noise.keys(int.from_bytes(provider.encode()[:7]), listing.ids)
-    columns = zip(
-        listing.ids.tolist(),
-        listing.symbols,
-        listing.names,
-        listing.slugs,
-        (listing.price * (1 + 0.001 * noise.signed(keys, _PRICE))).tolist(),
-        (listing.volume_24h * np.exp(0.05 * noise.signed(keys, _VOLUME))).tolist(),
-        listing.market_cap.tolist(),
-        listing.percent_change_24h.tolist(),
-        listing.last_updated.tolist(),
-        strict=True,
+    seen = replace(
+        listing,
+        price=listing.price * (1 + 0.001 * noise.signed(keys, _PRICE)),
+        volume_24h=listing.volume_24h * np.exp(0.05 * noise.signed(keys, _VOLUME)),
     )
-    listed = [Entry(*values) for values in columns]
     updated = int(listing.at.timestamp())
-    listed.append(Entry(None, _FOREIGN_SYMBOL, _FOREIGN_NAME, _FOREIGN_ID, 2.5, 6e8, 4e8, 0.0, updated))
-    return sorted(listed, key=lambda entry: entry.market_cap, reverse=True)
+    foreign = Row(None, _FOREIGN_SYMBOL, _FOREIGN_NAME, _FOREIGN_ID, (), 2.5, 6e8, 4e8, 0.0, updated)
+    rows = [*seen.rows(np.arange(len(listing.ids))), foreign]
+    return sorted(rows, key=lambda row: row.market_cap, reverse=True)
 
 
 def contract(cmc_id: int | None) -> tuple[Chain, str] | None:
@@ -88,7 +66,7 @@ def contract(cmc_id: int | None) -> tuple[Chain, str] | None:
     return CHAINS[cmc_id % 3 - 1], "0x" + sha256(str(cmc_id).encode()).hexdigest()[:40]
 
 
-def platform(cmc_id: int) -> dict[str, Any] | None:
+def platform(cmc_id: int | None) -> dict[str, Any] | None:
     """The contract as CoinMarketCap's `platform`."""
     if (token := contract(cmc_id)) is None:
         return None
@@ -102,11 +80,11 @@ def platform(cmc_id: int) -> dict[str, Any] | None:
     }
 
 
-def coingecko_id(entry: Entry) -> str:
+def coingecko_id(row: Row) -> str:
     """CoinGecko's id of an asset."""
-    return _OTHER_SLUGS.get(entry.slug, entry.slug)
+    return _OTHER_SLUGS.get(row.slug, row.slug)
 
 
-def coinpaprika_id(entry: Entry) -> str:
+def coinpaprika_id(row: Row) -> str:
     """CoinPaprika's id of an asset."""
-    return entry.slug if entry.cmc_id is None else f"{entry.symbol.lower().lstrip('+')}-{entry.slug}"
+    return row.slug if row.cmc_id is None else f"{row.symbol.lower().lstrip('+')}-{row.slug}"

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lib.simulator.answer import stamp_seconds
 from lib.simulator.identities import platform
-from lib.simulator.market import Listing
+from lib.simulator.market import Listing, Row
 from lib.text import is_digits
 
 RATES: Final[Mapping[str, tuple[int, float]]] = {
@@ -74,67 +74,56 @@ def records(listing: Listing, ask: Ask) -> list[dict[str, Any]]:
     order = by_cap if ask.sort == "market_cap" else np.lexsort((listing.ids, -listing.volume_24h))
     chosen = (order if ask.descending else order[::-1])[ask.start - 1 : ask.start - 1 + ask.limit]
     rate = RATES[ask.convert][1]
-    columns = zip(
-        listing.ids[chosen].tolist(),
-        [listing.names[n] for n in chosen],
-        [listing.symbols[n] for n in chosen],
-        [listing.slugs[n] for n in chosen],
-        [listing.tags[n] for n in chosen],
-        (listing.price[chosen] * rate).tolist(),
-        (listing.volume_24h[chosen] * rate).tolist(),
-        (listing.market_cap[chosen] * rate).tolist(),
-        listing.percent_change_24h[chosen].tolist(),
-        (listing.market_cap[chosen] / listing.price[chosen]).tolist(),
-        rank[chosen].tolist(),
-        _stamps(listing.last_updated[chosen].tolist()),
-        strict=True,
-    )
     return [
-        {
-            "id": cmc_id,
-            "name": name,
-            "symbol": symbol,
-            "slug": slug,
-            "tags": tags,
-            "max_supply": None,
-            "circulating_supply": supply,
-            "total_supply": supply,
-            "platform": platform(cmc_id),
-            "cmc_rank": place,
-            "last_updated": updated,
-            "quote": {
-                ask.convert: {
-                    "price": price,
-                    "volume_24h": volume,
-                    "percent_change_24h": change,
-                    "market_cap": cap,
-                    "last_updated": updated,
-                }
-            },
-        }
-        for cmc_id, name, symbol, slug, tags, price, volume, cap, change, supply, place, updated in columns
+        _record(row, place, ask.convert, rate)
+        for row, place in zip(listing.rows(chosen), rank[chosen].tolist(), strict=True)
     ]
+
+
+def _record(row: Row, place: int, currency: str, rate: float) -> dict[str, Any]:
+    updated = f"{stamp_seconds(row.last_updated)[:-1]}.000Z"
+    supply = row.market_cap / row.price
+    return {
+        "id": row.cmc_id,
+        "name": row.name,
+        "symbol": row.symbol,
+        "slug": row.slug,
+        "tags": row.tags,
+        "max_supply": None,
+        "circulating_supply": supply,
+        "total_supply": supply,
+        "platform": platform(row.cmc_id),
+        "cmc_rank": place,
+        "last_updated": updated,
+        "quote": {
+            currency: {
+                "price": row.price * rate,
+                "volume_24h": row.volume_24h * rate,
+                "percent_change_24h": row.percent_change_24h,
+                "market_cap": row.market_cap * rate,
+                "last_updated": updated,
+            }
+        },
+    }
 
 
 def mapped(listing: Listing) -> list[dict[str, Any]]:
     """Every id of a listing, as CoinMarketCap's map lists it."""
     _, rank = _by_cap(listing)
-    rows = [
+    by_id = np.argsort(listing.ids)
+    return [
         {
-            "id": cmc_id,
+            "id": row.cmc_id,
             "rank": place,
-            "name": name,
-            "symbol": symbol,
-            "slug": slug,
+            "name": row.name,
+            "symbol": row.symbol,
+            "slug": row.slug,
             "is_active": 1,
             "status": 1,
-            "platform": platform(cmc_id),
+            "platform": platform(row.cmc_id),
         }
-        for cmc_id, place, name, symbol, slug in zip(
-            listing.ids.tolist(), rank.tolist(), listing.names, listing.symbols, listing.slugs, strict=True
-        )
+        for row, place in zip(listing.rows(by_id), rank[by_id].tolist(), strict=True)
     ]
-    return sorted(rows, key=lambda row: row["id"])
 
 
 def _by_cap(listing: Listing) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -143,8 +132,3 @@ def _by_cap(listing: Listing) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     rank = np.empty(len(by_cap), dtype=np.int64)
     rank[by_cap] = np.arange(1, len(by_cap) + 1)
     return by_cap, rank
-
-
-def _stamps(seconds: list[int]) -> list[str]:
-    texts = {s: datetime.fromtimestamp(s, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z") for s in set(seconds)}
-    return [texts[s] for s in seconds]

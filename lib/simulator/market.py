@@ -1,9 +1,9 @@
 """A market as a pure function of time: ask for any instant, in any order."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,21 @@ _STALE = 0.04  # this part of the invented assets is updated only every few minu
 _WAVES, _MINUTE, _VOLUME_MINUTE, _PERIOD, _PHASE, _VENUE, _TWIN = range(1, 8)
 
 
+class Row(NamedTuple):
+    """One asset of a list. `cmc_id` is None for an asset of another provider that CoinMarketCap does not list."""
+
+    cmc_id: int | None
+    symbol: str
+    name: str
+    slug: str
+    tags: Sequence[str]
+    price: float
+    volume_24h: float
+    market_cap: float
+    percent_change_24h: float
+    last_updated: int
+
+
 @dataclass(frozen=True, slots=True)
 class Listing:
     """Everything listed at one instant, as parallel columns. `venue_volume` is the volume that CoinDesk reports."""
@@ -38,6 +53,13 @@ class Listing:
     market_cap: Floats
     percent_change_24h: Floats
     last_updated: Ids
+
+    def rows(self, places: Ids) -> Iterator[Row]:
+        """The assets at these places of the columns."""
+        texts = ([column[n] for n in places] for column in (self.symbols, self.names, self.slugs, self.tags))
+        values = (self.price, self.volume_24h, self.market_cap, self.percent_change_24h, self.last_updated)
+        numbers = (column[places].tolist() for column in values)
+        return map(Row, self.ids[places].tolist(), *texts, *numbers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,11 @@
 """CoinDesk's list: every entry by its 24h volume, with the oddities its data has."""
 
+import itertools
 from typing import Any, Final
 
 import numpy as np
 
-from lib.simulator.market import Listing, Oddities
+from lib.simulator.market import Listing, Oddities, Row
 
 _TWIN_SHARE: Final = 0.37  # of the volume, for the second entry of the same asset
 _TWIN_IDS: Final = 50_000_000
@@ -32,38 +33,33 @@ class TopList:
         """The records of a 1-based page; none past the last."""
         order = self._order if descending else self._order[::-1]
         chosen = order[(number - 1) * size : number * size]
-        seen, rows = self.listing, self._row[chosen]
-        columns = zip(
-            range(1 + (number - 1) * size, 1 + number * size),
-            rows.tolist(),
-            seen.ids[rows].tolist(),
+        entries = zip(
+            itertools.count(1 + (number - 1) * size),
+            self.listing.rows(self._row[chosen]),
             self._id[chosen].tolist(),
             self._twin[chosen].tolist(),
-            seen.price[rows].tolist(),
-            seen.market_cap[rows].tolist(),
             self._volume[chosen].tolist(),
-            seen.last_updated[rows].tolist(),
-            strict=False,  # the last page may be shorter
+            strict=False,  # the places have no end
         )
         return [
             {
-                "ID": entry,
+                "ID": id_,
                 "TYPE": "162",
-                "SYMBOL": seen.symbols[row],
-                "NAME": seen.names[row] + (" (bridged)" if twin else ""),
+                "SYMBOL": row.symbol,
+                "NAME": row.name + (" (bridged)" if twin else ""),
                 "ASSET_TYPE": "TOKEN" if twin else "BLOCKCHAIN",
-                "ASSET_ALTERNATIVE_IDS": self._alternatives(cmc_id, seen.slugs[row]),
-                "PRICE_USD": price,
-                "PRICE_USD_LAST_UPDATE_TS": updated,
-                "TOTAL_MKT_CAP_USD": cap,
+                "ASSET_ALTERNATIVE_IDS": self._alternatives(row),
+                "PRICE_USD": row.price,
+                "PRICE_USD_LAST_UPDATE_TS": row.last_updated,
+                "TOTAL_MKT_CAP_USD": row.market_cap,
                 "SPOT_MOVING_24_HOUR_QUOTE_VOLUME_USD": volume,
                 "TOPLIST_BASE_RANK": {"SPOT_MOVING_24_HOUR_QUOTE_VOLUME_USD": place},
             }
-            for place, row, cmc_id, entry, twin, price, cap, volume, updated in columns
+            for place, row, id_, twin, volume in entries
         ]
 
-    def _alternatives(self, cmc_id: int, slug: str) -> list[dict[str, str]] | None:
-        if cmc_id in self._oddities.unlinked:
+    def _alternatives(self, row: Row) -> list[dict[str, str]] | None:
+        if row.cmc_id in self._oddities.unlinked:
             return None
-        cmc = [] if cmc_id in self._oddities.elsewhere else [{"NAME": "CMC", "ID": str(cmc_id)}]
-        return [*cmc, {"NAME": "CG", "ID": slug}]
+        cmc = [] if row.cmc_id in self._oddities.elsewhere else [{"NAME": "CMC", "ID": str(row.cmc_id)}]
+        return [*cmc, {"NAME": "CG", "ID": row.slug}]

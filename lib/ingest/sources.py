@@ -1,6 +1,7 @@
 """The sources of a service, made with its settings; those of other providers find CoinMarketCap's ids."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -12,7 +13,7 @@ from lib.ids.rules import USERS_TABLE, Decision, Rule
 from lib.ids.tables import Tables, read_table
 from lib.ingest.ids.daily import DailyCopy
 from lib.ingest.ids.identify import Identifier
-from lib.ingest.ids.lists import ContractsFetch, MapFetch, ProviderAssets
+from lib.ingest.ids.lists import ProviderAssets, fetch_contracts, fetch_map
 from lib.ingest.ids.report import FOLDER, stem
 from lib.redaction import shown
 from lib.settings import PREFIX, Settings
@@ -97,14 +98,14 @@ class Sources:
     def _map(self, name: str) -> DailyCopy[CoinMap]:
         if name not in self._maps:
             sources = with_stand_ins([self._source(read_source(VENDORS / f"{name}.toml"))])
-            fetch = MapFetch(sources, self.clock)
+            fetch = partial(fetch_map, sources, self.clock)
             self._maps[name] = DailyCopy(CoinMap, self._file(f"{name}.json"), clock=self.clock, fetch=fetch)
         return self._maps[name]
 
     def _contracts(self, file: SourceFile) -> DailyCopy[ProviderAssets] | None:
         if file.id is None or file.id.contracts is None:
             return None
-        fetch = ContractsFetch(file.id.contracts, self._source(file).fetch, self.clock)
+        fetch = partial(fetch_contracts, file.id.contracts, self._source(file).fetch, self.clock)
         name = f"{stem(file.series, file.name)}{CONTRACTS}"
         return DailyCopy(ProviderAssets, self._file(name), clock=self.clock, fetch=fetch)
 

@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 import structlog
 
 from lib.clock import Clock
 from lib.errors import TopcoinsError
+from lib.ids.coin_map import CoinMap
+from lib.ingest.ids.lists import ProviderAssets
 from lib.ingest.state_file import read_state, save_state
 
 log = structlog.get_logger()
@@ -19,14 +21,7 @@ AGAIN_AFTER = timedelta(minutes=10)
 CANNOT_READ = "a daily list can't be read"
 
 
-class OfADay(Protocol):
-    """Anything that belongs to a day."""
-
-    @property
-    def day(self) -> date: ...  # noqa: D102
-
-
-T = TypeVar("T", bound=OfADay)
+T = TypeVar("T", bound=CoinMap | ProviderAssets)
 
 
 class DailyCopy(Generic[T]):

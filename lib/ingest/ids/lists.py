@@ -25,28 +25,25 @@ LEAST = 0.9
 """A map of fewer than this part of the ids before is a part of a map: it would make namesakes look unique."""
 
 
-class MapFetch:
-    """Fetches CoinMarketCap's map from the first of its sources that gives it: with the key, then without."""
+async def fetch_map(sources: Sequence[Source], clock: Clock, before: CoinMap | None) -> CoinMap:
+    """CoinMarketCap's map of today, with the ids that left it, from the first source that gives one.
 
-    def __init__(self, sources: Sequence[Source], clock: Clock) -> None:
-        self._sources = sources
-        self._clock = clock
+    SourceMalformed where it is only a part of a map.
+    """
+    reading = await _first_reading(sources)
+    assets = read_rows(reading.rows)
+    usual = len(before.assets) - len(before.gone) if before else 1
+    if len(assets) < usual * LEAST:
+        raise SourceMalformed(f"{reading.source}: only {len(assets)} ids, the map before had {usual}")
+    today = clock().astimezone(UTC).date()
+    return (before or CoinMap(today, (), {})).refreshed(assets, today)
 
-    async def __call__(self, before: CoinMap | None) -> CoinMap:
-        """The map of today, with the ids that left it; SourceMalformed where it is only a part."""
-        reading = await self._reading()
-        assets = read_rows(reading.rows)
-        usual = len(before.assets) - len(before.gone) if before else 1
-        if len(assets) < usual * LEAST:
-            raise SourceMalformed(f"{reading.source}: only {len(assets)} ids, the map before had {usual}")
-        today = self._clock().astimezone(UTC).date()
-        return (before or CoinMap(today, (), {})).refreshed(assets, today)
 
-    async def _reading(self) -> Reading:
-        for source in self._sources[:-1]:
-            with suppress(TopcoinsError):
-                return await source.read(MOST_RECORDS, TIME_LIMIT)
-        return await self._sources[-1].read(MOST_RECORDS, TIME_LIMIT)
+async def _first_reading(sources: Sequence[Source]) -> Reading:
+    for source in sources[:-1]:
+        with suppress(TopcoinsError):
+            return await source.read(MOST_RECORDS, TIME_LIMIT)
+    return await sources[-1].read(MOST_RECORDS, TIME_LIMIT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,52 +57,48 @@ class ProviderAssets:
 Fetch = Callable[[str, Mapping[str, str | int | float]], Awaitable[Any]]
 
 
-class ContractsFetch:
-    """Fetches a provider's contracts: one request, or one for each chain."""
+async def fetch_contracts(
+    contracts: Contracts, fetch: Fetch, clock: Clock, before: ProviderAssets | None
+) -> ProviderAssets:
+    """A provider's contracts of today. Of a chain that can't be asked those before stay; raises if none can be."""
+    assets: dict[str, ProviderAsset] = {}
+    failures: list[TopcoinsError] = []
+    requests = list(_requests(contracts))
+    for path, chains in requests:
+        try:
+            body = await fetch(path, contracts.params)
+        except TopcoinsError as exc:
+            failures.append(exc)
+            _keep(assets, before, set(chains.values()))
+            continue
+        for record in get(contracts.at, body) or []:
+            _read(contracts, record, chains, assets)
+    if len(failures) == len(requests):
+        raise failures[0]
+    if failures:
+        log.warning("contracts of some chains can't be fetched", why=[str(failure) for failure in failures])
+    return ProviderAssets(clock().astimezone(UTC).date(), tuple(assets.values()))
 
-    def __init__(self, contracts: Contracts, fetch: Fetch, clock: Clock) -> None:
-        self._contracts = contracts
-        self._fetch = fetch
-        self._clock = clock
 
-    async def __call__(self, before: ProviderAssets | None) -> ProviderAssets:
-        """The contracts of today. Of a chain that can't be asked those before stay; raises if none can be."""
-        assets: dict[str, ProviderAsset] = {}
-        failures: list[TopcoinsError] = []
-        requests = list(self._requests())
-        for path, chains in requests:
-            try:
-                body = await self._fetch(path, self._contracts.params)
-            except TopcoinsError as exc:
-                failures.append(exc)
-                _keep(assets, before, set(chains.values()))
-                continue
-            for record in get(self._contracts.at, body) or []:
-                self._read(record, chains, assets)
-        if len(failures) == len(requests):
-            raise failures[0]
-        if failures:
-            log.warning("contracts of some chains can't be fetched", why=[str(failure) for failure in failures])
-        return ProviderAssets(self._clock().astimezone(UTC).date(), tuple(assets.values()))
+def _requests(contracts: Contracts) -> Iterator[tuple[str, Mapping[str, str]]]:
+    """Each path to ask, and the chains of its answer, by the provider's names."""
+    if "{chain}" not in contracts.path:
+        yield contracts.path, contracts.chains
+        return
+    for name, chain in contracts.chains.items():
+        yield contracts.path.replace("{chain}", name), {name: chain}
 
-    def _requests(self) -> Iterator[tuple[str, Mapping[str, str]]]:
-        """Each path to ask, and the chains of its answer, by the provider's names."""
-        if "{chain}" not in self._contracts.path:
-            yield self._contracts.path, self._contracts.chains
-            return
-        for name, chain in self._contracts.chains.items():
-            yield self._contracts.path.replace("{chain}", name), {name: chain}
 
-    def _read(self, record: Any, chains: Mapping[str, str], assets: dict[str, ProviderAsset]) -> None:
-        own = read_text(get(self._contracts.own, record))
-        if not own:
-            return
-        symbol, name = (read_text(get(path, record)) or "" for path in (self._contracts.symbol, self._contracts.name))
-        asset = assets.get(own) or ProviderAsset(own, symbol, name)
-        for their_name, chain in chains.items():
-            if address := read_text(get(self._contracts.address.replace("{chain}", their_name), record)):
-                asset = asset._replace(contracts=(*asset.contracts, Contract(chain, address)))
-        assets[own] = asset
+def _read(contracts: Contracts, record: Any, chains: Mapping[str, str], assets: dict[str, ProviderAsset]) -> None:
+    own = read_text(get(contracts.own, record))
+    if not own:
+        return
+    symbol, name = (read_text(get(path, record)) or "" for path in (contracts.symbol, contracts.name))
+    asset = assets.get(own) or ProviderAsset(own, symbol, name)
+    for their_name, chain in chains.items():
+        if address := read_text(get(contracts.address.replace("{chain}", their_name), record)):
+            asset = asset._replace(contracts=(*asset.contracts, Contract(chain, address)))
+    assets[own] = asset
 
 
 def _keep(assets: dict[str, ProviderAsset], before: ProviderAssets | None, chains: set[str]) -> None:

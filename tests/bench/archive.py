@@ -17,7 +17,6 @@ from pydantic import SecretStr
 from lib.archive.backfill import fill as buy
 from lib.archive.backfill import offers
 from lib.archive.imports import imported
-from lib.cli.forecast import sample_snapshot
 from lib.clock import isoformat, slot, utc_now
 from lib.schema import PRICE, VOLUME_RANK
 from lib.simulator import Market, create_app
@@ -27,6 +26,7 @@ from lib.store.sqlite import SqliteStore
 from tests.bench.influx import fill
 from tests.bench.servers import MINUTE, Connection, Server, fill_history, query_api, report, timed
 from tests.influxd import Bucket, Influxd, fresh_influxd, set_up
+from tests.sample import sample_snapshot
 
 ASSETS = 300
 TICKS = 1440

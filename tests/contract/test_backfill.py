@@ -14,7 +14,6 @@ from structlog.testing import capture_logs
 import ingest_price
 import ingest_rank
 from lib.archive.backfill import FOLDER, Bought, Offer, TooOld, calls, fill, listed_at, offers, shared_answers
-from lib.cli.forecast import sample_snapshot
 from lib.clock import Clock
 from lib.errors import SnapshotRefused, SourceExhausted, SourceRejected, StoreUnavailable
 from lib.gaps import Gap, find_gaps
@@ -26,6 +25,7 @@ from lib.store import Store
 from query_api.asof.top_list import TopListFinder
 from tests.contract.snapshots import MINUTE
 from tests.fakes import NOON, Upstream, recorded, says
+from tests.sample import sample_snapshot
 
 DAY = timedelta(days=1)
 ASSETS = 120

@@ -14,7 +14,6 @@ from lib.archive.objects.folder import Folder
 from lib.archive.restore import restore
 from lib.archive.seal import Sealer
 from lib.archive.verify import verify
-from lib.cli.forecast import sample_snapshot
 from lib.errors import SettingsRejected, StoreMalformed
 from lib.schema import PRICE, VOLUME_RANK, Series
 from lib.snapshot import Snapshot
@@ -23,6 +22,7 @@ from lib.store import Store
 from lib.store.sqlite import SqliteStore
 from tests.contract.snapshots import CAP, many
 from tests.fakes import NOON, FakeClock, MemoryStore
+from tests.sample import sample_snapshot
 
 MINUTE = timedelta(minutes=1)
 HOURS = (0, 1, 60, 61, 13 * 60, 25 * 60, 49 * 60)

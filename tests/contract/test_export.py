@@ -7,7 +7,6 @@ import orjson
 import polars as pl
 import pytest
 
-from lib.cli.forecast import sample_snapshot
 from lib.clock import isoformat
 from lib.instants import Span
 from lib.schema import PRICE, VOLUME_RANK
@@ -18,6 +17,7 @@ from query_api.http.formats import to_json
 from query_api.long_work import LongWork
 from tests.contract.snapshots import MINUTE
 from tests.fakes import NOON
+from tests.sample import sample_snapshot
 from tests.unit.query_api.exports import export_chunks
 
 AGE = 3 * MINUTE

@@ -6,10 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from lib.cli.forecast import sample_snapshot
 from lib.clock import utc_now
 from lib.health import main
 from lib.schema import PRICE
+from tests.sample import sample_snapshot
 
 NOW = utc_now().replace(microsecond=0)
 MINUTE = timedelta(minutes=1)

@@ -8,7 +8,6 @@ import pytest
 from polars.testing import assert_frame_equal
 from pydantic import SecretStr
 
-from lib.cli.forecast import sample_snapshot
 from lib.clock import slot
 from lib.schema import PRICE, VOLUME_RANK, Series
 from lib.store.influx import InfluxStore
@@ -19,6 +18,7 @@ from lib.store.influx.setup import set_up
 from query_api.asof.top_list import TopListFinder
 from tests.fakes import NOON, FakeClock
 from tests.influxd import VERIFIES, Bucket, fresh_influxd
+from tests.sample import sample_snapshot
 
 pytestmark = pytest.mark.influx
 MINUTE = timedelta(minutes=1)

@@ -10,7 +10,6 @@ import polars as pl
 import pytest
 
 from lib.archive.imports import imported, read_export
-from lib.cli.forecast import sample_snapshot
 from lib.errors import SettingsRejected
 from lib.instants import Span
 from lib.schema import ID, PRICE, VOLUME_RANK
@@ -23,6 +22,7 @@ from query_api.http.content_type import TableFormat
 from query_api.long_work import LongWork
 from tests.contract.snapshots import MINUTE
 from tests.fakes import NOON, FakeClock, MemoryStore
+from tests.sample import sample_snapshot
 from tests.unit.query_api.exports import export_chunks
 
 TICKS = [NOON + n * MINUTE for n in (0, 10, 20, 40)]

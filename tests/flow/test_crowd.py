@@ -6,13 +6,13 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from lib.cli.forecast import sample_snapshot
 from lib.clock import isoformat, slot, utc_now
 from lib.schema import PRICE, VOLUME_RANK
 from lib.store.sqlite import SqliteStore
 from tests.flow.crowd import Crowd
 from tests.flow.processes import WITHIN_S, Api, free_port
 from tests.influxd import VERIFIES
+from tests.sample import sample_snapshot
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
 

@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 import pytest
 from pydantic import SecretStr
 
-from lib.cli.forecast import sample_snapshot
 from lib.clock import slot, utc_now
 from lib.schema import OWN
 from lib.store.influx import InfluxStore
 from tests.flow.processes import Api, free_port
 from tests.influxd import fresh_influxd
+from tests.sample import sample_snapshot
 
 pytestmark = [pytest.mark.stack, pytest.mark.influx]
 HOUR = timedelta(hours=1)

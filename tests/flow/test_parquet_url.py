@@ -5,10 +5,10 @@ from datetime import timedelta
 import polars as pl
 import pytest
 
-from lib.cli.forecast import sample_snapshot
 from lib.clock import isoformat, slot, utc_now
 from lib.schema import PRICE, VOLUME_RANK
 from lib.store.sqlite import SqliteStore
+from tests.sample import sample_snapshot
 
 pytestmark = pytest.mark.stack
 

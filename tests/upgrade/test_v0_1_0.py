@@ -10,7 +10,6 @@ import orjson
 import pytest
 
 from lib.archive.restore import restore
-from lib.cli.forecast import sample_snapshot
 from lib.ingest.missed import read_missed
 from lib.ingest.spool import Spool
 from lib.ingest.spool_folder import Counts
@@ -22,6 +21,7 @@ from lib.store.influx import hourly
 from lib.store.influx.server import Server
 from lib.store.sqlite import SqliteStore
 from tests.fakes import FakeClock
+from tests.sample import sample_snapshot
 
 OLD = Path(__file__).parent / "v0.1.0"
 FIRST = datetime(2026, 7, 31, 23, 58, tzinfo=UTC)

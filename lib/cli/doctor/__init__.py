@@ -27,7 +27,6 @@ from lib.cli.doctor.providers import check_providers
 from lib.cli.doctor.sources import check_how_asked, find_sources, try_sources
 from lib.cli.doctor.storage import check_same_store, check_spools, check_store
 from lib.cli.doctor.stored import check_gaps, check_readings, check_ticks
-from lib.cli.forecast import sqlite_bytes_per_tick
 from lib.clock import Clock
 from lib.errors import SettingsRejected
 from lib.http_client import open_client
@@ -133,8 +132,7 @@ async def _check_disk(chosen: Settings, path: Path | None, interval: timedelta, 
         return []
     if path is None:
         return await check_server_disk(chosen, interval, client)
-    per_tick = await sqlite_bytes_per_tick(chosen.assets)
-    return check_disk(path, chosen.assets, interval, per_tick, chosen.minutes_kept)
+    return check_disk(path, chosen.assets, interval, chosen.minutes_kept)
 
 
 @asynccontextmanager

@@ -7,19 +7,19 @@ from pathlib import Path
 import httpx
 
 from lib.cli.doctor.finding import Finding
-from lib.cli.forecast import YEAR, in_a_year
+from lib.cli.forecast import SQLITE_BYTES, YEAR, in_a_year
 from lib.clock import DAY
 from lib.schema import OWN
 from lib.settings import Settings
-from lib.store.sqlite import RETENTION
 from lib.units import format_duration
 
 GIB = 2**30
 LESS = "free space, lower TOPCOINS_ASSETS, or raise TOPCOINS_INTERVAL"
 
 
-def check_disk(path: Path, assets: int, interval: timedelta, per_tick: float, kept: timedelta = RETENTION) -> Finding:
+def check_disk(path: Path, assets: int, interval: timedelta, kept: timedelta) -> Finding:
     """Whether a year of the embedded store fits the disk."""
+    per_tick = SQLITE_BYTES * assets
     folder = next(parent for parent in path.absolute().parents if parent.is_dir())
     year = in_a_year(per_tick, per_tick, interval, ticks_kept=kept, hours_kept=YEAR - kept)
     used = path.stat().st_size if path.is_file() else 0

@@ -17,7 +17,7 @@ from lib import settings
 from lib.cli.app import out
 from lib.cli.doctor import as_json, examine, findings_of, show
 from lib.cli.doctor.finding import Finding
-from lib.cli.forecast import in_a_year, sample_snapshot, sqlite_bytes_per_tick
+from lib.cli.forecast import SQLITE_BYTES, in_a_year
 from lib.clock import utc_now
 from lib.ingest.delivery import WriteThrough
 from lib.ingest.missed import MissedTick, MissedTicks
@@ -27,6 +27,7 @@ from lib.store.influx.disk import row_size
 from lib.store.sqlite import SqliteStore
 from tests.fakes import NOON, FakeClock
 from tests.influxd import VERIFIES, Bucket
+from tests.sample import sample_snapshot
 
 MINUTE = timedelta(minutes=1)
 PATIENCE_S = 30
@@ -367,10 +368,16 @@ def test_the_findings_read_the_same_for_people_and_machines(capsys):
     assert "9 s off" in text
 
 
-async def test_the_forecast_grows_with_the_assets():
-    few, many = await sqlite_bytes_per_tick(100), await sqlite_bytes_per_tick(1000)
-    assert 5 < many / few < 15
-    assert 30 < many / 1000 < 300
+async def test_an_asset_takes_as_much_in_the_embedded_store_as_the_forecast_says(tmp_path):
+    path, sizes = tmp_path / "sample.db", []
+    for ticks in (range(8), range(8, 16)):  # the first ones fill the file's first pages
+        store = SqliteStore(path, clock=lambda: NOON, durable=False)
+        for tick in ticks:
+            for series in (PRICE, VOLUME_RANK):
+                await store.write(sample_snapshot(series, NOON + tick * MINUTE, 500))
+        await store.close()  # merges the log into the file
+        sizes.append(path.stat().st_size)
+    assert (sizes[1] - sizes[0]) / 8 / 500 == pytest.approx(SQLITE_BYTES, rel=0.05)
 
 
 def test_a_year_contains_the_ticks_of_the_retention_and_the_first_of_every_hour():

@@ -8,11 +8,11 @@ from typer.testing import CliRunner
 
 from lib.cli.app import app
 from lib.cli.doubtful import admit_file
-from lib.cli.forecast import sample_snapshot
 from lib.errors import SettingsRejected, StoreUnavailable
 from lib.ingest.doubtful import FOLDER, DoubtfulLists, stored_lists
 from lib.schema import PRICE
 from tests.fakes import NOON, FakeClock, MemoryStore
+from tests.sample import sample_snapshot
 
 MINUTE = timedelta(minutes=1)
 

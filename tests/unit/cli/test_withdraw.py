@@ -10,11 +10,11 @@ from typer.testing import CliRunner
 
 from lib.cli import withdraw
 from lib.cli.app import app
-from lib.cli.forecast import sample_snapshot
 from lib.errors import SettingsRejected
 from lib.schema import PRICE
 from lib.store.sqlite import SqliteStore
 from tests.fakes import NOON, FakeClock
+from tests.sample import sample_snapshot
 
 MINUTE = timedelta(minutes=1)
 SPAN = ("--series", "price", "--from", "2026-08-01T12:01Z", "--to", "2026-08-01T12:02Z")

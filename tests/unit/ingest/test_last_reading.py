@@ -7,12 +7,12 @@ import polars as pl
 import pytest
 
 from lib.cli.doctor.stored import check_readings
-from lib.cli.forecast import sample_snapshot
 from lib.ingest.doubtful import DoubtfulLists
 from lib.ingest.last_reading import FILE, read_last_reading, write_last_reading
 from lib.schema import PRICE
 from lib.source import Reading, UpstreamTime
 from tests.fakes import NOON
+from tests.sample import sample_snapshot
 
 
 def written(folder: Path, *, age: float | None = 5, timed: bool = True, asked: int = 2) -> Path:

@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from lib.cli.forecast import sample_snapshot
 from lib.errors import SettingsRejected, SpoolUnavailable, StoreMalformed, StoreRejected, StoreUnavailable
 from lib.ingest.delivery import ViaSpool
 from lib.ingest.spool import MOST_ASIDE, MOST_READS, Spool
@@ -22,6 +21,7 @@ from lib.snapshot import Snapshot
 from lib.snapshot_file import ENDING, DamagedFile, decode, encode, write_whole
 from tests.examples import examples
 from tests.fakes import NOON, FakeClock, MemoryStore
+from tests.sample import sample_snapshot
 
 MINUTE = timedelta(minutes=1)
 AWAY = StoreUnavailable("away")

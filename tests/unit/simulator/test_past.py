@@ -3,10 +3,10 @@
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
-from lib.cli.forecast import sample_snapshot
 from lib.schema import PRICE
 from lib.simulator.past import HOURS, MINUTES, ToBothBuckets, stretches
 from tests.fakes import FakeClock, MemoryStore
+from tests.sample import sample_snapshot
 
 NOW = datetime(2026, 11, 26, 22, 14, 33, tzinfo=UTC)
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)

@@ -12,7 +12,6 @@ from typing import Any, cast
 import pytest
 from pydantic import SecretStr
 
-from lib.cli.forecast import sample_snapshot
 from lib.clock import utc_now
 from lib.errors import StoreMalformed, StoreRejected, StoreUnavailable
 from lib.schema import PRICE, VOLUME_RANK
@@ -23,6 +22,7 @@ from lib.store.influx.markers import read_markers
 from lib.store.influx.server import MOST_BYTES, Server
 from tests.contract.snapshots import many, snapshot
 from tests.fakes import NOON, FakeClock
+from tests.sample import sample_snapshot
 from tests.unit.query_api.market import calling
 
 CANARY = "canary-token-8f2e"

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from lib.cli.forecast import sample_snapshot
 from lib.errors import StoreUnavailable
 from lib.schema import PRICE, VOLUME_RANK
 from lib.store.sqlite import SqliteStore
 from lib.store.sqlite.database import connect
 from lib.store.sqlite.retention import MOST_DELETED
 from tests.fakes import HOUR, NOON, FakeClock
+from tests.sample import sample_snapshot
 from tests.unit.store.old_file import make_old
 
 MINUTE = timedelta(minutes=1)

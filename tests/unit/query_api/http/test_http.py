@@ -18,7 +18,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from lib.cli.forecast import sample_snapshot
 from lib.clock import isoformat
 from lib.errors import StoreMalformed, StoreRejected, StoreUnavailable
 from lib.ingest.missed import Cause, MissedTick, MissedTicks
@@ -29,6 +28,7 @@ from lib.version import VERSION
 from query_api.http.content_type import choose_format
 from query_api.http.problems import EXAMPLES, NotAcceptable
 from tests.fakes import FakeClock
+from tests.sample import sample_snapshot
 from tests.unit.query_api.market import (
     AFTER_GAP,
     BEFORE_GAP,

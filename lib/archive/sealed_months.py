@@ -85,7 +85,7 @@ class SealedMonths:
     async def rows(
         self, series: Series, ticks: Sequence[datetime], where: pl.Expr
     ) -> tuple[pl.DataFrame, Sequence[datetime]]:
-        """The rows of those of these ascending ticks that the months have; and the other ticks.
+        """The rows of those of these ascending ticks that the months have, and of other hours; and the other ticks.
 
         Of a few days only, their own parts are as quick.
         """
@@ -99,8 +99,7 @@ class SealedMonths:
             frame = await self._reader.read_parts(names, columns, where)
         except StoreMalformed:
             return pl.DataFrame(schema=columns), ticks
-        wanted = pl.Series([*own], dtype=tables.TIME).implode()
-        return frame.filter(pl.col(TICK).is_in(wanted)), [tick for tick in ticks if tick not in own]
+        return among_days(frame, by_month.days), [tick for tick in ticks if tick not in own]
 
     async def _month(self, name: str) -> Month | None:
         if (known := self._months.get(name)) is None:

@@ -15,7 +15,7 @@ from lib.archive.parts import TICKS_IN_GROUP
 from lib.archive.read_ahead import ReadAhead
 from lib.archive.reader import ArchiveReader, between, in_steps
 from lib.archive.sealed_months import SealedMonths
-from lib.archive.selected_rows import among, by_tick, selected
+from lib.archive.selected_rows import among, at_ticks, by_tick, selected
 from lib.archive.stored_ticks import BLANK, of_series, stored_ticks, visible
 from lib.archive.tables import TICK, with_withdrawals
 from lib.clock import MINUTE, near_runs
@@ -128,6 +128,8 @@ class SealedStore:
             await self._reader.read_ticks(series.name, run[0], run[-1], columns, [*columns], where)
             for run in near_runs(rest, ROW_GROUP)
         ]
+        if parts:  # they may have some of the hours too
+            hours = at_ticks(hours, alone)
         rows = await asyncio.to_thread(by_tick, shown, pl.concat([hours, *parts]))
         return found | {tick: rows[tick] for tick in found if tick in rows}
 
@@ -139,7 +141,8 @@ class SealedStore:
         where = selected(series, ids=[cmc_id])
         months, others = await self._months.rows(series, wanted, where)
         hours, others = await self._hour_rows(series, others, where)
-        return pl.concat([months, hours, await self._rows(series, others, where)]).sort(TICK)
+        rows = pl.concat([months, hours, await self._rows(series, others, where)])
+        return at_ticks(rows, wanted).sort(TICK)
 
     async def asset_names(self, start: datetime, stop: datetime) -> pl.DataFrame:
         """The names in the first and the last prices of each day, whose times are exact to the day."""
@@ -185,27 +188,29 @@ class SealedStore:
     async def _hour_rows(
         self, series: Series, ticks: Sequence[datetime], where: pl.Expr
     ) -> tuple[pl.DataFrame, Sequence[datetime]]:
-        """The rows of those of the ticks that the days' side tables of hours have; and the other ticks."""
-        days = await self._reader.sealed(tick.date() for tick in ticks)
-        hours = set[int]().union(*(day.hours(series.name) for day in days))
+        """The rows of those of the ticks that the days' side tables of hours have, and of their other hours.
+
+        Also returns the other ticks. To leave out hours takes longer than to read them.
+        """
+        sealed = await self._reader.sealed(tick.date() for tick in ticks)
+        hours = set[int]().union(*(day.hours(series.name) for day in sealed))
         own = [tick for tick in ticks if tick.timestamp() in hours]
         others = [tick for tick in ticks if tick.timestamp() not in hours]
+        days, columns = {tick.date() for tick in own}, tables.series_columns(series)
         try:
-            return await self._rows(series, own, where, hourly_table(series.name)), others
+            return await self._reader.read(hourly_table(series.name), days, columns, where), others
         except StoreMalformed:  # the side table is damaged, and the minutes have the same rows
-            return pl.DataFrame(schema=tables.series_columns(series)), ticks
+            return pl.DataFrame(schema=columns), ticks
 
-    async def _rows(
-        self, series: Series, ticks: Sequence[datetime], selected: pl.Expr, table: str = ""
-    ) -> pl.DataFrame:
-        """Rows from the table of the series, or another one with its columns."""
+    async def _rows(self, series: Series, ticks: Sequence[datetime], selected: pl.Expr) -> pl.DataFrame:
+        """Rows from the table of the series."""
         if not ticks:
             return pl.DataFrame(schema=tables.series_columns(series))
         where = pl.col(TICK) == pl.lit(ticks[0], tables.TIME)
         if len(ticks) > 1:
             where = between(ticks[0], ticks[-1]) & pl.col(TICK).is_in(pl.Series(ticks, dtype=tables.TIME).implode())
         days = sorted({tick.date() for tick in ticks})
-        return await self._reader.read(table or series.name, days, tables.series_columns(series), where & selected)
+        return await self._reader.read(series.name, days, tables.series_columns(series), where & selected)
 
     async def _marker(self, series: str, tick: datetime) -> Marker:
         return (await self.markers(tick, tick, series=series))[0]

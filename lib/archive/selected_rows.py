@@ -1,5 +1,6 @@
 """The rows that a `Selection` wants, as an expression for files and as a mask for rows in memory."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Unpack
 
@@ -7,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from lib.archive.reader import only
-from lib.archive.tables import TICK
+from lib.archive.tables import TICK, TIME
 from lib.clock import EPOCH
 from lib.schema import ID, TIER, Series
 from lib.snapshot import parts_of
@@ -38,6 +39,11 @@ def by_tick(series: Series, frame: pl.DataFrame) -> dict[datetime, pl.DataFrame]
     own, counts = np.unique(ticks, return_counts=True)
     each = [EPOCH + timedelta(microseconds=tick) for tick in own.tolist()]
     return dict(zip(each, parts_of(rows, counts.tolist()), strict=True))
+
+
+def at_ticks(rows: pl.DataFrame, ticks: Sequence[datetime]) -> pl.DataFrame:
+    """The rows of these ticks."""
+    return rows.filter(pl.col(TICK).is_in(pl.Series(ticks, dtype=TIME).implode()))
 
 
 def among(rows: pl.DataFrame, **selection: Unpack[Selection]) -> pl.DataFrame:

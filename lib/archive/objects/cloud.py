@@ -2,17 +2,13 @@
 
 import asyncio
 import re
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from datetime import timedelta
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import obstore
 import polars as pl
-from cachetools import TTLCache
 from obstore.exceptions import (
     AlreadyExistsError,
     BaseError,
@@ -25,14 +21,12 @@ from obstore.exceptions import (
 from obstore.store import ObjectStore
 
 from lib.archive.objects import scan_parts
+from lib.archive.objects.open_parts import OpenParts
 from lib.archive.objects.workspace import workspace
 from lib.errors import StoreMalformed, StoreRejected, StoreUnavailable
 
 LARGEST_PUT = 64 * 2**20
 """A larger file is uploaded in parts."""
-MOST_PARTS = 64
-FOOTERS_FOR = timedelta(minutes=1)
-"""So long a part's footer is in memory. A part is written once, unless it is mended."""
 _STATUS = re.compile(r"status code: (\d{3})")
 _KEYS = "; look at TOPCOINS_ARCHIVE_ACCESS_KEY and TOPCOINS_ARCHIVE_SECRET_KEY"
 _ADVICE = {"401": _KEYS, "403": _KEYS, "404": "; make the bucket or container first: topcoins makes none"}
@@ -54,8 +48,7 @@ class Cloud:
         address: str = "",
         options: Mapping[str, Any] | None = None,
         largest_put: int = LARGEST_PUT,
-        open_part: Callable[..., pl.LazyFrame] = pl.scan_parquet,
-        timer: Callable[[], float] = time.monotonic,
+        parts: OpenParts | None = None,
     ) -> None:
         self._store = store
         self._shown = shown
@@ -63,9 +56,7 @@ class Cloud:
         self._address = address
         self._options = dict(options or {})
         self._largest_put = largest_put
-        self._open_part = open_part
-        self._parts: TTLCache[str, pl.LazyFrame] = TTLCache(MOST_PARTS, FOOTERS_FOR.total_seconds(), timer)
-        self._lock = Lock()
+        self._parts = parts or OpenParts()
 
     async def create(self, name: str, content: bytes | Path) -> bool:
         """See `Objects.create`. An upload that was killed leaves nothing that a reader sees."""
@@ -116,22 +107,7 @@ class Cloud:
             return scan_parts(whole, columns)
         if len(names) > 1:
             return scan_parts([f"{self._address}/{name}" for name in names], columns, self._options)
-        part = self._part(names[0])
-        known = part.collect_schema()
-        return part.select(
-            pl.col(name) if name in known else pl.lit(None, columns[name]).alias(name) for name in columns
-        )
-
-    def _part(self, name: str) -> pl.LazyFrame:
-        """A part whose footer is read. Reading it takes a request of its own, as long as that for a tick's rows."""
-        with self._lock:
-            part = self._parts.get(name)
-        if part is None:
-            part = self._open_part(f"{self._address}/{name}", storage_options=self._options, hive_partitioning=False)
-            part.collect_schema()  # the frame then has the footer
-            with self._lock:
-                self._parts[name] = part
-        return part
+        return self._parts.scan(names[0], f"{self._address}/{names[0]}", columns, storage_options=self._options)
 
     def workspace(self) -> AbstractContextManager[Path]:
         """See `Objects.workspace`."""

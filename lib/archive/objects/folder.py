@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import polars as pl
 
 from lib.archive.objects import TEMPORARY, scan_parts
+from lib.archive.objects.open_parts import OpenParts
 from lib.archive.objects.workspace import workspace
 from lib.errors import StoreMalformed, StoreRejected, StoreUnavailable
 
@@ -35,6 +36,7 @@ class Folder:
     def __init__(self, root: Path, *, calls: FolderCalls = os) -> None:
         self._root = root
         self._calls = calls
+        self._parts = OpenParts()
 
     async def create(self, name: str, content: bytes | Path) -> bool:
         """See `Objects.create`."""
@@ -62,7 +64,11 @@ class Folder:
 
     def scan(self, names: Sequence[str], columns: Mapping[str, Any]) -> pl.LazyFrame:
         """See `Objects.scan`."""
-        return scan_parts([self._root / name for name in names], columns)
+        if len(names) > 1:
+            return scan_parts([self._root / name for name in names], columns)
+        path = self._root / names[0]
+        file = path.stat()  # a part that is mended is another file
+        return self._parts.scan((path, file.st_ino, file.st_mtime_ns, file.st_size), str(path), columns)
 
     @contextmanager
     def workspace(self) -> Iterator[Path]:

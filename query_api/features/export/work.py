@@ -18,7 +18,7 @@ MOST_STEPS = 10_000
 MOST_ROWS = 12_000
 """Steps are read together up to about so many rows. Two such blocks are in memory, however long the span."""
 LONGEST = HOUR
-"""A block's span. Hours are read a day at a time."""
+"""A block's span. Hours are read two days at a time."""
 GROUP_STEPS = 100
 """The most steps of a block."""
 
@@ -91,7 +91,7 @@ async def read_steps(
 def _blocks(span: Span, top: int) -> Iterator[list[datetime]]:
     """The steps in blocks that are read together."""
     is_hourly = span.every % HOUR == timedelta() and slot(span.start, HOUR) == span.start
-    size = max(1, min(GROUP_STEPS, MOST_ROWS // top, (DAY if is_hourly else LONGEST) // span.every))
+    size = max(1, min(GROUP_STEPS, MOST_ROWS // top, (2 * DAY if is_hourly else LONGEST) // span.every))
     instants = [span.at(number) for number in range(span.steps)]
     return (instants[at : at + size] for at in range(0, len(instants), size))
 

@@ -8,7 +8,9 @@ import pytest
 from obstore.store import LocalStore
 
 from lib.archive.objects.address import open_objects
-from lib.archive.objects.cloud import FOOTERS_FOR, Cloud
+from lib.archive.objects.cloud import Cloud
+from lib.archive.objects.folder import Folder
+from lib.archive.objects.open_parts import FOOTERS_FOR, OpenParts
 from lib.errors import StoreMalformed
 from lib.settings import load
 
@@ -23,10 +25,8 @@ async def test_a_parts_footer_is_read_once_a_minute(tmp_path):
         opened.append(path)
         return pl.scan_parquet(path)
 
-    objects = Cloud(
-        LocalStore(tmp_path), shown="local", making=tmp_path, address=str(tmp_path), open_part=open_part,
-        timer=lambda: now,
-    )  # fmt: skip
+    parts = OpenParts(open_part, timer=lambda: now)
+    objects = Cloud(LocalStore(tmp_path), shown="local", making=tmp_path, address=str(tmp_path), parts=parts)
     pl.DataFrame({"tick": [1, 2, 3]}).write_parquet(tmp_path / "a")
     pl.DataFrame({"tick": [4]}).write_parquet(tmp_path / "b")
 
@@ -38,6 +38,17 @@ async def test_a_parts_footer_is_read_once_a_minute(tmp_path):
     now += FOOTERS_FOR.total_seconds()
     assert read("a") == [1, 2]
     assert opened[2:] == [f"{tmp_path}/a"]
+
+
+async def test_a_part_that_was_mended_in_a_folder_is_read_anew(tmp_path):
+    def read() -> list[int]:
+        return folder.scan(["a"], COLUMNS).collect()["tick"].to_list()
+
+    folder = Folder(tmp_path)
+    for ticks in ([1, 2, 3], [4, 5, 6]):
+        pl.DataFrame({"tick": ticks}).write_parquet(tmp_path / "made")
+        (tmp_path / "made").replace(tmp_path / "a")
+        assert read() == ticks
 
 
 @pytest.mark.enable_socket

@@ -92,6 +92,16 @@ async def test_the_lists_of_many_hours_come_from_the_side_table(hot, tmp_path, c
     assert {*reader.read_tables} == {"hourly/price"}
 
 
+async def test_hours_beside_minutes_are_in_their_lists_once(hot, tmp_path, clock):
+    ticks = (await hot.ticks("price", ticks_of(DAY)[0], ticks_of(DAY)[-1]))[:8]
+    near = [*ticks[:1], ticks[3], ticks[3] + MINUTE, ticks[6]]
+    await hot.write(reading(PRICE, near[2]))
+    await sealer(hot, Folder(tmp_path), clock).seal(DAY)
+    found = await SealedStore(reader_of(tmp_path, clock)).rows_between(PRICE, near)
+    expected = await hot.rows_between(PRICE, near)
+    assert all(found[tick].equals(expected[tick]) for tick in near)
+
+
 async def test_a_history_of_minutes_takes_the_others_from_the_minutes(hot, tmp_path, clock):
     ticks = await hot.ticks("price", ticks_of(DAYS[0])[0], ticks_of(DAY)[-1])
     reader = reader_of(tmp_path, clock)

@@ -18,7 +18,6 @@ TopcoinsError
     └── StoreRejected
 """
 
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 
@@ -70,11 +69,7 @@ class SourceMalformed(Malformed):
 
 
 class SnapshotRefused(Malformed):
-    """The gate refused the rows of this tick. `rejected` counts the reasons."""
-
-    def __init__(self, message: str, *, rejected: Mapping[str, int] | None = None) -> None:
-        super().__init__(message)
-        self.rejected = dict(rejected or {})
+    """The gate refused the rows of this tick."""
 
 
 class ClockDisagrees(SnapshotRefused):

@@ -115,7 +115,7 @@ class CreditPlanner:
                 return None  # the plan made from its last answer still counts
         if (month := self._source.budget) is not None:
             used = self._spending.all().in_month(now)
-            return Allowance(max(0.0, month - used), month, next_month(now), None, counted=True)
+            return Allowance(max(0.0, month - used), month, next_month(now), counted=True)
         self._interval = max(self._interval, at_least(self._asked, CAUTIOUS))
         return None
 

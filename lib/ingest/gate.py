@@ -47,7 +47,7 @@ class Gate:
             sound = sound.filter(~pl.col(ID).is_in(list(unconfirmed)))
         placed = by_volume(sound).unique(ID, keep="first", maintain_order=True)
         if not len(placed):
-            raise SnapshotRefused(_none_sound(reading, rejected), rejected=rejected)
+            raise SnapshotRefused(_none_sound(reading, rejected))
         rows = _finished(placed, reading.series)
         marker = Marker(
             series=reading.series.name,

@@ -8,13 +8,12 @@ from typing import Any
 from lib.errors import SourceMalformed
 from lib.source.expression import get
 from lib.source.model import Quota
-from lib.source.reading import UpstreamTime
 from lib.source.values import read_datetime, read_number
 
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What is left of a key's credits, of how many, until when; and the upstream's clock as it answered.
+    """What is left of a key's credits, of how many, and until when.
 
     `counted`: no answer reports it; it is a budget without what topcoins spent. `per_minute`: the requests allowed.
     """
@@ -22,12 +21,11 @@ class Allowance:
     left: float
     limit: float | None
     resets_at: datetime | None
-    upstream_time: UpstreamTime | None
     counted: bool = False
     per_minute: float | None = None
 
 
-def read_allowance(quota: Quota, body: Any, request: str, time: UpstreamTime | None) -> Allowance:
+def read_allowance(quota: Quota, body: Any, request: str) -> Allowance:
     """The allowance in an answer of the quota path; SourceMalformed if it reports neither left, nor used and limit."""
     left, used, limit = (_credits(path, body) for path in (quota.left, quota.used, quota.limit))
     if left is None and used is not None and limit is not None:
@@ -37,7 +35,7 @@ def read_allowance(quota: Quota, body: Any, request: str, time: UpstreamTime | N
     if limit is None and used is not None:
         limit = left + used
     resets_at, per_minute = read_datetime(get(quota.resets_at, body)), _credits(quota.per_minute, body)
-    return Allowance(left, limit, resets_at, time, per_minute=per_minute)
+    return Allowance(left, limit, resets_at, per_minute=per_minute)
 
 
 def _credits(path: str | None, body: Any) -> float | None:

@@ -9,7 +9,6 @@ from lib.source.allowance import Allowance, read_allowance
 from lib.source.answer_reader import AnswerReader, MonthUsedUp
 from lib.source.model import Quota
 from lib.source.pauses import Pauses, SourceError
-from lib.source.upstream_time import time_of
 
 LOOK_EVERY = timedelta(minutes=30)
 """So often the free call is asked while the month's credits are used up: a plan may be changed in mid-month."""
@@ -18,14 +17,12 @@ LOOK_EVERY = timedelta(minutes=30)
 class KeyCredits:
     """Asks for the credits of a key, and pauses the list at `path` while they are used up.
 
-    Without `quota` nothing is asked, and a pause is a day long: a refused request costs nothing. `timestamp` is where
-    an answer has the upstream's own clock.
+    Without `quota` nothing is asked, and a pause is a day long: a refused request costs nothing.
     """
 
     def __init__(
         self,
         quota: Quota | None,
-        timestamp: str | None,
         *,
         path: str,
         reader: AnswerReader,
@@ -33,7 +30,6 @@ class KeyCredits:
         clock: Clock,
     ) -> None:
         self.quota = quota
-        self._timestamp = timestamp
         self._path = path
         self._reader = reader
         self._pauses = pauses
@@ -46,8 +42,7 @@ class KeyCredits:
             return None
         may_end = self._is_paused_for_long
         answer, body = await self._reader.fetch(self.quota.path, {})
-        time = time_of(answer.headers, body, self._timestamp)
-        allowance = read_allowance(self.quota, body, answer.request, time)
+        allowance = read_allowance(self.quota, body, answer.request)
         self._resets_at = allowance.resets_at
         if allowance.left > 0 and may_end:
             self._pauses.end(self._path)

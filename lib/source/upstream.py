@@ -61,9 +61,7 @@ class Source:
         self._reader = AnswerReader(file.errors, self._pauses, self._transport, clock)
         self._shared = shared if file.request.shared else None
         quota = file.key.quota if file.key and self._key else None
-        self._credits = KeyCredits(
-            quota, file.timestamp, path=self._path, reader=self._reader, pauses=self._pauses, clock=clock
-        )
+        self._credits = KeyCredits(quota, path=self._path, reader=self._reader, pauses=self._pauses, clock=clock)
         self._length = ListLength()
 
     @property

@@ -55,7 +55,7 @@ class Key:
     def allowance(self) -> Allowance:
         self.asked += 1
         seen = self.clock() - self.lag
-        reported = self.reports(Allowance(self.limit - self.used(seen), self.limit, next_month(seen), None))
+        reported = self.reports(Allowance(self.limit - self.used(seen), self.limit, next_month(seen)))
         if reported is None:
             raise SourceMalformed("no credits")
         return reported
@@ -195,10 +195,10 @@ async def test_credits_that_are_reported_late_last_through_a_reset_and_the_pace_
 
 
 MISSING: list[Change] = [
-    lambda reported: Allowance(reported.left, None, reported.resets_at, None),
-    lambda reported: Allowance(reported.left, reported.limit, None, None),
-    lambda reported: Allowance(reported.left, reported.limit, NOON - 400 * DAY, None),
-    lambda reported: Allowance(reported.left, reported.limit, NOON + 4000 * DAY, None),
+    lambda reported: Allowance(reported.left, None, reported.resets_at),
+    lambda reported: Allowance(reported.left, reported.limit, None),
+    lambda reported: Allowance(reported.left, reported.limit, NOON - 400 * DAY),
+    lambda reported: Allowance(reported.left, reported.limit, NOON + 4000 * DAY),
 ]
 
 

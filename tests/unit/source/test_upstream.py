@@ -18,7 +18,7 @@ import ingest_price
 import ingest_rank
 from lib.errors import SourceExhausted, SourceMalformed, SourceRejected, SourceUnavailable, TopcoinsError
 from lib.simulator import Market, Plan, create_app
-from lib.source import Source, SourceFile, UpstreamTime, read_source
+from lib.source import Source, SourceFile, read_source
 from tests.examples import examples
 from tests.fakes import NOON, Answer, FakeClock, Upstream, fails, recorded, says
 
@@ -706,8 +706,6 @@ async def test_the_credits_left_are_those_the_upstream_reports():
     assert (left.left, left.limit) == (109815.0, 110000.0)
     assert left.resets_at == datetime(2024, 2, 11, 20, 38, 4, tzinfo=UTC)
     assert left.per_minute == 30
-    at = datetime(2024, 1, 22, 16, 35, 7, tzinfo=UTC)
-    assert left.upstream_time == UpstreamTime(at, at)
     assert [str(request.url) for request in upstream.asked] == ["https://pro-api.coinmarketcap.com/v1/key/info"]
     assert upstream.asked[0].headers["x-cmc_pro_api_key"] == KEY
 

@@ -44,7 +44,7 @@ async def _at_once() -> None:
 
 @dataclass(slots=True)
 class Turn:
-    """The right to ask a request, after `before_asking`; `stored` is an answer that makes it needless.
+    """The right to make a request, after `before_asking`; `stored` is an answer that makes it needless.
 
     `received` is set to what came; it becomes the stored answer.
     """

@@ -17,7 +17,7 @@ from lib.clock import DAY, MINUTE, Clock, isoformat
 from lib.errors import DayTooOld, Malformed, SnapshotRefused
 from lib.gaps import Gap, find_gaps
 from lib.ingest.delivery import Delivery, ViaSpool
-from lib.ingest.gate import Gate
+from lib.ingest.gate import admit
 from lib.ingest.plausible import differences, faults
 from lib.ingest.spool import Spool
 from lib.snapshot import Marker, Snapshot
@@ -115,7 +115,7 @@ async def buy(
 def _admitted(reading: Reading, tick: datetime, stored: Marker | None, assets: int) -> Snapshot:
     """A bought list's snapshot; SnapshotRefused when it has a fault or is too short beside the last one stored."""
     before = Snapshot(reading.series, stored, reading.series.empty()) if stored else None
-    snapshot, _ = Gate(DAY).admit(reading, tick, before=before, backfilled=True)
+    snapshot, _ = admit(reading, tick, DAY, before=before, backfilled=True)
     if reasons := [*faults(snapshot, before), *differences(snapshot, before, asked=assets)]:
         raise SnapshotRefused(f"{reading.source}: {'; '.join(reasons)}")
     return snapshot

@@ -18,7 +18,7 @@ import polars as pl
 from lib.archive.panel import totals_of
 from lib.clock import HOUR, Clock, isoformat
 from lib.errors import SettingsRejected
-from lib.ingest.gate import Gate
+from lib.ingest.gate import admit
 from lib.instants import refuse_future
 from lib.schema import ID, PRICE, VOLUME_RANK, Series
 from lib.snapshot import Snapshot, content_hash
@@ -141,7 +141,7 @@ def _snapshot(
         pl.col("volume_24h_usd").alias("volume_usd"),
     )
     reading = Reading(source, series, raw, len(raw), {}, 0.0, now, timedelta())
-    snapshot, rejected = Gate(interval).admit(reading, tick, backfilled=True)
+    snapshot, rejected = admit(reading, tick, interval, backfilled=True)
     if rejected:
         raise SettingsRejected(f"the {series.name} rows of {isoformat(tick)} are not an export's: {dict(rejected)}")
     if series != VOLUME_RANK:

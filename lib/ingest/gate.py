@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 
@@ -18,54 +17,49 @@ from lib.source.reading import Reading
 _REASON = "_reason"
 
 
-@dataclass(frozen=True, slots=True)
-class Gate:
-    """Makes snapshots of readings. `interval` is the distance to the next expected tick, for the marker."""
+def admit(
+    reading: Reading,
+    tick: datetime,
+    interval: timedelta,
+    *,
+    before: Snapshot | None = None,
+    backfilled: bool = False,
+    unconfirmed: Mapping[int, str] | None = None,
+) -> tuple[Snapshot, Mapping[str, int]]:
+    """The snapshot of a reading and its rejects by reason; SnapshotRefused when no row is sound.
 
-    interval: timedelta
-
-    def admit(
-        self,
-        reading: Reading,
-        tick: datetime,
-        *,
-        before: Snapshot | None = None,
-        backfilled: bool = False,
-        unconfirmed: Mapping[int, str] | None = None,
-    ) -> tuple[Snapshot, Mapping[str, int]]:
-        """The snapshot of a reading and its rejects by reason; SnapshotRefused when no row is sound.
-
-        A row is rejected when its id, price or volume is not one. Of rows with the same id the one with the highest
-        volume stays. `before` is the snapshot before; `unconfirmed` are ids to reject, with the reason.
-        """
-        rejected = Counter(reading.rejected)
-        judged = _with_volume(reading.rows).with_columns(_reason(reading.series).alias(_REASON))
-        rejected.update(judged[_REASON].drop_nulls().to_list())
-        sound = judged.filter(judged[_REASON].is_null())
-        if unconfirmed:
-            rejected.update(unconfirmed[id_] for id_ in sound[ID] if id_ in unconfirmed)
-            sound = sound.filter(~pl.col(ID).is_in(list(unconfirmed)))
-        placed = by_volume(sound).unique(ID, keep="first", maintain_order=True)
-        if not len(placed):
-            raise SnapshotRefused(_none_sound(reading, rejected))
-        rows = _finished(placed, reading.series)
-        marker = Marker(
-            series=reading.series.name,
-            source=reading.source,
-            tick=tick,
-            assets=len(rows),
-            rejected=rejected.total(),
-            duplicates=len(sound) - len(placed),
-            duration=reading.duration,
-            observed_at=reading.observed_at,
-            credits=reading.credits,
-            interval=self.interval,
-            unchanged=before is not None and before.rows.equals(rows),
-            backfilled=backfilled,
-            ids=pack_ids(rows[ID]),
-            hash=content_hash(reading.series.name, reading.source, tick, rows),
-        )
-        return Snapshot(reading.series, marker, rows), dict(rejected)
+    A row is rejected when its id, price or volume is not one. Of rows with the same id the one with the highest
+    volume stays. `interval` is the distance to the next expected tick, for the marker. `before` is the snapshot before;
+    `unconfirmed` are ids to reject, with the reason.
+    """
+    rejected = Counter(reading.rejected)
+    judged = _with_volume(reading.rows).with_columns(_reason(reading.series).alias(_REASON))
+    rejected.update(judged[_REASON].drop_nulls().to_list())
+    sound = judged.filter(judged[_REASON].is_null())
+    if unconfirmed:
+        rejected.update(unconfirmed[id_] for id_ in sound[ID] if id_ in unconfirmed)
+        sound = sound.filter(~pl.col(ID).is_in(list(unconfirmed)))
+    placed = by_volume(sound).unique(ID, keep="first", maintain_order=True)
+    if not len(placed):
+        raise SnapshotRefused(_none_sound(reading, rejected))
+    rows = _finished(placed, reading.series)
+    marker = Marker(
+        series=reading.series.name,
+        source=reading.source,
+        tick=tick,
+        assets=len(rows),
+        rejected=rejected.total(),
+        duplicates=len(sound) - len(placed),
+        duration=reading.duration,
+        observed_at=reading.observed_at,
+        credits=reading.credits,
+        interval=interval,
+        unchanged=before is not None and before.rows.equals(rows),
+        backfilled=backfilled,
+        ids=pack_ids(rows[ID]),
+        hash=content_hash(reading.series.name, reading.source, tick, rows),
+    )
+    return Snapshot(reading.series, marker, rows), dict(rejected)
 
 
 def _none_sound(reading: Reading, rejected: Counter[str]) -> str:

@@ -10,7 +10,7 @@ import structlog
 from lib.errors import SnapshotDoubtful
 from lib.ingest.clock_check import check_clock
 from lib.ingest.doubtful import DoubtfulLists
-from lib.ingest.gate import Gate
+from lib.ingest.gate import admit
 from lib.ingest.ids.prices_file import read_prices
 from lib.ingest.ids.report import FOLDER as IDS_FOLDER
 from lib.ingest.judge_state import FILE, JudgeState, read_judge_state
@@ -46,8 +46,7 @@ class Judge:
         """The snapshot of a reading and its rejects by reason; SnapshotRefused when it must not be stored."""
         if self._clock_check:
             reading = check_clock(reading)
-        gate = Gate(interval)
-        snapshot, rejected = gate.admit(reading, tick, before=before, backfilled=backfilled)
+        snapshot, rejected = admit(reading, tick, interval, before=before, backfilled=backfilled)
         wrong, differs = faults(snapshot, before), differences(snapshot, before, asked=self._assets)
         differs += contradictions(snapshot, before, lambda: read_prices(self._ids) if self._ids else ())
         if wrong or differs:
@@ -57,8 +56,8 @@ class Judge:
             jumps = self._state.jumps(snapshot, before)
             if jumps:
                 unconfirmed = {id_: jump.reason for id_, jump in jumps.items()}
-                snapshot, rejected = gate.admit(
-                    reading, tick, before=before, backfilled=backfilled, unconfirmed=unconfirmed
+                snapshot, rejected = admit(
+                    reading, tick, interval, before=before, backfilled=backfilled, unconfirmed=unconfirmed
                 )
             self._remember(JudgeState(absent=self._state.after(snapshot, before, jumps)))
         self._doubtful.end()

@@ -54,7 +54,7 @@ Cause = Literal[
 - withdrawn: stored, and withdrawn by an operator
 """
 
-CAUSES: Sequence[tuple[type[Exception], Cause]] = (
+CAUSES: Sequence[tuple[type[Exception] | tuple[type[Exception], ...], Cause]] = (
     (SourceExhausted, "credits"),
     (SourceRejected, "source refused us"),
     (SourceUnavailable, "source away"),
@@ -63,9 +63,7 @@ CAUSES: Sequence[tuple[type[Exception], Cause]] = (
     (SnapshotDoubtful, "doubtful"),
     (SnapshotRefused, "snapshot refused"),
     (SpoolUnavailable, "spool"),
-    (StoreUnavailable, "store"),
-    (StoreRejected, "store"),
-    (StoreMalformed, "store"),
+    ((StoreUnavailable, StoreRejected, StoreMalformed), "store"),
 )
 UNKNOWN: Cause = "not running"
 WAITS = "fetched, and waits in the spool for the store"

@@ -22,7 +22,7 @@ from lib.ingest.missed import Cause, MissedTick, MissedTicks, cause_of
 from lib.ingest.outage import Outage, combined
 from lib.ingest.source_choice import SourceChoice
 from lib.schema import Series
-from lib.snapshot import Snapshot
+from lib.snapshot import Marker, Snapshot
 from lib.source import Reading, Source
 from lib.store import Store
 
@@ -174,14 +174,19 @@ class Ingest:
 
     async def _admitted(self, source: Source, reading: Reading, tick: datetime, backfilled: bool) -> Snapshot:
         """The snapshot of a reading. A list that is refused was paid for too: the credit planner must know."""
+        planner = self._planners[source]
         try:
-            return self._admit(source, reading, tick, backfilled)
+            snapshot, rejected = self._judge.admit(
+                reading, tick, before=self._before, interval=planner.interval, backfilled=backfilled
+            )
         except ClockDisagrees:
-            self._planners[source].record(reading.credits)
+            planner.record(reading.credits)
             raise
         except TopcoinsError:
-            await self._planners[source].spent(reading.credits)
+            await planner.spent(reading.credits)
             raise
+        _log(snapshot.marker, rejected)
+        return snapshot
 
     async def _accept(self, snapshot: Snapshot) -> Snapshot:
         """Put a snapshot on disk, then let the credit planner ask what is left, and choose the interval.
@@ -196,27 +201,6 @@ class Ingest:
         with suppress(TopcoinsError):  # the snapshot is accepted; only the next expected tick differs
             await self._delivery.amend(planned)
         return planned
-
-    def _admit(self, source: Source, reading: Reading, tick: datetime, backfilled: bool) -> Snapshot:
-        """Let the judge make a snapshot of a reading, and log its counts; SnapshotRefused when the list is not good."""
-        interval = self._planners[source].interval
-        snapshot, rejected = self._judge.admit(
-            reading, tick, before=self._before, interval=interval, backfilled=backfilled
-        )
-        marker = snapshot.marker
-        log.info(
-            "tick",
-            series=marker.series,
-            tick=tick,
-            source=marker.source,
-            assets=marker.assets,
-            rejected=rejected,
-            duplicates=marker.duplicates,
-            duration_s=round(marker.duration.total_seconds(), 3),
-            credits=marker.credits,
-            unchanged=marker.unchanged,
-        )
-        return snapshot
 
     def _record_failure(self, tick: datetime, error: TopcoinsError) -> None:
         self._outage.failed(tick, error)
@@ -243,6 +227,21 @@ class Ingest:
         except TopcoinsError as exc:
             log.warning("the snapshot before is unknown", series=self.series.name, why=str(exc))
             return None
+
+
+def _log(marker: Marker, rejected: Mapping[str, int]) -> None:
+    log.info(
+        "tick",
+        series=marker.series,
+        tick=marker.tick,
+        source=marker.source,
+        assets=marker.assets,
+        rejected=rejected,
+        duplicates=marker.duplicates,
+        duration_s=round(marker.duration.total_seconds(), 3),
+        credits=marker.credits,
+        unchanged=marker.unchanged,
+    )
 
 
 def _time_left(until: float) -> timedelta:

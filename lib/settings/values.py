@@ -26,9 +26,9 @@ def _duration(value: object) -> object:
     return parse_duration(value) if isinstance(value, str) else value
 
 
-def _duration_or_none(value: object) -> object:
+def _empty_as_none(value: object) -> object:
     """Docker Compose passes an empty text where nothing is set."""
-    return None if isinstance(value, str) and not value.strip() else _duration(value)
+    return None if isinstance(value, str) and not value.strip() else value
 
 
 def _whole_number(value: object) -> object:
@@ -152,11 +152,7 @@ def _header_value(secret: SecretStr) -> SecretStr:
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration), AfterValidator(_positive)]
-OptionalDuration = Annotated[
-    timedelta | None,
-    BeforeValidator(_duration_or_none),
-    AfterValidator(lambda span: _positive(span) if span is not None else None),
-]
+OptionalDuration = Annotated[Duration | None, BeforeValidator(_empty_as_none)]
 Interval = Annotated[Duration, AfterValidator(_whole_seconds)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
 FilePath = Annotated[Path, AfterValidator(Path.expanduser)]

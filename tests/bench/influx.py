@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from lib import settings
 from lib.clock import isoformat, slot, utc_now
-from lib.ingest.gate import Gate
+from lib.ingest.gate import admit
 from lib.schema import ID, PRICE, VOLUME_RANK, Series
 from lib.simulator import Market
 from lib.snapshot import Snapshot
@@ -137,7 +137,7 @@ def snapshots_of(market: Market, tick: datetime) -> list[Snapshot]:
 
 def _admitted(series: Series, rows: pl.DataFrame, tick: datetime) -> Snapshot:
     reading = Reading("simulated", series, rows, len(rows), {}, 1.0, tick, timedelta(seconds=1))
-    return Gate(MINUTE).admit(reading, tick)[0]
+    return admit(reading, tick, MINUTE)[0]
 
 
 async def _settled(url: str) -> None:

@@ -23,7 +23,7 @@ import polars as pl
 import ingest_price
 import ingest_rank
 from lib.errors import SnapshotRefused
-from lib.ingest.gate import Gate
+from lib.ingest.gate import admit
 from lib.ingest.judge import Judge
 from lib.ingest.plausible import differences, faults, jumps
 from lib.schema import PRICE, VOLUME_RANK
@@ -66,7 +66,7 @@ def _snapshot(series: object, values: "np.ndarray[tuple[int], np.dtype[np.float6
     own = PRICE if series == PRICE else VOLUME_RANK
     raw = pl.DataFrame({"cmc_id": np.arange(1, len(values) + 1), "volume_usd": values, "usd": values})
     raw = raw.with_columns(symbol=pl.lit("A"), name=pl.lit("A"), market_cap_usd=pl.col("usd") * 1e6)
-    return Gate(MINUTE).admit(Reading("bench", own, raw, len(raw), {}, 0, NOON, MINUTE), NOON)[0]
+    return admit(Reading("bench", own, raw, len(raw), {}, 0, NOON, MINUTE), NOON, MINUTE)[0]
 
 
 def _moved(before: Snapshot, values: "np.ndarray[tuple[int], np.dtype[np.float64]]", tick: datetime) -> Snapshot:

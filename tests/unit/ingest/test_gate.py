@@ -15,7 +15,7 @@ from polars.testing import assert_frame_equal
 import ingest_price
 import ingest_rank
 from lib.errors import SnapshotRefused
-from lib.ingest.gate import Gate
+from lib.ingest.gate import admit
 from lib.schema import LARGEST_ID, LONGEST_TEXT, PRICE, TIER_PLACES, VOLUME_RANK, Series
 from lib.snapshot import Snapshot, unpack_ids
 from lib.source import Reading, read_source
@@ -26,7 +26,6 @@ PRICES = read_source(Path(ingest_price.__path__[0]) / "coinmarketcap.toml")
 RANKS = read_source(Path(ingest_rank.__path__[0]) / "coinmarketcap.toml")
 
 MINUTE = timedelta(minutes=1)
-GATE = Gate(MINUTE)
 MARKET_CAP = Series("market_cap", (), ("market_cap_usd", "supply"))
 RAW: dict[str, dict[str, Any]] = {
     "price": {"cmc_id": pl.Int64, "symbol": pl.String, "name": pl.String, "usd": pl.Float64, "volume_usd": pl.Float64},
@@ -50,12 +49,12 @@ def ranked(*volumes: float) -> Reading:
 
 
 def admitted(found: Reading, **more) -> Snapshot:
-    return GATE.admit(found, NOON, **more)[0]
+    return admit(found, NOON, MINUTE, **more)[0]
 
 
 def refusal(found: Reading, **more) -> SnapshotRefused:
     with pytest.raises(SnapshotRefused) as refused:
-        GATE.admit(found, NOON, **more)
+        admit(found, NOON, MINUTE, **more)
     return refused.value
 
 
@@ -84,7 +83,7 @@ SOUND = (1, "BTC", "Bitcoin", 60000.0, 5.0)
     ],
 )
 def test_a_price_row_is_rejected_with_its_reason_counted(row, reason):
-    snapshot, rejected = GATE.admit(reading([SOUND, row, row]), NOON)
+    snapshot, rejected = admit(reading([SOUND, row, row]), NOON, MINUTE)
     assert rejected == {reason: 2}
     assert snapshot.rows["cmc_id"].to_list() == [1]
     assert (snapshot.marker.assets, snapshot.marker.rejected, snapshot.marker.duplicates) == (1, 2, 0)
@@ -100,7 +99,7 @@ def test_a_price_row_is_rejected_with_its_reason_counted(row, reason):
     ],
 )
 def test_a_rank_row_is_rejected_with_its_reason_counted(row, reason):
-    snapshot, rejected = GATE.admit(reading([(1, 5.0), row], VOLUME_RANK), NOON)
+    snapshot, rejected = admit(reading([(1, 5.0), row], VOLUME_RANK), NOON, MINUTE)
     assert rejected == {reason: 1}
     assert snapshot.rows["cmc_id"].to_list() == [1]
 
@@ -115,18 +114,18 @@ def test_a_rank_row_is_rejected_with_its_reason_counted(row, reason):
     ],
 )
 def test_a_row_of_a_third_series_is_rejected_with_its_reason_counted(row, reason):
-    snapshot, rejected = GATE.admit(reading([(1, 5.0, None), row], MARKET_CAP), NOON)
+    snapshot, rejected = admit(reading([(1, 5.0, None), row], MARKET_CAP), NOON, MINUTE)
     assert rejected == {reason: 1}
     assert snapshot.rows.to_dicts() == [{"cmc_id": 1, "tier": 0, "market_cap_usd": 5.0, "supply": None}]
 
 
 def test_a_row_with_several_faults_counts_once():
-    _, rejected = GATE.admit(reading([SOUND, (None, "A" * 999, "A", math.nan, -1.0)]), NOON)
+    _, rejected = admit(reading([SOUND, (None, "A" * 999, "A", math.nan, -1.0)]), NOON, MINUTE)
     assert rejected == {"cmc_id is missing or not a whole number": 1}
 
 
 def test_records_that_gave_no_row_are_counted_with_the_rejected():
-    snapshot, rejected = GATE.admit(reading([SOUND], lost={"record is not an object": 3}), NOON)
+    snapshot, rejected = admit(reading([SOUND], lost={"record is not an object": 3}), NOON, MINUTE)
     assert rejected == {"record is not an object": 3}
     assert snapshot.marker.rejected == 3
 
@@ -149,7 +148,7 @@ def test_a_price_without_a_volume_is_sound_and_a_tag_or_time_may_be_missing():
 )
 def test_an_invalid_cap_or_flag_becomes_null_and_its_price_stays(name, kept, lost):
     rows = [(id_, "A", "A", 1.0, 1.0, value) for id_, value in enumerate([*kept, *lost], 1)]
-    snapshot, rejected = GATE.admit(reading(rows, PRICE, lost=None, **{name: pl.Float64}), NOON)
+    snapshot, rejected = admit(reading(rows, PRICE, lost=None, **{name: pl.Float64}), NOON, MINUTE)
     assert snapshot.rows[name].to_list() == [*kept, *[None] * len(lost)]
     assert not rejected
 
@@ -216,7 +215,7 @@ def test_prices_without_a_volume_come_after_those_with_one():
 
 
 def test_the_marker_has_the_source_of_the_snapshot_and_its_ids():
-    marker = GATE.admit(priced(3, 1, 2, 2), NOON + MINUTE, backfilled=True)[0].marker
+    marker = admit(priced(3, 1, 2, 2), NOON + MINUTE, MINUTE, backfilled=True)[0].marker
     assert (marker.series, marker.source, marker.tick) == ("price", "acme", NOON + MINUTE)
     assert (marker.assets, marker.rejected, marker.duplicates) == (3, 0, 1)
     assert (marker.duration, marker.observed_at, marker.credits) == (timedelta(seconds=3), NOON, 2.5)
@@ -277,7 +276,7 @@ def test_a_list_in_euro_is_refused_for_its_missing_dollar_prices():
 def test_a_recorded_list_gets_through_with_its_own_values_and_every_record_counted(source, name):
     records = recorded(name)["data"]
     rows, lost = Extractor(source).rows(records)
-    snapshot, rejected = GATE.admit(Reading("cmc", source.values, rows, len(records), lost, 0, NOON, MINUTE), NOON)
+    snapshot, rejected = admit(Reading("cmc", source.values, rows, len(records), lost, 0, NOON, MINUTE), NOON, MINUTE)
     marker = snapshot.marker
     assert marker.assets + marker.rejected + marker.duplicates == len(records)
     assert marker.rejected == sum(rejected.values())
@@ -305,7 +304,7 @@ TEXTS = st.none() | st.sampled_from(["BTC", "X" * (LONGEST_TEXT + 1)])
 
 def accounted_for(found: Reading) -> Snapshot | None:
     try:
-        snapshot, rejected = GATE.admit(found, NOON)
+        snapshot, rejected = admit(found, NOON, MINUTE)
     except SnapshotRefused:  # no row is sound
         return None
     marker = snapshot.marker

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import polars as pl
 
-from lib.ingest.gate import Gate
+from lib.ingest.gate import admit
 from lib.schema import PRICE, VOLUME_RANK, Series
 from lib.snapshot import Marker, Snapshot
 from lib.source import Reading
@@ -84,7 +84,7 @@ def admitted(
     columns = {"cmc_id": pl.Int64, **tags, **dict.fromkeys([*fields, *volume], pl.Float64)}
     frame = pl.DataFrame(rows, schema=columns, orient="row")
     reading = Reading(source, series, frame, len(rows), {}, 1.0, tick, SECOND)
-    return Gate(interval).admit(reading, tick)[0]
+    return admit(reading, tick, interval)[0]
 
 
 async def fill(store: Store, sent: Iterable[Prices | Ranks]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lib.ingest.gate import Gate
+from lib.ingest.gate import admit
 from lib.source.json_body import MOST_VALUES, JsonRefused, parse_json
 from tests.fakes import NOON, FakeClock, Upstream, says
 from tests.unit.source.test_upstream import CMC, MINUTE, made
@@ -43,7 +43,7 @@ def body(field: str, value: bytes) -> bytes:
 async def outcome(content: bytes) -> tuple[set[int], dict[str, int]]:
     """The ids that the gate admits of a whole tick, and its rejects."""
     reading = await made(CMC, Upstream(says(content)), clock=FakeClock()).read(COUNT, MINUTE)
-    snapshot, rejected = Gate(timedelta(minutes=1)).admit(reading, NOON)
+    snapshot, rejected = admit(reading, NOON, timedelta(minutes=1))
     return set(snapshot.rows["cmc_id"]), dict(rejected)
 
 

@@ -11,7 +11,7 @@ import polars as pl
 
 from ingest_rank.source import checked, plan
 from lib.ingest.delivery import WriteThrough
-from lib.ingest.gate import Gate
+from lib.ingest.gate import admit
 from lib.ingest.service import checks, ingests
 from lib.ingest.sources import Sources
 from lib.schema import PRICE, VOLUME_RANK, Series
@@ -109,7 +109,7 @@ class World:
         frame = pl.DataFrame(rows, schema=columns, orient="row")
         tick = self.clock()
         reading = Reading("coinmarketcap", series, frame, len(rows), {}, 0.0, tick, timedelta(seconds=1))
-        await self.store.write(Gate(MINUTE).admit(reading, tick)[0])
+        await self.store.write(admit(reading, tick, MINUTE)[0])
 
     async def ids(self) -> dict[int, float] | None:
         """Run the tick of the present minute: the stored volumes by id; None without a snapshot."""

@@ -19,7 +19,7 @@ from lib.redaction import shown
 from lib.settings import PREFIX, Settings
 from lib.source import Source, SourceFile, configured_source, read_source
 from lib.source.reading import PrepareIdentify
-from lib.source.shared_answers import shared_answers
+from lib.source.shared_answers import SharedAnswers, shared_answers
 from lib.source.source_file import VENDORS
 from lib.store import Store
 
@@ -53,7 +53,7 @@ def with_stand_ins(sources: Sequence[Source]) -> list[Source]:
 class Sources:
     """Makes sources with the keys and addresses of the settings.
 
-    Each shares its answers with other processes of the same `folder`. Identifiers write their files to `ids/` in it;
+    They share their answers with other processes of the same `folder`. Identifiers write their files to `ids/` in it;
     they use one map of CoinMarketCap and the prices in the store.
     """
 
@@ -70,10 +70,15 @@ class Sources:
 
     def usable(self, files: Sequence[SourceFile]) -> list[Source]:
         """The sources that can be asked with the keys of the settings; SettingsRejected when there is none."""
-        return only_usable([self._source(file, self._identify(file)) for file in files], files)
+        shared = self._shared()
+        return only_usable([self._source(file, shared, self._identify(file)) for file in files], files)
 
-    def _source(self, file: SourceFile, identify: PrepareIdentify | None = None) -> Source:
-        shared = shared_answers(self.folder, self.clock)
+    def _shared(self) -> SharedAnswers | None:
+        return shared_answers(self.folder, self.clock)
+
+    def _source(
+        self, file: SourceFile, shared: SharedAnswers | None, identify: PrepareIdentify | None = None
+    ) -> Source:
         return configured_source(
             file, self.chosen, client=self._client, clock=self.clock, shared=shared, identify=identify
         )
@@ -97,7 +102,7 @@ class Sources:
 
     def _map(self, name: str) -> DailyCopy[CoinMap]:
         if name not in self._maps:
-            sources = with_stand_ins([self._source(read_source(VENDORS / f"{name}.toml"))])
+            sources = with_stand_ins([self._source(read_source(VENDORS / f"{name}.toml"), self._shared())])
             fetch = partial(fetch_map, sources, self.clock)
             self._maps[name] = DailyCopy(CoinMap, self._file(f"{name}.json"), clock=self.clock, fetch=fetch)
         return self._maps[name]
@@ -105,7 +110,7 @@ class Sources:
     def _contracts(self, file: SourceFile) -> DailyCopy[ProviderAssets] | None:
         if file.id is None or file.id.contracts is None:
             return None
-        fetch = partial(fetch_contracts, file.id.contracts, self._source(file).fetch, self.clock)
+        fetch = partial(fetch_contracts, file.id.contracts, self._source(file, None).fetch, self.clock)
         name = f"{stem(file.series, file.name)}{CONTRACTS}"
         return DailyCopy(ProviderAssets, self._file(name), clock=self.clock, fetch=fetch)
 

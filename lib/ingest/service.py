@@ -20,7 +20,7 @@ from lib.ingest.check import Check
 from lib.ingest.delivery import Delivery, ViaSpool
 from lib.ingest.missed import MissedTick, MissedTicks
 from lib.ingest.poll import Poll
-from lib.ingest.sources import Sources, with_stand_ins
+from lib.ingest.sources import ServiceSources, with_stand_ins
 from lib.ingest.spool import Spool
 from lib.ingest.tick import Ingest
 from lib.schema import Series
@@ -36,7 +36,7 @@ Deliveries = Callable[[Series], Delivery]
 """Returns the delivery of a series."""
 
 
-def ingests(plan: SourcePlan, sources: Sources, deliveries: Deliveries) -> list[Ingest]:
+def ingests(plan: SourcePlan, sources: ServiceSources, deliveries: Deliveries) -> list[Ingest]:
     """One ingest per series of the plan; SettingsRejected when two would fill the same.
 
     Each writes its credit plan, its missed ticks and its doubtful lists into its own part of the sources' folder.
@@ -79,7 +79,7 @@ def refuse_no_check(files: Sequence[SourceFile]) -> None:
         raise SettingsRejected(f"{settings.PREFIX}CHECK_SOURCE: {wrong[0]} has no [id]; for example coinpaprika")
 
 
-def checks(files: Sequence[SourceFile], sources: Sources) -> list[Check]:
+def checks(files: Sequence[SourceFile], sources: ServiceSources) -> list[Check]:
     """The checks of `TOPCOINS_CHECK_SOURCE`: sources that are only compared with what is stored."""
     refuse_no_check(files)
     chosen = sources.chosen
@@ -114,7 +114,7 @@ async def poll(
             return ViaSpool(spool, store, time_limit=chosen.interval / 4)
 
         polling = Poll(clock)
-        sources = Sources(chosen, client=client, store=store, clock=clock, folder=chosen.spool_dir)
+        sources = ServiceSources(chosen, client=client, store=store, clock=clock, folder=chosen.spool_dir)
         series = ingests(plan, sources, via_spool)
         for check in checks(checked(chosen), sources):
             polling.add(check.name, check.tick, partial(getattr, check, "interval"))

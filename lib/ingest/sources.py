@@ -50,7 +50,7 @@ def with_stand_ins(sources: Sequence[Source]) -> list[Source]:
     return [each for source in sources for each in (source, source.stand_in()) if each]
 
 
-class Sources:
+class ServiceSources:
     """Makes sources with the keys and addresses of the settings.
 
     They share their answers with other processes of the same `folder`. Identifiers write their files to `ids/` in it;

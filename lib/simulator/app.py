@@ -15,7 +15,7 @@ from lib.simulator.answer import Answer
 from lib.simulator.faults import Fault, Script
 from lib.simulator.feed import MarketFeed
 from lib.simulator.market import Market
-from lib.simulator.refusals import Refused
+from lib.simulator.refusals import RequestRefused
 from lib.simulator.replay import Replay
 from lib.simulator.sabotage import REPLACING, spoiled
 from lib.simulator.usage import Plan
@@ -77,7 +77,7 @@ class _Stage:
 def _answer(serve: Serve, request: Request, frozen: datetime | None) -> Answer:
     try:
         return serve(request, frozen)
-    except Refused as exc:
+    except RequestRefused as exc:
         return exc.answer
 
 

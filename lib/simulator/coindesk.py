@@ -8,7 +8,7 @@ import orjson
 from starlette.requests import Request
 
 from lib.simulator.answer import Answer
-from lib.simulator.refusals import Refusal, Refused, coindesk
+from lib.simulator.refusals import Refusal, RequestRefused, coindesk
 from lib.simulator.vendor import Serve, Vendor
 from lib.text import is_digits
 
@@ -38,7 +38,7 @@ class CoinDesk(Vendor):
         query = {**_DEFAULTS, **request.query_params}
         if wrong := _wrong(query):
             words = f"{wrong} has an invalid value: {query[wrong][:64]}"
-            raise Refused(coindesk(Refusal(400, _BAD_PARAMETER, words), self.clock()))
+            raise RequestRefused(coindesk(Refusal(400, _BAD_PARAMETER, words), self.clock()))
         page, size = int(query["page"]), int(query["page_size"])
         top = self.feed.top_list(frozen or self.clock(), first=page == 1, hold=frozen is not None)
         records = top.page(page, size, descending=query["sort_direction"] == "DESC")

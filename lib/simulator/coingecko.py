@@ -11,7 +11,7 @@ from starlette.requests import Request
 from lib.simulator.answer import Answer, stamp_seconds
 from lib.simulator.identities import CHAINS, coingecko_id, contract, entries
 from lib.simulator.market import Row
-from lib.simulator.refusals import Refusal, Refused, coingecko
+from lib.simulator.refusals import Refusal, RequestRefused, coingecko
 from lib.simulator.usage import Exceeded
 from lib.simulator.vendor import Serve, Vendor, address
 from lib.text import is_digits
@@ -44,7 +44,7 @@ class CoinGecko(Vendor):
         self._count(request)
         query = {"order": "market_cap_desc", "per_page": "100", "page": "1", **request.query_params}
         if wrong := _wrong(query):
-            raise Refused(coingecko(Refusal(422, 422, wrong), self.clock()))
+            raise RequestRefused(coingecko(Refusal(422, 422, wrong), self.clock()))
         listed = entries(self.feed.listing(frozen or self.clock()), "coingecko")
         order, _, direction = query["order"].rpartition("_")
         ranks = {id(entry): rank for rank, entry in enumerate(listed, 1)}
@@ -78,7 +78,7 @@ class CoinGecko(Vendor):
         exceeded = self.usage.ask(client, keyless=not key)
         self.usage.charge(client, 1)
         if exceeded:
-            raise Refused(replace(self.refused(_LIMITS[exceeded]).answer, headers=_RETRY_AFTER))
+            raise RequestRefused(replace(self.refused(_LIMITS[exceeded]).answer, headers=_RETRY_AFTER))
 
 
 def _wrong(query: Mapping[str, str]) -> str | None:

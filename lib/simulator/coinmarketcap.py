@@ -13,7 +13,7 @@ from lib.clock import next_month
 from lib.simulator.answer import Answer, stamp
 from lib.simulator.feed import Page
 from lib.simulator.listings import RATES, Ask, BadParameter, mapped
-from lib.simulator.refusals import Refusal, Refused, coinmarketcap
+from lib.simulator.refusals import Refusal, RequestRefused, coinmarketcap
 from lib.simulator.usage import Exceeded
 from lib.simulator.vendor import Serve, Vendor, address
 
@@ -116,7 +116,7 @@ class CoinMarketCap(Vendor):
         try:
             yield
         except BadParameter as exc:
-            raise Refused(coinmarketcap(Refusal(400, 400, str(exc)), self.clock())) from exc
+            raise RequestRefused(coinmarketcap(Refusal(400, 400, str(exc)), self.clock())) from exc
 
     def _list(self, request: Request, client: str, page: Page, *, assets_per_credit: int) -> Answer:
         """A page in the shape of the path's version, charged to a key."""

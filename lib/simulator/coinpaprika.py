@@ -11,7 +11,7 @@ from lib.clock import slot
 from lib.simulator.answer import Answer, stamp_seconds
 from lib.simulator.identities import CHAINS, coinpaprika_id, contract, entries
 from lib.simulator.market import Row
-from lib.simulator.refusals import Refusal, Refused, coinpaprika
+from lib.simulator.refusals import Refusal, RequestRefused, coinpaprika
 from lib.simulator.vendor import Serve, Vendor, address
 
 TICKERS: Final = "/v1/tickers"
@@ -66,8 +66,8 @@ class CoinPaprika(Vendor):
             raise self.refused("coinpaprika-402" if exceeded == "month" else "coinpaprika-429")
         self.usage.charge(address(request), 1)
 
-    def _wrong(self, status: int, message: str) -> Refused:
-        return Refused(coinpaprika(Refusal(status, status, message), self.clock()))
+    def _wrong(self, status: int, message: str) -> RequestRefused:
+        return RequestRefused(coinpaprika(Refusal(status, status, message), self.clock()))
 
 
 def _ticker(entry: Row, rank: int) -> dict[str, Any]:

@@ -23,7 +23,7 @@ Envelope = Callable[[Refusal, datetime], Answer]
 """Writes a refusal as its vendor does."""
 
 
-class Refused(Exception):
+class RequestRefused(Exception):
     """A vendor refuses a request, with this answer."""
 
     def __init__(self, answer: Answer) -> None:

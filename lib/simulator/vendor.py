@@ -9,11 +9,11 @@ from starlette.requests import Request
 from lib.clock import Clock
 from lib.simulator.answer import Answer
 from lib.simulator.feed import Feed
-from lib.simulator.refusals import Refused, named
+from lib.simulator.refusals import RequestRefused, named
 from lib.simulator.usage import Usage
 
 Serve = Callable[[Request, datetime | None], Answer]
-"""Answers a request, or raises Refused. With an instant, its values are those of that instant."""
+"""Answers a request, or raises RequestRefused. With an instant, its values are those of that instant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +28,9 @@ class Vendor:
         """What each path answers."""
         raise NotImplementedError
 
-    def refused(self, name: str) -> Refused:
+    def refused(self, name: str) -> RequestRefused:
         """The refusal of this name, at this instant."""
-        return Refused(named(name, self.clock()))
+        return RequestRefused(named(name, self.clock()))
 
 
 def address(request: Request) -> str:

@@ -15,7 +15,7 @@ from lib.cli.ports import free_port
 from lib.clock import slot, utc_now
 from lib.ingest.delivery import Delivery, ViaSpool
 from lib.ingest.service import ingests
-from lib.ingest.sources import Sources
+from lib.ingest.sources import ServiceSources
 from lib.ingest.spool import Spool
 from lib.schema import Series
 from lib.store.sqlite import SqliteStore
@@ -47,7 +47,7 @@ async def one_tick_of_5000(folder: Path) -> None:
             spool.open()
             return ViaSpool(spool, store)
 
-        sources = Sources(chosen, client=client, store=store, clock=utc_now)
+        sources = ServiceSources(chosen, client=client, store=store, clock=utc_now)
         work = [ingest for plan in (price_plan, rank_plan) for ingest in ingests(plan, sources, spooled)]
         first = slot(utc_now(), timedelta(minutes=1))
         for number in range(3):

@@ -24,7 +24,7 @@ from lib.columns import COLUMNS
 from lib.ingest.delivery import WriteThrough
 from lib.ingest.missed import Cause
 from lib.ingest.service import ingests
-from lib.ingest.sources import Sources
+from lib.ingest.sources import ServiceSources
 from lib.schema import ID, MARKER_UNITS, OWN, TIER
 from lib.settings import Settings, load
 from lib.source import read_source
@@ -254,7 +254,7 @@ async def test_the_further_series_that_is_shown_costs_no_request_beside_the_pric
     environ = {"EXTRA_SOURCES": str(tmp_path / "supply.toml"), "CLOCK_CHECK": "off", "ASSETS": "4"}
     store = MemoryStore(clock)
     chosen = load({f"TOPCOINS_{name}": value for name, value in environ.items()}, "ingest_price")
-    sources = Sources(chosen, client=upstream.client, store=store, clock=clock, folder=tmp_path)
+    sources = ServiceSources(chosen, client=upstream.client, store=store, clock=clock, folder=tmp_path)
     prices, supply = ingests(price_plan, sources, lambda series: WriteThrough(store))
     assert await prices.tick(NOON)
     asked = len(upstream.asked)

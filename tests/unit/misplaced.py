@@ -27,7 +27,7 @@ from lib.clock import utc_now
 from lib.errors import TopcoinsError
 from lib.ingest.delivery import ViaSpool
 from lib.ingest.service import ingests
-from lib.ingest.sources import Sources
+from lib.ingest.sources import ServiceSources
 from lib.ingest.spool import Spool
 from lib.schema import Series
 from lib.settings import Settings
@@ -139,7 +139,7 @@ async def _tick(chosen: Settings) -> None:
         return ViaSpool(spools[-1], store)
 
     client = Upstream(LISTED).client
-    sources = Sources(chosen, client=client, store=store, clock=utc_now, folder=chosen.spool_dir)
+    sources = ServiceSources(chosen, client=client, store=store, clock=utc_now, folder=chosen.spool_dir)
     try:
         for service in (ingest_price.source, ingest_rank.source):
             for ingest in ingests(service.plan, sources, delivery):

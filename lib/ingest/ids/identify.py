@@ -22,7 +22,7 @@ from lib.ingest.ids.compare import compared, disagrees
 from lib.ingest.ids.daily import DailyCopy
 from lib.ingest.ids.lists import ProviderAssets
 from lib.ingest.ids.prices_file import write_prices
-from lib.ingest.ids.report import IdsReport, Refused, stem, write_report
+from lib.ingest.ids.report import IdsReport, RefusedAsset, stem, write_report
 from lib.ingest.state_file import read_state, save_state
 from lib.schema import ID, PRICE, VOLUME_RANK, Series
 from lib.snapshot import Snapshot
@@ -183,7 +183,7 @@ class Identifier:
             untested=sum(each.why == NOT_TESTED for each in used.values()),
             without=sum(each.cmc_id is None and not each.is_refused for each in used.values()),
             refused=[
-                Refused(own=own, symbol=listed[own].symbol, name=listed[own].name, why=each.why)
+                RefusedAsset(own=own, symbol=listed[own].symbol, name=listed[own].name, why=each.why)
                 for own, each in used.items()
                 if each.is_refused and each.why != NOT_TESTED
             ],

@@ -17,7 +17,7 @@ def stem(series: str, source: str) -> str:
     return source if series == VOLUME_RANK.name else f"{series}.{source}"
 
 
-class Refused(BaseModel):
+class RefusedAsset(BaseModel):
     """An asset without an id, and why."""
 
     own: str
@@ -57,7 +57,7 @@ class IdsReport(BaseModel):
     rules: dict[str, int]
     untested: int
     without: int
-    refused: list[Refused]
+    refused: list[RefusedAsset]
     changed: list[Change]
     comparison: Comparison | None = None
 

@@ -10,7 +10,7 @@ import ingest_price.source
 import ingest_rank.source
 from lib.ingest.delivery import WriteThrough
 from lib.ingest.service import SourcePlan, ingests
-from lib.ingest.sources import Sources
+from lib.ingest.sources import ServiceSources
 from lib.ingest.tick import Ingest
 from lib.settings import load
 from tests.fakes import NOON, FakeClock, MemoryStore, Upstream, says
@@ -41,7 +41,7 @@ class Both:
     def start(self, plan: SourcePlan, **chosen: Any) -> Ingest:
         settings = load({f"TOPCOINS_{name}": value for name, value in {"ASSETS": "10", **chosen}.items()}, "test")
         client = self.upstream.client
-        sources = Sources(settings, client=client, store=self.store, clock=self.clock, folder=self.folder)
+        sources = ServiceSources(settings, client=client, store=self.store, clock=self.clock, folder=self.folder)
         (ingest,) = ingests(plan, sources, lambda series: WriteThrough(self.store))
         return ingest
 

@@ -18,7 +18,7 @@ from lib.ingest.credit_plan import read_plans
 from lib.ingest.delivery import WriteThrough
 from lib.ingest.service import ingests
 from lib.ingest.source_choice import UsedSource, read_used_source
-from lib.ingest.sources import Sources, with_stand_ins
+from lib.ingest.sources import ServiceSources, with_stand_ins
 from lib.ingest.tick import Ingest
 from lib.settings import load
 from lib.source import Source, SourceFile, read_source
@@ -271,7 +271,7 @@ def test_two_sources_of_a_series_with_one_name_are_refused(tmp_path):
     chosen = load({"TOPCOINS_PRICE_SOURCE": f"coinmarketcap,{file}"}, "ingest_price")
     clock = FakeClock()
     store = MemoryStore(clock)
-    sources = Sources(chosen, client=Upstream(LISTED).client, store=store, clock=clock)
+    sources = ServiceSources(chosen, client=Upstream(LISTED).client, store=store, clock=clock)
     with pytest.raises(SettingsRejected, match="2 sources of price are named 'coinmarketcap'"):
         ingests(ingest_price.source.plan, sources, lambda series: WriteThrough(store))
 

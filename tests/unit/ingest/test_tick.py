@@ -20,7 +20,7 @@ from lib.gaps import find_gaps
 from lib.ingest.delivery import ViaSpool, WriteThrough
 from lib.ingest.missed import read_missed
 from lib.ingest.service import SourcePlan, ingests
-from lib.ingest.sources import Sources
+from lib.ingest.sources import ServiceSources
 from lib.ingest.spool import Spool
 from lib.ingest.spool_folder import Counts
 from lib.ingest.tick import Ingest
@@ -508,8 +508,8 @@ def chosen(**environ: str) -> Settings:
     return load({f"TOPCOINS_{name}": value for name, value in environ.items()})
 
 
-def sources_of(market: Any, **environ: str) -> Sources:
-    return Sources(chosen(**environ), client=market.cmc.client, store=market.store, clock=market.clock)
+def sources_of(market: Any, **environ: str) -> ServiceSources:
+    return ServiceSources(chosen(**environ), client=market.cmc.client, store=market.store, clock=market.clock)
 
 
 def test_a_source_without_its_key_is_passed_over():
@@ -518,7 +518,7 @@ def test_a_source_without_its_key_is_passed_over():
     store = MemoryStore(clock)
 
     def names(settings: Settings) -> list[str]:
-        return [each.name for each in Sources(settings, client=client, store=store, clock=clock).usable(files)]
+        return [each.name for each in ServiceSources(settings, client=client, store=store, clock=clock).usable(files)]
 
     assert names(chosen()) == ["coinmarketcap"]
     assert names(chosen(COINDESK_API_KEY="key")) == ["coindesk", "coinmarketcap"]

@@ -11,7 +11,7 @@ from lib.simulator.answer import Answer
 from lib.simulator.coingecko import CoinGecko
 from lib.simulator.coinpaprika import CoinPaprika
 from lib.simulator.feed import MarketFeed
-from lib.simulator.refusals import Refused
+from lib.simulator.refusals import RequestRefused
 from lib.simulator.usage import COINGECKO, Usage
 from lib.simulator.vendor import Serve
 from tests.unit.simulator.upstreams import Hands, Open
@@ -99,7 +99,7 @@ def answer(serve: Serve, address: str, *, key: str = "") -> Answer:
     headers = [(b"x-cg-demo-api-key", key.encode())]
     try:
         return serve(Request({"type": "http", "headers": headers, "client": (address, 1)}), None)
-    except Refused as exc:
+    except RequestRefused as exc:
         return exc.answer
 
 

@@ -11,7 +11,7 @@ from ingest_rank.source import plan as rank_plan
 from lib.errors import SettingsRejected
 from lib.ingest.delivery import WriteThrough
 from lib.ingest.service import ingests
-from lib.ingest.sources import Sources
+from lib.ingest.sources import ServiceSources
 from lib.schema import PRICE
 from lib.settings import load
 from tests.fakes import NOON, FakeClock, MemoryStore, Upstream, recorded, says
@@ -128,7 +128,7 @@ class Service:
         self.store = MemoryStore(self.clock)
         environ = {"CLOCK_CHECK": "off", **environ}  # recorded answers are years old
         chosen = load({f"TOPCOINS_{name}": value for name, value in environ.items()}, "ingest_price")
-        sources = Sources(chosen, client=upstream.client, store=self.store, clock=self.clock)
+        sources = ServiceSources(chosen, client=upstream.client, store=self.store, clock=self.clock)
         made = ingests(plan, sources, lambda series: WriteThrough(self.store))
         self.ingests = {ingest.series.name: ingest for ingest in made}
 

@@ -13,7 +13,7 @@ from ingest_rank.source import checked, plan
 from lib.ingest.delivery import WriteThrough
 from lib.ingest.gate import admit
 from lib.ingest.service import checks, ingests
-from lib.ingest.sources import Sources
+from lib.ingest.sources import ServiceSources
 from lib.schema import PRICE, VOLUME_RANK, Series
 from lib.settings import load
 from lib.source import Reading
@@ -86,7 +86,7 @@ class World:
     def start(self) -> None:
         """Start the service, again too: it remembers only what is on disk."""
         client = self.upstream.client
-        sources = Sources(self.chosen, client=client, store=self.store, clock=self.clock, folder=self.folder)
+        sources = ServiceSources(self.chosen, client=client, store=self.store, clock=self.clock, folder=self.folder)
         (self.folder / "volume_rank").mkdir(exist_ok=True)
         (self.ingest,) = ingests(plan, sources, lambda series: WriteThrough(self.store))
         self.checks = checks(checked(self.chosen), sources)

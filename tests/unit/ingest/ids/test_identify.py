@@ -14,7 +14,7 @@ from lib.ingest.credit_plan import read_plans
 from lib.ingest.delivery import WriteThrough
 from lib.ingest.ids.report import read_reports
 from lib.ingest.service import ingests
-from lib.ingest.sources import Sources
+from lib.ingest.sources import ServiceSources
 from lib.settings import load
 from tests.fakes import NOON
 from tests.unit.ingest.ids.providers import LIST, MAP, MINUTE, Providers, World, coin, documented, map_record
@@ -78,7 +78,9 @@ async def test_two_services_may_have_a_source_of_one_name_and_each_keeps_its_own
     environ = {"TOPCOINS_PRICE_SOURCE": str(file), "TOPCOINS_CLOCK_CHECK": "off"}
     (tmp_path / "price").mkdir()
     client = Providers(COINS[:2], RECORDS).client
-    sources = Sources(load(environ, "ingest_price"), client=client, store=acme.store, clock=acme.clock, folder=tmp_path)
+    sources = ServiceSources(
+        load(environ, "ingest_price"), client=client, store=acme.store, clock=acme.clock, folder=tmp_path
+    )
     (prices,) = ingests(price_plan, sources, lambda series: WriteThrough(acme.store))
     assert await prices.tick(NOON + MINUTE)
     assert {(each.series, each.matched) for each in read_reports(tmp_path)} == {("volume_rank", 3), ("price", 2)}

@@ -1,7 +1,7 @@
 """The status and the metrics of other providers' lists."""
 
 from lib.ids.pins import Change
-from lib.ingest.ids.report import FOLDER, Comparison, IdsReport, Refused, write_report
+from lib.ingest.ids.report import FOLDER, Comparison, IdsReport, RefusedAsset, write_report
 from tests.fakes import FakeClock
 from tests.unit.query_api.market import NOW, CountingStore, calling
 
@@ -18,7 +18,7 @@ REPORT = IdsReport(
     rules={"contract": 400, "name": 470},
     untested=5,
     without=124,
-    refused=[Refused(own="a-b", symbol="A", name="B", why="several ids have its symbol and name: 1, 2")],
+    refused=[RefusedAsset(own="a-b", symbol="A", name="B", why="several ids have its symbol and name: 1, 2")],
     changed=[Change(own="c-d", pinned=3, now=4, why="")],
     comparison=COMPARISON,
 )

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from lib.clock import utc_now
+from lib.errors import SettingsRejected
+from lib.units import parse_duration
 
 if TYPE_CHECKING:  # imported by the commands that need them: Rich takes as long as all else, Polars half a second
     from rich.console import Console
@@ -90,10 +93,19 @@ def _options(
         context.obj()
 
 
-def _settings() -> "Settings":
+def load_settings() -> "Settings":
+    """The settings of this environment."""
     from lib import settings
 
     return settings.load(os.environ)
+
+
+def duration(option: str, text: str) -> timedelta:
+    """A duration option; SettingsRejected names the option when it is none."""
+    try:
+        return parse_duration(text)
+    except ValueError as exc:
+        raise SettingsRejected(f"{option} {text}: {exc}") from exc
 
 
 def with_store(chosen: "Settings", work: "Callable[[Store], Awaitable[T]]") -> T:

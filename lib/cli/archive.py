@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import orjson
 import typer
 
-from lib.cli.app import Json, _settings, all_series, app, with_store
+from lib.cli.app import Json, all_series, app, load_settings, with_store
 from lib.clock import utc_now
 from lib.errors import SettingsRejected, Unavailable
 
@@ -38,7 +38,7 @@ def seal() -> None:
 
     What came late is added to the others.
     """
-    _with_archiver(_settings(), _seal)
+    _with_archiver(load_settings(), _seal)
 
 
 @archive.command()
@@ -46,7 +46,7 @@ def verify(
     mend: Annotated[bool, typer.Option("--mend", help="Write damaged parts again from the store.")] = False,
 ) -> None:
     """Check every sealed day: digests, content hashes, no tick twice. Exit code 1 when something is wrong."""
-    chosen = _settings()
+    chosen = load_settings()
     if not with_store(chosen, lambda store: _verify(chosen, store if mend else None)):
         raise typer.Exit(1)
 
@@ -59,7 +59,7 @@ def status(json: Json = False) -> None:
     """
     from lib.archive.archiver import read_progress
 
-    chosen = _settings()
+    chosen = load_settings()
     objects = objects_of(chosen)
     progress = with_store(chosen, lambda store: read_progress(store, objects, all_series(chosen), utc_now()))
     unsealed = [str(day) for day in progress.unsealed]

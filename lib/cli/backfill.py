@@ -11,8 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lib.archive.backfill import Offer, TooOld, fill, forget_answers, offers, shared_answers
-from lib.cli.app import out, with_store
-from lib.cli.option import duration
+from lib.cli.app import duration, out, with_store
 from lib.clock import isoformat, utc_now
 from lib.http_client import open_client
 from lib.ingest.sources import only_usable

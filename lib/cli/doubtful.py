@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import orjson
 import typer
 
-from lib.cli.app import Json, _settings, app, console, with_store
+from lib.cli.app import Json, app, console, load_settings, with_store
 from lib.clock import isoformat
 from lib.errors import SettingsRejected
 
@@ -49,7 +49,7 @@ def admit(names: Names) -> None:
         for file in files:
             print(f"{_name(file)}: {await admit_file(file, store)}", flush=True)
 
-    with_store(_settings(), run)
+    with_store(load_settings(), run)
 
 
 @doubtful.command(name="drop")
@@ -86,7 +86,7 @@ async def _is_stored(store: "Store", series: str, tick: datetime) -> bool:
 def _files() -> Iterator[Path]:
     from lib.ingest.doubtful import FOLDER, stored_lists
 
-    for folder in sorted(_settings().spool_dir.glob(f"*/{FOLDER}")):
+    for folder in sorted(load_settings().spool_dir.glob(f"*/{FOLDER}")):
         yield from stored_lists(folder)
 
 

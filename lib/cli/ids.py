@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lib.cli.app import Json, _settings, app, console, plain_console
+from lib.cli.app import Json, app, console, load_settings, plain_console
 from lib.errors import SettingsRejected
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def ids(
     """
     from lib.ingest.ids.report import read_reports
 
-    reports = read_reports(_settings().spool_dir)
+    reports = read_reports(load_settings().spool_dir)
     names = list(dict.fromkeys(report.source for report in reports))
     if source and source not in names:
         raise SettingsRejected(f"no list of {source} was read yet; there are: {', '.join(names) or 'none'}")

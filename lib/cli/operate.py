@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import orjson
 import typer
 
-from lib.cli.app import Assets, Json, Seed, _settings, all_series, app, console, out, with_store
+from lib.cli.app import Assets, Json, Seed, all_series, app, console, load_settings, out, with_store
 from lib.clock import utc_now
 from lib.errors import SettingsRejected
 
@@ -33,7 +33,7 @@ def import_(
         async for done in imported(files, store, clock=utc_now):
             print(f"{done.file}: {done.written} snapshots written, {done.kept} ticks had one", flush=True)
 
-    with_store(_settings(), run)
+    with_store(load_settings(), run)
 
 
 @app.command()
@@ -87,7 +87,7 @@ def init(
     from lib.store.influx.setup import set_up
     from lib.store.influx.store import RETENTION
 
-    chosen = _settings()
+    chosen = load_settings()
     if not chosen.store_url.startswith("http"):
         raise SettingsRejected(
             f"TOPCOINS_STORE_URL={chosen.store_url}: the embedded store needs no init; for example http://localhost:8086"
@@ -121,7 +121,7 @@ def backup(
     from lib.archive.backup import back_up
     from lib.archive.objects.address import open_objects
 
-    chosen = _settings()
+    chosen = load_settings()
     start = since.date() if since else date.min
     series, archive = all_series(chosen), open_objects(chosen)
 
@@ -137,7 +137,7 @@ def restore(folder: Annotated[Path, typer.Argument(help="A folder `topcoins back
     from lib.archive.objects.address import open_objects
     from lib.archive.restore import restore as run_restore
 
-    chosen = _settings()
+    chosen = load_settings()
     archive = open_objects(chosen)
 
     with_store(chosen, lambda store: _print_days(run_restore(folder, store, archive, clock=utc_now)))

@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-from lib.cli.app import Assets, _settings, app, console, out
+from lib.cli.app import Assets, app, console, duration, load_settings, out
 from lib.cli.ask import print_body
-from lib.cli.option import duration
 
 
 @app.command()
@@ -56,4 +55,4 @@ def backfill(
     """
     from lib.cli.backfill import run
 
-    run(_settings(), since, yes=yes, console=console())
+    run(load_settings(), since, yes=yes, console=console())

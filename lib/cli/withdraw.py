@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import orjson
 import typer
 
-from lib.cli.app import Json, _settings, all_series, app, with_store
+from lib.cli.app import Json, all_series, app, load_settings, with_store
 from lib.clock import isoformat, utc_now
 from lib.errors import SettingsRejected
 
@@ -25,7 +25,7 @@ def withdraw(
     json: Json = False,
 ) -> None:
     """Withdraw stored ticks: from now on they answer no more. With --undo they answer again."""
-    chosen = _settings()
+    chosen = load_settings()
     if series not in (known := [each.name for each in all_series(chosen)]):
         raise SettingsRejected(f"--series {series}: must be one of {', '.join(known)}; for example --series price")
     if not undo and not why.strip():

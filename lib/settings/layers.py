@@ -49,10 +49,11 @@ def load(environ: Mapping[str, str], service: str | None = None) -> Settings:
         "api_keys": {name: values.pop(name) for name in open_names if is_secret(name)},
         "source_urls": {name: values.pop(name) for name in open_names if not is_secret(name)},
     }
+    values |= tables | {"ignored_variables": ignored}
     try:
-        return Settings.model_validate(values | tables).ignoring(ignored)
+        return Settings.model_validate(values)
     except ValidationError as exc:
-        raise refuse(exc, values | tables, EXAMPLES) from None
+        raise refuse(exc, values, EXAMPLES) from None
 
 
 def log_of(environ: Mapping[str, str], service: str) -> tuple[str, str]:
@@ -138,7 +139,7 @@ def _read_secret(variable: str, path: str) -> str:
 
 
 def _refuse_unknown(values: Values) -> None:
-    own = [name for name in Settings.model_fields if name not in TABLES]
+    own = [name for name in Settings.model_fields if name not in (*TABLES, "ignored_variables")]
     unknown = [name for name in values if name not in own]
     known = [*own, *sorted(set(_settings_of_sources(values)))] if unknown else own
     for name in (name for name in unknown if name not in known):

@@ -2,9 +2,9 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ByteSize, ConfigDict, Field, PrivateAttr, SecretStr, ValidationInfo, field_validator
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
 from lib.redaction import Redaction, parts_like_keys
 from lib.settings.values import (
@@ -32,7 +32,7 @@ from lib.settings.values import (
 )
 
 _TEXTS = (str, Path, tuple, dict)
-_NAMES_OF_SOURCES = ("price_source", "rank_source", "extra_sources", "check_source")
+_NAMES = ("price_source", "rank_source", "extra_sources", "check_source", "ignored_variables")
 
 
 class Settings(BaseModel):
@@ -87,7 +87,8 @@ class Settings(BaseModel):
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", examples=["info"])
     log_format: Literal["auto", "console", "json"] = Field(default="auto", examples=["json"])
     log_file: FilePath | None = Field(default=None, examples=["/var/log/topcoins.log"])
-    _ignored: tuple[str, ...] = PrivateAttr(())
+    ignored_variables: tuple[str, ...] = ()
+    """The names of variables that are not ours although they have our prefix."""
 
     @field_validator("metrics_port")
     @classmethod
@@ -112,17 +113,6 @@ class Settings(BaseModel):
         return self.keep_minutes or timedelta(days=30 if self.archive_url == NONE else 3)
 
     @property
-    def ignored_variables(self) -> tuple[str, ...]:
-        """The names of variables that are not ours although they have our prefix."""
-        return self._ignored
-
-    def ignoring(self, variables: tuple[str, ...]) -> Self:
-        """A copy that names the variables it ignored."""
-        copy = self.model_copy()
-        copy._ignored = variables
-        return copy
-
-    @property
     def secrets(self) -> tuple[SecretStr, ...]:
         """Every secret that is set."""
         own = (self.influx_token, self.archive_secret_key, self.client_key, *self.api_keys.values())
@@ -131,7 +121,7 @@ class Settings(BaseModel):
     @property
     def redaction(self) -> Redaction:
         """Hides the secrets, and the parts of other values that may be one. Names of sources are in every event."""
-        others = [str(value) for name, value in self if isinstance(value, _TEXTS) and name not in _NAMES_OF_SOURCES]
+        others = [str(value) for name, value in self if isinstance(value, _TEXTS) and name not in _NAMES]
         return Redaction([*(secret.get_secret_value() for secret in self.secrets), *parts_like_keys(others)])
 
 

@@ -30,7 +30,8 @@ def logged(tmp_path):
 
     def configure(ignored=(), **settings):
         secrets = {"api_keys": {"cmc_api_key": CANARY}, "influx_token": f"{CANARY}-token"}
-        log.configure(Settings.model_validate({"log_file": path, **secrets, **settings}).ignoring(ignored))
+        values = {"log_file": path, "ignored_variables": ignored, **secrets, **settings}
+        log.configure(Settings.model_validate(values))
         return lambda: path.read_text("utf-8")
 
     yield configure

@@ -481,7 +481,7 @@ def test_the_variables_of_a_kubernetes_service_are_ignored_and_named(service):
     links = {name.replace("TOPCOINS_", f"TOPCOINS_{service}"): value for name, value in SERVICE_LINKS.items()}
     found = load(links | {"TOPCOINS_ASSETS": "7"})
     assert found.ignored_variables == tuple(sorted(links))
-    assert found.model_dump() == Settings(assets=7).model_dump()
+    assert found == Settings(assets=7, ignored_variables=found.ignored_variables)
 
 
 def test_a_port_of_ours_is_not_taken_for_one_of_kubernetes():

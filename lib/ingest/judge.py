@@ -13,10 +13,10 @@ from lib.ingest.doubtful import DoubtfulLists
 from lib.ingest.gate import admit
 from lib.ingest.ids.prices_file import read_prices
 from lib.ingest.ids.report import FOLDER as IDS_FOLDER
-from lib.ingest.judge_state import FILE, JudgeState, read_judge_state
+from lib.ingest.judge_state import FILE, JudgeState
 from lib.ingest.plausible import differences, faults
 from lib.ingest.second_opinion import contradictions
-from lib.ingest.state_file import save_state
+from lib.ingest.state_file import read_state, save_state
 from lib.snapshot import Snapshot
 from lib.source import Reading
 
@@ -29,8 +29,8 @@ class Judge:
     def __init__(self, *, assets: int, folder: Path | None = None, clock_check: bool = True) -> None:
         self._assets = assets
         self._clock_check = clock_check
-        self._folder = folder
-        self._state = read_judge_state(folder)
+        self._file = folder / FILE if folder else None
+        self._state = read_state(JudgeState, self._file) or JudgeState()
         self._doubtful = DoubtfulLists(folder, self._state.doubtful_since)
         self._ids = folder.parent / IDS_FOLDER if folder else None
 
@@ -66,10 +66,8 @@ class Judge:
     def _remember(self, state: JudgeState) -> None:
         if state != self._state:
             self._state = state
-            file = self._folder / FILE if self._folder else None
-            save_state(
-                file, state, "what the judge remembers can't be written", survives_power_cut=False, level="debug"
-            )
+            failure = "what the judge remembers can't be written"
+            save_state(self._file, state, failure, survives_power_cut=False, level="debug")
 
     def _new_level(
         self, snapshot: Snapshot, wrong: Sequence[str], differs: Sequence[str], before: Snapshot | None

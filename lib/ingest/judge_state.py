@@ -1,13 +1,11 @@
 """What the judge of a series remembers: a file beside its spool, so that a restart forgets nothing."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import polars as pl
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from lib.ingest.plausible import COMPARABLE_FOR, VALUES, Jump, jumps
-from lib.ingest.state_file import read_state
 from lib.schema import ID
 from lib.snapshot import Snapshot
 
@@ -67,8 +65,3 @@ class JudgeState(BaseModel):
 
 def _oldest(now: Snapshot) -> float:
     return (now.tick - COMPARABLE_FOR).timestamp()
-
-
-def read_judge_state(folder: Path | None) -> JudgeState:
-    """What a judge remembered; nothing without a file that can be read."""
-    return read_state(JudgeState, folder / FILE if folder else None) or JudgeState()

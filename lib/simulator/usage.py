@@ -1,8 +1,8 @@
 """Counts requests and credits per client, against a plan: requests a minute, credits a day and a month."""
 
+from collections import Counter
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from lib.clock import Clock
 
@@ -39,26 +39,12 @@ COINGECKO: Final = Plan(requests_per_minute=100, credits_per_month=10_000, keyle
 """CoinGecko's demo key: 10,000 calls a month. The limit without a key is not published."""
 
 
-@dataclass(slots=True)
-class Used:
-    """One client's use in the minute, day and month of its last request."""
+class Used(NamedTuple):
+    """One client's requests in this minute, and its credits of this day and this month."""
 
-    minute: str = ""
-    day: str = ""
-    month: str = ""
-    requests: int = 0
-    day_credits: int = 0
-    month_credits: int = 0
-
-    def roll(self, now: datetime) -> None:
-        """Forget what was used in a minute, day or month that is over."""
-        text = now.strftime("%Y-%m-%d %H:%M")
-        if text != self.minute:
-            self.minute, self.requests = text, 0
-        if text[:10] != self.day:
-            self.day, self.day_credits = text[:10], 0
-        if text[:7] != self.month:
-            self.month, self.month_credits = text[:7], 0
+    requests: int
+    day_credits: int
+    month_credits: int
 
 
 @dataclass(slots=True)
@@ -67,26 +53,28 @@ class Usage:
 
     plan: Plan
     clock: Clock
-    _used: dict[str, Used] = field(default_factory=dict)
+    _counts: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def of(self, client: str) -> Used:
         """What a key or an address has used by now."""
-        used = self._used.setdefault(client, Used())
-        used.roll(self.clock())
-        return used
+        return Used(*(self._counts[client, period] for period in self._periods()))
 
     def ask(self, client: str, *, keyless: bool = False) -> Exceeded | None:
         """Count a request with a key, or of an address without one; the limit that it exceeds."""
         used, plan = self.of(client), self.plan
         if used.requests >= (plan.keyless_per_minute if keyless else plan.requests_per_minute):
             return "address" if keyless else "minute"
-        used.requests += 1
+        self._counts[client, self._periods()[0]] += 1
         if used.day_credits >= plan.credits_per_day:
             return "day"
         return "month" if used.month_credits >= plan.credits_per_month else None
 
     def charge(self, client: str, credits: int) -> None:
         """Take credits from a key or an address."""
-        used = self.of(client)
-        used.day_credits += credits
-        used.month_credits += credits
+        for period in self._periods()[1:]:
+            self._counts[client, period] += credits
+
+    def _periods(self) -> tuple[str, str, str]:
+        """This minute, day and month."""
+        minute = self.clock().strftime("%Y-%m-%d %H:%M")
+        return minute, minute[:10], minute[:7]

@@ -41,8 +41,7 @@ def run(chosen: Settings, since: str, *, yes: bool, console: Console) -> None:
 def _source(chosen: Settings, package: str, name: str, client: httpx.AsyncClient) -> Source:
     file = read_source(Path(str(files(package) / name)))
     shared = shared_answers(chosen.spool_dir, utc_now)
-    source = configured_source(file, chosen, client=client, clock=utc_now, shared=shared)
-    return only_usable([source], [file])[0]
+    return only_usable([configured_source(file, chosen, client=client, clock=utc_now, shared=shared)])[0]
 
 
 def _show(listed: list[Offer]) -> None:

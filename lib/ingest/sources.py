@@ -37,12 +37,12 @@ def find_source(folder: Path, name: str) -> SourceFile:
     return read_source(path)
 
 
-def only_usable(sources: Sequence[Source], files: Sequence[SourceFile]) -> list[Source]:
+def only_usable(sources: Sequence[Source]) -> list[Source]:
     """Those that can be asked with the keys of the settings; SettingsRejected when there is none."""
     if usable := [source for source in sources if source.usable]:
         return usable
-    wanted = ", ".join(f"{PREFIX}{file.key.setting.upper()}" for file in files if file.key)
-    raise SettingsRejected(f"no source of {files[0].series} has its key; set {wanted}")
+    wanted = ", ".join(source.key_variable for source in sources)  # each needs one, else it were usable
+    raise SettingsRejected(f"no source of {sources[0].series.name} has its key; set {wanted}")
 
 
 def with_stand_ins(sources: Sequence[Source]) -> list[Source]:
@@ -71,7 +71,7 @@ class ServiceSources:
     def usable(self, files: Sequence[SourceFile]) -> list[Source]:
         """The sources that can be asked with the keys of the settings; SettingsRejected when there is none."""
         shared = self._shared()
-        return only_usable([self._source(file, shared, self._identify(file)) for file in files], files)
+        return only_usable([self._source(file, shared, self._identify(file)) for file in files])
 
     def _shared(self) -> SharedAnswers | None:
         return shared_answers(self.folder, self.clock)

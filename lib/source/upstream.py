@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from lib.clock import Clock
 from lib.errors import SourceUnavailable
 from lib.schema import COIN_MAP, Series
+from lib.settings import PREFIX
 from lib.snapshot import VOLUME
 from lib.source.allowance import Allowance
 from lib.source.answer_reader import AnswerReader, MonthUsedUp
@@ -54,9 +55,9 @@ class Source:
         self.is_stand_in = is_stand_in
         self._identify = identify
         self._path = file.request.path if self._key else file.request.keyless_path or file.request.path
-        self._base = url or file.request.url
+        self.base = url or file.request.url
         self._extractor = Extractor(file)
-        self._transport = Transport(file, client=client, key=self._key, base=self._base)
+        self._transport = Transport(file, client=client, key=self._key, base=self.base)
         self._pauses = Pauses(clock)
         self._reader = AnswerReader(file.errors, self._pauses, self._transport, clock)
         self._shared = shared if file.request.shared else None
@@ -85,6 +86,16 @@ class Source:
         return self._file.key.setting if self._file.key and self._key else ""
 
     @property
+    def key_variable(self) -> str:
+        """The variable that can hold its key; nothing where it needs none."""
+        return f"{PREFIX}{self._file.key.setting.upper()}" if self._file.key else ""
+
+    @property
+    def url_variable(self) -> str:
+        """The variable that can move its address, `base`."""
+        return f"{PREFIX}{self._file.request.url_setting.upper()}"
+
+    @property
     def series(self) -> Series:
         """What this source fills."""
         return self._file.values
@@ -98,12 +109,12 @@ class Source:
         """The same list asked without the key, for when the key is spent or refused; None where that can't be."""
         if not self._key or not self._file.request.keyless_path:
             return None
-        keyless = partial(Source, self._file, client=self._client, clock=self._clock, url=self._base, is_stand_in=True)
+        keyless = partial(Source, self._file, client=self._client, clock=self._clock, url=self.base, is_stand_in=True)
         return keyless(shared=self._shared, identify=self._identify)
 
     def interval(self, asked: timedelta) -> timedelta:
         """The asked interval, stretched to the pace of this source with or without its key."""
-        if self._base.startswith("http:"):  # settings allow plain http for our own network only
+        if self.base.startswith("http:"):  # settings allow plain http for our own network only
             return asked
         return max(asked, (self._file.pace.keyed if self._key else self._file.keyless_pace) or asked)
 
@@ -115,7 +126,7 @@ class Source:
     @property
     def list_address(self) -> str:
         """The address of the list and its parameters: sources that share it ask for the same list."""
-        return str(httpx.URL(f"{self._base}{self._path}", params=sorted(self._file.request.params.items())))
+        return str(httpx.URL(f"{self.base}{self._path}", params=sorted(self._file.request.params.items())))
 
     def requests(self, assets: int) -> int:
         """How many requests a list of so many assets takes."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import httpx
 
 from lib.errors import Malformed, Rejected, SourceExhausted, StoreRejected, TopcoinsError
+from lib.source import Source
 
 CERTIFICATE = (
     "the certificate of {host} is not trusted here: check this machine's clock; if a proxy of your network makes"
@@ -27,8 +28,9 @@ _CAUSES: tuple[tuple[type[BaseException], str], ...] = (
 )
 
 
-def advise_on_source(exc: TopcoinsError, *, host: str, url: str, key: str) -> str:
-    """What to do when a source fails. `url` and `key` are the variables of its address and its key."""
+def advise_on_source(exc: TopcoinsError, source: Source) -> str:
+    """What to do when a source fails."""
+    host, url, key = source.base, source.url_variable, source.key_variable
     if isinstance(exc, SourceExhausted):
         return "wait for the reset, or raise TOPCOINS_INTERVAL, lower TOPCOINS_ASSETS, or take a larger plan"
     if isinstance(exc, Rejected):

@@ -77,7 +77,7 @@ def _cadence(group: list[ConfiguredSource], allowance: Allowance | None, now: da
 
 def _finding(cadence: Cadence) -> Finding:
     first = cadence.sources[0]
-    what = f"{first.key_variable if first.is_keyed else first.file.name}: cadence"
+    what = f"{first.source.key_variable if first.is_keyed else first.file.name}: cadence"
     interval, assets, max_age = cadence.interval(), first.settings.assets, first.settings.max_age
     names = " and ".join(each.file.series for each in cadence.sources)
     every = (

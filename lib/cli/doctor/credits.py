@@ -22,11 +22,11 @@ async def check_credits(sources: list[ConfiguredSource], store: Store, clock: Cl
     findings: list[Finding] = []
     allowances: dict[str, Allowance] = {}
     for name, each in {each.source.key_setting: each for each in reversed(sources) if each.is_keyed}.items():
-        what = each.key_variable
+        what = each.source.key_variable
         try:
             allowance = await each.source.allowance()
         except TopcoinsError as exc:
-            advice = advise_on_source(exc, host=each.host, url=each.url_variable, key=what)
+            advice = advise_on_source(exc, each.source)
             findings.append(Finding(what, False, f"{exc}; {advice}"))
             continue
         if allowance is None:

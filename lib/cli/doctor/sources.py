@@ -41,24 +41,9 @@ class ConfiguredSource:
         return f"{self.service}: {self.file.name}"
 
     @property
-    def host(self) -> str:
-        """Where it is asked."""
-        return self.settings.source_urls.get(self.file.request.url_setting, self.file.request.url)
-
-    @property
     def interval(self) -> timedelta:
         """The distance between its ticks, before the credit planner stretches it."""
         return self.source.interval(self.settings.interval)
-
-    @property
-    def key_variable(self) -> str:
-        """The variable that holds its key; empty where it needs none."""
-        return f"{PREFIX}{self.file.key.setting.upper()}" if self.file.key else ""
-
-    @property
-    def url_variable(self) -> str:
-        """The variable that moves its address."""
-        return f"{PREFIX}{self.file.request.url_setting.upper()}"
 
     @property
     def may_fill(self) -> bool:
@@ -110,27 +95,29 @@ def check_how_asked(sources: list[ConfiguredSource]) -> list[Finding]:
 def _how_asked(each: ConfiguredSource) -> str:
     every = format_duration(each.interval)
     if each.is_check and not each.source.usable:
-        return f"{each.service} does not start: set {each.key_variable}, or unset {PREFIX}CHECK_SOURCE"
+        return f"{each.service} does not start: set {each.source.key_variable}, or unset {PREFIX}CHECK_SOURCE"
     if each.is_check:
         return f"compared with what is stored, every {every}"
     if not each.file.key:
         return "needs no key"
     if each.is_keyed:
-        return f"asked with {each.key_variable}, every {every}"
+        return f"asked with {each.source.key_variable}, every {every}"
     if each.source.usable:
         return f"asked without a key, every {every}"
-    return f"left out: {each.key_variable} is not set, and it has no keyless address"
+    return f"left out: {each.source.key_variable} is not set, and it has no keyless address"
 
 
 def _no_source(service: str, sources: list[ConfiguredSource]) -> str:
-    keys = " or ".join(sorted({each.key_variable for each in sources if each.service == service and not each.is_check}))
+    keys = " or ".join(
+        sorted({each.source.key_variable for each in sources if each.service == service and not each.is_check})
+    )
     return f"no source can be asked: set {keys}, or name a source that needs no key"
 
 
 async def try_sources(sources: list[ConfiguredSource], announce: Callable[[str], None]) -> list[Finding]:
     """Ask each source once for one asset, and compare the clocks. One list that two series use is asked once."""
     usable = [each for each in reversed(sources) if each.source.usable]  # of equal ones the first is asked
-    asked = {(each.host, each.file.request.path, each.source.key_setting): each for each in usable}
+    asked = {(each.source.base, each.file.request.path, each.source.key_setting): each for each in usable}
     if not asked:
         return []
     costs = ", ".join(f"{each.file.name} ({_cost(each)})" for each in asked.values())
@@ -156,11 +143,13 @@ async def _try(each: ConfiguredSource) -> Reading | TopcoinsError:
 def _answered(each: ConfiguredSource, answer: Reading | TopcoinsError) -> Finding:
     what = f"{each.what}: answer"
     if isinstance(answer, TopcoinsError):
-        advice = advise_on_source(answer, host=each.host, url=each.url_variable, key=each.key_variable)
+        advice = advise_on_source(answer, each.source)
         return Finding(what, False, f"{answer}; {advice}")
     if not answer.records:
-        return Finding(what, False, f"{each.host} answers with an empty list: ask its vendor what your plan includes")
-    return Finding(what, True, f"{each.host} answers within {answer.duration.total_seconds():.1f} s")
+        return Finding(
+            what, False, f"{each.source.base} answers with an empty list: ask its vendor what your plan includes"
+        )
+    return Finding(what, True, f"{each.source.base} answers within {answer.duration.total_seconds():.1f} s")
 
 
 def _compare_clocks(readings: list[Reading]) -> Finding:

@@ -3,7 +3,7 @@
 import errno
 import os
 import socket
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 LOOPBACK = "127.0.0.1"
 _EVERY = {"0.0.0.0": LOOPBACK, "::": "::1"}
@@ -47,11 +47,12 @@ def shown_url(host: str, port: int) -> str:
 
 def bracketed(host: str) -> str:
     """The host as a URL has it."""
-    return f"[{host.replace('%', '%25')}]" if _is_ipv6(host) else host
+    return f"[{host.replace('%', '%25')}]" if isinstance(parse_ip(host), IPv6Address) else host
 
 
-def _is_ipv6(host: str) -> bool:
+def parse_ip(text: str) -> IPv4Address | IPv6Address | None:
+    """The IP address that a text is; None for other text, such as a name."""
     try:
-        return isinstance(ip_address(host), IPv6Address)
+        return ip_address(text)
     except ValueError:
-        return False
+        return None

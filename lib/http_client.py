@@ -7,11 +7,12 @@ import re
 import ssl
 from collections.abc import Callable, Mapping
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 
 import httpx
 
+from lib.endpoint import parse_ip
 from lib.errors import SettingsRejected
 from lib.redaction import shown
 
@@ -146,7 +147,7 @@ def _bypass(no_proxy: str) -> Callable[[str], bool]:
 
     def bypass(host: str) -> bool:
         host = host.strip("[]").lower()
-        address = _address(host)
+        address = parse_ip(host)
         if host == "localhost" or host.endswith(".localhost") or (address and address.is_loopback):
             return True
         if address and any(address in network for network in networks):
@@ -154,13 +155,6 @@ def _bypass(no_proxy: str) -> Callable[[str], bool]:
         return any(name == "*" or host == name or host.endswith(f".{name.lstrip('*.')}") for name in names)
 
     return bypass
-
-
-def _address(host: str) -> IPv4Address | IPv6Address | None:
-    try:
-        return ip_address(host)
-    except ValueError:
-        return None
 
 
 def _network(text: str) -> IPv4Network | IPv6Network | None:

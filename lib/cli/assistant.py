@@ -4,7 +4,7 @@ A result has its times, sources, ages and a link to the same answer. Sizes are b
 counted.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
@@ -96,7 +96,7 @@ class Tools:
         following = httpx.URL(answer.pop("next") or "").params.get("from")
         times = [point["price_time"] for point in answer["data"] if point["price_usd"] is not None]
         last = await self._ask(_path(answer["cmc_id"]), {"datetime": times[-1], **known}) if times else None
-        return {"permalink": link, "next_from": following, "last": last and _basis(last), **answer}
+        return {"permalink": link, "next_from": following, "last": last and _only(last, _BASIS), **answer}
 
     async def movers(
         self,
@@ -121,7 +121,7 @@ class Tools:
             "from": before,
             "to": after,
             "counts": {kind: len(some) for kind, some in shown.items()} | {"stayed": answer["stayed"]},
-            **{kind: [_moved(row) for row in some[:MOST_MOVERS]] for kind, some in shown.items()},
+            **{kind: [_only(row, _MOVED) for row in some[:MOST_MOVERS]] for kind, some in shown.items()},
         }
 
     async def gaps(self, start: From = "now-1d", stop: To = "now") -> Answer:
@@ -172,14 +172,9 @@ def _pinned(answer: Answer) -> Parameters:
     return {"datetime": answer["requested_at"], "known_at": answer["known_at"]}
 
 
-def _basis(answer: Answer) -> Answer:
-    return {name: answer[name] for name in _BASIS}
-
-
 def _newest(status: Answer) -> Answer:
-    names = ("tick", "age_s", "source")
-    return {series: {name: one[name] for name in names} for series, one in status["series"].items()}
+    return {series: _only(one, ("tick", "age_s", "source")) for series, one in status["series"].items()}
 
 
-def _moved(row: Answer) -> Answer:
-    return {name: row[name] for name in _MOVED}
+def _only(answer: Answer, names: Iterable[str]) -> Answer:
+    return {name: answer[name] for name in names}

@@ -3,7 +3,6 @@
 import os
 import re
 from datetime import timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
@@ -11,6 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from lib import access
+from lib.endpoint import parse_ip
 from lib.units import parse_duration
 
 SQLITE = "sqlite:///"
@@ -88,10 +88,8 @@ def _refuse_secrets(url: str) -> None:
 
 
 def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    address = parse_ip(host)
+    return address.is_loopback if address else host == "localhost"
 
 
 def _source_url(url: str) -> str:
@@ -134,12 +132,8 @@ def _server_url(url: str) -> str:
 def _host(text: str) -> str:
     """A name or an address, of which IPv6 may have brackets."""
     host = text.removeprefix("[").removesuffix("]") if text.startswith("[") else text
-    form = "an address of this machine or its name, without http:// and without a port"
-    try:
-        ip_address(host)
-    except ValueError:
-        if not re.fullmatch(r"[A-Za-z0-9._-]+", host):
-            raise ValueError(f"must be {form}") from None
+    if not parse_ip(host) and not re.fullmatch(r"[A-Za-z0-9._-]+", host):
+        raise ValueError("must be an address of this machine or its name, without http:// and without a port")
     return host
 
 

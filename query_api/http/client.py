@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_network
 
 from starlette.types import Scope
+
+from lib.endpoint import parse_ip
 
 IPV6_PREFIX = 48
 """All addresses of one such IPv6 network count as one client: a site is given that many, and may use them all."""
@@ -52,8 +54,5 @@ def with_mapped(names: Sequence[str]) -> list[str]:
 
 def _address(host: str) -> IPv4Address | IPv6Address | None:
     """The address, without its zone, an IPv4 address that is mapped to IPv6 as such; None for other text."""
-    try:
-        address = ip_address(host.partition("%")[0])
-    except ValueError:
-        return None
+    address = parse_ip(host.partition("%")[0])
     return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address

@@ -105,7 +105,7 @@ function pane(label, height, data, stroke, axis, scale, series) {
     scales: { x: { min: shown.span.from, max: shown.span.to }, y: scale },
     axes: [
       { ...lines, values: clock, space: 70, size: 26 },
-      { ...lines, ...axis, size: narrow ? 58 : 80, space: 30 },
+      { ...lines, ...axis, size: narrow ? 66 : 80, space: 30 },
     ],
     series: [{}, { stroke: colour(stroke), width: 1.6, spanGaps: false, points: { show: false }, fill: series.fill ? colour(series.fill) : undefined }],
     hooks: {

@@ -5,8 +5,9 @@ import { make, fill, showAge } from "./row.js";
 
 const ALL = 500;
 /** A longer list has rows only around what is in view. */
-const CHUNK = 40;
-const AROUND = 60;
+const AROUND = 30;
+const BUDGET_MS = 6;
+/** So long rows are made before the next frame; to lay them out and to paint them takes twice as long. */
 const body = document.getElementById("rows");
 const rows = new Map();
 const spacers = [element("tr", { class: "spacer", "aria-hidden": "true" }), element("tr", { class: "spacer", "aria-hidden": "true" })];
@@ -62,16 +63,18 @@ async function render(changed = false) {
   space(0, first * height);
   space(1, (shown.assets.length - last) * height);
   let place = spacers[0].isConnected ? spacers[0] : null;
-  for (let n = 0; n < listed.length; n += CHUNK) {
-    if (n) await pause();
-    if (turn !== shown.turn) return;
-    for (const asset of listed.slice(n, n + CHUNK)) {
-      const row = rowOf(asset.cmc_id);
-      fill(row, asset, shown.answer, shown.moving);
-      const next = place ? place.nextSibling : body.firstChild;
-      if (next !== row.tr) body.insertBefore(row.tr, next);
-      place = row.tr;
+  let until = performance.now() + BUDGET_MS;
+  for (const asset of listed) {
+    if (performance.now() > until) {
+      await nextFrame();
+      if (turn !== shown.turn) return;
+      until = performance.now() + BUDGET_MS;
     }
+    const row = rowOf(asset.cmc_id);
+    fill(row, asset, shown.answer, shown.moving);
+    const next = place ? place.nextSibling : body.firstChild;
+    if (next !== row.tr) body.insertBefore(row.tr, next);
+    place = row.tr;
   }
 }
 
@@ -107,8 +110,9 @@ function space(n, height) {
   else body[n ? "append" : "prepend"](spacers[n]);
 }
 
-function pause() {
-  return new Promise((resolve) => setTimeout(resolve));
+/** After the next frame is painted; a page that is not seen has none. */
+function nextFrame() {
+  return new Promise((resolve) => (document.hidden ? setTimeout(resolve) : requestAnimationFrame(() => setTimeout(resolve))));
 }
 
 /** Show no list at all. */

@@ -115,9 +115,9 @@ class Browser:
         raise AssertionError(f"not reached by {most} tabs; at {self.focused.get_attribute('outerHTML')}")
 
     @contextmanager
-    def phone(self) -> Iterator[None]:
+    def phone(self, width: int = 360) -> Iterator[None]:
         """As on a small phone."""
-        metrics = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
+        metrics = {"width": width, "height": 740, "deviceScaleFactor": 2, "mobile": True}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
         yield
         self.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

@@ -1,5 +1,6 @@
 """Common to all tests: no sockets but for marked tests, no waiting between retries."""
 
+import gc
 import importlib
 import os
 from collections.abc import Iterator
@@ -28,8 +29,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Much of the suite waits, for processes and servers: more workers than cores."""
-    return (os.cpu_count() or 1) + 2
+    """Some of the suite waits, for processes and servers: one worker more than cores. Each loads all test modules."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -48,12 +49,21 @@ def pytest_collection(session: pytest.Session) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
+        if item.get_closest_marker("slow") and os.environ.get("TOPCOINS_TEST_SLOW") != "1":
+            item.add_marker(pytest.mark.skip("takes a minute of CPU; runs with TOPCOINS_TEST_SLOW=1, as in .ci/run"))
         if any(item.get_closest_marker(name) for name in ("influx", "stack", "s3")):
             item.add_marker(pytest.mark.enable_socket)
         if item.get_closest_marker("s3"):  # one process has the server
             item.add_marker(pytest.mark.xdist_group("s3"))
     # A long test that begins last would run alone at the end.
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+def pytest_collection_finish() -> None:
+    """The tests and what they import live to the end: the garbage collector need not look at them again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 @pytest.fixture(autouse=True, scope="session")

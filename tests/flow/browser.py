@@ -7,17 +7,16 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 import pytest
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
-from selenium.webdriver.common.by import By
-from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.remote.webelement import WebElement
 
 from tests.flow.processes import eventually
+
+if TYPE_CHECKING:  # to load selenium takes a second, in each worker
+    from selenium.webdriver import Chrome
+    from selenium.webdriver.remote.webelement import WebElement
 
 T = TypeVar("T")
 
@@ -38,12 +37,24 @@ CLICK = """const one = document.querySelector(arguments[0]);
 one?.click();
 return one !== null;"""
 LOCAL = ("127.0.0.1", "localhost")
+CSS_SELECTOR = "css selector"
+
+
+class Keys:
+    """The code points that WebDriver has for these keys."""
+
+    TAB = "\ue004"
+    ENTER = "\ue007"
+    SHIFT = "\ue008"
+    ESCAPE = "\ue00c"
+    END = "\ue010"
+    ARROW_LEFT = "\ue012"
 
 
 class Browser:
     """Chromium: what it shows, its console messages and its requests."""
 
-    def __init__(self, driver: webdriver.Chrome) -> None:
+    def __init__(self, driver: "Chrome") -> None:
         self.driver = driver
 
     def open(self, url: str) -> None:
@@ -80,11 +91,11 @@ class Browser:
         """Let the page's own time pass, as between two keys of somebody who types."""
         self.driver.execute_async_script("setTimeout(arguments[1], arguments[0])", ms)
 
-    def one(self, selector: str) -> WebElement:
-        return self.driver.find_element(By.CSS_SELECTOR, selector)
+    def one(self, selector: str) -> "WebElement":
+        return self.driver.find_element(CSS_SELECTOR, selector)
 
-    def all(self, selector: str) -> list[WebElement]:
-        return self.driver.find_elements(By.CSS_SELECTOR, selector)
+    def all(self, selector: str) -> "list[WebElement]":
+        return self.driver.find_elements(CSS_SELECTOR, selector)
 
     def texts(self, selector: str) -> list[str]:
         """The texts of all such elements at one moment: a live page may replace them at any time."""
@@ -98,7 +109,7 @@ class Browser:
         eventually(lambda: self.script(CLICK, selector))
 
     @property
-    def focused(self) -> WebElement:
+    def focused(self) -> "WebElement":
         return self.driver.switch_to.active_element
 
     def press(self, *keys: str) -> None:
@@ -106,7 +117,7 @@ class Browser:
         for key in keys:
             self.focused.send_keys(key)
 
-    def tab_to(self, found: Callable[[WebElement], bool], most: int = 60) -> WebElement:
+    def tab_to(self, found: "Callable[[WebElement], bool]", most: int = 60) -> "WebElement":
         """Press Tab until the focus is there."""
         for _ in range(most):
             self.press(Keys.TAB)
@@ -140,6 +151,9 @@ class Browser:
 @contextmanager
 def chromium(profile: Path) -> Iterator[Browser]:
     """A new browser."""
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
     options = webdriver.ChromeOptions()
     options.binary_location = _program("chromium")
     for argument in (*QUIET, f"--user-data-dir={profile}"):

@@ -11,11 +11,10 @@ from typing import Any
 
 import httpx
 import pytest
-from selenium.webdriver.common.keys import Keys
 
 from lib.clock import isoformat, slot, utc_now
 from lib.store.sqlite import SqliteStore
-from tests.flow.browser import LOCAL, Browser, chromium
+from tests.flow.browser import LOCAL, Browser, Keys, chromium
 from tests.flow.processes import Api, Stage, eventually, eventually_holds, free_port
 from tests.influxd import VERIFIES
 from tests.unit.query_api.market import Prices, Ranks, snapshot

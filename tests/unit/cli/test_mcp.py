@@ -5,16 +5,13 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from mcp import Client, StdioServerParameters
-from mcp.client.stdio import stdio_client
 from typer.main import get_command
 
 from lib.cli.app import app
-from lib.cli.assistant import MOST_GAPS, MOST_MOVERS, server
 from lib.clock import isoformat
 from tests.fakes import FakeClock, MemoryStore
 from tests.unit.query_api.market import (
@@ -31,24 +28,37 @@ from tests.unit.query_api.market import (
     stocked,
 )
 
+if TYPE_CHECKING:  # to load the SDK takes a second and more: one worker does
+    from mcp import Client
+
+pytestmark = pytest.mark.xdist_group("mcp")
+
 SITE = "http://topcoins.example:8667"
 SAME = {"history": ("cmc_id", "from", "to", "data"), "movers": (), "gaps": ("from", "to"), "status": ("series",)}
 """Of the answers that a result has in another form: what is the same."""
 TOOLS = ("top_list", "asset", "history", "movers", "gaps", "status")
 
 
+def assisted(api: httpx.AsyncClient) -> "Client":
+    from mcp import Client
+
+    from lib.cli.assistant import server
+
+    return Client(server(api, "http://topcoins", SITE))
+
+
 @asynccontextmanager
-async def assistant(store: MemoryStore | None = None) -> AsyncIterator[tuple[Client, httpx.AsyncClient]]:
+async def assistant(store: MemoryStore | None = None) -> "AsyncIterator[tuple[Client, httpx.AsyncClient]]":
     """An assistant's client of the tools, and one of the API below them."""
     clock = FakeClock(NOW)
     async with (
         calling(store or stocked(clock), clock) as api,
-        Client(server(api, "http://topcoins", SITE)) as client,
+        assisted(api) as client,
     ):
         yield client, api
 
 
-async def call(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
+async def call(client: "Client", tool: str, **arguments: Any) -> dict[str, Any]:
     result = await client.call_tool(tool, arguments)
     assert not result.is_error, result.content
     answer: dict[str, Any] = result.structured_content
@@ -56,7 +66,7 @@ async def call(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
     return answer
 
 
-async def refused(client: Client, tool: str, **arguments: Any) -> str:
+async def refused(client: "Client", tool: str, **arguments: Any) -> str:
     result = await client.call_tool(tool, arguments)
     assert result.is_error
     return str(result.content[0].text)  # type: ignore[union-attr]
@@ -109,6 +119,8 @@ async def test_a_history_shows_its_gaps_the_sources_of_its_end_and_where_to_go_o
 
 
 async def test_movers_are_counted_and_the_most_of_each_kind_are_shown() -> None:
+    from lib.cli.assistant import MOST_MOVERS
+
     store = MemoryStore(FakeClock(NOW))
     many = range(1, 101)
     await fill(store, [Prices(FIRST, [(n, f"S{n}", "N", 1.0, 1.0) for n in many])])
@@ -131,6 +143,8 @@ async def test_movers_are_counted_and_the_most_of_each_kind_are_shown() -> None:
 
 
 async def test_gaps_have_their_causes_and_the_newest_snapshots_and_a_bound() -> None:
+    from lib.cli.assistant import MOST_GAPS
+
     store = MemoryStore(FakeClock(NOW))
     ticks = [FIRST - 2 * n * MINUTE for n in range(MOST_GAPS + 5)]
     await fill(
@@ -183,7 +197,7 @@ async def test_an_api_that_does_not_answer_or_is_another_program_is_named() -> N
 
     async with (
         httpx.AsyncClient(transport=httpx.MockTransport(away)) as api,
-        Client(server(api, "http://topcoins", SITE)) as client,
+        assisted(api) as client,
     ):
         assert "http://topcoins does not answer (refused); start it with topcoins demo" in await refused(
             client, "top_list"
@@ -206,6 +220,9 @@ async def test_the_documented_configuration_starts_the_command_with_its_extra() 
 
 @pytest.mark.stack
 async def test_the_command_speaks_on_stdio_and_never_shows_its_key() -> None:
+    from mcp import Client, StdioServerParameters
+    from mcp.client.stdio import stdio_client
+
     command = str(Path(sys.executable).parent / "topcoins")
     environ = {"TOPCOINS_CLIENT_KEY": "canary-key-0123456789", "TOPCOINS_HTTP_PORT": "9"}
     async with Client(stdio_client(StdioServerParameters(command=command, args=["mcp"], env=environ))) as client:

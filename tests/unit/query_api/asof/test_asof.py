@@ -421,6 +421,14 @@ def both(tick: datetime) -> list[Prices | Ranks]:
     return [Prices(tick, [(1, "BTC", "Bitcoin", 1.0, 1.0)]), Ranks(tick, [(1, 1.0)])]
 
 
+async def test_before_the_second_series_began_there_is_no_snapshot_yet() -> None:
+    store = MemoryStore(FakeClock(T))
+    await fill(store, both(T)[:1] + both(T - 2 * HOUR)[:1] + both(T - HOUR)[1:] + both(T)[1:])
+    refused = await reason(store, T - 90 * MINUTE)
+    assert (refused.first, refused.before) == (T - HOUR, None)
+    assert "before the first snapshot" in str(refused)
+
+
 async def test_the_nearest_pair_before_is_named_however_far_apart_its_ticks_are() -> None:
     """A pair, then hours of ranks alone, then hours of prices alone."""
     store = MemoryStore(FakeClock(T))

@@ -1,5 +1,7 @@
 """Pairs of ticks: the as-of rule over many instants, and the nearest pair before one."""
 
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -14,7 +16,7 @@ from query_api.asof.tick_pairs import TickPairs, pairs_of_lists
 from tests.examples import examples
 from tests.fakes import FakeClock, MemoryStore
 from tests.unit.query_api import reference
-from tests.unit.query_api.market import HOUR, MINUTE, NEWEST, SECOND, Prices, Ranks, fill, snapshot
+from tests.unit.query_api.market import HOUR, MINUTE, NEWEST, SECOND, CountingStore, Prices, Ranks, fill, snapshot
 
 T = NEWEST
 EVER = timedelta(days=9999)
@@ -94,6 +96,61 @@ async def test_the_pair_before_is_the_reference_s_of_any_age(prices, ranks, step
     instant = T + step * 30 * SECOND
     expected = reference.pair_of(prices, ranks, instant, MINUTE, EVER)
     assert await before(store, instant) == (expected and expected[0])
+
+
+PRICED, RANKED = snapshot(Prices(T, [(1, "A", "A", 1.0, 1.0)])), snapshot(Ranks(T, [(1, 1.0)]))
+LATE = st.dictionaries(st.integers(-400, 4), st.sampled_from([0, 10, 90]), max_size=6)
+"""Ticks in half minutes, and after how many minutes each was stored."""
+
+
+@given(LATE, LATE, st.integers(-400, 8), st.none() | st.integers(-400, 200))
+@settings(deadline=None, max_examples=examples(50))
+async def test_the_pair_before_as_known_at_an_instant_is_the_reference_s(prices, ranks, half, known) -> None:
+    store = MemoryStore(FakeClock(T + 9 * HOUR))
+    known_at = None if known is None else at(known / 2)
+    visible: list[list[datetime]] = []
+    for whole, sent in ((PRICED, prices), (RANKED, ranks)):
+        stored_at = {at(tick / 2): at(tick / 2 + later) for tick, later in sent.items()}
+        for tick, since in stored_at.items():
+            marker = replace(whole.marker, tick=tick, stored_at=since)
+            store.snapshots[whole.series.name, tick] = replace(whole, marker=marker)
+        visible.append([tick for tick, since in stored_at.items() if known_at is None or since <= known_at])
+    expected = reference.pair_of(visible[0], visible[1], at(half / 2), MINUTE, EVER)
+    assert await before(store, at(half / 2), known_at=known_at) == (expected and expected[0])
+
+
+@pytest.mark.parametrize("known_at", [None, T])
+@pytest.mark.parametrize(
+    ("prices", "ranks", "pair"),
+    [([-0.5], [-1], -0.5), ([-1], [-0.5], -1), ([0, -64.5], [-5, -63.75], -64.5), ([0, -63.75], [-5, -64.5], -63.75)],
+    ids=["an older rank", "a newer rank", "a rank of the window after", "a rank of the window before"],
+)
+async def test_the_pair_before_may_have_its_rank_on_either_side(prices, ranks, pair, known_at) -> None:
+    store = stocked_at(prices, ranks)
+    assert await before(store, T, known_at=known_at) == at(pair)
+
+
+def stocked_at(prices: Iterable[float], ranks: Iterable[float]) -> CountingStore:
+    """Each stored at its tick, in minutes before T."""
+    store = CountingStore(FakeClock(T))
+    for whole, minutes in ((PRICED, prices), (RANKED, ranks)):
+        for tick in map(at, minutes):
+            marker = replace(whole.marker, tick=tick, stored_at=tick)
+            store.snapshots[whole.series.name, tick] = replace(whole, marker=marker)
+    return store
+
+
+async def test_to_find_the_pair_before_reads_nothing_of_a_year_without_ranks() -> None:
+    store = stocked_at([-day * 1440 for day in range(365)], [-364 * 1440])
+    assert await before(store, T) == at(-364 * 1440)
+    assert store.asked <= 6
+
+
+async def test_to_find_the_pair_known_long_ago_reads_nothing_of_what_came_since() -> None:
+    days = [-day * 1440 for day in range(60)]
+    store = stocked_at(days, days)
+    assert await before(store, T, known_at=at(-50 * 1440)) == at(-50 * 1440)
+    assert store.asked <= 4
 
 
 async def test_the_pair_before_is_found_behind_any_number_of_ticks_without_a_counterpart() -> None:

@@ -38,6 +38,7 @@ from tests.unit.query_api.market import (
     Ranks,
     calling,
     fill,
+    snapshot,
     stocked,
 )
 
@@ -364,9 +365,11 @@ class CountingTicks(MemoryStore):
 
 async def test_a_history_of_hours_reads_the_ticks_of_its_steps_once_and_others_only_for_holes() -> None:
     store = CountingTicks(FakeClock(T + HOUR))
-    for minute in (*range(300), *range(303, 600)):
-        tick = T - minute * MINUTE
-        await fill(store, [Prices(tick, [(1, "A", "A", 5.0, 1.0)]), Ranks(tick, [(1, 1.0)])])
+    for whole in (snapshot(Prices(T, [(1, "A", "A", 5.0, 1.0)])), snapshot(Ranks(T, [(1, 1.0)]))):
+        for minute in (*range(300), *range(303, 600)):
+            tick = T - minute * MINUTE
+            marker = replace(whole.marker, tick=tick, stored_at=tick)
+            store.snapshots[whole.series.name, tick] = replace(whole, marker=marker)
     steps = [T - hour * HOUR for hour in range(9, -1, -1)]
     found = await Histories(store, PairFinder(store, max_skew=MINUTE)).of(1, steps, HOUR, "none", now=T + HOUR)
     ages = [(step - pair[0].price.tick) // MINUTE for step, pair in zip(steps, found.pairs, strict=True) if pair]

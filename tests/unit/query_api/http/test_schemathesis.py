@@ -38,7 +38,7 @@ BEYOND_A_SCHEMA = (
 
 
 REPEATABLE = settings(
-    max_examples=examples(20), deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+    max_examples=examples(10), deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
 )
 ROOT = Path(__file__).parents[4]
 

@@ -37,8 +37,16 @@ export function set(changes, { instead = false } = {}) {
   history[instead ? "replaceState" : "pushState"](null, "", url);
 }
 
+/** The address of the page without one of its parameters. */
+export function without(name) {
+  const url = new URL(location.href);
+  url.searchParams.delete(name);
+  return url.search || "?";
+}
+
 /** An address of the API with these parameters, complete, to be used elsewhere. */
 export function absolute(path, values) {
   const query = new URLSearchParams(Object.entries(values).filter(([, value]) => value !== null && value !== undefined));
-  return new URL(`${path}?${query}`, new URL(".", location.href)).href;
+  const readable = String(query).replaceAll("%3A", ":").replaceAll("%2C", ",");
+  return new URL(`${path}?${readable}`, new URL(".", location.href)).href;
 }

@@ -3,7 +3,6 @@
 import * as address from "./address.js";
 import { button, element } from "./element.js";
 
-const KINDS = { stablecoins: "Stablecoins", wrapped: "Wrapped" };
 const LISTS = { symbols: "Ticker", ids: "Id" };
 const SINGLE = { max_volume_to_cap: "Volume to market cap up to", max_age: "Snapshots up to this age", known_at: "As known at", sort: "Sorted by" };
 const box = document.getElementById("chips");
@@ -36,7 +35,7 @@ export function show(answer) {
     const kind = toggle.dataset.exclude;
     const count = excluded.includes(kind) && counts[kind] !== undefined ? ` (${counts[kind]} left out)` : "";
     toggle.ariaPressed = String(excluded.includes(kind));
-    toggle.textContent = `${excluded.includes(kind) ? "Without" : "With"} ${KINDS[kind].toLowerCase()}${count}`;
+    toggle.textContent = `Without ${kind}${count}`;
   }
   const missing = new Set(answer?.missing ?? []);
   const chips = [

@@ -1,5 +1,6 @@
 // Why there is no list, what leads on from here, and when it is asked again.
 
+import * as address from "./address.js";
 import { ask } from "./api.js";
 import { button, element } from "./element.js";
 import { moment } from "./format.js";
@@ -31,7 +32,8 @@ export async function show(error, { at, go, again }) {
   if (box.hidden || before?.textContent !== said.textContent) box.replaceChildren(said);
   else while (before.nextSibling) before.nextSibling.remove();
   box.append(...ways(details, gap, go));
-  if (!error.document || error.passes || details.parameter) box.append(button("ask again", again));
+  if (details.parameter) box.append(element("a", { href: address.without(details.parameter) }, `the list without ${details.parameter}`));
+  if (!error.document || error.passes) box.append(button("ask again", again));
   if (error.passes) box.append(countdown(again));
   box.hidden = false;
 }
@@ -40,7 +42,8 @@ function reason(details, gap) {
   const sentence = gap
     ? `No snapshot from ${moment(new Date(gap.first))} to ${moment(new Date(gap.last))} UTC: ${gap.cause}${gap.why ? ` (${gap.why})` : ""}.`
     : details.nearest_before !== undefined ? `${capital(details.detail)}.` : `${details.title}: ${details.detail}`;
-  return element("p", {}, sentence, details.example ? ` For example ${details.parameter}=${details.example}.` : "");
+  const example = details.example && !sentence.includes(details.example) ? `; for example ${details.parameter}=${details.example}` : "";
+  return element("p", {}, sentence, example);
 }
 
 function ways(details, gap, go) {

@@ -17,7 +17,10 @@ export function onInput(listed, extend) {
     clearTimeout(state.soon);
     state.soon = setTimeout(lookUp, WAIT_MS);
   });
-  field.addEventListener("keydown", (event) => event.key === "Escape" && close());
+  field.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") close();
+    if (event.key === "Enter") openFirst();
+  });
   document.addEventListener("click", (event) => event.target.closest(".find") || hide());
   addEventListener("hashchange", hide);
 }
@@ -41,6 +44,13 @@ function close() {
   narrow();
 }
 
+/** Open the first asset that is found. */
+async function openFirst() {
+  clearTimeout(state.soon);
+  await lookUp();
+  if (!box.hidden) box.querySelector("a")?.click();
+}
+
 async function lookUp() {
   state.request.abort();
   const { signal } = (state.request = new AbortController());
@@ -59,7 +69,7 @@ function note(rows, wanted) {
   const { shown, all } = state.listed();
   if (rows) return element("p", { role: "status" }, `${rows} of the ${shown} rows shown have “${wanted}”. All assets ever:`);
   const text = element("p", { role: "status" }, `No match for “${wanted}” among the first ${shown}. `);
-  if (shown < all) text.append(button(`search all ${all}`, state.extend), " ");
+  if (shown < all) text.append(button(`Search all ${all}`, state.extend), " ");
   text.append("All assets ever:");
   return text;
 }

@@ -16,7 +16,8 @@ from tests.flow.forks import Forks
 pytest_plugins = ["tests.influxd", "tests.seaweedfs"]
 
 # A slow machine is no failed test.
-hypothesis.settings.register_profile("topcoins", deadline=None)
+THOROUGH = os.environ.get("TOPCOINS_TEST_SLOW") == "1"
+hypothesis.settings.register_profile("topcoins", deadline=None, max_examples=100 if THOROUGH else 30)
 hypothesis.settings.register_profile("few", deadline=None, max_examples=10)
 hypothesis.settings.load_profile("topcoins")
 
@@ -49,7 +50,7 @@ def pytest_collection(session: pytest.Session) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.get_closest_marker("slow") and os.environ.get("TOPCOINS_TEST_SLOW") != "1":
+        if item.get_closest_marker("slow") and not THOROUGH:
             item.add_marker(pytest.mark.skip("takes a minute of CPU; runs with TOPCOINS_TEST_SLOW=1, as in .ci/run"))
         if any(item.get_closest_marker(name) for name in ("influx", "stack", "s3")):
             item.add_marker(pytest.mark.enable_socket)

@@ -115,8 +115,12 @@ def _http_url(url: str, form: str) -> str:
     return url.rstrip("/")
 
 
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
+"""Of an address, also a mistyped one such as `s3:/bucket`, which is no folder."""
+
+
 def _archive_url(url: str) -> str:
-    if "://" not in url:
+    if not _SCHEME.match(url):
         return url if url == NONE else str(Path(url).expanduser())
     form = "a folder, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX or none"
     _split(url, form, ("s3", "gs", "az"))

@@ -608,7 +608,9 @@ def test_a_password_in_an_origin_is_refused_without_being_shown():
     assert CANARY not in refusal({"TOPCOINS_CORS_ORIGINS": f"https://me:{CANARY}@dashboard.example.com"})
 
 
-@pytest.mark.parametrize("url", ["ftp://bucket/x", "s3://", "s3://key:secret@bucket/x", "s3://bucket/x?key=1"])
+@pytest.mark.parametrize(
+    "url", ["ftp://bucket/x", "s3:/bucket/x", "s3://", "s3://key:secret@bucket/x", "s3://bucket/x?key=1"]
+)
 def test_an_archive_is_a_folder_or_an_object_store_without_a_key_in_its_address(url):
     with pytest.raises(SettingsRejected, match="TOPCOINS_ARCHIVE_URL") as refused:
         load({"TOPCOINS_ARCHIVE_URL": url})

@@ -22,6 +22,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
+ROOT = Path(__file__).parents[2]
 MODULES = (
     "ingest_price.__main__",
     "ingest_rank.__main__",
@@ -58,7 +59,7 @@ class Forks:
         environ = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
         command = [sys.executable, "-m", __name__, str(self.address)]
         self._server = subprocess.Popen(
-            command, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+            command, env=environ, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
         )
         assert self._server.stdout
         assert self._server.stdout.readline() == b"ready\n"
@@ -89,7 +90,11 @@ class Forks:
         path.chmod(0o755)
 
     def close(self) -> None:
-        self._server.communicate(timeout=60)
+        assert self._server.stdin
+        assert self._server.stdout
+        self._server.stdin.close()
+        self._server.wait(60)
+        self._server.stdout.close()
 
 
 class Fork:

@@ -60,13 +60,16 @@ def test_every_worker_gets_stretches_of_every_source():
 async def test_a_fill_continues_where_it_was_interrupted(tmp_path):
     now = slot(utc_now(), MINUTE)  # a fill is a recent one: the store thins out what is old
     done: list[None] = []
-    for start in (now - 2 * MINUTE, now - 4 * MINUTE):
+    longer = STRETCH + 2
+    for start in (now - 2 * MINUTE, now - longer * MINUTE):
         await history.fill(fill(start, now, folder=tmp_path), lambda: done.append(None))
     store = SqliteStore(tmp_path / "topcoins.db", clock=utc_now)
     found = await store.markers(now - timedelta(days=1), now, series=VOLUME_RANK.name)
     await store.close()
-    assert [(marker.tick, marker.backfilled) for marker in found] == [(now - n * MINUTE, True) for n in (4, 3, 2, 1)]
-    assert len(done) == 2 + 4
+    assert [(marker.tick, marker.backfilled) for marker in found] == [
+        (now - n * MINUTE, True) for n in range(longer, 0, -1)
+    ]
+    assert len(done) == 2 + longer
 
 
 async def test_a_tick_without_a_snapshot_ends_the_fill(tmp_path):

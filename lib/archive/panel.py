@@ -42,7 +42,8 @@ class Totals:
         for name in _COUNTS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.snapshots = (self.snapshots + other.snapshots) % _HASHES
-        self.known_at = max(self.known_at, other.known_at)
+        if other.answered or other.known_at != self.asked_known_at:  # else no step of that part has one
+            self.known_at = max(self.known_at, other.known_at)
         if other.missing is not None:
             self.missing = other.missing if self.missing is None else self.missing & other.missing
 

@@ -86,7 +86,7 @@ class Download:
             raise SettingsRejected(f"{self._file} exists already: name another file, or remove it first")
         plan = self._plan()
         done = 0
-        totals = Totals()
+        totals = Totals(asked_known_at=datetime.fromisoformat(plan.known_at) if plan.known_at else None)
         for piece in plan.pieces():
             if not self._path(piece).exists():
                 self._fetch(plan, piece)
@@ -157,6 +157,8 @@ class Download:
 def _about(plan: DownloadPlan, totals: Totals) -> dict[str, object]:
     """The metadata of a whole Parquet file, beside what all of its pieces have."""
     parameters = plan.request(plan.start, plan.stop)
+    if totals.gives_again:
+        parameters["known_at"] = isoformat(totals.gives_again)
     ends = {name: parameters[name] for name in ("from", "to")}
     return {**ends, "question": f"/v1/export?{urlencode(parameters)}", **totals.fields}
 

@@ -11,14 +11,12 @@ from lib.errors import Busy
 
 T = TypeVar("T")
 
-STEPS_AT_ONCE = 3
-THREADS = 2
 REQUESTS = 48
 REQUESTS_PER_CLIENT = 16
 
 
 class LongWork:
-    """Bounds long requests in number, in all and per client, and how many of their steps run at once.
+    """Bounds long requests in number, in all and per client. Their steps run one at a time, and so does their CPU work.
 
     Steps of all requests run first come, first served; a step is what one short request would ask of the store:
 
@@ -28,11 +26,10 @@ class LongWork:
                     ...
     """
 
-    def __init__(
-        self, *, steps: int = STEPS_AT_ONCE, requests: int = REQUESTS, per_client: int = REQUESTS_PER_CLIENT
-    ) -> None:
-        self._steps = asyncio.Semaphore(steps)
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="long-work")
+    def __init__(self, *, requests: int = REQUESTS, per_client: int = REQUESTS_PER_CLIENT) -> None:
+        # Two at a time would leave a short request a third of the interpreter and of the store.
+        self._turn = asyncio.Lock()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="long-work")
         self._requests = requests
         self._per_client = per_client
         self._running: Counter[str] = Counter()
@@ -61,8 +58,8 @@ class LongWork:
 
     def step(self) -> AbstractAsyncContextManager[None]:
         """Run one step, after those that asked earlier."""
-        return self._steps
+        return self._turn
 
     async def in_thread(self, work: Callable[[], T]) -> T:
-        """Run work that takes CPU and waits for nothing in one of the lane's few threads."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        """Run work that takes CPU and waits for nothing in the lane's thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)

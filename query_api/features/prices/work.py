@@ -1,6 +1,5 @@
 """The prices of many assets, each as of its own instant. Each snapshot is read once, not once for each row."""
 
-import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -16,7 +15,7 @@ from query_api.asof.asset import AmbiguousTicker, AssetFinder, By, NoAsset, by_t
 from query_api.asof.find_pair import PairFinder, PairFound
 from query_api.asof.find_pairs import find_pairs
 from query_api.asof.rows import PRICE_FIELDS
-from query_api.long_work import STEPS_AT_ONCE, LongWork
+from query_api.long_work import LongWork
 
 Asset = int | str
 """A CoinMarketCap id, or a name as in `/v1/assets/{id}`: digits may be an id, anything else is a ticker."""
@@ -61,30 +60,19 @@ class Prices:
         for at, asset in wanted:
             if isinstance(basis := bases[at], PairFound):
                 groups.setdefault(_key(basis), (basis, set()))[1].add(asset)
-        todo, found = iter(groups.items()), {}
-
-        async def work() -> None:
-            for key, (basis, assets) in todo:
-                async with self._long_work.step():
-                    found[key] = await self._of_pair(basis, assets, by, known_at or basis.known_since)
-
-        await asyncio.gather(*(work() for _ in range(STEPS_AT_ONCE)))
+        found = {}
+        for key, (basis, assets) in groups.items():
+            async with self._long_work.step():
+                found[key] = await self._of_pair(basis, assets, by, known_at or basis.known_since)
         return [_priced(at, asset, bases[at], found) for at, asset in wanted]
 
     async def _bases(
         self, instants: Iterable[datetime], max_age: timedelta | None, known_at: datetime | None
     ) -> dict[datetime, PairFound | NoSnapshot]:
         """The pairs, without the markers around them, which are large."""
-        ordered = sorted(instants)
-        size = -(-len(ordered) // STEPS_AT_ONCE) or 1
-        parts = [ordered[at : at + size] for at in range(0, len(ordered), size)]
-        found = await asyncio.gather(
-            *(find_pairs(self._pairs, part, self._long_work, max_age=max_age, known_at=known_at) for part in parts)
-        )
+        found = await find_pairs(self._pairs, instants, self._long_work, max_age=max_age, known_at=known_at)
         return {
-            at: replace(basis, markers=[]) if isinstance(basis, PairFound) else basis
-            for part in found
-            for at, basis in part.items()
+            at: replace(basis, markers=[]) if isinstance(basis, PairFound) else basis for at, basis in found.items()
         }
 
     async def _of_pair(

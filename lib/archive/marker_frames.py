@@ -56,16 +56,16 @@ class MarkerFrames:
         select: Collection[str] = LIGHT,
     ) -> tuple[pl.DataFrame, Changes]:
         """Of each hour the first marker that was visible at `known_at`, if it is in the span."""
-        where = of_series(series) & between(start, stop)
+        whole_hours = of_series(series) & between(slot(start, HOUR), stop)
         by_month = await self._months.of(await self._reader.days_between(start, stop))
-        frame, by_month = await self._months.markers(by_month, where, select)
+        frame, by_month = await self._months.markers(by_month, whole_hours, select)
         frame = _sorted(frame)
         if known_at and len(late := frame.filter(pl.col(VISIBLE) > known_at)):
             by_month = by_month.without(late[TICK].dt.date())  # a later tick of that hour was its first then
             frame = frame.filter(pl.col(TICK).dt.date().is_in([*by_month.days]))
+        frame = frame.filter(pl.col(TICK) >= start)
         if not by_month.others:
             return frame, await self._changes(by_month)
-        whole_hours = of_series(series) & between(slot(start, HOUR), stop)
         firsts = firsts_of_hours(visible(await self.light(by_month.others, whole_hours), known_at))
         if {*select} - {*LIGHT}:  # the other columns of all other markers need not be read
             firsts = await self.light(by_month.others, whole_hours & pl.col(TICK).is_in(firsts[TICK].implode()), select)

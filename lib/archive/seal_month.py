@@ -122,12 +122,13 @@ class _Attempt:
         self._marked = {str(name): _seconds(own) for (name,), own in frame.partition_by("series", as_dict=True).items()}
 
     def whole_days(self) -> dict[date, int]:
-        """The days of which the parts have every hour, with its marker."""
+        """The days of which the parts have every marker of an hour, and its rows unless the series is another's."""
         days = {}
         for manifest in self._manifests:
             own = first_ticks({name: each.ticks for name, each in manifest.snapshots.items()})
             if all(
-                {*ticks} <= self.ticks.get(name, set()) & self._marked.get(name, set()) for name, ticks in own.items()
+                {*ticks} <= self._marked.get(name, set()) & self.ticks.get(name, {*ticks})
+                for name, ticks in own.items()
             ):
                 days[manifest.day] = manifest.number
         return days
@@ -146,13 +147,27 @@ class _Attempt:
         self, table: str, columns: Mapping[str, Any], frames: Iterator[pl.DataFrame], rows_in_group: int
     ) -> Path:
         name = month_part(table, self._month)
-        if name not in await self._objects.names(name.rpartition("/")[0]):
-            made = self._folder / f"{table}.parquet"
-            await asyncio.to_thread(write_part, made, columns, frames, rows_in_group=rows_in_group)
-            await self._objects.create(name, made)
+        if part := await self._adopted(name, table):
+            self.parts.append(part)
+            return await self._objects.local(name, self._folder)
+        made = self._folder / f"{table}.parquet"
+        await asyncio.to_thread(write_part, made, columns, frames, rows_in_group=rows_in_group)
+        await self._objects.create(name, made)
         path = await self._objects.local(name, self._folder)
         self.parts.append(await asyncio.to_thread(describe_part, path, name, month_table(table)))
         return path
+
+    async def _adopted(self, name: str, table: str) -> Part | None:
+        """The part that is there of a killed attempt. One that can't be read is deleted: its days have its rows."""
+        if name not in await self._objects.names(name.rpartition("/")[0]):
+            return None
+        path = await self._objects.local(name, self._folder)
+        try:
+            return await asyncio.to_thread(describe_part, path, name, month_table(table))
+        except pl.exceptions.PolarsError:
+            log.warning("a damaged part of a month is made again", part=name)
+            await self._objects.delete(name)
+            return None
 
 
 def _by_asset(paths: Sequence[Path], columns: Mapping[str, Any]) -> Iterator[pl.DataFrame]:

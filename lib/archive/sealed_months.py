@@ -94,7 +94,7 @@ class SealedMonths:
         by_month = await self.of(days) if len(days) > FEW else ByMonth([], frozenset(), days)
         hours = by_month.ticks(series.name)
         own = {tick for tick in ticks if tick.date() in by_month.days and tick.timestamp() in hours}
-        names = [month.name(series.name) for month in by_month.months if own]
+        names = [month.name(series.name) for month in by_month.months if own and series.name in month.ticks]
         try:
             frame = await self._reader.read_parts(names, columns, where)
         except StoreMalformed:

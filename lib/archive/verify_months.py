@@ -26,7 +26,10 @@ async def _faults(objects: Objects, name: str) -> list[Fault]:
 
 
 async def delete_month(objects: Objects, month: str) -> None:
-    """Delete a damaged month, its manifest first. The archiver seals it again from its days."""
+    """Delete a damaged month, its manifest last: a damaged part without one would be adopted.
+
+    The archiver seals it again from its days.
+    """
     names = [name for name in await objects.names(FOLDER.rstrip("/")) if f"month={month}" in name]
-    for name in sorted(names, key=lambda name: not name.startswith(MANIFESTS)):
+    for name in sorted(names, key=lambda name: name.startswith(MANIFESTS)):
         await objects.delete(name)

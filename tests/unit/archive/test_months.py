@@ -13,6 +13,7 @@ from lib.archive.objects.folder import Folder
 from lib.archive.reader import ArchiveReader
 from lib.archive.seal_month import MonthSealer
 from lib.archive.sealed_store import SealedStore
+from lib.archive.verify_months import delete_month
 from lib.cli.archive import _verify_months
 from lib.clock import DAY as A_DAY
 from lib.clock import HOUR, MINUTE
@@ -146,6 +147,9 @@ async def test_an_hour_whose_first_snapshot_came_late_had_another_first_before(t
         assert ticks == await store.ticks("price", start, STOP, **view)
         assert [marker.tick for marker in await archive.markers(start, STOP, **view)] == ticks
     assert ticks[1] == start + 90 * MINUTE
+    for begin in (start + 61 * MINUTE, start + 91 * MINUTE):  # a span that begins after the hour's late first
+        ticks = await archive.ticks("price", begin, STOP, **view)
+        assert ticks == await store.ticks("price", begin, STOP, **view)
 
 
 @pytest.mark.parametrize("every", [HOUR, 6 * HOUR, A_DAY])
@@ -197,3 +201,33 @@ async def test_a_month_with_a_damaged_day_waits(hot, tmp_path):
     archive, _ = opened(tmp_path)
     ticks = [tick.tick for tick in await archive.stored_ticks("price", START, STOP, resolution="1h")]
     assert (await archive.history(VOLUME_RANK, 7, ticks)).equals(await hot.history(VOLUME_RANK, 7, ticks))
+
+
+async def test_a_month_answers_also_where_days_have_a_series_that_its_sealer_does_not_know(hot, tmp_path):
+    assert await MonthSealer(Folder(tmp_path), (PRICE,)).catch_up(date(2026, 8, 3)) == [JULY]
+    archive, watched = opened(tmp_path)
+    await assert_same(archive, hot)
+    assert {*PARTS[:2]} <= {*watched.scanned}
+
+
+@pytest.mark.parametrize("name", PARTS)
+async def test_a_damaged_part_without_a_manifest_is_made_again(name, hot, tmp_path):
+    await seal_july(Folder(tmp_path))
+    (tmp_path / "monthly/_manifest/month=2026-07.json").unlink()
+    (tmp_path / name).write_bytes(b"PAR1" + bytes(100) + b"PAR1")
+    assert await seal_july(Folder(tmp_path)) == [JULY]
+    archive, watched = opened(tmp_path)
+    await assert_same(archive, hot)
+    assert {*watched.scanned} == {*PARTS}
+
+
+async def test_a_damaged_month_keeps_its_manifest_until_its_parts_are_deleted(hot, tmp_path):
+    await seal_july(Folder(tmp_path))
+    deleted: list[str] = []
+
+    class Noting(Folder):
+        async def delete(self, name: str) -> None:
+            deleted.append(name)
+
+    await delete_month(Noting(tmp_path), "2026-07")
+    assert deleted == [*PARTS, "monthly/_manifest/month=2026-07.json"]

@@ -33,13 +33,13 @@ def refusal(response: httpx.Response) -> Refused:
     """The error of an answer that is not a success, from its problem document. The body must have been read."""
     try:
         problem = orjson.loads(response.content)
-        title, detail, example = problem["title"], problem["detail"], str(problem.get("example") or "")
+        _, detail, example = problem["title"], problem["detail"], str(problem.get("example") or "")
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
         host = response.url.copy_with(path="/", query=None)
         at = without_keys(str(host).rstrip("/"))
         text = f"{at} answers {response.status_code} and is no topcoins API; look at --url"
         return Refused(text, ExitCode.NO_ANSWER)
-    text = f"{title}: {detail}" + (f"; for example {example}" if example and example not in detail else "")
+    text = detail + (f"; for example {example}" if example and example not in detail else "")
     if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return Refused(text, ExitCode.NO_ANSWER)
     return Refused(text, _CODES.get(response.status_code, ExitCode.WRONG_USE))

@@ -148,7 +148,7 @@ def simulate(
     host: Annotated[
         str, typer.Option(help="The address to listen on; other machines must not reach it.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 9667,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")] = 9667,
     assets: Assets = 500,
     seed: Seed = 1,
     replay: Annotated[Path | None, typer.Option(help="A folder of recorded answers to serve instead.")] = None,

@@ -176,11 +176,20 @@ async def _invalid(request: Request, exc: Exception) -> Response:
 
 def _why_invalid(error: Mapping[str, Any]) -> str:
     """In our words where Pydantic's are not those of a query: a text that may be absent counts as a list for it."""
-    if error["type"] == "missing":
-        return "is required"
-    if error["type"] in ("too_long", "string_too_long"):
-        return f"is longer than {error['ctx']['max_length']} characters, the most this parameter takes"
-    return str(error["msg"])
+    limits = error.get("ctx", {})
+    match error["type"]:
+        case "missing":
+            return "is required"
+        case "too_long" | "string_too_long":
+            return f"is longer than {limits['max_length']} characters, the most this parameter takes"
+        case "less_than_equal":
+            return f"is more than {limits['le']}, the most this parameter takes"
+        case "greater_than_equal":
+            return f"is less than {limits['ge']}, the least this parameter takes"
+        case "int_parsing":
+            return "is no whole number"
+        case _:
+            return str(error["msg"])
 
 
 async def _http(request: Request, exc: Exception) -> Response:

@@ -453,7 +453,7 @@ def test_an_id_nobody_ever_had_says_so_and_leads_to_the_search(browser, archive)
 
 def test_wrong_parameters_are_explained_on_the_page(browser, archive):
     """PE-14."""
-    for query, why in (("limit=7000", "limit=7000: Input should be less than"), ("foo=1", "foo=1: is no parameter")):
+    for query, why in (("limit=7000", "limit=7000: is more than 5000"), ("foo=1", "foo=1: is no parameter")):
         browser.open(page(archive, f"?{query}"))
         browser.shows("problem")
         assert why in browser.one("#problem").text

@@ -24,7 +24,7 @@ def answer(status: int, body: bytes = b'{"title": "T", "detail": "D", "example":
 )  # fmt: skip
 def test_each_cause_has_an_exit_code_of_its_own(status, code):
     error = refusal(answer(status))
-    assert str(error) == "T: D; for example E"
+    assert str(error) == "D; for example E"
     assert exit_code(error) == code
 
 
@@ -37,7 +37,7 @@ def test_an_answer_of_another_program_is_one_sentence(status, body):
 
 
 def test_an_example_that_the_detail_has_is_not_repeated():
-    assert str(refusal(answer(422, b'{"title": "T", "detail": "write 5", "example": 5}'))) == "T: write 5"
+    assert str(refusal(answer(422, b'{"title": "T", "detail": "write 5", "example": 5}'))) == "write 5"
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,10 @@ def test_missed_snapshots_are_reported():
     ("answer", "message"),
     [
         (fails(httpx.ConnectError("refused")), r"http://topcoins does not answer \(refused\); start it"),
-        (says({"title": "Bad parameter", "detail": "no"}, 422), "Bad parameter: no"),
+        (
+            says({"title": "Bad parameter", "detail": "limit=x: is no whole number"}, 422),
+            "^limit=x: is no whole number",
+        ),
         (says(b"<html>", content_type="text/html"), "answers 200 and is no topcoins API"),
     ],
 )

@@ -141,7 +141,7 @@ WRONG = [
     ("format=xlsx", "format", "they are csv, ndjson, parquet"),
     ("to=2026-11-18", "to", "in the future"),
     ("from=now&to=now-1h", "from", "lies after `to`"),
-    ("top=0", "top", "greater than or equal to 1"),
+    ("top=0", "top", "is less than 1, the least"),
     ("known_at=2027-01-01", "known_at", "in the future"),
     ("columns=price_usd,nope", "columns", "'nope' is no column; they are step, rank, cmc_id"),
     ("exclude=memes", "exclude", "these can: stablecoins, wrapped"),

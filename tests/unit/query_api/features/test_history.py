@@ -229,7 +229,7 @@ async def test_a_history_has_the_names_of_its_time_and_the_resolution_of_old_hou
         ("every=1s", "must be at least 1m and at most 366d"),
         ("every=x", "is not a duration"),
         ("fill=0", "is no way to fill gaps; they are none, null, previous"),
-        ("limit=5001", "less than or equal to 5000"),
+        ("limit=5001", "is more than 5000"),
         (f"from={isoformat(NEWEST)}&to={isoformat(FIRST)}", "lies after `to`"),
         ("from=0001-01-01&to=0001-01-01", "lies before 1970-01-02"),
     ],

@@ -14,7 +14,7 @@ from lib.archive.objects import Objects
 from lib.archive.seal import Gaps, Sealer
 from lib.archive.seal_month import MonthSealer
 from lib.clock import DAY, SECOND, Clock
-from lib.errors import TopcoinsError
+from lib.errors import StoreMalformed, TopcoinsError
 from lib.gaps import missing_ticks
 from lib.schema import Series
 from lib.store import Store
@@ -82,20 +82,26 @@ class Archiver:
         """Seal the closed days that are not sealed, add to the others what came late, then seal the closed months.
 
         Returns the days of the first kind. Days whose minutes were deleted rarely get additions: they are looked at
-        once a day.
+        once a day. A damaged day does not stop the others; its StoreMalformed is raised at the end.
         """
         sealed = await sealed_days(self._objects)
         today = self._clock().date()
         horizon = self._store.horizon() if self._looked_back == today else start_of(date(1970, 1, 2))
         added: list[date] = []
+        damaged: list[StoreMalformed] = []
         for day in await closed_days(self._store, self._series, self._clock()):
-            if day not in sealed:
-                await self._follow(await self._sealer.seal(day, await self._gaps(day)))
-                added.append(day)
-            elif start_of(day) + DAY > horizon:
-                await self._follow(await self._sealer.seal(day))
+            try:
+                if day not in sealed:
+                    await self._follow(await self._sealer.seal(day, await self._gaps(day)))
+                    added.append(day)
+                elif start_of(day) + DAY > horizon:
+                    await self._follow(await self._sealer.seal(day))
+            except StoreMalformed as exc:
+                damaged.append(exc)
         self._looked_back = today
         await self._months.catch_up(today)
+        if damaged:
+            raise damaged[0]
         return added
 
     async def _follow(self, manifest: Manifest) -> None:

@@ -23,6 +23,7 @@ from lib.archive.parts import TICKS_IN_GROUP, describe_part, hash_part, ticks_of
 from lib.archive.store_rows import read_rows
 from lib.archive.tables import Withdrawal
 from lib.clock import Clock
+from lib.errors import StoreMalformed
 from lib.ingest.missed import MissedTick
 from lib.schema import Series
 from lib.snapshot import Marker
@@ -194,5 +195,11 @@ class _Attempt:
             await asyncio.to_thread(write_part, made, columns, frames, rows_in_group=rows_in_group)
             await self._objects.create(name, made)
         path = await self._objects.local(name, self._folder)
-        self._parts.append(await asyncio.to_thread(describe_part, path, name, table))
+        try:
+            self._parts.append(await asyncio.to_thread(describe_part, path, name, table))
+        except pl.exceptions.PolarsError:
+            where = f"archive {self._objects.shown}: {name}"
+            raise StoreMalformed(
+                f"{where} is damaged, and no manifest names it: delete it, then its day is sealed"
+            ) from None
         return path

@@ -7,11 +7,11 @@ import pytest
 import structlog
 
 from lib.archive.archiver import LATE, Archiver, read_progress
-from lib.archive.manifest import start_of
+from lib.archive.manifest import part_name, sealed_days, start_of
 from lib.archive.objects.folder import Folder
 from lib.archive.tables import GAP_COLUMNS
 from lib.clock import DAY as A_DAY
-from lib.errors import StoreUnavailable
+from lib.errors import StoreMalformed, StoreUnavailable
 from lib.ingest.missed import MissedTick, MissedTicks
 from lib.schema import PRICE
 from tests.fakes import FakeClock, MemoryStore
@@ -46,6 +46,17 @@ async def test_every_day_since_the_first_snapshot_is_sealed_also_one_without_any
         "withdrawal": False,
         "gap": True,
     }
+
+
+async def test_a_damaged_part_that_no_manifest_names_stops_its_own_day_alone(folder, clock, tmp_path):
+    before = DAY - A_DAY
+    await folder.create(name := part_name(PRICE.name, before, 0), b"no Parquet")
+    keeper = archiver(filled(clock, before, DAY), folder, clock, tmp_path)
+    with pytest.raises(StoreMalformed, match=f"{name} is damaged, and no manifest names it: delete it"):
+        await keeper.catch_up()
+    assert [*await sealed_days(folder)] == [DAY]
+    await folder.delete(name)
+    assert await keeper.catch_up() == [before]
 
 
 async def test_the_day_that_runs_is_not_sealed(folder, clock, tmp_path):

@@ -1,6 +1,5 @@
 """Common to all tests: no sockets but for marked tests, no waiting between retries."""
 
-import gc
 import importlib
 import os
 from collections.abc import Iterator
@@ -58,13 +57,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("s3"))
     # A long test that begins last would run alone at the end.
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
-
-
-def pytest_collection_finish() -> None:
-    """The tests and what they import live to the end: the garbage collector need not look at them again and again."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
 
 
 @pytest.fixture(autouse=True, scope="session")

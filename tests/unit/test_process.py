@@ -4,8 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pytest
 
@@ -19,40 +18,32 @@ with process.begin("ingest_price", sys.argv[1:]) as chosen:
 """
 
 
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
-@pytest.fixture
-def run(forks, tmp_path) -> Run:
+def run(*arguments: str, program: Sequence[str] = ("-c", BEGIN), **settings: str) -> "subprocess.CompletedProcess[str]":
     """What `BEGIN`, or another program, does with these arguments and settings."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("TOPCOINS_")}
-
-    def ended(*arguments: str, program: Sequence[str] = ("-c", BEGIN), **settings: str) -> Any:
-        named = {f"TOPCOINS_{name}": value for name, value in settings.items()}
-        return forks.run("python", *program, *arguments, environ=own | named, folder=tmp_path)
-
-    return ended
+    own |= {f"TOPCOINS_{name}": value for name, value in settings.items()}
+    return subprocess.run([sys.executable, *program, *arguments], env=own, capture_output=True, text=True, timeout=60)
 
 
 @pytest.mark.parametrize("argument", ["--help", "-h"])
-def test_help_starts_nothing(run, argument):
+def test_help_starts_nothing(argument):
     done = run(argument)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("usage: python -m ingest_price\n")
 
 
 @pytest.mark.parametrize("arguments", [["start"], ["--port", "80"], ["--version"]])
-def test_an_argument_starts_nothing(run, arguments):
+def test_an_argument_starts_nothing(arguments):
     done = run(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"ingest_price: takes no arguments, and got {' '.join(arguments)}\n")
 
 
-def test_a_key_given_as_an_argument_is_not_shown(run):
+def test_a_key_given_as_an_argument_is_not_shown():
     assert "canary" not in run("--key", "canary-5f3a9c1e2b7d").stderr
 
 
-def test_a_refused_setting_is_one_sentence(run):
+def test_a_refused_setting_is_one_sentence():
     done = run(ASSETS="many")
     assert (done.returncode, done.stdout) == (1, "")
     (line,) = done.stderr.splitlines()
@@ -67,7 +58,7 @@ def test_a_refused_setting_is_one_sentence(run):
         (("-m", "lib.simulator.past"), "history"),
     ],
 )
-def test_a_refused_setting_is_a_line_of_a_json_log(run, program, service):
+def test_a_refused_setting_is_a_line_of_a_json_log(program, service):
     done = run(program=program, ASSETS="many", LOG_FORMAT="json")
     assert (done.returncode, done.stderr) == (1, "")
     (line,) = map(json.loads, done.stdout.splitlines())
@@ -75,7 +66,7 @@ def test_a_refused_setting_is_a_line_of_a_json_log(run, program, service):
     assert line["why"].startswith("TOPCOINS_ASSETS ")
 
 
-def test_a_refused_setting_is_in_a_json_log_file_and_on_stderr(run, tmp_path):
+def test_a_refused_setting_is_in_a_json_log_file_and_on_stderr(tmp_path):
     done = run(ASSETS="many", LOG_FORMAT="json", LOG_FILE=str(tmp_path / "log"))
     (line,) = map(json.loads, (tmp_path / "log").read_text("utf-8").splitlines())
     assert line["why"].startswith("TOPCOINS_ASSETS ")

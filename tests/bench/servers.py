@@ -12,7 +12,9 @@ from pathlib import Path
 
 from lib.cli.ports import free_port
 from lib.clock import slot, utc_now
+from lib.schema import PRICE
 from lib.simulator.history import Fill, shared, sources
+from lib.store.sqlite import SqliteStore
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 MINUTE = timedelta(minutes=1)
@@ -144,6 +146,9 @@ async def fill_history(store: Path, *, assets: int, ticks: int) -> datetime:
         )
         for source in sources()
     ]
+    made = SqliteStore(store, clock=utc_now)  # two that make a new file at once would find it locked
+    await made.first(PRICE.name)
+    await made.close()
     workers = [
         await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "lib.simulator.history", part), stdout=asyncio.subprocess.DEVNULL

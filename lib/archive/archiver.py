@@ -99,7 +99,7 @@ class Archiver:
             except StoreMalformed as exc:
                 damaged.append(exc)
         self._looked_back = today
-        await self._months.catch_up(today)
+        await self._months.catch_up([*sealed, *added], today)
         if damaged:
             raise damaged[0]
         return added

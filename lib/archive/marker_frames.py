@@ -7,7 +7,7 @@ import polars as pl
 
 from lib.archive import tables
 from lib.archive.reader import ArchiveReader, between
-from lib.archive.sealed_months import ByMonth, SealedMonths, are_full_hours
+from lib.archive.sealed_months import ByMonth, SealedMonths, among_days, are_full_hours
 from lib.archive.stored_ticks import VISIBLE, firsts_of_hours, near_steps, of_series, visible
 from lib.archive.tables import TICK, Withdrawal
 from lib.clock import HOUR, slot
@@ -28,7 +28,7 @@ class MarkerFrames:
 
     async def light(self, days: Sequence[date], where: pl.Expr, select: Collection[str] = LIGHT) -> pl.DataFrame:
         """The markers of some days."""
-        return _sorted(await self._reader.read(tables.MARKERS, days, tables.MARKER_COLUMNS, where, select))
+        return _sorted(await self._read(days, where, select))
 
     async def near(
         self, series: str, start: datetime, stop: datetime, near: Steps | None
@@ -43,8 +43,7 @@ class MarkerFrames:
         if are_full_hours(near):
             by_month = (await self._months.of(by_month.others)).deciding(series, near, start, stop)
         frame, by_month = await self._months.markers(by_month, where, LIGHT)
-        others = await self.light(by_month.others, where)
-        return _sorted(frame, others), await self._changes(by_month)
+        return _sorted(frame, await self._read(by_month.others, where, LIGHT)), await self._changes(by_month)
 
     async def hours(
         self,
@@ -62,7 +61,7 @@ class MarkerFrames:
         frame = _sorted(frame)
         if known_at and len(late := frame.filter(pl.col(VISIBLE) > known_at)):
             by_month = by_month.without(late[TICK].dt.date())  # a later tick of that hour was its first then
-            frame = frame.filter(pl.col(TICK).dt.date().is_in([*by_month.days]))
+            frame = among_days(frame, by_month.days)
         frame = frame.filter(pl.col(TICK) >= start)
         if not by_month.others:
             return frame, await self._changes(by_month)
@@ -71,6 +70,9 @@ class MarkerFrames:
             firsts = await self.light(by_month.others, whole_hours & pl.col(TICK).is_in(firsts[TICK].implode()), select)
             firsts = firsts_of_hours(visible(firsts, known_at))
         return _sorted(frame, firsts.filter(pl.col(TICK) >= start)), await self._changes(by_month)
+
+    async def _read(self, days: Sequence[date], where: pl.Expr, select: Collection[str]) -> pl.DataFrame:
+        return await self._reader.read(tables.MARKERS, days, tables.MARKER_COLUMNS, where, select)
 
     async def _changes(self, by_month: ByMonth) -> Changes:
         return await self._reader.withdrawals(by_month.others) | tables.by_snapshot(by_month.withdrawals)

@@ -1,7 +1,7 @@
 """Sealing a closed month: the hours of its days, by asset, in one part for each series, and one for their markers."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import structlog
 from lib.archive import tables
 from lib.archive.additions import read_withdrawals
 from lib.archive.hourly import hourly_table
-from lib.archive.manifest import Manifest, Part, newest_manifest, sealed_days
+from lib.archive.manifest import Manifest, Part, newest_manifest
 from lib.archive.months import (
     MANIFESTS,
     Month,
@@ -52,14 +52,14 @@ class MonthSealer:
         self._series = series
         self._damaged: set[date] = set()
 
-    async def catch_up(self, today: date) -> list[date]:
+    async def catch_up(self, sealed: Iterable[date], today: date) -> list[date]:
         """Seal each month that is over and all of whose days are sealed. Returns the new ones by their first days.
 
         A month with a damaged day waits until that is mended.
         """
         done = set(await self._objects.names(MANIFESTS))
         months: dict[date, list[date]] = {}
-        for day in await sealed_days(self._objects):
+        for day in sorted(sealed):
             months.setdefault(first_of_month(day), []).append(day)
         added = []
         for month, days in months.items():

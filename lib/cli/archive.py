@@ -116,6 +116,7 @@ async def _verify(chosen: "Settings", store: "Store | None") -> bool:
 
 async def _verify_months(objects: "Objects", series: "Sequence[Series]", *, mend: bool) -> bool:
     """Print each sealed month; mend it from its days. Returns whether all is well in the end."""
+    from lib.archive.manifest import sealed_days
     from lib.archive.seal_month import MonthSealer
     from lib.archive.verify_months import delete_month, verify_months
 
@@ -128,7 +129,8 @@ async def _verify_months(objects: "Objects", series: "Sequence[Series]", *, mend
         return not damaged
     for month in damaged:
         await delete_month(objects, month)
-    sealed = {f"{month:%Y-%m}" for month in await MonthSealer(objects, series).catch_up(utc_now().date())}
+    months = await MonthSealer(objects, series).catch_up(await sealed_days(objects), utc_now().date())
+    sealed = {f"{month:%Y-%m}" for month in months}
     for month in damaged:
         print(f"  {month}: {'mended' if month in sealed else 'its damaged files are deleted: its days have the same'}")
     return True

@@ -1,12 +1,13 @@
 """A closed month is sealed once more, by asset: its hours then come from a few files, with the answers of its days."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 
-from lib.archive.manifest import start_of
+from lib.archive.manifest import sealed_days, start_of
 from lib.archive.months import month_part
 from lib.archive.objects import Objects
 from lib.archive.objects.folder import Folder
@@ -17,7 +18,7 @@ from lib.archive.verify_months import delete_month
 from lib.cli.archive import _verify_months
 from lib.clock import DAY as A_DAY
 from lib.clock import HOUR, MINUTE
-from lib.schema import PRICE, VOLUME_RANK
+from lib.schema import PRICE, VOLUME_RANK, Series
 from lib.snapshot import first_of_hours
 from lib.store import Steps, View
 from tests.fakes import FakeClock, MemoryStore
@@ -70,8 +71,8 @@ def hot(days, tmp_path):
     return days.copy(tmp_path, FakeClock(LATER))
 
 
-async def seal_july(objects: Objects) -> list[date]:
-    return await MonthSealer(objects, BOTH).catch_up(date(2026, 8, 3))
+async def seal_july(objects: Objects, series: Sequence[Series] = BOTH, today: date = date(2026, 8, 3)) -> list[date]:
+    return await MonthSealer(objects, series).catch_up(await sealed_days(objects), today)
 
 
 def opened(folder: Path) -> tuple[SealedStore, Watched]:
@@ -94,7 +95,7 @@ async def assert_same(archive: SealedStore, hot: MemoryStore) -> None:
 
 async def test_a_month_is_sealed_once_and_two_days_after_its_end(hot, tmp_path):
     objects = Folder(tmp_path)
-    assert await MonthSealer(objects, BOTH).catch_up(date(2026, 8, 2)) == []
+    assert await seal_july(objects, today=date(2026, 8, 2)) == []
     assert await seal_july(objects) == [JULY]
     assert await objects.names("monthly") == sorted(["monthly/_manifest/month=2026-07.json", *PARTS])
     assert await seal_july(objects) == []
@@ -204,7 +205,7 @@ async def test_a_month_with_a_damaged_day_waits(hot, tmp_path):
 
 
 async def test_a_month_answers_also_where_days_have_a_series_that_its_sealer_does_not_know(hot, tmp_path):
-    assert await MonthSealer(Folder(tmp_path), (PRICE,)).catch_up(date(2026, 8, 3)) == [JULY]
+    assert await seal_july(Folder(tmp_path), (PRICE,)) == [JULY]
     archive, watched = opened(tmp_path)
     await assert_same(archive, hot)
     assert {*PARTS[:2]} <= {*watched.scanned}

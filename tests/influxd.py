@@ -17,9 +17,9 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from lib.cli.ports import free_port
 from lib.clock import Clock
 from lib.store.influx import InfluxStore
+from tests.ports import free_port
 from tests.programs import PrivateProgram, find_program
 
 PATIENCE = 20.0

@@ -4,7 +4,6 @@ A pytest plugin. Without the program such tests are skipped; with TOPCOINS_TEST_
 """
 
 import os
-import socket
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from obstore.store import S3Store
 from lib import settings
 from lib.archive.objects import Objects
 from lib.archive.objects.address import open_objects
+from tests.ports import free_port
 from tests.programs import PrivateProgram, find_program
 
 PATIENCE = 60.0
@@ -85,7 +85,7 @@ class SeaweedFS(PrivateProgram):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self._ports = _free_ports(len(PORTS))
+        self._ports = [free_port() for _ in PORTS]
         self._secret_key = uuid.uuid4().hex
         self.url = f"http://127.0.0.1:{self._ports[PORTS.index('s3.port')]}"
 
@@ -132,11 +132,3 @@ def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
 def s3(seaweedfs: SeaweedFS) -> Prefix:
     """A place of the test's own."""
     return seaweedfs.prefix()
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(each.getsockname()[1]) for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports

@@ -10,9 +10,9 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
-from lib.cli.ports import free_port
 from lib.clock import isoformat
 from tests.bench.servers import MINUTE, Connection, fill_history, median_ms, query_api, server, timed
+from tests.ports import free_port
 
 BARE = """
 import sys, uvicorn

@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from lib.cli.ports import free_port
+from tests.ports import free_port
 
 
 async def a_day_of_history(folder: Path) -> None:

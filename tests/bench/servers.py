@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from lib.cli.ports import free_port
 from lib.clock import slot, utc_now
 from lib.schema import PRICE
 from lib.simulator.history import Fill, shared, sources
 from lib.store.sqlite import SqliteStore
+from tests.ports import free_port
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 MINUTE = timedelta(minutes=1)

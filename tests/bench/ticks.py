@@ -11,7 +11,6 @@ import structlog
 from ingest_price.source import plan as price_plan
 from ingest_rank.source import plan as rank_plan
 from lib import settings
-from lib.cli.ports import free_port
 from lib.clock import slot, utc_now
 from lib.ingest.delivery import Delivery, ViaSpool
 from lib.ingest.service import ingests
@@ -20,6 +19,7 @@ from lib.ingest.spool import Spool
 from lib.schema import Series
 from lib.store.sqlite import SqliteStore
 from tests.bench.servers import server
+from tests.ports import free_port
 
 ASSETS = 5000
 

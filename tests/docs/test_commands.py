@@ -22,8 +22,9 @@ from lib.clock import utc_now
 from lib.version import VERSION
 from tests.docs.pages import PAGES, ROOT, Block, all_blocks, examples
 from tests.flow.forks import Forks
-from tests.flow.processes import Api, Stage, eventually, free_port
+from tests.flow.processes import Api, Stage, eventually
 from tests.influxd import VERIFIES
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("docs")]
 

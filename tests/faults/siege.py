@@ -28,8 +28,9 @@ from tests.faults.entrance import BOMBS, COOKIES, POISONED, STEPS, WRONG
 from tests.faults.invariants import each_marker_has_exactly_its_rows, no_tick_is_of_the_future, no_value_is_poisoned
 from tests.faults.proxy import STANDING_IN, Mode, Proxy
 from tests.faults.shifted import ShiftedClock, compiler
-from tests.flow.processes import Process, Stage, free_port, listens, upstream
+from tests.flow.processes import Process, Stage, listens, upstream
 from tests.influxd import PrivateServer
+from tests.ports import free_port
 
 INGESTORS = {"price": "ingest_price", "volume_rank": "ingest_rank"}
 ASSETS = 60

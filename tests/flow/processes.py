@@ -15,6 +15,7 @@ from typing import Any, Self, TypeVar
 import httpx
 
 from tests.flow.forks import Fork, Forks
+from tests.ports import free_port
 
 T = TypeVar("T")
 
@@ -44,12 +45,6 @@ def eventually_holds(check: Callable[[], None], within: float = WITHIN_S) -> Non
         except AssertionError:
             time.sleep(LOOK_S)
     return check()
-
-
-def free_port() -> int:
-    """A port on loopback that is free now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def listens(port: int) -> bool:
@@ -106,6 +101,10 @@ class Process:
             return answer
 
         return eventually(attempt)
+
+    def report(self) -> str:
+        """What it was, and the end of what it said."""
+        return f"{' '.join(self.arguments)}\n{self.out[-2_000:]}{self.err[-2_000:]}"
 
     @property
     def most_memory(self) -> int:
@@ -198,6 +197,7 @@ class Stage:
             except subprocess.TimeoutExpired:
                 process.send(signal.SIGKILL)
                 process.ends()
+            print(process.report())  # pytest shows it of a test that failed
 
     def start(self, *arguments: str, **settings: object) -> Process:
         """`python ARGUMENTS`, with settings by their names without the prefix."""

@@ -10,8 +10,9 @@ from lib.clock import isoformat, slot, utc_now
 from lib.schema import PRICE, VOLUME_RANK
 from lib.store.sqlite import SqliteStore
 from tests.flow.crowd import Crowd
-from tests.flow.processes import WITHIN_S, Api, free_port
+from tests.flow.processes import WITHIN_S, Api
 from tests.influxd import VERIFIES
+from tests.ports import free_port
 from tests.sample import sample_snapshot
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]

@@ -13,7 +13,8 @@ import pytest
 
 from lib.cli.stack import Ended, Stack
 from lib.clock import isoformat, slot, utc_now
-from tests.flow.processes import Api, Stage, eventually, free_port
+from tests.flow.processes import Api, Stage, eventually
+from tests.ports import free_port
 
 pytestmark = pytest.mark.stack
 

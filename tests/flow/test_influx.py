@@ -10,8 +10,9 @@ from pydantic import SecretStr
 from lib.clock import slot, utc_now
 from lib.schema import OWN
 from lib.store.influx import InfluxStore
-from tests.flow.processes import Api, free_port
+from tests.flow.processes import Api
 from tests.influxd import fresh_influxd
+from tests.ports import free_port
 from tests.sample import sample_snapshot
 
 pytestmark = [pytest.mark.stack, pytest.mark.influx]

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.flow.processes import eventually, free_port
+from tests.flow.processes import eventually
+from tests.ports import free_port
 
 pytestmark = pytest.mark.stack
 

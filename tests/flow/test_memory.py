@@ -19,9 +19,10 @@ from lib.store.influx import lines
 from lib.store.influx.server import Server
 from lib.store.sqlite import SqliteStore
 from query_api.features.stream.listener import position_text
-from tests.flow.processes import Api, Process, free_port, listens
+from tests.flow.processes import Api, Process, listens
 from tests.flow.writer import snapshot
 from tests.influxd import Bucket
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
 

@@ -15,8 +15,9 @@ import pytest
 from lib.clock import isoformat, slot, utc_now
 from lib.store.sqlite import SqliteStore
 from tests.flow.browser import LOCAL, Browser, Keys, chromium
-from tests.flow.processes import Api, Stage, eventually, eventually_holds, free_port
+from tests.flow.processes import Api, Stage, eventually, eventually_holds
 from tests.influxd import VERIFIES
+from tests.ports import free_port
 from tests.unit.query_api.market import Prices, Ranks, snapshot
 
 pytestmark = [pytest.mark.stack, pytest.mark.browser, pytest.mark.xdist_group("browser")]

@@ -16,7 +16,8 @@ from lib.settings import SERVICES
 from lib.snapshot import Marker
 from lib.store.sqlite import SqliteStore
 from tests.fakes import RECORDED
-from tests.flow.processes import WITHIN_S, Api, Process, free_port, upstream
+from tests.flow.processes import WITHIN_S, Api, Process, upstream
+from tests.ports import free_port
 
 pytestmark = pytest.mark.stack
 

@@ -10,8 +10,9 @@ import pytest
 from lib.clock import isoformat, utc_now
 from lib.schema import PRICE
 from lib.store.sqlite import SqliteStore
-from tests.flow.processes import Process, Stage, eventually, free_port, listens
+from tests.flow.processes import Process, Stage, eventually, listens
 from tests.flow.writer import snapshot
+from tests.ports import free_port
 
 pytestmark = pytest.mark.stack
 

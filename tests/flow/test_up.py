@@ -7,7 +7,8 @@ from contextlib import closing
 import pytest
 
 from lib.access import new_key
-from tests.flow.processes import free_port, upstream
+from tests.flow.processes import upstream
+from tests.ports import free_port
 
 pytestmark = pytest.mark.stack
 

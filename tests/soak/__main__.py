@@ -23,8 +23,9 @@ from lib.ingest.spool_folder import counted
 from lib.schema import OWN
 from lib.store import Store
 from lib.store.address import open_store
-from tests.flow.processes import Api, Stage, free_port
+from tests.flow.processes import Api, Stage
 from tests.influxd import fresh_influxd
+from tests.ports import free_port
 from tests.soak.figures import Account, Seen, table, verdict
 from tests.soak.trouble import ASSETS, INGESTORS, INTERVAL_S, Trouble, script
 from tests.soak.visitors import PATIENCE_S, Visitors

@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
@@ -15,6 +16,8 @@ log = structlog.get_logger()
 
 BUSY = timedelta(seconds=10)
 """How long a writer waits for the transaction of another process."""
+
+LOOK_S = 0.02
 
 Connect = Callable[[Path, timedelta], sqlite3.Connection]
 """Opens the file; the duration is how long a statement waits for a lock."""
@@ -36,7 +39,7 @@ class Database:
         self.connection = connect(path, busy)
         self.execute = self.connection.execute
         try:
-            self.execute("PRAGMA journal_mode = WAL")
+            self._use_wal(busy)
             # With NORMAL a power cut may take the newest commits; a confirmed snapshot must stay.
             self.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
         except sqlite3.Error:
@@ -45,6 +48,18 @@ class Database:
         self._file = _identity(path)
         self._wal = f"{path}-wal"
         self._wal_file: tuple[int, int] | None = None  # SQLite makes it at the first statement
+
+    def _use_wal(self, busy: timedelta) -> None:
+        """Have a write-ahead log. SQLite does not wait while another process gives a new file its own; this does."""
+        deadline = time.monotonic() + busy.total_seconds()
+        while True:
+            try:
+                self.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as exc:
+                if exc.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                    raise
+                time.sleep(LOOK_S)
 
     def close(self) -> None:
         """Close the connection. The last process to do so merges the WAL into the file."""

@@ -6,6 +6,7 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -153,6 +154,32 @@ async def test_a_commit_of_a_durable_store_reaches_the_disk_before_it_returns(op
     await fill(store, 0)
     assert recorder.connection.execute("PRAGMA synchronous").fetchone() == (synchronous,)
     assert recorder.connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+class Contended(sqlite3.Connection):
+    """The first time it asks for a write-ahead log, another process is giving the file its own."""
+
+    refusals = 1
+
+    def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
+        if statement == "PRAGMA journal_mode = WAL" and self.refusals:
+            self.refusals -= 1
+            locked = sqlite3.OperationalError("database is locked")
+            locked.sqlite_errorcode = sqlite3.SQLITE_BUSY
+            raise locked
+        return super().execute(statement, *values)
+
+
+async def test_a_new_file_opens_while_another_process_opens_it(open_store):
+    opened: list[Contended] = []
+
+    def contended(path: Path, busy: timedelta) -> sqlite3.Connection:
+        opened.append(sqlite3.connect(path, isolation_level=None, check_same_thread=False, factory=Contended))
+        return opened[-1]
+
+    await fill(open_store(connect=contended), 0)
+    assert opened[0].refusals == 0
+    assert opened[0].execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 async def test_a_deleted_file_is_noticed_by_reads_writes_and_readiness(open_store, path):

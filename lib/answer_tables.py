@@ -1,8 +1,7 @@
 """The API's answers as tables of text: of the command line, and of `format=text`."""
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -21,19 +20,19 @@ MOVERS = (
     RANK, Field("Was"), Field("Change", spare=3), Field("CMC id", spare=4), SYMBOL, PRICE,
     Field("Price %", signed=True), Field("24h volume %", spare=2, signed=True),
 )  # fmt: skip
+WHOLE = 1e8
+"""From here on eight digits are less than a whole number."""
 MOVES = {"price": "price_change_pct", "volume": "volume_24h_change_pct", "rank": "rank_change"}
 """What movers can be ordered by, and the field of it."""
 
 
-def top_table(answer: Answer, as_csv: str | None = None) -> TextTable:
-    """A top list, with its times; with its CSV, the columns of that."""
+def top_table(answer: Answer, columns: Sequence[str] | None = None) -> TextTable:
+    """A top list, with its times: the usual columns, or these of its JSON."""
     title = f"Top {answer['count']} by 24h volume as of {answer['requested_at']}"
     basis = (
         f"prices of {answer['price_time']} ({answer['sources']['price']}){_value_age(answer)},"
         f" ranks of {answer['rank_time']} ({answer['sources']['rank']}){_unchanged(answer, 'rank')}{_left_out(answer)}"
     )
-    if as_csv is not None:
-        return csv_table(as_csv, title, basis)
     rows = [
         (
             str(row["rank"]), str(row["cmc_id"]), row["symbol"] or "", row["name"] or "", plain(row["price_usd"]),
@@ -41,23 +40,17 @@ def top_table(answer: Answer, as_csv: str | None = None) -> TextTable:
         )
         for row in answer["data"]
     ]  # fmt: skip
-    return TextTable(title, TOP, rows, [basis])
+    return _with_columns(TextTable(title, TOP, rows, [basis]), answer["data"], columns)
 
 
-def csv_table(body: str, title: str, note: str) -> TextTable:
-    """The rows of a CSV, under its own header. The last columns go first."""
-    header, *rows = csv.reader(io.StringIO(body, newline=""))
-    fields = [Field(name, spare=place, is_name=name in ("symbol", "name")) for place, name in enumerate(header)]
-    return TextTable(title, fields, rows, [note])
-
-
-def history_table(answer: Answer) -> TextTable:
-    """The points of a history, with their coverage."""
+def history_table(answer: Answer, columns: Sequence[str] | None = None) -> TextTable:
+    """The points of a history, with their coverage: the usual columns, or these of its JSON."""
     rows = [(point["at"], *_values(point)) for point in answer["data"]]
     names = ", ".join(dict.fromkeys(f"{each['symbol']} ({each['name']})" for each in answer["names"]))
     title = f"{names or answer['cmc_id']} from {answer['from']} to {answer['to']} every {answer['every']}"
     coverage = ", ".join(f"{count} {name}" for name, count in answer["coverage"].items())
-    return TextTable(title, HISTORY, rows, [coverage, *_sources(answer["data"])])
+    table = TextTable(title, HISTORY, rows, [coverage, *_sources(answer["data"])])
+    return _with_columns(table, answer["data"], columns)
 
 
 def _sources(points: Sequence[Answer]) -> list[str]:
@@ -76,7 +69,7 @@ def _values(point: Answer) -> tuple[str, str, str, str]:
     return plain(point["price_usd"]), f"{point['volume_24h_usd']:,.0f}", str(point["source_rank"]), age
 
 
-def movers_table(answer: Answer, by: str = "price") -> TextTable:
+def movers_table(answer: Answer, columns: Sequence[str] | None = None, by: str = "price") -> TextTable:
     """The movers, the largest rise of price, volume or rank first, then what entered or left."""
     start, stop = answer["from"], answer["to"]
     field = MOVES[by]
@@ -95,7 +88,28 @@ def movers_table(answer: Answer, by: str = "price") -> TextTable:
         f"{answer['stayed']} stayed, {answer['entered']} entered, {answer['left']} left;"
         f" prices of {start['price_time']} and {stop['price_time']}"
     )
-    return TextTable(title, MOVERS, rows, [counts])
+    return _with_columns(TextTable(title, MOVERS, rows, [counts]), ordered, columns)
+
+
+def _with_columns(table: TextTable, rows: Sequence[Answer], columns: Sequence[str] | None) -> TextTable:
+    """The table with these columns of the rows instead of its own, if there are any. The last ones go first."""
+    if columns is None:
+        return table
+    fields = [Field(name, spare=place, is_name=name in ("symbol", "name")) for place, name in enumerate(columns)]
+    return replace(table, fields=fields, rows=[[_cell(row[name]) for name in columns] for row in rows])
+
+
+def _cell(value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return str(value).lower()
+        case float() if abs(value) >= WHOLE:
+            return f"{value:,.0f}"
+        case float():
+            return plain(value)
+    return str(value)
 
 
 def fields_text(answer: Answer, width: int) -> str:

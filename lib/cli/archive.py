@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import orjson
 import typer
 
-from lib.cli.app import Json, all_series, app, load_settings, with_store
+from lib.cli.app import Commands, Json, all_series, app, load_settings, with_store
 from lib.clock import utc_now
 from lib.errors import SettingsRejected, Unavailable
 
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from lib.settings import Settings
     from lib.store import Store
 
-archive = typer.Typer(help="Seal closed days into the archive. Runs until Ctrl-C, or does one of the commands below.")
+archive = typer.Typer(
+    cls=Commands, help="Seal closed days into the archive. Runs until Ctrl-C, or does one of the commands below."
+)
 app.add_typer(archive, name="archive")
 
 

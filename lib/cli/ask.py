@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +11,7 @@ import typer
 
 from lib.cli.app import (
     Asset,
+    Columns,
     Exclude,
     Ids,
     Instant,
@@ -40,9 +41,7 @@ def top(
     limit: Annotated[int, typer.Option(min=1, max=5000, help="How many assets.")] = 20,
     datetime: Instant = None,
     format: Shown = "table",
-    columns: Annotated[
-        str | None, typer.Option(help="For table and csv: which columns, for example rank,symbol,market_cap_usd.")
-    ] = None,
+    columns: Columns = None,
     sort: Annotated[str | None, typer.Option(help="Order by this column; with - from the largest down.")] = None,
     exclude: Exclude = None,
     max_volume_to_cap: VolumeToCap = None,
@@ -98,6 +97,7 @@ def history(
     ] = "null",
     limit: Annotated[int, typer.Option(min=1, max=5000, help="How many steps, at most.")] = 1000,
     known_at: KnownAt = None,
+    columns: Columns = None,
     format: Shown = "table",
     url: Url = None,
 ) -> None:
@@ -105,7 +105,10 @@ def history(
     from lib.answer_tables import history_table
     from lib.cli.client import asset_path
 
-    parameters = {"from": start, "to": stop, "every": every, "fill": fill, "limit": limit, "known_at": known_at}
+    parameters = {
+        "from": start, "to": stop, "every": every, "fill": fill, "limit": limit, "known_at": known_at,
+        "columns": columns,
+    }  # fmt: skip
     _print(url, f"{asset_path(id)}/history", format, parameters, history_table)
 
 
@@ -118,6 +121,7 @@ def movers(
     top: Annotated[int, typer.Option(min=1, max=5000, help="The size of both lists.")] = 20,
     by: Annotated[str, typer.Option(help="The order of the table: by the change of price, volume or rank.")] = "price",
     format: Shown = "table",
+    columns: Columns = None,
     exclude: Exclude = None,
     max_volume_to_cap: VolumeToCap = None,
     symbols: Symbols = None,
@@ -135,8 +139,9 @@ def movers(
     if by not in MOVES:
         raise SettingsRejected(f"--by {by}: must be {', '.join(MOVES)}; for example --by volume")
     parameters = {
-        "from": start, "to": stop, "top": top, "exclude": exclude, "max_volume_to_cap": max_volume_to_cap,
-        "symbols": symbols, "ids": ids, "max_age": max_age, "known_at": known_at,
+        "from": start, "to": stop, "top": top, "columns": columns, "exclude": exclude,
+        "max_volume_to_cap": max_volume_to_cap, "symbols": symbols, "ids": ids, "max_age": max_age,
+        "known_at": known_at,
     }  # fmt: skip
     _print(url, "/v1/movers", format, parameters, partial(movers_table, by=by))
 
@@ -168,17 +173,10 @@ def print_body(body: bytes) -> None:
 
 
 def _print_top(url: str | None, format: str, parameters: Mapping[str, Any]) -> None:
-    from lib.answer_tables import csv_table, top_table
-    from lib.cli.client import ask
-    from lib.cli.table import show
+    from lib.answer_tables import top_table
 
-    if format == "table" and parameters["columns"]:
-        answer = ask(url, "/v1/top", {**parameters, "format": "csv"})
-        times = f"prices of {answer.headers['x-price-time']}, ranks of {answer.headers['x-rank-time']}"
-        show(out(), csv_table(answer.text, f"As of {answer.headers['x-requested-at']}", times))
-    else:
-        more = {"more": "change_24h_pct"} if format == "table" else {}
-        _print(url, "/v1/top", format, {**parameters, **more}, top_table)
+    more = {"more": parameters["columns"] or "change_24h_pct"} if format == "table" else {}
+    _print(url, "/v1/top", format, {**parameters, **more}, top_table)
 
 
 def _check_format(format: str) -> None:
@@ -191,17 +189,31 @@ def _print(
     path: str,
     format: str,
     parameters: Mapping[str, Any],
-    table: "Callable[[Mapping[str, Any]], TextTable]",
+    table: "Callable[[Mapping[str, Any], Sequence[str] | None], TextTable]",
 ) -> None:
-    """Ask for an answer, and print it in this format."""
+    """Ask for an answer, and print it in this format. A table takes its columns from the JSON, which has all."""
     from lib.cli.client import ask
     from lib.cli.table import show
 
     _check_format(format)
     if format == "table":
-        show(out(), table(ask(url, path, {**parameters, "format": "json"}).json()))
+        answer = ask(url, path, {**parameters, "columns": None, "format": "json"}).json()
+        show(out(), table(answer, _chosen(parameters["columns"], answer["data"])))
     else:
         print_body(ask(url, path, {**parameters, "format": format}).content)
+
+
+def _chosen(columns: str | None, rows: Sequence[Mapping[str, Any]]) -> list[str] | None:
+    """The names of `--columns`; SettingsRejected for one that the rows do not have."""
+    if columns is None:
+        return None
+    names = [name.strip() for name in columns.split(",")]
+    for name in names if rows else ():
+        if name not in rows[0]:
+            known = list(rows[0])
+            why = f"{name!r} is no column; they are {', '.join(known)}; for example {','.join(known[:2])}"
+            raise SettingsRejected(f"--columns {columns}: {why}")
+    return names
 
 
 def _events(url: str | None) -> "Iterator[ServerSentEvent]":

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import orjson
 import typer
 
-from lib.cli.app import Json, app, console, load_settings, with_store
+from lib.cli.app import Commands, Json, app, console, load_settings, with_store
 from lib.clock import isoformat
 from lib.errors import SettingsRejected
 
 if TYPE_CHECKING:
     from lib.store import Store
 
-doubtful = typer.Typer(help="The lists that are kept apart because they are not plausible.")
+doubtful = typer.Typer(cls=Commands, help="The lists that are kept apart because they are not plausible.")
 app.add_typer(doubtful, name="doubtful")
 
 Names = Annotated[list[str], typer.Argument(help="As `topcoins doubtful` shows them.")]
@@ -25,10 +25,10 @@ Names = Annotated[list[str], typer.Argument(help="As `topcoins doubtful` shows t
 @doubtful.callback(invoke_without_command=True)
 def show(context: typer.Context, json: Json = False) -> None:
     """List them, oldest first, with the reasons."""
-    from lib.ingest.doubtful import reasons_of, tick_of
-
     if context.invoked_subcommand:
         return
+    from lib.ingest.doubtful import reasons_of, tick_of
+
     files = list(_files())
     if json:
         lists = [{"name": _name(file), "tick": isoformat(tick_of(file)), "reasons": reasons_of(file)} for file in files]

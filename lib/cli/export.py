@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lib.cli.app import Exclude, Ids, KnownAt, Symbols, Url, VolumeToCap, app, console
+from lib.cli.app import Exclude, Ids, KnownAt, MaxAge, Symbols, Url, VolumeToCap, app, console
 from lib.cli.exit_code import ExitCode
 from lib.errors import SettingsRejected
 
@@ -28,6 +28,7 @@ def export(
     max_volume_to_cap: VolumeToCap = None,
     symbols: Symbols = None,
     ids: Ids = None,
+    max_age: MaxAge = None,
     known_at: KnownAt = None,
     url: Url = None,
 ) -> None:
@@ -41,7 +42,7 @@ def export(
 
     chosen = {
         "columns": columns, "exclude": exclude, "max_volume_to_cap": max_volume_to_cap, "symbols": symbols, "ids": ids,
-        "known_at": known_at,
+        "max_age": max_age, "known_at": known_at,
     }  # fmt: skip
     parameters = {"from": start, "to": stop, "every": every, "top": str(top)}
     parameters |= {name: str(value) for name, value in chosen.items() if value is not None}

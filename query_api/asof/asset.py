@@ -29,11 +29,12 @@ Named = dict[str, Any]
 
 
 class NoAsset(TopcoinsError):
-    """The snapshots of the instant have no such asset."""
+    """The snapshots of the instant have no such asset. `ticker` is the one that none has, if one was asked for."""
 
-    def __init__(self, message: str, *, known_at: datetime) -> None:
+    def __init__(self, message: str, *, known_at: datetime, ticker: str | None = None) -> None:
         super().__init__(message)
         self.known_at = known_at
+        self.ticker = ticker
 
 
 class AmbiguousTicker(TopcoinsError):
@@ -103,7 +104,7 @@ class AssetFinder:
         else:
             kind = "cmc_id or ticker" if by is None and is_id(name) else "ticker"
             tick = isoformat(basis.pair.price.tick)
-            raise NoAsset(f"no asset has the {kind} {name} in the snapshots of {tick}", known_at=known_at)
+            raise NoAsset(f"no asset has the {kind} {name} in the snapshots of {tick}", known_at=known_at, ticker=name)
         check_sides(basis, cmc_id, known_at)
         return cmc_id
 

@@ -64,7 +64,9 @@ class AssetOverSpan:
         if number is not None:
             return number
         raise NoAsset(
-            f"no asset had the ticker {name} between {isoformat(start)} and {isoformat(stop)}", known_at=known_at or now
+            f"no asset had the ticker {name} between {isoformat(start)} and {isoformat(stop)}",
+            known_at=known_at or now,
+            ticker=name,
         )
 
     async def _ticks(self, start: datetime, stop: datetime, known_at: datetime | None = None) -> list[datetime]:

@@ -18,7 +18,7 @@ from query_api.http.content_type import MEDIA_TYPES, Format, TableFormat
 from query_api.http.problems import EXAMPLES, BadRequest
 
 LONGEST_RANGE = timedelta(days=100 * 366)
-CSV_COLUMNS = "format=csv&columns=rank,symbol"
+CSV_COLUMNS = "format=csv&columns=symbol"
 EPOCH = datetime(1970, 1, 2, tzinfo=UTC)
 
 Choice = TypeVar("Choice", bound=str)
@@ -127,10 +127,15 @@ def parse_as_of(
     *instants: str | None, max_age: str | None, known_at: str | None, now: datetime, default_age: timedelta | None
 ) -> AsOfParameters:
     """The parameters of answers as of these instants."""
-    age = default_age
-    if max_age is not None:
-        age = parse_span("max_age", max_age, "must be above 0 and at most 24h", longest=DAY)
+    age = parse_max_age(max_age, default_age)
     return AsOfParameters(now, age, parse_known_at(known_at, now), depends_on_now(*instants, known_at=known_at))
+
+
+def parse_max_age(text: str | None, default_age: timedelta | None) -> timedelta | None:
+    """The `max_age` parameter; without one the default."""
+    if text is None:
+        return default_age
+    return parse_span("max_age", text, "must be above 0 and at most 24h", longest=DAY)
 
 
 def depends_on_now(*instants: str | None, known_at: str | None = None) -> bool:
@@ -185,18 +190,22 @@ def parse_choice(parameter: str, text: str, choices: Iterable[Choice], why: str,
     raise BadRequest(parameter, text, why, example)
 
 
-def parse_columns(text: str | None, chosen: Format, known: Sequence[str]) -> tuple[str, ...] | None:
+def parse_columns(
+    text: str | None, chosen: Format, known: Sequence[str], example: str = EXAMPLES["columns"]
+) -> tuple[str, ...] | None:
     """The `columns` parameter, of the known columns; None without one."""
     if text is None:
         return None
     if chosen == "json":
-        raise BadRequest("columns", text, "is for the other formats; JSON always has all", CSV_COLUMNS)
+        raise BadRequest(
+            "columns", text, "is for the other formats; JSON always has all", f"format=csv&columns={example}"
+        )
     names = tuple(name.strip(" ") for name in text.split(","))
     for name in names:
         if name not in known:
-            raise BadRequest("columns", text, f"{name!r} is no column; they are {', '.join(known)}")
+            raise BadRequest("columns", text, f"{name!r} is no column; they are {', '.join(known)}", example)
     if len(set(names)) < len(names):
-        raise BadRequest("columns", text, "names a column twice")
+        raise BadRequest("columns", text, "names a column twice", example)
     return names
 
 
@@ -210,14 +219,13 @@ def parse_sort(text: str | None, known: Sequence[str]) -> Sort | None:
     return Sort(column, descending=text.startswith("-"))
 
 
-def parse_more(text: str | None, *also: str) -> tuple[str, ...]:
-    """The `more` parameter: further columns. Those of `also` that are such columns are added to them."""
-    known = names(MORE)
+def parse_more(text: str | None, known: Sequence[str], *also: str) -> tuple[str, ...]:
+    """The further columns among those that the `more` parameter names, all of them known, and among `also`."""
     wanted = [] if text is None else [name.strip(" ") for name in text.split(",")]
     for name in wanted:
         if name not in known:
-            raise BadRequest("more", text, f"{name!r} is no further column; they are {', '.join(known)}")
-    return tuple(name for name in known if name in wanted or name in also)
+            raise BadRequest("more", text, f"{name!r} is no column; they are {', '.join(known)}")
+    return tuple(name for name in names(MORE) if name in wanted or name in also)
 
 
 def parse_by(text: str | None) -> By | None:

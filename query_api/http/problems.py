@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -131,11 +132,17 @@ def _no_snapshot(exc: NoSnapshot) -> dict[str, Any]:
     }
 
 
+def _no_asset(exc: NoAsset) -> dict[str, Any]:
+    """Callers may have asked by name, which only the search finds."""
+    search = exc.ticker and f"; to search by name: /v1/assets?q={quote(exc.ticker)}"
+    return {"detail": f"{exc}{search or ''}", "known_at": isoformat(exc.known_at)}
+
+
 _STORE_FIELDS = {"detail": "the store cannot answer now; the log of query_api says why"}
 PROBLEMS: Mapping[type[TopcoinsError], tuple[int, Callable[[Any], Mapping[str, Any]]]] = {
     BadRequest: (422, lambda exc: exc.fields),
     NoSnapshot: (404, _no_snapshot),
-    NoAsset: (404, lambda exc: {"known_at": isoformat(exc.known_at)}),
+    NoAsset: (404, _no_asset),
     AmbiguousTicker: (409, lambda exc: {"candidates": exc.candidates}),
     NotAcceptable: (406, lambda exc: {}),
     BodyTooSlow: (408, lambda exc: {}),

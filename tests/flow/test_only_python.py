@@ -7,10 +7,13 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvicorn
+from typer.main import get_command
 
+from lib.cli.app import app
 from lib.endpoint import http_url, open_listener
 from query_api.app import create_app
 from tests.fakes import FakeClock
@@ -50,9 +53,20 @@ def run(commands: Sequence[Sequence[str]], absent: Sequence[str] = ABSENT, **set
     return done.stdout.splitlines()
 
 
-def test_help_loads_nothing_slow():
-    text = "\n".join(run([["--help"]], SLOW))
-    assert "Ask a running API for the top list" in text
+def paths(group: Any, *names: str) -> Iterator[list[str]]:
+    """The names of each command, after those of its groups."""
+    for name, command in group.commands.items():
+        yield [*names, name]
+        if hasattr(command, "commands"):
+            yield from paths(command, *names, name)
+
+
+def test_the_help_of_every_command_loads_nothing_slow():
+    commands = [[], *paths(get_command(app))]
+    printed = run([[*path, "--help"] for path in commands], SLOW)
+    assert [line for line in printed if line.startswith("END") and not line.endswith(" 0")] == []
+    usages = [line.partition(" [OPTIONS]")[0] for line in printed if line.startswith("Usage: ")]
+    assert usages == [" ".join(["Usage: topcoins", *path]) for path in commands]
 
 
 @pytest.fixture
@@ -85,12 +99,28 @@ def test_a_command_that_needs_them_says_so_in_one_sentence():
 
 def test_each_client_command_runs_and_finds_the_api_by_its_settings(port: int, tmp_path: Path):
     exports = [["export", "--output", str(tmp_path / f"list.{format}"), *SPAN, "--every", "1m"] for format in FORMATS]
-    commands = [["top"], ["asset", "1"], ["history", "1", *SPAN, "--every", "1m"], ["movers", *SPAN], *exports]
+    columns = ["--columns", "symbol,price_usd,market_cap_usd"]
+    movers = [["movers", *SPAN, "--columns", "symbol,move"], ["movers", *SPAN, "--format", "csv"]]
+    history = ["history", "1", *SPAN, "--every", "1m", "--columns", "at,price_usd"]
+    commands = [["top", *columns], ["top"], ["asset", "1"], history, *movers, *exports]
     # A source's key is a setting that only its file knows.
     printed = run(commands, HTTP_HOST="::1", HTTP_PORT=port, CMC_API_KEY="demo")
     assert [line for line in printed if line.startswith("END")] == [f"END {command} 0" for command, *_ in commands]
     for format in FORMATS:
         assert b"BTC" in (tmp_path / f"list.{format}").read_bytes()
+    headings = [line.split() for line in printed]
+    for heading in (columns[1].split(","), ["symbol", "move"], ["at", "price_usd"]):
+        assert heading in headings
+
+
+def test_a_column_that_is_none_is_refused_with_those_there_are(port: int):
+    url = ["--url", http_url("::1", port)]
+    commands = [
+        [*command, "--columns", "at,nope", *url] for command in (["history", "1", *SPAN], ["movers", *SPAN], ["top"])
+    ]
+    for line in (printed := [line for line in run(commands) if line.startswith("END")]):
+        assert line.endswith(" 2")
+    assert len(printed) == 3
 
 
 def test_an_export_that_needs_polars_fetches_nothing(port: int, tmp_path: Path):

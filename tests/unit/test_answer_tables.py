@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from lib.answer_tables import csv_table, fields_text, history_table, movers_table, plain, top_table
+from lib.answer_tables import fields_text, history_table, movers_table, plain, top_table
 from lib.text_table import to_text
 
 POINT = {"price_usd": 92311.5, "volume_24h_usd": 61234567890.1, "source_rank": 2, "filled": False}
@@ -115,7 +115,7 @@ def test_movers_are_ordered_by_what_is_asked_and_those_without_a_change_come_las
         {**MOVER, "symbol": "CLIMB", "rank_change": 5, "price_change_pct": -1.0},
     ]
     for by, order in (("price", ["UP", "CLIMB", "NEW"]), ("rank", ["CLIMB", "UP", "NEW"])):
-        text = to_text(movers_table({**MOVERS, "data": rows}, by), 120)
+        text = to_text(movers_table({**MOVERS, "data": rows}, by=by), 120)
         assert sorted(("UP", "CLIMB", "NEW"), key=text.index) == order
 
 
@@ -137,12 +137,24 @@ def test_the_fields_of_an_asset_are_words():
     ]
 
 
-def test_chosen_columns_are_shown_as_the_csv_has_them():
-    body = "rank,symbol,market_cap_usd\r\n1,BTC,1418545497141.1409\r\n"
-    assert "1418545497141.1409" in to_text(csv_table(body, "", ""), 80)
-    narrow = to_text(csv_table(body, "", ""), 30)
-    assert "BTC" in narrow
-    assert "1418545497141" not in narrow  # the last column goes first
+@pytest.mark.parametrize("width", WIDTHS)
+def test_chosen_columns_have_whole_numbers_and_the_last_one_goes_first(width):
+    row = {**ROW, "market_cap_usd": 1418545497141.1409, "filled": False, "price_updated_at": None}
+    table = top_table({**LIST, "data": [row]}, ["symbol", "price_usd", "filled", "price_updated_at", "market_cap_usd"])
+    text = to_text(table, width)
+    assert re.search("^PEPE +0.0000042471604", text, re.MULTILINE)
+    assert ("1,418,545,497,141" in text) == (width > 60) == ("market_cap_usd" in text)
+    assert "false" in text or width == 40
+    assert table.notes == top_table({**LIST, "data": [row]}).notes
+
+
+def test_chosen_columns_of_movers_and_of_a_history_are_in_the_order_of_their_tables():
+    rows = [{**MOVER, "symbol": "DOWN", "price_change_pct": -1.0}, {**MOVER, "symbol": "UP"}]
+    movers = to_text(movers_table({**MOVERS, "data": rows}, ["symbol", "rank_change"]), 80)
+    assert re.search("UP +1\nDOWN +1\n", movers)
+    history = {"cmc_id": 1, "from": AT, "to": AT, "every": "1m", "coverage": {}, "names": []}
+    point = {"at": AT, "price_time": AT, **POINT}
+    assert "92,311.5\n" in to_text(history_table({**history, "data": [point]}, ["at", "price_usd"]), 80)
 
 
 def test_columns_are_aligned_also_below_wide_and_shortened_names():

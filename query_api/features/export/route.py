@@ -65,6 +65,7 @@ def install(app: FastAPI, services: Services) -> None:
         every: Every = "1h",
         top: parameters.Limit = 200,
         format: FileFormat = "csv",
+        max_age: parameters.MaxAge = None,
         known_at: parameters.KnownAt = None,
         columns: parameters.OptionalText = which,
     ) -> Response:
@@ -79,7 +80,7 @@ def install(app: FastAPI, services: Services) -> None:
             services,
             _span(start, stop, every, now),
             every,
-            ExportList(top, services.max_age, filters, more),
+            ExportList(top, parameters.parse_max_age(max_age, services.max_age), filters, more),
             shown,
             chosen,
             parameters.parse_known_at(known_at, now),

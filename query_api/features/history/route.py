@@ -17,7 +17,7 @@ from lib.clock import isoformat
 from lib.instants import Span, first_step
 from query_api.asof.asset import is_id
 from query_api.asof.asset_over_span import AssetOverSpan
-from query_api.features.history.work import FILLS, SCHEMA, TIMES, Covered, Fill, Histories, History, Point
+from query_api.features.history.work import COLUMNS, FILLS, SCHEMA, TIMES, Covered, Fill, Histories, History, Point
 from query_api.http import parameters, responses
 from query_api.http.caching import READABLE_AFTER, WRITE_TIMEOUT, all_final, cache_control, header_list
 from query_api.http.client import client_of
@@ -27,6 +27,7 @@ from query_api.http.routing import get_and_head
 from query_api.http.row_answer import RowAnswer, read_again
 from query_api.services import Services
 
+EXAMPLE = "at,price_usd,source_rank"
 SHORT = 100
 """Steps of a history that is answered at once, like a list."""
 SHORTEST, LONGEST = timedelta(minutes=1), timedelta(days=366)
@@ -78,6 +79,7 @@ def install(app: FastAPI, services: Services) -> None:
     """Histories."""
     assets = AssetOverSpan(services.store)
     histories = Histories(services.store, services.lists.pair_finder)
+    which = parameters.columns_query(f"For all formats but JSON: which of {', '.join(COLUMNS)}", COLUMNS, [EXAMPLE])
 
     async def history(
         request: Request,
@@ -90,6 +92,7 @@ def install(app: FastAPI, services: Services) -> None:
         format: parameters.FormatName = None,
         by: parameters.ByName = None,
         known_at: parameters.KnownAt = None,
+        columns: parameters.OptionalText = which,
     ) -> Response:
         """An asset as of each step from `from` on, by default a day before `to`, and before `to`, by default now.
 
@@ -102,6 +105,7 @@ def install(app: FastAPI, services: Services) -> None:
             return again
         distance = parameters.parse_span("every", every, "must be at least 1m and at most 366d", SHORTEST, LONGEST)
         how = parameters.parse_choice("fill", fill, FILLS, f"is no way to fill gaps; they are {', '.join(FILLS)}")
+        shown = parameters.parse_columns(columns, chosen, COLUMNS, EXAMPLE)
         first, last = parameters.parse_range(start, stop, now)
         known = parameters.parse_known_at(known_at, now)
         span = Span(first_step(first, start, distance), last, distance)
@@ -110,7 +114,7 @@ def install(app: FastAPI, services: Services) -> None:
             cmc_id = await assets.find(id, span.start, last, now=now, by=parameters.parse_by(by), known_at=known)
         async with _lane(services, request, len(steps)):
             found = await histories.of(cmc_id, steps, distance, how, now=now, known_at=known)
-        sent = {**({"format": chosen} if format else {}), **({"known_at": isoformat(known)} if known else {})}
+        sent = {"format": format and chosen, "known_at": isoformat(known) if known else None, "columns": columns}
         following = _next(cmc_id, span, limit, every=every, fill=how, **sent)
         is_final = await asyncio.to_thread(all_final, found.steps, found.pairs, max_age=services.max_age, now=now)
         caching = cache_control(is_final and found.known_at <= now - WRITE_TIMEOUT)
@@ -124,8 +128,8 @@ def install(app: FastAPI, services: Services) -> None:
             headers["link"] = f'<{following}>; rel="next"'
         answer = RowAnswer(
             to_json=partial(_to_json, cmc_id, span, every, how, following, found),
-            frame=lambda format: pl.DataFrame(found.points, SCHEMA),
-            to_table=history_table,
+            frame=lambda format: pl.DataFrame(found.points, SCHEMA).select(shown or COLUMNS),
+            to_table=partial(history_table, columns=shown),
             times=TIMES,
             fixed={
                 "from": isoformat(span.start),
@@ -150,12 +154,13 @@ def _lane(services: Services, request: Request, steps: int) -> AbstractAsyncCont
     return services.long_work.single_step(client_of(request.scope)) if steps > SHORT else nullcontext()
 
 
-def _next(cmc_id: int, span: Span, most: int, **parameters: str) -> str | None:
+def _next(cmc_id: int, span: Span, most: int, **parameters: str | None) -> str | None:
     """The address of the next page, relative to this one's. Both of its ends are fixed instants."""
     if span.steps <= most:
         return None
     ends = {"from": isoformat(span.at(most)), "to": isoformat(span.stop)}
-    return f"../{cmc_id}/history?{urlencode(ends | {'limit': most} | parameters)}"
+    sent = {name: text for name, text in parameters.items() if text is not None}
+    return f"../{cmc_id}/history?{urlencode(ends | {'limit': str(most)} | sent)}"
 
 
 def _to_json(cmc_id: int, span: Span, every: str, fill: Fill, following: str | None, history: History) -> bytes:

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from lib.answer_tables import movers_table
 from lib.clock import isoformat
 from query_api.asof.top_list import TopList
-from query_api.features.movers.work import MOVES, Mover, movers
+from query_api.features.movers.work import COLUMNS, MOVES, Mover, movers
 from query_api.http import parameters
 from query_api.http.caching import cache_control_of, header_list
 from query_api.http.content_type import choose_format
@@ -47,6 +47,7 @@ class MoversAnswer(BaseModel):
     data: list[Mover]
 
 
+EXAMPLE = "symbol,move,rank_to,price_change_pct"
 MOVERS_RESPONSES: Responses = {
     200: {
         "model": MoversAnswer,
@@ -61,6 +62,7 @@ MOVERS_RESPONSES: Responses = {
 
 def install(app: FastAPI, services: Services) -> None:
     """Moves."""
+    which = parameters.columns_query(f"For all formats but JSON: which of {', '.join(COLUMNS)}", COLUMNS, [EXAMPLE])
 
     async def moved(
         request: Request,
@@ -71,12 +73,14 @@ def install(app: FastAPI, services: Services) -> None:
         format: parameters.FormatName = None,
         max_age: parameters.MaxAge = None,
         known_at: parameters.KnownAt = None,
+        columns: parameters.OptionalText = which,
     ) -> Response:
         """Who rose, fell, entered or left the top `top` between `from`, by default a day before, and `to`."""
         now = services.clock()
         chosen = choose_format(format, header_list(request, "accept"))
         if again := read_again(request, services, chosen):
             return again
+        shown = parameters.parse_columns(columns, chosen, COLUMNS, EXAMPLE)
         first, last = parameters.parse_range(start, stop, now)
         as_of = parameters.parse_as_of(
             start, stop, max_age=max_age, known_at=known_at, now=now, default_age=services.max_age
@@ -92,8 +96,8 @@ def install(app: FastAPI, services: Services) -> None:
             headers |= filter_headers(lists[1]) | {"x-known-at": known}
         answer = RowAnswer(
             to_json=partial(_json, lists, top, rows, known),
-            frame=lambda format: rows,
-            to_table=movers_table,
+            frame=lambda format: rows.select(shown or COLUMNS),
+            to_table=partial(movers_table, columns=shown),
             times=(),
             fixed={"from": isoformat(first), "to": isoformat(last), "known_at": known},
         )

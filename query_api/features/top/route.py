@@ -1,8 +1,6 @@
 """`/` and `/v1/top`: the top list as of an instant."""
 
-from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
 
 from fastapi import FastAPI, Query, Request
 from starlette.responses import Response
@@ -10,14 +8,13 @@ from starlette.responses import Response
 from lib import columns as declared
 from lib.answer_tables import top_table
 from lib.clock import isoformat
-from lib.text_table import TextTable
 from query_api.asof.pair import AsOf
 from query_api.asof.top_list import TopList
 from query_api.http import parameters
 from query_api.http.caching import cache_control_of, header_list, weak_etag
 from query_api.http.content_type import choose_format
 from query_api.http.filter_parameters import Filtering
-from query_api.http.formats import frame_to_csv, list_frame, to_json
+from query_api.http.formats import list_frame, to_json
 from query_api.http.headers import list_headers
 from query_api.http.problems import EXAMPLES
 from query_api.http.responses import TOP_RESPONSES, Responses
@@ -56,10 +53,10 @@ def install(app: FastAPI, services: Services) -> None:
     )
     added = Query(
         default=None,
-        description=f"Further columns: {', '.join(further)}",
+        description=f"Further columns: {', '.join(further)}; the list has the others anyway",
         examples=[EXAMPLES["more"]],
         max_length=256,
-        json_schema_extra={"pattern": parameters.some_of(further)},
+        json_schema_extra={"pattern": parameters.some_of(known)},
     )
 
     async def top(
@@ -85,7 +82,7 @@ def install(app: FastAPI, services: Services) -> None:
         at, shown_columns = parameters.parse_datetime(datetime, now), parameters.parse_columns(columns, chosen, known)
         by = parameters.parse_sort(sort, known)
         implied = [*([by.column] if by else []), *(shown_columns or ([TEXT_CHANGE] if chosen == "text" else []))]
-        with_more = tuple(name for name in parameters.parse_more(more, *implied) if name in further)
+        with_more = tuple(name for name in parameters.parse_more(more, known, *implied) if name in further)
         found = await services.top(
             at,
             limit=limit,
@@ -105,7 +102,7 @@ def install(app: FastAPI, services: Services) -> None:
         answer = RowAnswer(
             to_json=partial(to_json, found, limit),
             frame=partial(list_frame, found, shown_columns),
-            to_table=partial(_table, found, shown_columns),
+            to_table=partial(top_table, columns=shown_columns),
             times=TIMES,
             fixed={"datetime": isoformat(found.at), "known_at": isoformat(found.known_at)},
         )
@@ -113,10 +110,6 @@ def install(app: FastAPI, services: Services) -> None:
 
     for path, name, responses in (("/", "top", ROOT_RESPONSES), ("/v1/top", "top_v1", TOP_RESPONSES)):
         get_and_head(app, path, top, operation_id=name, summary="The top list", responses=responses)
-
-
-def _table(top: TopList, columns: Sequence[str] | None, answer: Mapping[str, Any]) -> TextTable:
-    return top_table(answer, frame_to_csv(top.rows.select(columns)).decode() if columns else None)
 
 
 def _answers(top: TopList) -> list[AsOf | None]:

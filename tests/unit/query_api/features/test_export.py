@@ -134,6 +134,14 @@ async def test_the_parquet_of_the_api_reads_as_a_table(store, clock):
     assert table.filter(pl.col("gap").is_not_null())["step"].to_list() == [FIRST + 25 * MINUTE]
 
 
+async def test_a_step_in_a_gap_has_the_list_that_max_age_allows(store, clock):
+    async with calling(store, clock) as client:
+        for max_age, gaps in (("1m", 3), ("1h", 0)):
+            answer = await client.get(f"{ASKED}&format=csv&max_age={max_age}")
+            assert f" gaps={gaps} " in answer.text
+            assert f"max_age={max_age}" in answer.headers["content-location"]
+
+
 WRONG = [
     ("every=0s", "every", "must be above 0"),
     ("every=often", "every", "is not a duration"),
@@ -144,6 +152,7 @@ WRONG = [
     ("top=0", "top", "is less than 1, the least"),
     ("known_at=2027-01-01", "known_at", "in the future"),
     ("columns=price_usd,nope", "columns", "'nope' is no column; they are step, rank, cmc_id"),
+    ("max_age=25h", "max_age", "at most 24h"),
     ("exclude=memes", "exclude", "these can: stablecoins, wrapped"),
 ]
 

@@ -175,7 +175,10 @@ async def test_a_shared_ticker_is_refused_with_its_candidates(client) -> None:
     ("path", "why"),
     [
         ("43", "no asset has the cmc_id or ticker 43 in the snapshots of 2026-11-17T14:37:00Z"),
-        ("NOPE", "no asset has the ticker NOPE"),
+        ("No pe", "no asset has the ticker No pe in the snapshots of 2026-11-17T14:37:00Z; to search"),
+        ("No pe", "; to search by name: /v1/assets?q=No%20pe"),
+        ("NOPE/history", "no asset had the ticker NOPE between"),
+        ("NOPE/history", "; to search by name: /v1/assets?q=NOPE"),
         ("9?datetime=2026-11-17T14:36:00Z", "no asset has the cmc_id 9 in the volume_rank snapshot"),
         ("8?datetime=2026-11-17T14:36:00Z", "no asset has the cmc_id 8 in the price snapshot"),
         ("1?datetime=2026-11-17T13:00:00Z", "before the first snapshot"),

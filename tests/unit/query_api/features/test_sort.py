@@ -114,7 +114,7 @@ async def test_the_changes_of_a_past_list_are_kept_long_only_where_the_lists_bef
 
 @pytest.mark.parametrize(
     ("query", "parameter"),
-    [("sort=nonsense", "sort"), ("sort=--rank", "sort"), ("more=rank", "more"), ("more=", "more")],
+    [("sort=nonsense", "sort"), ("sort=--rank", "sort"), ("more=nonsense", "more"), ("more=", "more")],
 )
 async def test_a_column_that_is_none_is_refused_by_name(client, query, parameter):
     answer = await client.get(f"/v1/top?{query}")

@@ -120,6 +120,49 @@ async def test_text_has_the_change_of_a_day_or_the_columns_asked_for(client):
     assert [line for line in chosen.splitlines() if "rank" in line and "market_cap_usd" in line]
 
 
+CHOSEN = {
+    "/v1/top?limit=3&datetime=2026-11-17T14:05Z": "symbol,change_1h_pct",
+    "/v1/movers?from=now-30m&top=3": "symbol,price_change_pct",
+    "/v1/assets/1/history?from=2026-11-17T14:00Z&every=5m&limit=2": "symbol,at",
+}
+
+
+@pytest.mark.parametrize("address", CHOSEN)
+async def test_the_columns_asked_for_are_those_of_every_format_of_rows(client, address):
+    names = CHOSEN[address].split(",")
+    asked = f"{address}&columns={CHOSEN[address]}"
+    more = "&more=change_1h_pct" if "top?" in address else ""
+    rows = [{name: row[name] for name in names} for row in (await client.get(f"{address}{more}")).json()["data"]]
+    assert rows
+    assert [orjson.loads(line) for line in (await client.get(f"{asked}&format=ndjson")).content.splitlines()] == rows
+    table = pl.read_parquet(io.BytesIO((await client.get(f"{asked}&format=parquet")).content))
+    assert (table.columns, len(table)) == (names, len(rows))
+    text = (await client.get(f"{asked}&format=text")).text
+    assert [line for line in text.splitlines() if line.split() == names]
+    file = await client.get(f"{asked}&format=csv")
+    assert (file.text.partition("\r\n")[0], len(file.text.splitlines())) == (CHOSEN[address], len(rows) + 1)
+    if "link" in file.headers:
+        link = file.headers["link"].partition(">")[0].lstrip("<")
+        assert (await client.get(str(file.url.join(link)))).text.startswith(f"{CHOSEN[address]}\r\n")
+
+
+@pytest.mark.parametrize("address", CHOSEN)
+@pytest.mark.parametrize("wrong", ["columns=symbol", "columns=nope&format=csv", "columns=symbol,symbol&format=csv"])
+async def test_columns_that_are_none_or_come_with_json_are_refused_with_a_valid_example(client, address, wrong):
+    answer = await client.get(f"{address}&{wrong}")
+    assert (answer.status_code, answer.json()["parameter"]) == (422, "columns")
+    example = answer.json()["example"]
+    valid = example if "=" in example else f"format=csv&columns={example}"
+    assert (await client.get(f"{address}&{valid}")).status_code == 200
+
+
+@pytest.mark.parametrize("address", [*CHOSEN, "/v1/export?top=1"])
+async def test_a_misspelt_columns_is_answered_with_one_that_every_address_has(client, address):
+    example = (await client.get(f"{address}&column=1")).json()["example"]
+    assert example.startswith("format=csv&columns=")
+    assert (await client.get(f"{address}&{example}")).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("accept", "kind"),
     [

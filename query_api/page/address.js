@@ -2,6 +2,9 @@
 
 const VIEWS = ["list", "movers", "gaps", "status"];
 const OWN = ["view", "format"];
+const FRAGMENT = /^#(\d+(?:,\d+)*)(?:\/(.+))?$/;
+/** More lines are hard to tell apart. */
+export const MOST_COMPARED = 5;
 
 /** One parameter, or null. */
 export function get(name) {
@@ -49,4 +52,11 @@ export function absolute(path, values) {
   const query = new URLSearchParams(Object.entries(values).filter(([, value]) => value !== null && value !== undefined));
   const readable = String(query).replaceAll("%3A", ":").replaceAll("%2C", ",");
   return new URL(`${path}?${readable}`, new URL(".", location.href)).href;
+}
+
+/** The assets and the span of a fragment, such as `#1,1027/30d`; no ids where it names none. */
+export function assets(fragment = location.hash) {
+  const [, ids = "", span = "24h"] = FRAGMENT.exec(fragment) ?? [];
+  const numbers = [...new Set(ids.split(",").map(Number))].filter((id) => id > 0);
+  return { ids: numbers.slice(0, MOST_COMPARED), span: span.replaceAll(/%3A/gi, ":") };
 }

@@ -1,11 +1,17 @@
-// An asset: its name and numbers, and its chart over a span, in a dialog. The address's fragment names both: `#1/7d`.
+// An asset: its name and numbers, and its chart over a span, in a dialog; or several, compared. The address's fragment
+// has the ids and the span: `#1/7d`, `#1,1027/30d`.
 
+import * as address from "./address.js";
 import { ask, Problem } from "./api.js";
 import * as chart from "./chart.js";
+import * as compare from "./compare.js";
 import { button, element } from "./element.js";
 import { moment, price, rfc3339, volume } from "./format.js";
+import * as oneAsset from "./one_asset.js";
+import * as others from "./others.js";
 
-const SPANS = { "1h": 3600, "6h": 21600, "24h": 86400, "7d": 604800, "30d": 2592000, "90d": 7776000 };
+const SPANS = ["1h", "6h", "24h", "7d", "30d", "90d"];
+const UNITS = { m: 60, h: 3600, d: 86400, w: 604800 };
 const STEPS = [60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400, 172800, 604800];
 const MOST_POINTS = 500;
 const WEEK = 604800;
@@ -15,54 +21,55 @@ const about = document.getElementById("asset-note");
 const statusLine = document.getElementById("chart-status");
 const spans = document.getElementById("spans");
 
-const shown = { id: null, span: "24h", named: null, asked: null, pushed: false, request: new AbortController(), page: null };
+const shown = { ids: [], span: "24h", named: new Map(), asked: null, words: () => "", pushed: false, request: new AbortController(), page: null };
 
 /** `known` gives the list's row of an asset, `instant` the page's instant, `first` the archive's begin. */
 export function install(page) {
   shown.page = page;
-  spans.append(...[...Object.keys(SPANS), "all"].map((span) => button(span, () => choose(span), { "data-span": SPANS[span] ?? span })));
+  spans.append(...[...SPANS, "all"].map((span) => button(span, () => choose({ span }), { "data-span": seconds(span) ?? span })));
   document.getElementById("log").addEventListener("change", (event) => chart.setLog(event.target.checked));
   dialog.addEventListener("close", closed);
   document.getElementById("close").addEventListener("click", () => dialog.close());
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
-  chart.onRead((text) => (statusLine.textContent = text));
-  chart.onZoom((from, to) => choose(`${rfc3339(new Date(from * 1000))}..${rfc3339(new Date(to * 1000))}`));
+  chart.onRead((place) => (statusLine.textContent = shown.words(place)));
+  chart.onZoom((from, to) => choose({ span: `${rfc3339(new Date(from * 1000))}..${rfc3339(new Date(to * 1000))}` }));
+  others.onAdd((id) => choose({ ids: [...shown.ids, id] }));
 }
 
 /** Open and close by the address; `pushed` says that the browser's history has the page without it just before. */
 export function open(pushed = false) {
   shown.pushed ||= pushed && Boolean(location.hash);
-  const [id, span] = location.hash.slice(1).split("/");
-  if (!(Number(id) > 0)) return dialog.open && dialog.close();
+  const { ids, span } = address.assets();
+  if (!ids.length) return dialog.open && dialog.close();
   if (!dialog.open) dialog.showModal();
-  if (shown.id !== Number(id)) reset();
-  shown.id = Number(id);
-  shown.span = span ? decodeURIComponent(span) : "24h";
+  if (shown.ids[0] !== ids[0]) reset();
+  Object.assign(shown, { ids, span });
   return load();
 }
 
 function reset() {
   chart.clear();
-  shown.named = shown.asked = null;
+  compare.hide();
+  Object.assign(shown, { asked: null, words: () => "" });
   for (const line of [name, about, statusLine]) line.textContent = "";
 }
 
-/** The asset's ticker, for the title of the page. */
+/** The assets' tickers, for the title of the page. */
 export function title() {
-  return dialog.open ? name.textContent.split(" ")[0] : null;
+  return dialog.open ? shown.ids.map((id) => info(id)?.symbol).filter(Boolean).join(", ") : null;
 }
 
-/** Another span replaces the one in the address: Back leaves the asset. */
-function choose(span) {
-  history.replaceState(null, "", `${location.pathname}${location.search}#${shown.id}/${span}`);
+/** Other assets or another span replace those in the address: Back leaves the dialog. */
+function choose({ ids = shown.ids, span = shown.span }) {
+  history.replaceState(null, "", `${location.pathname}${location.search}#${ids}/${span}`);
   open();
 }
 
 /** Back to the page as it was before; where the asset was opened by its address, without it. */
 function closed() {
   shown.request.abort();
-  shown.id = null;
-  chart.clear();
+  shown.ids = [];
+  reset();
   if (location.hash && shown.pushed) history.back();
   else if (location.hash) history.replaceState(null, "", location.pathname + location.search);
   shown.pushed = false;
@@ -74,13 +81,19 @@ export function follow() {
   if (dialog.open && !shown.span.includes("..")) return load();
 }
 
+/** A span such as `36h`, in seconds; undefined where it is none. */
+function seconds(span) {
+  const [, count, unit] = /^(\d{1,4})([mhdw])$/.exec(span) ?? [];
+  return unit && Math.max(count * UNITS[unit], UNITS.h / 4);
+}
+
 /** From, to, and the distance of the points, in seconds. */
 function range() {
   const to = Math.floor(shown.page.instant().getTime() / 1000);
   const [from, until] = shown.span.split("..").map((text) => Date.parse(text) / 1000);
-  if (until) return [from, until, stepOf(until - from)];
+  if (until > from) return [from, until, stepOf(until - from)];
   const first = Math.floor((shown.page.first() ?? (to - WEEK) * 1000) / 1000);
-  const wide = shown.span === "all" ? Math.max(to - first, 3600) : SPANS[shown.span] ?? SPANS["24h"];
+  const wide = shown.span === "all" ? Math.max(to - first, UNITS.h) : seconds(shown.span) ?? UNITS.d;
   const step = stepOf(wide);
   return [to - Math.ceil(wide / step) * step, to, step];
 }
@@ -92,51 +105,80 @@ function stepOf(wide) {
 async function load() {
   shown.request.abort();
   const { signal } = (shown.request = new AbortController());
-  const { id, span } = shown;
+  const { ids, span } = shown;
   delete dialog.dataset.shown;
   for (const one of spans.children) one.ariaPressed = String(one.textContent === span);
-  const [from, to, step] = range();
-  const values = { from: rfc3339(new Date(from * 1000)), to: rfc3339(new Date((to + 1) * 1000)), every: `${step}s`, fill: "null", limit: 5000 };
   try {
-    const [past, gaps, named] = await Promise.all([
-      ask(`v1/assets/${id}/history`, values, signal),
-      to - from <= WEEK ? ask("v1/gaps", { from: values.from, to: rfc3339(new Date(to * 1000)) }, signal) : null,
-      shown.named ?? find(id, signal),
-    ]);
-    Object.assign(shown, { named, asked: { id, values: { ...values, known_at: past.known_at } } });
-    if (!named) return unknown(id);
-    head(id, named, past);
-    const begin = (shown.page.first() ?? 0) / 1000;
-    const first = begin > from + step ? begin : null;
-    statusLine.textContent = chart.show(past, gaps, { from, to, first, gone: goneAt(past) });
-    dialog.dataset.shown = `${id}/${SPANS[span] ?? span}`;
+    await Promise.all(ids.map((id) => learn(id, signal)));
+    const unknown = ids.find((id) => !info(id));
+    if (unknown) noSuchAsset(unknown);
+    else await draw(ids, signal);
+    dialog.dataset.shown = unknown ? `${unknown}/unknown` : `${ids}/${seconds(span) ?? span}`;
     shown.page.retitle();
   } catch (error) {
     if (error.name === "AbortError") return;
-    name.textContent ||= `CoinMarketCap id ${id}`;
+    name.textContent ||= `CoinMarketCap id ${ids}`;
     statusLine.textContent = error instanceof Problem ? error.message : String(error);
   }
 }
 
-/** What is known of an id in all the archive, or null. */
-async function find(id, signal) {
+/** What an asset is called: by the list that is shown, or else by a search over all the archive. */
+const info = (id) => shown.page.known(id) ?? shown.named.get(id);
+
+/** Ask for what `info` does not have. */
+async function learn(id, signal) {
+  if (info(id)) return;
   const { data } = await ask("v1/assets", { q: id, limit: 8 }, signal);
-  return data.find((each) => each.cmc_id === id) ?? null;
+  shown.named.set(id, data.find((each) => each.cmc_id === id));
 }
 
-function unknown(id) {
+async function draw(ids, signal) {
+  const [from, to, step] = range();
+  const values = { from: rfc3339(new Date(from * 1000)), to: rfc3339(new Date((to + 1) * 1000)), every: `${step}s`, fill: "null", limit: 5000 };
+  const [gaps, ...pasts] = await Promise.all([
+    to - from <= WEEK ? ask("v1/gaps", { from: values.from, to: rfc3339(new Date(to * 1000)) }, signal) : null,
+    ...ids.map((id) => ask(`v1/assets/${id}/history`, values, signal)),
+  ]);
+  const known_at = pasts.map((past) => past.known_at).sort().at(-1);
+  shown.asked = { ids, values: { ...values, known_at } };
+  const begin = (shown.page.first() ?? 0) / 1000;
+  const span = { from, to, first: begin > from + step ? begin : null };
+  dialog.dataset.kind = ids.length > 1 ? "several" : "one";
+  others.show(ids);
+  head(ids, pasts);
+  if (ids.length > 1) shown.words = compare.show(pasts, ids.map(called), gaps, span, (n) => choose({ ids: ids.toSpliced(n, 1) }));
+  else {
+    compare.hide();
+    shown.words = oneAsset.show(pasts[0], gaps, { ...span, gone: goneAt(pasts[0]) });
+  }
+  statusLine.textContent = shown.words(null);
+}
+
+/** An asset's name in a comparison. */
+function called(id) {
+  const { symbol, name: full } = info(id);
+  return { id, symbol: symbol ?? `id ${id}`, name: full };
+}
+
+function noSuchAsset(id) {
+  reset();
+  dialog.dataset.kind = "none";
   name.textContent = `CoinMarketCap id ${id}`;
-  about.replaceChildren("This archive has never had an asset with this id. ", button("Search for another", () => {
+  about.replaceChildren("This archive has never had an asset with this id. The search takes a ticker, a name or an id, of now or earlier. ", button("Search for another", () => {
     dialog.close();
     document.getElementById("find").focus();
   }));
-  chart.clear();
-  dialog.dataset.shown = `${id}/unknown`;
 }
 
-function head(id, named, past) {
+function head(ids, pasts) {
+  if (ids.length > 1) {
+    name.textContent = ids.map((id) => called(id).symbol).join(", ");
+    about.textContent = "";
+    return;
+  }
+  const [[id], [past]] = [ids, pasts];
   const row = shown.page.known(id);
-  const newest = past.names.at(-1) ?? named;
+  const newest = past.names.at(-1) ?? info(id);
   name.textContent = `${newest.symbol ?? ""} ${newest.name ?? ""}`.trim() || `CoinMarketCap id ${id}`;
   if (row) {
     about.textContent = `Rank ${row.rank} by volume · ${price(row.price_usd)} USD · ${volume(row.volume_24h_usd)} USD in 24 h · CoinMarketCap id ${id}`;
@@ -144,8 +186,9 @@ function head(id, named, past) {
   }
   const last = past.data.findLast((point) => point.price_usd !== null);
   const rank = last ? `, with rank ${last.source_rank} of its source` : "";
-  about.textContent = `Not in the list that is shown; last listed ${moment(new Date(last?.price_time ?? named.last))} UTC${rank} · CoinMarketCap id ${id}`;
-  if (!last) about.append(" ", element("a", { href: `?datetime=${encodeURIComponent(named.last)}#${id}` }, "show it then"));
+  const seen = last?.price_time ?? info(id).last;
+  about.textContent = `Not in the list that is shown; last listed ${moment(new Date(seen))} UTC${rank} · CoinMarketCap id ${id}`;
+  if (!last) about.append(" ", element("a", { href: `?datetime=${encodeURIComponent(seen)}#${id}` }, "show it then"));
 }
 
 /** Where an asset left the list within the span: the first step with a snapshot and without it, in seconds. */
@@ -158,7 +201,7 @@ function goneAt(past) {
 /** What is shown, as a question to the API. */
 export function question() {
   if (!shown.asked) return null;
-  const { id, values } = shown.asked;
-  return { path: `v1/assets/${id}/history`, values, page: { datetime: rfc3339(shown.page.instant()) }, fragment: `#${id}/${shown.span}` };
+  const { ids, values } = shown.asked;
+  const paths = ids.map((id) => `v1/assets/${id}/history`);
+  return { paths, values, page: { datetime: rfc3339(shown.page.instant()) }, fragment: `#${ids}/${shown.span}` };
 }
-

@@ -100,5 +100,5 @@ function gapTable(gaps) {
 
 /** What is shown, as a question to the API. */
 export function question() {
-  return state.asked && { path: "v1/gaps", values: state.asked, page: { view: "gaps", ...state.asked }, csv: null };
+  return state.asked && { paths: ["v1/gaps"], values: state.asked, page: { view: "gaps", ...state.asked }, csv: null };
 }

@@ -3,11 +3,12 @@
 const help = document.getElementById("help");
 
 /** Acts on keys that are pressed outside of a field, by the actions of this name. */
-export function onKeys({ step, live, search, gap }) {
+export function onKeys({ step, live, search, gap, play }) {
   const actions = {
     ArrowLeft: (event) => step(event.shiftKey ? -3600 : -60),
     ArrowRight: (event) => step(event.shiftKey ? 3600 : 60),
     l: live,
+    p: play,
     "/": search,
     "[": () => gap(-1),
     "]": () => gap(1),
@@ -26,3 +27,11 @@ export function onKeys({ step, live, search, gap }) {
     close.addEventListener("click", () => close.closest("dialog").close());
   }
 }
+
+// On a narrow screen what is used less is shown on demand.
+const more = document.getElementById("more");
+more.addEventListener("click", () => {
+  const shown = document.body.classList.toggle("more");
+  more.ariaExpanded = String(shown);
+  more.textContent = shown ? "Less" : "More";
+});

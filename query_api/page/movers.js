@@ -79,5 +79,5 @@ function short(value) {
 
 /** What is shown, as a question to the API. */
 export function question() {
-  return state.asked && { path: "v1/movers", values: state.asked, page: { view: "movers", ...state.asked } };
+  return state.asked && { paths: ["v1/movers"], values: state.asked, page: { view: "movers", ...state.asked } };
 }

@@ -2,10 +2,13 @@
 
 import * as address from "./address.js";
 import { ask } from "./api.js";
+import { now } from "./archive.js";
 import { button, element } from "./element.js";
 import { moment } from "./format.js";
 
 const AGAIN_S = 5;
+const JUST_NOW_MS = 20_000;
+const LATE_MS = 600_000;
 const box = document.getElementById("problem");
 const state = { timer: undefined, turn: 0 };
 
@@ -19,31 +22,46 @@ function stop() {
   state.turn += 1;
 }
 
-/** Show an error. `go` opens another instant; `again` asks once more, which happens by itself where that may help. */
+/**
+ * Show an error. `go` opens another instant; `again` asks once more, which happens by itself where that may help.
+ * Gives the first instant after the gap, in milliseconds, or null.
+ */
 export async function show(error, { at, go, again }) {
   stop();
   const turn = state.turn;
   const details = error.document ?? { title: "This page failed", detail: String(error) };
   const gap = details.nearest_before !== undefined ? await gapAround(at) : null;
-  if (turn !== state.turn) return;
-  const said = reason(details, gap);
+  if (turn !== state.turn) return null;
+  const fills = isFilling(details);
+  const said = reason(details, gap, fills);
   const before = box.querySelector("p");
   // What is there already is not put there again: a screen reader would say it each time.
   if (box.hidden || before?.textContent !== said.textContent) box.replaceChildren(said);
   else while (before.nextSibling) before.nextSibling.remove();
   box.append(...ways(details, gap, go));
   if (details.parameter) box.append(element("a", { href: address.without(details.parameter) }, `the list without ${details.parameter}`));
-  if (!error.document || error.passes) box.append(button("ask again", again));
-  if (error.passes) box.append(countdown(again));
+  if (!error.document || error.passes || fills) box.append(button("ask again", again));
+  if (error.passes || fills) box.append(countdown(again));
   box.hidden = false;
+  return gap?.after ?? (Date.parse(details.first) > at ? Date.parse(details.first) : null);
 }
 
-function reason(details, gap) {
-  const sentence = gap
-    ? `No snapshot from ${moment(new Date(gap.first))} to ${moment(new Date(gap.last))} UTC: ${gap.cause}${gap.why ? ` (${gap.why})` : ""}.`
-    : details.nearest_before !== undefined ? `${capital(details.detail)}.` : `${details.title}: ${details.detail}`;
-  const example = details.example && !sentence.includes(details.example) ? `; for example ${details.parameter}=${details.example}` : "";
-  return element("p", {}, sentence, example);
+/** Whether the snapshots beside the instant are old and were stored just now: others of the past may follow. */
+function isFilling({ known_at: stored, first, nearest_before: before }) {
+  const tick = Date.parse(before?.price_time ?? first);
+  return address.get("known_at") === null && now() - Date.parse(stored) < JUST_NOW_MS && Date.parse(stored) - tick > LATE_MS;
+}
+
+function reason(details, gap, fills) {
+  const text = sentence(details, gap, fills);
+  const example = details.example && !text.includes(details.example) ? `; for example ${details.parameter}=${details.example}` : "";
+  return element("p", {}, text, example);
+}
+
+function sentence(details, gap, fills) {
+  if (fills) return `There is no list of ${moment(new Date(details.requested_at))} UTC yet: the history is being filled, the newest part first.`;
+  if (gap) return `No snapshot from ${moment(new Date(gap.first))} to ${moment(new Date(gap.last))} UTC: ${gap.cause}${gap.why ? ` (${gap.why})` : ""}.`;
+  return details.nearest_before !== undefined ? `${capital(details.detail)}.` : `${details.title}: ${details.detail}`;
 }
 
 function ways(details, gap, go) {

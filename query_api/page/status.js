@@ -61,5 +61,5 @@ function words(name) {
 
 /** What is shown, as a question to the API. */
 export function question() {
-  return { path: "v1/status", values: {}, page: { view: "status" }, csv: null };
+  return { paths: ["v1/status"], values: {}, page: { view: "status" }, csv: null };
 }

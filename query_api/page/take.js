@@ -6,21 +6,24 @@ import { button, element } from "./element.js";
 const dialog = document.getElementById("take");
 const box = document.getElementById("take-ways");
 
-/** Show the ways to take along what `asked` gives: the API's path and parameters, or null. */
+/** Show the ways to take along what `asked` gives: the API's paths and parameters, or null. */
 export function open(asked) {
   box.replaceChildren(...(asked ? ways(asked) : [element("p", {}, "Nothing is shown yet.")]));
   dialog.showModal();
 }
 
 /** The texts to copy, by name. */
-export function texts({ path, values, page, fragment = "" }) {
-  const url = address.absolute(path, values);
+export function texts({ paths, values, page, fragment = "" }) {
+  const urls = paths.map((path) => address.absolute(path, values));
   const set = Object.entries(values).filter(([, value]) => value !== null && value !== undefined);
   const dict = set.map(([name, value]) => `    ${JSON.stringify(name)}: ${JSON.stringify(String(value))},\n`).join("");
-  const bare = url.split("?")[0];
+  const bare = urls.map((url) => JSON.stringify(url.split("?")[0]));
+  const get = bare.length > 1
+    ? `for url in [\n${bare.map((url) => `    ${url},\n`).join("")}]:\n    response = httpx.get(url, params=parameters)\n    print(response.raise_for_status().json())`
+    : `response = httpx.get(${bare}, params=parameters)\nprint(response.raise_for_status().json())`;
   return {
-    curl: `curl '${url.replaceAll("'", "%27")}'`,
-    Python: `import httpx\n\nparameters = {\n${dict}}\nresponse = httpx.get(${JSON.stringify(bare)}, params=parameters)\nprint(response.raise_for_status().json())`,
+    curl: `curl ${urls.map((url) => `'${url.replaceAll("'", "%27")}'`).join(" \\\n  ")}`,
+    Python: `import httpx\n\nparameters = {\n${dict}}\n${get}`,
     Permalink: address.absolute("", page) + fragment,
   };
 }
@@ -30,11 +33,13 @@ function ways(asked) {
     const area = element("textarea", { readonly: true, rows: Math.min(Math.max(text.split("\n").length, 2), 12), "aria-label": name }, text);
     return element("section", {}, element("h3", {}, name), button("Copy", (event) => copy(area, event.target), { "data-copy": name }), area);
   });
-  if (asked.csv !== null) {
-    const href = address.absolute(asked.path, { ...asked.values, ...asked.csv, format: "csv" });
-    parts.push(element("section", {}, element("a", { href, download: "topcoins.csv", id: "csv" }, "Download as CSV")));
-  }
-  return parts;
+  if (asked.csv === null) return parts;
+  const links = asked.paths.map((path) => {
+    const of = asked.paths.length > 1 ? ` of id ${path.split("/").at(-2)}` : "";
+    const href = address.absolute(path, { ...asked.values, ...asked.csv, format: "csv" });
+    return element("section", {}, element("a", { href, download: "topcoins.csv", class: "csv" }, `Download as CSV${of}`));
+  });
+  return [...parts, ...links];
 }
 
 /** By the clipboard; where the browser allows none, as on http, by the selection. */

@@ -5,7 +5,7 @@ import re
 import signal
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pytest
 
 from lib.clock import isoformat, slot, utc_now
 from lib.store.sqlite import SqliteStore
+from tests.fakes import FakeClock
 from tests.flow.browser import LOCAL, Browser, Keys, chromium
 from tests.flow.processes import Api, Stage, eventually, eventually_holds
 from tests.influxd import VERIFIES
@@ -80,9 +81,11 @@ def archive(module_stage, now) -> Api:
 
 
 async def _write(path: Path, ticks: list[datetime], interval: timedelta = MINUTE) -> None:
-    store = SqliteStore(path, clock=utc_now, durable=False)
+    clock = FakeClock(ticks[0])
+    store = SqliteStore(path, clock=clock, durable=False)
     ended = ticks[0] - GAP[1] * MINUTE
     for tick in ticks:
+        clock.now = min(tick + SECOND, utc_now())  # when it is stored: nothing was filled in later
         moved = tick.minute
         dead = [] if tick > ended else [(DEAD, 10.0)]
         prices = [
@@ -288,7 +291,7 @@ def test_the_chart_of_an_asset_shows_the_values_of_the_api_and_draws_no_line_acr
     eventually(lambda: browser.driver.title == f"{now:%Y-%m-%d %H:%M} UTC · topcoins")
 
 
-STROKES = """return [...document.querySelectorAll("[data-series='Price USD'], [data-series=Rank]")].map((plot) => {
+STROKES = """return [...document.querySelectorAll("[data-label='Price USD'], [data-label=Rank]")].map((plot) => {
   const over = plot.querySelector(".u-over"), canvas = plot.querySelector("canvas");
   const scale = canvas.width / canvas.clientWidth;
   const x = Math.round((over.offsetLeft + arguments[0] * over.clientWidth) * scale);
@@ -446,8 +449,8 @@ def test_an_id_nobody_ever_had_says_so_and_leads_to_the_search(browser, archive)
     for number in ("4242", "99999999"):
         browser.open(page(archive, f"#{number}"))
         eventually(lambda: "never had an asset with this id" in browser.one("#asset-note").text)
-        assert browser.all("#chart canvas") == []
-        browser.complaints()  # an id that is too large is a 422
+        assert not browser.one("#chart").is_displayed()
+        assert not browser.one("#compare").is_displayed()
     browser.click("#asset-note button")
     assert browser.focused.get_attribute("id") == "find"
 
@@ -492,6 +495,115 @@ def test_keys_travel_in_time_and_help_is_there(browser, archive, now):
     assert browser.one("#find").get_attribute("value") == "l"
 
 
+PLAYED = """return performance.getEntriesByType("resource").filter((one) => one.name.includes("/v1/top?"))
+  .map((one) => [one.startTime, one.responseEnd, new URL(one.name).searchParams.get("datetime")])"""
+"""When each list was asked for, when it was there, and which it was."""
+
+
+def test_play_shows_one_list_after_the_other_skips_a_gap_and_ends_with_the_live_list(browser, archive, now):
+    begin = now - 170 * MINUTE
+    browser.open(page(archive, f"?datetime={isoformat(begin)}"))
+    browser.script(COUNT_ENTRIES)
+    browser.script("document.getElementById('stride').value = '3600'; performance.clearResourceTimings()")
+    browser.one("body").send_keys("p")
+    eventually(lambda: browser.one("#live").get_attribute("aria-pressed") == "true")
+    eventually(lambda: browser.script("return document.body.dataset.playing") == "no")
+    played = sorted(browser.script(PLAYED))
+    after = now - (GAP[0] - 1) * MINUTE
+    shown = [begin + 60 * MINUTE, after, after + 60 * MINUTE]
+    assert [isoformat(each) for each in shown] == [datetime for _, _, datetime in played if datetime]
+    for (start, end, _), (following, _, _) in pairwise(played):
+        assert end <= following  # never two at once
+        assert following - start > 900  # milliseconds: one a second
+    assert browser.script("return window.entries") == 1
+
+
+def test_play_waits_while_the_page_is_hidden_and_ends_with_any_key(browser, archive, now):
+    browser.open(page(archive, f"?datetime={isoformat(now - 60 * MINUTE)}"))
+    hide = """Object.defineProperty(document, "hidden", { value: arguments[0], configurable: true });
+      document.dispatchEvent(new Event("visibilitychange"));"""
+    browser.script(hide, True)
+    browser.click("#play")
+    browser.shows(isoformat(now - 59 * MINUTE))
+    browser.pause(1300)
+    assert browser.shown() == isoformat(now - 59 * MINUTE)
+    browser.script(hide, False)
+    browser.shows(isoformat(now - 58 * MINUTE))
+    browser.one("body").send_keys(Keys.ESCAPE)
+    assert browser.script("return document.body.dataset.playing") == "no"
+    assert "Play" in browser.one("#play").text
+
+
+def as_shown(percent: float) -> str:
+    """A change as the page shows it."""
+    digits = f"{abs(percent):.2f}%"
+    return digits if digits == "0.00%" else ("\u2212" if percent < 0 else "+") + digits
+
+
+def test_assets_are_compared_from_their_common_start_by_keyboard_and_by_address(browser, archive, now):
+    browser.open(page(archive, f"?datetime={isoformat(now)}#1/6h"))
+    eventually(lambda: browser.one("#asset").get_attribute("data-shown") == "1/21600")
+    browser.tab_to(lambda element: element.get_attribute("list") == "choices")
+    browser.press("nothing of this name", Keys.ENTER)
+    eventually(lambda: "No other asset of the archive has" in browser.one("#compare-note").text)
+    browser.script("document.activeElement.value = ''")
+    browser.press("dead", Keys.ENTER)
+    eventually(lambda: browser.one("#asset").get_attribute("data-shown") == f"1,{DEAD}/21600")
+    assert browser.driver.current_url.endswith(f"#1,{DEAD}/6h")
+    assert browser.texts("#legend b") == ["BTC", "DEAD"]
+    span = {"from": isoformat(now - 6 * 60 * MINUTE), "to": isoformat(now + SECOND), "every": "1m", "limit": 1000}
+    start, *_, last = archive.get("/v1/assets/1/history", **span).json()["data"]
+    moved = (last["price_usd"] / start["price_usd"] - 1) * 100
+    words = f"BTC {as_shown(moved)}"
+    since = f"Change since {datetime.fromisoformat(start['at']):%Y-%m-%d %H:%M} UTC"
+    assert browser.one("#chart-status").text.startswith(
+        f"{since}, the first instant with a price of each: {words}, DEAD 0"
+    )
+    browser.tab_to(lambda element: element.get_attribute("id") == "chart")
+    browser.press(Keys.END)
+    assert browser.one("#chart-status").text == f"{now:%Y-%m-%d %H:%M} UTC: {words}, DEAD no price"
+    browser.click("[data-take=asset]")
+    eventually(lambda: browser.one("#take").is_displayed())
+    curl = browser.one("#take textarea[aria-label=curl]").get_attribute("value")
+    assert [f"/v1/assets/{each}/history?" in curl for each in (1, DEAD)] == [True, True]
+    assert len(browser.all("#take .csv")) == 2
+    browser.press(Keys.ESCAPE)
+    browser.click("[data-remove='1']")
+    eventually(lambda: browser.one("#asset").get_attribute("data-shown") == f"{DEAD}/21600")
+    browser.open(page(archive, f"?datetime={isoformat(now)}#1,{DEAD}/1h"))
+    eventually(lambda: "No instant of this span has a price of each" in browser.one("#chart-status").text)
+
+
+def test_the_fragment_of_an_address_names_up_to_five_assets_and_any_span(browser, archive):
+    browser.open(page(archive))
+    for fragment, ids, span in (
+        ("#1", [1], "24h"),
+        ("#1,1027,1/36h", [1, 1027], "36h"),
+        ("#7,6,5,4,3,2/all", [7, 6, 5, 4, 3], "all"),
+        ("#1/2026-11-24T14%3A37:00Z..2026-11-25", [1], "2026-11-24T14:37:00Z..2026-11-25"),
+        ("#list", [], "24h"),
+        ("#0", [], "24h"),
+    ):
+        meant = browser.module("address.js", f'return module.assets("{fragment}");')
+        assert meant == {"ids": ids, "span": span}
+
+
+def test_while_the_history_is_filled_an_instant_without_a_list_says_so_and_is_asked_again(browser, archive):
+    browser.open(page(archive))
+    fill = """const error = { document: { title: "No snapshot", status: 404, detail: "before the first snapshot",
+        requested_at: "2026-11-17T14:37:00Z", nearest_before: null, first: "2026-11-17T20:00:00Z",
+        known_at: new Date(Date.now() - %d).toISOString() } };
+      await module.show(error, { at: new Date("2026-11-17T14:37:00Z"), go() {}, again() {} });"""
+    browser.module("problem.js", fill % 3_000)
+    text = browser.one("#problem").text
+    assert "There is no list of 2026-11-17 14:37 UTC yet: the history is being filled" in text
+    assert "asked again in" in text
+    browser.module("problem.js", fill % 3_600_000)
+    text = browser.one("#problem").text
+    assert "Before the first snapshot." in text
+    assert "asked again" not in text
+
+
 def test_what_is_shown_is_copied_with_its_known_at_and_gives_the_same_answer_again(browser, archive, now):
     browser.open(page(archive, f"?datetime={isoformat(now - MINUTE)}&symbols=BTC"))
     browser.one("[data-take=list]").click()
@@ -505,7 +617,7 @@ def test_what_is_shown_is_copied_with_its_known_at_and_gives_the_same_answer_aga
     permalink = browser.one("#take textarea[aria-label=Permalink]").get_attribute("value")
     known = {**again["data"][0]}
     assert httpx.get(permalink, trust_env=False, verify=VERIFIES).json()["data"][0].items() <= known.items()
-    csv = browser.one("#csv").get_attribute("href")
+    csv = browser.one("#take .csv").get_attribute("href")
     assert httpx.get(csv, trust_env=False, verify=VERIFIES).text.startswith("rank,cmc_id,symbol,name,price_usd")
 
 
@@ -624,7 +736,11 @@ return [...document.querySelectorAll("#rows b")].filter((one) => end(one) > end(
 """The tickers that do not fit into their cell."""
 
 
-def test_a_phone_needs_no_scrolling_sideways_and_shows_whole_tickers(browser, archive):
+CUT_NAMES = """return [...document.querySelectorAll("#movers-lists td:first-child")]
+  .filter((one) => one.scrollWidth > one.clientWidth).length"""
+
+
+def test_a_phone_needs_no_scrolling_sideways_and_shows_whole_tickers_and_the_list_s_begin(browser, archive, now):
     with browser.phone(320):
         for query in ("", "?datetime=2020-01-01", "?view=movers&from=now-1h", "?view=gaps", "?view=status"):
             browser.open(page(archive, query))
@@ -632,6 +748,12 @@ def test_a_phone_needs_no_scrolling_sideways_and_shows_whole_tickers(browser, ar
     with browser.phone():
         browser.open(page(archive))
         assert browser.script(CUT) == []
+        assert browser.script("return document.querySelector('#rows tr').getBoundingClientRect().top") < 370
+        assert not browser.one("#said").is_displayed()
+        browser.click("#more")
+        assert browser.one("#said").is_displayed()
+        browser.open(page(archive, f"?view=movers&from={isoformat(now - 140 * MINUTE)}"))
+        assert browser.script(CUT_NAMES) == 0
         browser.open(page(archive, "#1"))
         eventually(lambda: browser.one("#asset").get_attribute("data-shown") == "1/86400")
         assert browser.script("return document.getElementById('asset').getBoundingClientRect().right") <= 360

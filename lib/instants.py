@@ -9,7 +9,6 @@ from pathlib import Path
 from lib import instant_words
 from lib.clock import from_epoch, isoformat, slot
 from lib.errors import SettingsRejected
-from lib.units import parse_duration
 
 CLOCK_DIFFERENCE = timedelta(seconds=5)
 """A caller's clock may be this far ahead of ours."""
@@ -27,11 +26,11 @@ DURATION = r"(?:[0-9]{1,9}(?:\.[0-9]{1,6})?[smhdw])+"
 _DATE_TIME = re.compile(
     r"([0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01]))"
     r"(?:[Tt ]((?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:\.[0-9]{1,9})?)?)"
-    r"(?:([Zz])|([+\- ])((?:[01][0-9]|2[0-3]):[0-5][0-9]))?)?"
+    r"(?: ?([Zz])|( ?[+\-]| )((?:[01][0-9]|2[0-3]):[0-5][0-9]))?)?"
 )
 _EPOCH = re.compile(r"[0-9]{10}(?:\.[0-9]{1,6})?")
-_AGO = re.compile(r"now(?: ?- ?(.+))?", re.IGNORECASE)
-SHAPE = rf"^(?:now(?:-{DURATION})?|{_EPOCH.pattern}|{_DATE_TIME.pattern}|{instant_words.SHAPE})$"
+_AGO = re.compile("now(?: ?[-\u2212\u2013] ?(.+))?", re.IGNORECASE)
+SHAPE = rf"^(?:now(?: ?- ?{instant_words.LENGTH_SHAPE})?|{_EPOCH.pattern}|{_DATE_TIME.pattern}|{instant_words.SHAPE})$"
 """What every instant looks like, for the OpenAPI document, words in lower case; not everything that looks so is one."""
 
 _MILLISECONDS = re.compile(r"[0-9]{13}")
@@ -43,7 +42,7 @@ def parse_instant(text: str, now: datetime) -> datetime:
     Without an offset it is UTC. ValueError says what is wrong, with valid examples; the future is refused.
     """
     try:
-        at = _parsed(text, now)
+        at = _parsed(text.strip(), now)
     except OverflowError as exc:
         raise ValueError(f"{text!r} is outside the calendar; {FORMS}") from exc
     if at > now + CLOCK_DIFFERENCE:
@@ -67,7 +66,8 @@ def is_absolute(text: str) -> bool:
 
 def moves(text: str) -> bool:
     """Whether a valid instant is another one each second: `now`, `now-90m`, `2h ago`."""
-    return bool(_AGO.fullmatch(text)) or text.lower().endswith(" ago")
+    said = text.strip().lower()
+    return bool(_AGO.fullmatch(said)) or said.endswith(" ago")
 
 
 def first_step(start: datetime, text: str | None, every: timedelta) -> datetime:
@@ -98,14 +98,14 @@ class Span:
 
 def _parsed(text: str, now: datetime) -> datetime:
     if ago := _AGO.fullmatch(text):
-        return now - parse_duration(ago[1].lower()) if ago[1] else now
+        return now - instant_words.parse_length(ago[1].lower()) if ago[1] else now
     if _EPOCH.fullmatch(text):
         return from_epoch(float(text))
     if _MILLISECONDS.fullmatch(text):
         raise ValueError(f"{text!r} looks like milliseconds; epoch seconds have 10 digits: {FORMS}")
     if match := _DATE_TIME.fullmatch(text):
         date, time, _zulu, sign, offset = match.groups()
-        zone = f"{'-' if sign == '-' else '+'}{offset}" if offset else "+00:00"
+        zone = f"{'-' if '-' in sign else '+'}{offset}" if offset else "+00:00"
         try:
             return datetime.fromisoformat(f"{date}T{time or '00:00'}{zone}").astimezone(UTC)
         except ValueError as exc:

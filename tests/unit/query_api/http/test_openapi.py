@@ -147,7 +147,7 @@ async def test_a_deployment_s_extra_columns_are_in_its_document() -> None:
 def test_every_instant_that_is_understood_has_the_documented_shape(text: str) -> None:
     with suppress(ValueError):
         parse_instant(text, NOW)
-        assert re.search(SHAPE, text)
+        assert re.search(SHAPE, text.strip())
 
 
 @given(st.one_of(st.text("0123456789.smhdw", max_size=20), st.from_regex(rf"\A{DURATION}\Z")))

@@ -1,16 +1,22 @@
 """The as-of rule for many instants at once. It reads ticks and their intervals, no markers."""
 
 import asyncio
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from operator import attrgetter
+
+import numpy as np
+from numpy.typing import NDArray
 
 from lib.clock import HOUR, slot
 from lib.schema import PRICE, VOLUME_RANK
 from lib.snapshot import Marker, StoredTick
 from lib.store import Resolution, Steps, Store
+from lib.times import Microseconds, microseconds
+
+EVER = datetime(1, 1, 1, tzinfo=UTC)
+Numbers = NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,35 +54,56 @@ class TickPairs:
         max_skew: timedelta,
         known_at: datetime | None = None,
     ) -> None:
-        self._max_skew = max_skew
+        self._skew = max_skew // timedelta.resolution
         self._ranks = sorted((rank for rank in ranks if rank.answers(known_at)), key=_tick)
-        self._rank_ticks = [rank.tick for rank in self._ranks]
+        self._rank_ticks = microseconds([rank.tick for rank in self._ranks])
+        prices = sorted((price for price in prices if price.answers(known_at)), key=_tick)
+        ticks = microseconds([price.tick for price in prices])
         # Prices without any rank are dropped once, not skipped again for each instant.
-        answering = (price for price in prices if price.answers(known_at) and self._ranks_near(price))
-        self._prices = sorted(answering, key=_tick)
-        self._price_ticks = [price.tick for price in self._prices]
+        first, stop = self._near(ticks - self._skew, ticks + self._skew)
+        self._prices = [prices[number] for number in np.flatnonzero(first < stop).tolist()]
+        self._price_ticks = ticks[first < stop]
 
     def at(self, at: datetime, *, since: datetime) -> TickPair | None:
         """The newest pair up to an instant, of ticks not before `since`: see `newest_pair`."""
-        for number in range(bisect_right(self._price_ticks, at) - 1, -1, -1):
-            price = self._prices[number]
-            if price.tick < since:
-                return None
-            first, last = max(price.tick - self._max_skew, since), min(price.tick + self._max_skew, at)
-            if near := self._near(first, last):
-                return TickPair(price, min(near, key=lambda rank: (abs(rank.tick - price.tick), rank.tick)))
-        return None
+        return self.each([at], since=[since])[0]
 
-    def age_at(self, at: datetime) -> timedelta:
-        """The largest age that the newest pair up to an instant allows: see `age_by_interval`."""
-        pair = self.at(at, since=self._price_ticks[0] - self._max_skew) if self._price_ticks else None
-        return age_by_interval([pair.price, pair.rank] if pair else [])
+    def each(self, instants: Sequence[datetime], *, since: Sequence[datetime]) -> list[TickPair | None]:
+        """What `at` answers for each instant."""
+        at, since_each = microseconds(instants), microseconds(since)
+        prices = np.searchsorted(self._price_ticks, at, "right") - 1
+        ranks = np.full(len(at), -1)
+        left = np.arange(len(at))
+        while len(left := left[prices[left] >= 0]):
+            price = self._price_ticks[prices[left]]
+            left, price = left[price >= since_each[left]], price[price >= since_each[left]]
+            first, stop = self._near(
+                np.maximum(price - self._skew, since_each[left]), np.minimum(price + self._skew, at[left])
+            )
+            has_rank = first < stop
+            ranks[left[has_rank]] = self._nearest(price[has_rank], first[has_rank], stop[has_rank])
+            left = left[~has_rank]
+            prices[left] -= 1
+        return [
+            TickPair(self._prices[price], self._ranks[rank]) if rank >= 0 else None
+            for price, rank in zip(prices.tolist(), ranks.tolist(), strict=True)
+        ]
 
-    def _ranks_near(self, price: StoredTick) -> list[StoredTick]:
-        return self._near(price.tick - self._max_skew, price.tick + self._max_skew)
+    def ages(self, instants: Sequence[datetime]) -> list[timedelta]:
+        """The largest age that the newest pair up to each instant allows: see `age_by_interval`."""
+        newest = self.each(instants, since=[EVER] * len(instants))
+        return [age_by_interval([pair.price, pair.rank] if pair else []) for pair in newest]
 
-    def _near(self, first: datetime, last: datetime) -> list[StoredTick]:
-        return self._ranks[bisect_left(self._rank_ticks, first) : bisect_right(self._rank_ticks, last)]
+    def _near(self, start: Microseconds, last: Microseconds) -> tuple[Numbers, Numbers]:
+        """The number of the first rank tick of each span, and that of the one after its last."""
+        return np.searchsorted(self._rank_ticks, start, "left"), np.searchsorted(self._rank_ticks, last, "right")
+
+    def _nearest(self, ticks: Microseconds, first: Numbers, stop: Numbers) -> Numbers:
+        """The number of the rank tick nearest to each tick, from `first` to before `stop`; of two the earlier."""
+        after = np.clip(np.searchsorted(self._rank_ticks, ticks), first, stop - 1)
+        before = np.maximum(after - 1, first)
+        is_before = ticks - self._rank_ticks[before] <= np.abs(self._rank_ticks[after] - ticks)
+        return np.where(is_before, before, after)
 
 
 _tick = attrgetter("tick")
@@ -128,16 +155,17 @@ async def pairs_of_lists(
     if start - longest < horizon:
         hourly = await pairs(slot(start - hourly_age, HOUR), min(stop, horizon + longest), "1h")
 
-    def pair_at(at: datetime) -> tuple[TickPair, Resolution] | None:
-        age = max_age or raw.age_at(at)
-        if at >= horizon and (pair := raw.at(at, since=max(at - age, horizon))):
-            return pair, "1m"
-        age = max_age or hourly.age_at(at)
-        if at - age < horizon and (pair := hourly.at(at, since=at - max(age, HOUR))):
-            return pair, "1h"
-        return None
+    def paired() -> list[tuple[TickPair, Resolution] | None]:
+        ages = [max_age] * len(instants) if max_age else raw.ages(instants)
+        minutes = raw.each(instants, since=[max(at - age, horizon) for at, age in zip(instants, ages, strict=True)])
+        ages = [max_age] * len(instants) if max_age else hourly.ages(instants)
+        hours = hourly.each(instants, since=[at - max(age, HOUR) for at, age in zip(instants, ages, strict=True)])
+        return [
+            (minute, "1m") if minute else (hour, "1h") if hour and at - age < horizon else None
+            for at, age, minute, hour in zip(instants, ages, minutes, hours, strict=True)
+        ]
 
-    return [pair_at(at) for at in instants]
+    return await asyncio.to_thread(paired)
 
 
 async def _age_at(store: Store, at: datetime) -> timedelta:

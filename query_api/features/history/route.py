@@ -7,7 +7,6 @@ from functools import partial
 from typing import Annotated
 from urllib.parse import urlencode
 
-import polars as pl
 from fastapi import FastAPI, Query, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
@@ -17,11 +16,13 @@ from lib.clock import isoformat
 from lib.instants import Span, first_step
 from query_api.asof.asset import is_id
 from query_api.asof.asset_over_span import AssetOverSpan
-from query_api.features.history.work import COLUMNS, FILLS, SCHEMA, TIMES, Covered, Fill, Histories, History, Point
+from query_api.features.history.points import COLUMNS, TIMES, Point
+from query_api.features.history.work import FILLS, Covered, Fill, Histories, History
 from query_api.http import parameters, responses
 from query_api.http.caching import READABLE_AFTER, WRITE_TIMEOUT, all_final, cache_control, header_list
 from query_api.http.client import client_of
 from query_api.http.content_type import choose_format
+from query_api.http.formats import rows_as_json
 from query_api.http.json_line import json_line
 from query_api.http.routing import get_and_head
 from query_api.http.row_answer import RowAnswer, read_again
@@ -128,7 +129,7 @@ def install(app: FastAPI, services: Services) -> None:
             headers["link"] = f'<{following}>; rel="next"'
         answer = RowAnswer(
             to_json=partial(_to_json, cmc_id, span, every, how, following, found),
-            frame=lambda format: pl.DataFrame(found.points, SCHEMA).select(shown or COLUMNS),
+            frame=lambda format: found.points.select(shown or COLUMNS),
             to_table=partial(history_table, columns=shown),
             times=TIMES,
             fixed={
@@ -175,6 +176,6 @@ def _to_json(cmc_id: int, span: Span, every: str, fill: Fill, following: str | N
             "coverage": history.coverage.model_dump(),
             "names": history.names,
             "next": following,
-            "data": history.points,
+            "data": rows_as_json(history.points),
         }
     )

@@ -58,7 +58,7 @@ class StepPairs:
 
     def _decided(self, pairs: TickPairs) -> Pairs:
         """The pairs of one tick in the minute before each step: no other ticks can be nearer to each other."""
-        found = [pairs.at(step, since=step - MINUTE) for step in self._steps]
+        found = pairs.each(self._steps, since=[step - MINUTE for step in self._steps])
         return [
             pair if pair and pair.price.tick == pair.rank.tick > step - MINUTE else None
             for pair, step in zip(found, self._steps, strict=True)
@@ -67,11 +67,12 @@ class StepPairs:
     async def _all(self, first: int, last: int, known_at: datetime | None) -> Pairs:
         """The newest pair up to each of some steps, by all ticks since the step before."""
         prices, ranks = await self._read(first, last, near=False)
-        since = max(self._steps[first], OLDEST) - self._every - self._finder.max_skew
+        some = self._steps[first : last + 1]
+        since = max(some[0], OLDEST) - self._every - self._finder.max_skew
 
         def paired() -> Pairs:
             pairs = TickPairs(prices, ranks, self._finder.max_skew, known_at)
-            return [pairs.at(step, since=since) for step in self._steps[first : last + 1]]
+            return pairs.each(some, since=[since] * len(some))
 
         return await asyncio.to_thread(paired)
 

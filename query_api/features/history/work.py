@@ -2,7 +2,7 @@
 
 import asyncio
 from bisect import bisect_left
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, get_args
@@ -10,14 +10,14 @@ from typing import Any, Literal, get_args
 import polars as pl
 from pydantic import BaseModel
 
-from lib.clock import isoformat
 from lib.schema import PRICE, VOLUME_RANK, Series
 from lib.store import Resolution, Store
+from lib.times import TIME
 from query_api.asof.find_pair import PairFinder
 from query_api.asof.names import name_runs
-from query_api.asof.pair import rfc3339
 from query_api.asof.rows import PRICE_FIELDS
 from query_api.asof.tick_pairs import TickPair
+from query_api.features.history.points import IS_GAP, NAME, SCHEMA, points_of
 from query_api.features.history.step_pairs import Pairs, StepPairs
 
 Fill = Literal["none", "null", "previous"]
@@ -38,46 +38,14 @@ class Covered(BaseModel):
     filled: int
 
 
-class Point(BaseModel):
-    """One step: of the newest pair whose price tick lies in (at - every, at], with the ticks' own times and sources.
-
-    Without price a null: with times the asset was in no list then, without them there was no snapshot. `filled` says
-    that the step is a gap and the point that of the newest pair before it.
-    """
-
-    at: datetime
-    price_usd: float | None
-    volume_24h_usd: float | None
-    source_rank: int | None
-    symbol: str | None
-    price_time: datetime | None
-    rank_time: datetime | None
-    price_source: str | None
-    rank_source: str | None
-    price_updated_at: datetime | None
-    resolution: Literal["1m", "1h"] | None
-    filled: bool
-
-
-TIMES = ("at", "price_time", "rank_time", "price_updated_at")
-"""The columns that are RFC 3339 texts."""
-SCHEMA: dict[str, pl.DataType] = {
-    **dict.fromkeys(Point.model_fields, pl.String()),
-    **dict.fromkeys(("price_usd", "volume_24h_usd"), pl.Float64()),
-    "source_rank": pl.Int64(),
-    "filled": pl.Boolean(),
-}
-COLUMNS = tuple(SCHEMA)
-
-
 @dataclass(frozen=True, slots=True)
 class History:
-    """The points, each a dict of `COLUMNS`, the asset's names, the coverage, and each step's pair with its resolution.
+    """The points, as rows of `SCHEMA`, the asset's names, the coverage, and each step's pair with its resolution.
 
     A step's pair is None in a gap, also where the gap is filled. `known_at` gives the same history again.
     """
 
-    points: list[dict[str, Any]]
+    points: pl.DataFrame
     names: list[dict[str, Any]]
     coverage: Covered
     steps: Sequence[datetime]
@@ -110,17 +78,26 @@ class Histories:
         horizon = self._store.horizon()
         if not steps:
             none = Covered(expected=0, present=0, absent=0, missing=0, filled=0)
-            return History([], [], none, [], [], known_at or now)
+            return History(pl.DataFrame(schema=SCHEMA), [], none, [], [], known_at or now)
         newest, known = await self._known_pairs(steps, every, now, known_at, ever=fill == "previous")
         pairs = [
             pair if pair and pair.price.tick > step - every else None for step, pair in zip(steps, newest, strict=True)
         ]
-        used = [pair for pair in (newest if fill == "previous" else pairs) if pair]
+        shown = newest if fill == "previous" else pairs
+        used = [pair for pair in shown if pair]
         price, rank = await asyncio.gather(
             self._rows(PRICE.only(PRICE_FIELDS), cmc_id, {pair.price.tick for pair in used}, horizon),
             self._rows(VOLUME_RANK, cmc_id, {pair.rank.tick for pair in used}, horizon),
         )
-        return await asyncio.to_thread(_history, steps, newest, pairs, fill, _Rows(price, rank, horizon), known)
+
+        def build() -> History:
+            points = points_of(steps, shown, pairs, price, rank, horizon)
+            resolved = [(pair, _resolution(pair.price.tick, horizon)) if pair else None for pair in pairs]
+            there = points.filter(pl.col("price_usd").is_not_null())
+            listed = points if fill == "null" else there
+            return History(listed.select(*SCHEMA), _names(there), _coverage(points), steps, resolved, known)
+
+        return await asyncio.to_thread(build)
 
     async def _known_pairs(
         self, steps: Sequence[datetime], every: timedelta, now: datetime, known_at: datetime | None, *, ever: bool
@@ -140,18 +117,16 @@ class Histories:
         known = await pairs.newest(now, ever=ever)
         return (newest if _ticks(known) == _ticks(newest) else known), now
 
-    async def _rows(
-        self, series: Series, cmc_id: int, ticks: Collection[datetime], horizon: datetime
-    ) -> dict[datetime, dict[str, Any]]:
-        found: dict[datetime, dict[str, Any]] = {}
+    async def _rows(self, series: Series, cmc_id: int, ticks: Collection[datetime], horizon: datetime) -> pl.DataFrame:
         wanted = sorted(ticks)
         raw_from = bisect_left(wanted, horizon)
         parts: dict[Resolution, list[datetime]] = {"1h": wanted[:raw_from], "1m": wanted[raw_from:]}
-        for resolution, some in parts.items():
-            if some:
-                rows = await self._store.history(series, cmc_id, some, resolution=resolution)
-                found |= await asyncio.to_thread(_by_tick, rows)
-        return found
+        found = [
+            await self._store.history(series, cmc_id, some, resolution=resolution)
+            for resolution, some in parts.items()
+            if some
+        ]
+        return pl.concat(found) if found else series.empty().with_columns(pl.lit(None, TIME).alias("tick"))
 
 
 def _were_known(pairs: Pairs, at: datetime) -> bool:
@@ -163,69 +138,24 @@ def _ticks(pairs: Pairs) -> list[tuple[datetime, datetime] | None]:
     return [(pair.price.tick, pair.rank.tick) if pair else None for pair in pairs]
 
 
-def _by_tick(rows: pl.DataFrame) -> dict[datetime, dict[str, Any]]:
-    if "updated_at" in rows.columns:
-        rows = rows.with_columns(rfc3339(rows["updated_at"]))
-    return {row["tick"]: row for row in rows.iter_rows(named=True)}
-
-
 def _resolution(tick: datetime, horizon: datetime) -> Resolution:
     return "1h" if tick < horizon else "1m"
 
 
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """An asset's rows by tick."""
-
-    price: Mapping[datetime, dict[str, Any]]
-    rank: Mapping[datetime, dict[str, Any]]
-    horizon: datetime
-
-
-def _history(
-    steps: Sequence[datetime],
-    newest: Sequence[TickPair | None],
-    pairs: Sequence[TickPair | None],
-    fill: Fill,
-    rows: _Rows,
-    known_at: datetime,
-) -> History:
-    points = [
-        _point(step, pair or (before if fill == "previous" else None), rows, filled=pair is None)
-        for step, pair, before in zip(steps, pairs, newest, strict=True)
-    ]
-    there = [point["price_usd"] is not None for point in points]
-    present = sum(known and pair is not None for pair, known in zip(pairs, there, strict=True))
-    fresh = len(pairs) - pairs.count(None)
-    coverage = Covered(
-        expected=len(steps),
+def _coverage(points: pl.DataFrame) -> Covered:
+    there, is_gap = points["price_usd"].is_not_null(), points[IS_GAP]
+    present, missing = int((there & ~is_gap).sum()), int(is_gap.sum())
+    return Covered(
+        expected=len(points),
         present=present,
-        absent=fresh - present,
-        missing=len(steps) - fresh,
-        filled=sum(there) - present,
+        absent=len(points) - missing - present,
+        missing=missing,
+        filled=int(there.sum()) - present,
     )
-    shown = [point for point, known in zip(points, there, strict=True) if known or fill == "null"]
-    columns = [{name: point[name] for name in COLUMNS} for point in shown]
-    names = name_runs(
-        (point["at"], (point["symbol"], point["name"])) for point in shown if point["price_usd"] is not None
-    )
-    resolved = [(pair, _resolution(pair.price.tick, rows.horizon)) if pair else None for pair in pairs]
-    return History(columns, names, coverage, steps, resolved, known_at)
 
 
-def _point(step: datetime, pair: TickPair | None, rows: _Rows, *, filled: bool) -> dict[str, Any]:
-    """One step's point. Without the asset a filled point is empty; one that is not filled shows the pair's times."""
-    point: dict[str, Any] = {**dict.fromkeys(COLUMNS), "name": None, "at": isoformat(step), "filled": False}
-    if pair is None:
-        return point
-    price, rank = rows.price.get(pair.price.tick), rows.rank.get(pair.rank.tick)
-    there = price is not None and rank is not None
-    if there or not filled:
-        point |= {"price_time": isoformat(pair.price.tick), "rank_time": isoformat(pair.rank.tick)}
-        point |= {"price_source": pair.price.source, "rank_source": pair.rank.source}
-        point |= {"resolution": _resolution(pair.price.tick, rows.horizon), "filled": filled}
-    if price is not None and rank is not None:
-        point |= {"price_usd": price["usd"], "price_updated_at": price["updated_at"]}
-        point |= {"symbol": price["symbol"], "name": price["name"]}
-        point |= {"volume_24h_usd": rank["volume_usd"], "source_rank": int(rank["rank"])}
-    return point
+def _names(points: pl.DataFrame) -> list[dict[str, Any]]:
+    """The names in these points. Only the ends of each name's runs are looked at."""
+    run = pl.struct("symbol", NAME).rle_id()
+    ends = points.filter(run.is_first_distinct() | run.is_last_distinct())
+    return name_runs((at, (symbol, name)) for at, symbol, name in ends.select("at", "symbol", NAME).iter_rows())

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from lib.schema import PRICE, VOLUME_RANK
 from lib.snapshot import StoredTick
+from lib.times import Microseconds
 from query_api.asof.absence import NoSnapshot
 from query_api.asof.find_pair import PairFinder
-from query_api.asof.tick_pairs import TickPairs, pairs_of_lists
+from query_api.asof.tick_pairs import Numbers, TickPairs, pairs_of_lists
 from tests.examples import examples
 from tests.fakes import FakeClock, MemoryStore
 from tests.unit.query_api import reference
@@ -45,13 +46,14 @@ def test_prices_without_a_rank_are_skipped_once_and_not_again_for_each_instant()
     class Counting(TickPairs):
         searches = 0
 
-        def _near(self, first: datetime, last: datetime) -> list[StoredTick]:
+        def _near(self, start: Microseconds, last: Microseconds) -> tuple[Numbers, Numbers]:
             Counting.searches += 1
-            return super()._near(first, last)
+            return super()._near(start, last)
 
     pairs = Counting(stored(*(at(-minute) for minute in range(200))), stored(at(-199)), MINUTE)
-    assert all(pairs.at(at(-minute / 2), since=T - HOUR * 24) for minute in range(200))
-    assert Counting.searches <= 400
+    instants = [at(-minute / 2) for minute in range(200)]
+    assert all(pairs.each(instants, since=[T - HOUR * 24] * 200))
+    assert Counting.searches <= 3
 
 
 @pytest.mark.parametrize("reverse", [False, True])

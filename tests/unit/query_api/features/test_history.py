@@ -65,13 +65,14 @@ async def test_a_history_is_what_the_rule_answers_step_by_step(prices, ranks, st
     span = Span(T + start * 30 * SECOND, T + MINUTE, distance)
     steps = [span.at(number) for number in range(span.steps)]
     found = await Histories(store, PairFinder(store, max_skew=MINUTE)).of(1, steps, distance, how, now=T + HOUR)
+    shown_points = found.points.to_dicts()
     points, counts = expected(prices, ranks, steps, distance, how)
-    shown = [(p["at"], p["price_time"], p["rank_time"], p["price_usd"], p["filled"]) for p in found.points]
+    shown = [(p["at"], p["price_time"], p["rank_time"], p["price_usd"], p["filled"]) for p in shown_points]
     assert shown == points
     coverage = found.coverage
     assert (coverage.present, coverage.absent, coverage.missing) == counts
     assert coverage.expected == sum(counts) == len(steps)
-    assert all(point["price_time"] <= point["at"] for point in found.points if point["price_time"])
+    assert all(point["price_time"] <= point["at"] for point in shown_points if point["price_time"])
 
 
 def _priced(tick: datetime, held: bool) -> list[Any]:
@@ -250,8 +251,8 @@ async def test_a_step_has_the_rank_tick_of_its_list_also_where_the_first_price_i
     for seconds in (110, 119, 230):
         step = FIRST + seconds * SECOND
         found = await Histories(store, PairFinder(store, max_skew=MINUTE)).of(1, [step], MINUTE, fill_, now=T + HOUR)
-        assert [point["rank_time"] for point in found.points] in ([isoformat(at["before"])], [])
-        assert found.points or (fill_ == "none" and seconds == 230)
+        assert [point["rank_time"] for point in found.points.to_dicts()] in ([isoformat(at["before"])], [])
+        assert len(found.points) or (fill_ == "none" and seconds == 230)
 
 
 async def test_a_history_behind_a_gap_is_not_kept_for_a_day() -> None:

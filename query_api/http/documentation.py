@@ -8,6 +8,7 @@ from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from starlette.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
+from query_api.http import routing
 from query_api.http.caching import conditional_response
 from query_api.http.json_line import json_line
 
@@ -57,5 +58,5 @@ def install(app: FastAPI) -> None:
         ("/redoc", redoc),
         (f"/{FOLDER}/redoc.standalone.js", redoc_script),
     ):
-        app.api_route(path, methods=["GET", "HEAD"], include_in_schema=False)(endpoint)
+        routing.file(app, path, endpoint)
     app.mount(f"/{FOLDER}", StaticFiles(directory=scripts))

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from fastapi import Path, Query
@@ -52,10 +53,18 @@ def some_of(names: Iterable[str]) -> str:
     return list_of(f" *(?:{'|'.join(names)}) *")
 
 
-def columns_query(description: str, names: Iterable[str], examples: list[str] | None = None) -> Any:
+@cache
+def optional_query(description: str, pattern: str, max_length: int, example: str | None = None) -> Any:
+    """An optional query parameter that is text; the same object for the same arguments."""
+    examples, schema = [example] if example else None, {"pattern": pattern}
+    return Query(
+        default=None, description=description, examples=examples, max_length=max_length, json_schema_extra=schema
+    )
+
+
+def columns_query(description: str, names: Iterable[str], example: str | None = None) -> Any:
     """A query parameter that chooses among columns."""
-    schema = {"pattern": some_of(names)}
-    return Query(default=None, description=description, examples=examples, max_length=4096, json_schema_extra=schema)
+    return optional_query(description, some_of(names), 4096, example)
 
 
 Limit = Annotated[int, Query(ge=1, le=5000, description="How many assets, at most", examples=[200])]

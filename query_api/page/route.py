@@ -10,6 +10,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from query_api.http import routing
 from query_api.http.caching import conditional_response
 from query_api.http.content_type import prefers_html
 from query_api.http.permalink import IS_VIEW
@@ -73,7 +74,7 @@ def install(app: FastAPI, page: Page) -> None:
 
     app.router.routes.insert(0, _ForBrowsers("/", document, methods=["GET"]))
     for path, endpoint in (("/page/{version}/{name:path}", file), ("/favicon.ico", icon), ("/robots.txt", robots)):
-        app.api_route(path, methods=["GET", "HEAD"], include_in_schema=False)(endpoint)
+        routing.file(app, path, endpoint)
 
 
 class ViewAddresses:

@@ -54,7 +54,7 @@ def install(app: FastAPI, services: Services) -> None:
     own = names(extra_columns(services.extras))
     known_columns = list(all_columns(services.extras))
     which = parameters.columns_query(
-        f"Which of {', '.join(known_columns)}; step and gap are always there", known_columns, [EXAMPLES["columns"]]
+        f"Which of {', '.join(known_columns)}; step and gap are always there", known_columns, EXAMPLES["columns"]
     )
 
     async def export(

@@ -80,7 +80,7 @@ def install(app: FastAPI, services: Services) -> None:
     """Histories."""
     assets = AssetOverSpan(services.store)
     histories = Histories(services.store, services.lists.pair_finder)
-    which = parameters.columns_query(f"For all formats but JSON: which of {', '.join(COLUMNS)}", COLUMNS, [EXAMPLE])
+    which = parameters.columns_query(f"For all formats but JSON: which of {', '.join(COLUMNS)}", COLUMNS, EXAMPLE)
 
     async def history(
         request: Request,

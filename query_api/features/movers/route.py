@@ -62,7 +62,7 @@ MOVERS_RESPONSES: Responses = {
 
 def install(app: FastAPI, services: Services) -> None:
     """Moves."""
-    which = parameters.columns_query(f"For all formats but JSON: which of {', '.join(COLUMNS)}", COLUMNS, [EXAMPLE])
+    which = parameters.columns_query(f"For all formats but JSON: which of {', '.join(COLUMNS)}", COLUMNS, EXAMPLE)
 
     async def moved(
         request: Request,

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from fastapi import FastAPI, Query, Request
+from fastapi import FastAPI, Request
 from starlette.responses import Response
 
 from lib import columns as declared
@@ -44,20 +44,14 @@ def install(app: FastAPI, services: Services) -> None:
     known = [*own, *further]
     which = parameters.columns_query(f"For all formats but JSON: which of {', '.join(known)}", known)
 
-    order = Query(
-        default=None,
-        description="Order by this column, with `-` from the largest down, before the limit; `rank` is by volume",
-        examples=[EXAMPLES["sort"]],
-        max_length=64,
-        json_schema_extra={"pattern": f"^-?(?:{'|'.join(known)})$"},
+    order = parameters.optional_query(
+        "Order by this column, with `-` from the largest down, before the limit; `rank` is by volume",
+        f"^-?(?:{'|'.join(known)})$",
+        64,
+        EXAMPLES["sort"],
     )
-    added = Query(
-        default=None,
-        description=f"Further columns: {', '.join(further)}; the list has the others anyway",
-        examples=[EXAMPLES["more"]],
-        max_length=256,
-        json_schema_extra={"pattern": parameters.some_of(known)},
-    )
+    more_names = f"Further columns: {', '.join(further)}; the list has the others anyway"
+    added = parameters.optional_query(more_names, parameters.some_of(known), 256, EXAMPLES["more"])
 
     async def top(
         request: Request,

@@ -14,8 +14,8 @@ HERE = Path(__file__).parent
 
 def plan(settings: Settings) -> Sequence[Sequence[SourceFile]]:
     """The price sources in the order they are tried, then each extra source, every one a series of its own."""
-    prices = [find_source(HERE, name).filling(PRICE) for name in settings.price_source]
-    extra = [find_source(HERE, name) for name in settings.extra_sources]
+    prices = [find_source(HERE, name, "price_source").filling(PRICE) for name in settings.price_source]
+    extra = [find_source(HERE, name, "extra_sources") for name in settings.extra_sources]
     for source in extra:
         if source.series in (*OWN, COIN_MAP.name):
             raise SettingsRejected(f"extra source {source.name} fills {source.series}, which has sources of its own")

@@ -13,9 +13,9 @@ HERE = Path(__file__).parent
 
 def plan(settings: Settings) -> Sequence[Sequence[SourceFile]]:
     """The rank sources, in the order they are tried."""
-    return [[find_source(HERE, name).filling(VOLUME_RANK) for name in settings.rank_source]]
+    return [[find_source(HERE, name, "rank_source").filling(VOLUME_RANK) for name in settings.rank_source]]
 
 
 def checked(settings: Settings) -> Sequence[SourceFile]:
     """The rank sources that are only compared with what is stored."""
-    return [find_source(HERE, name).filling(VOLUME_RANK) for name in settings.check_source]
+    return [find_source(HERE, name, "check_source").filling(VOLUME_RANK) for name in settings.check_source]

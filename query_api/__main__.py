@@ -6,7 +6,6 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
 import uvloop
 
@@ -18,7 +17,7 @@ from lib.clock import utc_now
 from lib.errors import SettingsRejected
 from lib.schema import OWN, Series
 from lib.settings import RUN_ID, Settings
-from lib.source import read_source
+from lib.source import extra_series
 from query_api.app import create_app
 from query_api.features.stream.work import MAX_LISTENERS, PER_CLIENT, SnapshotStream
 from query_api.middleware.access import Access
@@ -29,7 +28,7 @@ from query_api.workers import WORKER, Inherited, run_workers
 
 def read_extras(chosen: Settings) -> list[Series]:
     """The series of the extra sources, in the order of the setting."""
-    extras = [read_source(Path(name)).values for name in chosen.extra_sources]
+    extras = extra_series(chosen)
     fields = Counter([*columns.names(), *(name for series in extras for name in series.fields)])
     names = Counter([*OWN, *(series.name for series in extras)])
     for name, times in (fields + names).items():

@@ -4,7 +4,6 @@ import os
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -143,6 +142,6 @@ def with_store(chosen: "Settings", work: "Callable[[Store], Awaitable[T]]") -> T
 def all_series(chosen: "Settings") -> "list[Series]":
     """The series of these settings: our own, and those of further sources."""
     from lib.schema import OWN
-    from lib.source import read_source
+    from lib.source import extra_series
 
-    return [*OWN.values(), *(read_source(Path(name)).values for name in chosen.extra_sources)]
+    return [*OWN.values(), *extra_series(chosen)]

@@ -4,6 +4,7 @@ import tempfile
 import uuid
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from importlib.resources import files
 from pathlib import Path
 
 import httpx
@@ -18,6 +19,7 @@ from lib.cli.stack import running
 from lib.clock import Clock, utc_now
 from lib.errors import SettingsRejected
 from lib.ingest.missed import MissedTick, read_missed
+from lib.ingest.sources import find_source, named_sources
 from lib.ingest.spool import Spool
 from lib.ingest.spool_folder import counted
 from lib.schema import OWN, PRICE, VOLUME_RANK
@@ -64,7 +66,9 @@ class Up:
             stack.wait()
 
     def check(self) -> None:
-        """Refuse ports that are taken and folders that cannot be written, before anything starts."""
+        """Refuse ports that are taken, sources that are none and folders that cannot be written, before a start."""
+        for service, setting, name in named_sources(self._services):
+            find_source(Path(str(files(service))), name, setting)
         for setting, (host, port) in self._api.listeners.items():
             refuse_taken(port, f"{PREFIX}{setting.upper()}", host)
         price = self._services["ingest_price"]
@@ -131,6 +135,10 @@ def _check_folders(chosen: Settings) -> None:
             raise SettingsRejected(f"{PREFIX}STORE_URL: {store} is a folder; for example sqlite:///{store}/topcoins.db")
     if chosen.log_file:
         _make(chosen.log_file.parent, f"{PREFIX}LOG_FILE", "/var/log/topcoins.log")
+        if chosen.log_file.is_dir():
+            raise SettingsRejected(
+                f"{PREFIX}LOG_FILE: {chosen.log_file} is a folder; for example /var/log/topcoins.log"
+            )
 
 
 def _make(folder: Path, setting: str, example: str) -> None:

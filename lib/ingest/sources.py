@@ -16,7 +16,7 @@ from lib.ingest.ids.identify import Identifier
 from lib.ingest.ids.lists import ProviderAssets, fetch_contracts, fetch_map
 from lib.ingest.ids.report import FOLDER, stem
 from lib.redaction import shown
-from lib.settings import PREFIX, Settings
+from lib.settings import PREFIX, Settings, naming
 from lib.source import Source, SourceFile, configured_source, read_source
 from lib.source.reading import PrepareIdentify
 from lib.source.shared_answers import SharedAnswers, shared_answers
@@ -24,17 +24,28 @@ from lib.source.source_file import VENDORS
 from lib.store import Store
 
 CONTRACTS = ".contracts.json"
+SETTINGS = (
+    ("ingest_price", "price_source"), ("ingest_price", "extra_sources"),
+    ("ingest_rank", "rank_source"), ("ingest_rank", "check_source"),
+)  # fmt: skip
+"""The settings that name sources, each with its service."""
 
 
-def find_source(folder: Path, name: str) -> SourceFile:
-    """The source file of this name beside a service, or at this path when it ends in .toml."""
+def named_sources(services: Mapping[str, Settings]) -> list[tuple[str, str, str]]:
+    """The service, the setting and the name of each source."""
+    return [(service, setting, name) for service, setting in SETTINGS for name in getattr(services[service], setting)]
+
+
+def find_source(folder: Path, name: str, setting: str) -> SourceFile:
+    """The source file of this name beside a service, or at this path when it ends in .toml; a setting has the name."""
     path = Path(name) if name.endswith(".toml") else folder / f"{name}.toml"
-    if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in folder.glob("*.toml")))
-        raise SettingsRejected(
-            f"source {shown(name)!r}: there is no file of this name; for example {known}, or /path/to/file.toml"
-        )
-    return read_source(path)
+    with naming(setting):
+        if not path.is_file():
+            known = ", ".join(sorted(file.stem for file in folder.glob("*.toml")))
+            raise SettingsRejected(
+                f"source {shown(name)!r}: there is no file of this name; for example {known}, or /path/to/file.toml"
+            )
+        return read_source(path)
 
 
 def only_usable(sources: Sequence[Source]) -> list[Source]:

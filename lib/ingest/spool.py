@@ -58,7 +58,9 @@ class Spool:
                 f"spool {self._folder}: another process fills it; give each its own TOPCOINS_SPOOL_DIR"
             ) from exc
         except OSError as exc:
-            raise SettingsRejected(f"spool {self._folder} can't be written: {exc.strerror}") from exc
+            raise SettingsRejected(
+                f"TOPCOINS_SPOOL_DIR: {self._folder} can't be written: {exc.strerror}; for example ./data/spool"
+            ) from exc
         with suppress(SpoolUnavailable), self._disk():  # a full disk must not prevent the start: what waits must leave
             for unfinished in self._folder.glob(f"*{PART}"):
                 unfinished.unlink() if unfinished.is_file() else self._move_aside(unfinished)

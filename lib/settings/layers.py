@@ -95,7 +95,7 @@ def _read_toml(path: str) -> Values:
     except (RecursionError, ValueError):
         why = "it is nested too deep, or its path is no path"
     name = path if path.endswith(".toml") else shown(path)
-    raise SettingsRejected(f"{PREFIX}CONFIG: {name} can't be read: {why}")
+    raise SettingsRejected(f"{PREFIX}CONFIG: {name} can't be read: {why}; for example /etc/topcoins/topcoins.toml")
 
 
 def _from_environment(environ: Mapping[str, str]) -> Values:
@@ -144,7 +144,11 @@ def _refuse_unknown(values: Values) -> None:
     known = [*own, *sorted(set(_settings_of_sources(values)))] if unknown else own
     for name in (name for name in unknown if name not in known):
         close = get_close_matches(name, known, n=1)
-        hint = f"; did you mean {close[0]}?" if close else f"; settings are {', '.join(known)}"
+        hint = (
+            f"; did you mean {PREFIX}{close[0].upper()} ({close[0]} in the file)?"
+            if close
+            else f"; settings are {', '.join(known)}"
+        )
         raise SettingsRejected(f"{shown(name)} is not a setting ({PREFIX}{shown(name.upper())}){hint}")
 
 

@@ -5,10 +5,19 @@
 """
 
 from lib.source.allowance import Allowance
-from lib.source.configured import configured_source
+from lib.source.configured import configured_source, extra_series
 from lib.source.model import SourceFile
 from lib.source.reading import Reading, UpstreamTime
 from lib.source.source_file import read_source
 from lib.source.upstream import Source
 
-__all__ = ["Allowance", "Reading", "Source", "SourceFile", "UpstreamTime", "configured_source", "read_source"]
+__all__ = [
+    "Allowance",
+    "Reading",
+    "Source",
+    "SourceFile",
+    "UpstreamTime",
+    "configured_source",
+    "extra_series",
+    "read_source",
+]

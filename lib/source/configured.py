@@ -1,13 +1,23 @@
-"""A source with the key and the address of the settings."""
+"""What the settings make of source files: a source with its key and address, and the series of the extra ones."""
+
+from pathlib import Path
 
 import httpx
 
 from lib.clock import Clock
-from lib.settings import Settings
+from lib.schema import Series
+from lib.settings import Settings, naming
 from lib.source.model import SourceFile
 from lib.source.reading import PrepareIdentify
 from lib.source.shared_answers import SharedAnswers
+from lib.source.source_file import read_source
 from lib.source.upstream import Source
+
+
+def extra_series(chosen: Settings) -> list[Series]:
+    """The series of the settings' extra sources, in their order."""
+    with naming("extra_sources"):
+        return [read_source(Path(name)).values for name in chosen.extra_sources]
 
 
 def configured_source(

@@ -62,7 +62,7 @@ def _report(
     title: str, source: str, coin_map: CoinMap, listed: Sequence[ProviderAsset], everything: Sequence[ProviderAsset],
     pairs: Pairs, places: Sequence[int] = PLACES,
 ) -> None:  # fmt: skip
-    ids = find_source(HERE, source).id
+    ids = find_source(HERE, source, "check_source").id
     assert ids
     assert ids.overrides
     overrides = read_table(ids.overrides.read_text("utf-8"), "override")[source]
@@ -115,7 +115,7 @@ def _coinpaprika(folder: Path) -> list[ProviderAsset]:
 
 
 def _coingecko_list(folder: Path, count: int) -> list[ProviderAsset]:
-    chains = find_source(HERE, "coingecko").id
+    chains = find_source(HERE, "coingecko", "check_source").id
     assert chains
     assert chains.contracts
     return [

@@ -118,7 +118,7 @@ def test_a_folder_that_cannot_be_written_is_named(stage):
     process = stage.start("-m", "ingest_price", SPOOL_DIR="/dev/null/spool")
     assert process.ends() == 1
     (sentence,) = process.err.splitlines()
-    assert sentence.startswith("ingest_price: spool /dev/null/spool/price can't be written: ")
+    assert sentence.startswith("ingest_price: TOPCOINS_SPOOL_DIR: /dev/null/spool/price can't be written: ")
 
 
 def test_a_port_in_use_ends_the_api_with_one_sentence(stage):

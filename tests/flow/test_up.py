@@ -65,9 +65,12 @@ def test_a_taken_port_is_refused_before_anything_starts(stage, config, setting):
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
-        ({"SPOOL_DIR": "/dev/null/spool"}, "spool /dev/null/spool/price can't be written"),
+        ({"SPOOL_DIR": "/dev/null/spool"}, "TOPCOINS_SPOOL_DIR: /dev/null/spool/price can't be written"),
         ({"STORE_URL": "sqlite:////dev/null/t.db"}, "TOPCOINS_STORE_URL: /dev/null can't be written"),
         ({"LOG_FILE": "/dev/null/log"}, "TOPCOINS_LOG_FILE: /dev/null can't be written"),
+        ({"LOG_FILE": "/dev"}, "TOPCOINS_LOG_FILE: /dev is a folder; for example /var/log/topcoins.log"),
+        ({"PRICE_SOURCE": "acme"}, "TOPCOINS_PRICE_SOURCE: source 'acme': there is no file of this name; for example"),
+        ({"EXTRA_SOURCES": "/a.toml"}, "TOPCOINS_EXTRA_SOURCES: source '/a.toml': there is no file of this name"),
         ({"HTTP_HOST": "192.0.2.7"}, "set TOPCOINS_HTTP_HOST to an address of this machine"),
     ],
 )

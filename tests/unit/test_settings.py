@@ -111,9 +111,9 @@ def test_a_file_that_is_no_toml_is_refused_with_its_path(file, text):
 
 
 def test_a_file_that_is_not_there_is_refused_with_its_path(tmp_path):
-    assert f"TOPCOINS_CONFIG: {tmp_path / 'none.toml'} can't be read" in refusal(
-        {"TOPCOINS_CONFIG": str(tmp_path / "none.toml")}
-    )
+    message = refusal({"TOPCOINS_CONFIG": str(tmp_path / "none.toml")})
+    assert f"TOPCOINS_CONFIG: {tmp_path / 'none.toml'} can't be read" in message
+    assert message.endswith("; for example /etc/topcoins/topcoins.toml")
 
 
 def test_an_empty_config_variable_is_no_file():
@@ -244,7 +244,7 @@ def test_an_interval_is_whole_minutes_or_a_part_of_one(interval):
 def test_an_unknown_name_is_refused_with_the_one_that_was_meant(name, meant):
     message = refusal({f"TOPCOINS_{name}": "5"})
     assert message.startswith(f"{name.lower()} is not a setting (TOPCOINS_{name})")
-    assert message.endswith(f"did you mean {meant}?")
+    assert message.endswith(f"did you mean TOPCOINS_{meant.upper()} ({meant} in the file)?")
 
 
 def test_a_name_that_begins_like_the_config_variable_is_not_taken_for_it():
@@ -454,7 +454,9 @@ def test_settings_do_not_change_once_read():
     ],
 )
 def test_a_misspelt_setting_is_refused_whatever_it_ends_in(name, meant):
-    assert refusal({f"TOPCOINS_{name}": "http://localhost:8086"}).endswith(f"did you mean {meant}?")
+    assert refusal({f"TOPCOINS_{name}": "http://localhost:8086"}).endswith(
+        f"did you mean TOPCOINS_{meant.upper()} ({meant} in the file)?"
+    )
 
 
 @pytest.mark.parametrize("name", ["INFLUX_URL", "XYZZY_URL", "XYZZY_API_KEY", "XYZZY_API_KEY_FILE"])

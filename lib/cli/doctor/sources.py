@@ -15,7 +15,7 @@ from lib.clock import Clock
 from lib.errors import ClockDisagrees, SettingsRejected, TopcoinsError
 from lib.ingest.clock_check import TOLERANCE, check_clock
 from lib.ingest.service import refuse_no_check
-from lib.ingest.sources import find_source
+from lib.ingest.sources import find_source, named_sources
 from lib.redaction import shown
 from lib.settings import PREFIX, Settings
 from lib.source import Reading, Source, SourceFile, configured_source
@@ -61,10 +61,10 @@ def find_sources(
 ) -> tuple[list[ConfiguredSource], list[Finding]]:
     """The sources that the settings name, further ones included, and a finding for each that is none."""
     sources, wrong = [], []
-    for service, name, is_check in _names(services):
-        chosen = services[service]
+    for service, setting, name in named_sources(services):
+        chosen, is_check = services[service], setting == "check_source"
         try:
-            file = find_source(Path(str(files(service))), name)
+            file = find_source(Path(str(files(service))), name, setting)
             if is_check:
                 refuse_no_check([file])
         except SettingsRejected as exc:
@@ -73,16 +73,6 @@ def find_sources(
         source = configured_source(file, chosen, client=client, clock=clock)
         sources.append(ConfiguredSource(service, file, source, chosen, is_check))
     return sources, wrong
-
-
-def _names(services: Mapping[str, Settings]) -> list[tuple[str, str, bool]]:
-    """The service and the name of each source, and whether it is a check."""
-    price, rank = services["ingest_price"], services["ingest_rank"]
-    return [
-        *(("ingest_price", name, False) for name in (*price.price_source, *price.extra_sources)),
-        *(("ingest_rank", name, False) for name in rank.rank_source),
-        *(("ingest_rank", name, True) for name in rank.check_source),
-    ]
 
 
 def check_how_asked(sources: list[ConfiguredSource]) -> list[Finding]:

@@ -2,7 +2,7 @@
 // has the ids and the span: `#1/7d`, `#1,1027/30d`.
 
 import * as address from "./address.js";
-import { ask, Problem } from "./api.js";
+import { ask } from "./api.js";
 import * as chart from "./chart.js";
 import * as compare from "./compare.js";
 import { button, element } from "./element.js";
@@ -118,7 +118,7 @@ async function load() {
   } catch (error) {
     if (error.name === "AbortError") return;
     name.textContent ||= `CoinMarketCap id ${ids}`;
-    statusLine.textContent = error instanceof Problem ? error.message : String(error);
+    statusLine.textContent = error.message;
   }
 }
 
@@ -139,6 +139,8 @@ async function draw(ids, signal) {
     to - from <= WEEK ? ask("v1/gaps", { from: values.from, to: rfc3339(new Date(to * 1000)) }, signal) : null,
     ...ids.map((id) => ask(`v1/assets/${id}/history`, values, signal)),
   ]);
+  await chart.ready;
+  signal.throwIfAborted();
   const known_at = pasts.map((past) => past.known_at).sort().at(-1);
   shown.asked = { ids, values: { ...values, known_at } };
   const begin = (shown.page.first() ?? 0) / 1000;

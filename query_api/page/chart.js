@@ -1,10 +1,23 @@
 // Lines over time in panes, one above the other, with one cursor. A gap is shaded, and no line crosses it.
 
+import { element } from "./element.js";
 import { moment, price } from "./format.js";
 
 const box = document.getElementById("chart");
 /** `data` has the instants, in seconds, and a column for each line; `read` gives the values at a place in words. */
 const shown = { plots: [], lines: null, gaps: [], span: null, log: false, onRead: () => {}, onZoom: () => {} };
+
+const vendor = (name) => new URL(`./vendor/${name}`, import.meta.url).href;
+
+/** The library that draws. Only a page that shows a chart loads it: it takes as long as all of the page's own scripts. */
+export const ready = new Promise((resolve, reject) => {
+  const failed = () => reject(new Error("The chart cannot be loaded; reload the page"));
+  document.head.append(
+    element("link", { rel: "stylesheet", href: vendor("uPlot.css") }),
+    element("script", { src: vendor("uPlot.js"), onload: resolve, onerror: failed }),
+  );
+});
+ready.catch(() => {}); // whoever draws says so
 
 /** Call `read` with the place of the cursor, or null. */
 export function onRead(read) {

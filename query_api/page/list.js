@@ -6,7 +6,7 @@ import { make, fill, showAge } from "./row.js";
 const ALL = 500;
 /** A longer list has rows only around what is in view. */
 const AROUND = 30;
-const BUDGET_MS = 6;
+const BUDGET_MS = 4;
 /** So long rows are made before the next frame; to lay them out and to paint them takes twice as long. */
 const body = document.getElementById("rows");
 const rows = new Map();

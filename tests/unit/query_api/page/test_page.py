@@ -106,7 +106,8 @@ async def test_the_page_is_asked_for_again_each_time_and_sent_only_when_it_chang
 async def test_every_file_the_page_names_is_served_and_may_be_kept_for_ever(client, page) -> None:
     named = re.findall(r'(?:href|src)="(page/[^"]+)"', page.document.decode())
     assert {"page.js", "list.js", "page.css"} <= {path.rpartition("/")[2] for path in named}
-    assert "chart.js" not in page.document.decode()  # it is loaded when an asset is opened
+    for wanted in ("chart.js", "uPlot", "play.js"):  # loaded when an asset is opened, or played
+        assert wanted not in page.document.decode()
     for path in [*named, *(f"page/{page.version}/{name}" for name in page.files)]:
         answer = await client.get(f"/{path}")
         assert answer.status_code == 200, path

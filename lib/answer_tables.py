@@ -105,10 +105,8 @@ def _cell(value: Any) -> str:
             return ""
         case bool():
             return str(value).lower()
-        case float() if abs(value) >= WHOLE:
-            return f"{value:,.0f}"
         case float():
-            return plain(value)
+            return _number(value)
     return str(value)
 
 
@@ -138,12 +136,16 @@ def _words(value: Any) -> str:
         case bool():
             return "yes" if value else "no"
         case float():
-            return plain(value)
+            return _number(value)
         case dict():
             return ", ".join(f"{name} {_words(own)}" for name, own in value.items())
         case list():
             return ", ".join(map(_words, value)) or "none"
     return str(value)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= WHOLE else plain(value)
 
 
 def plain(value: float) -> str:

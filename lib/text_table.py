@@ -2,7 +2,7 @@
 
 import re
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.cells import cell_len, set_cell_size
@@ -50,8 +50,12 @@ def plain_paint(field: Field | None, text: str) -> str:
 
 def to_text(table: TextTable, width: int, paint: Paint = plain_paint) -> str:
     """The table in lines of at most `width`; longer ones only where the numbers alone need more."""
-    notes = [line for note in table.notes for line in wrapped(note, width)]
-    return "\n".join([*wrapped(table.title, width), "", *_lines(table, width, paint), "", *notes, ""])
+    rows = [[printable(cell) for cell in row] for row in table.rows]
+    widths = _fitted(table.fields, rows, width)
+    left_out = [field.heading for place, field in enumerate(table.fields) if place not in widths]
+    more = [f"left out at this width: {', '.join(left_out)}"] if left_out else []
+    notes = [line for note in (*more, *table.notes) for line in wrapped(note, width)]
+    return "\n".join([*wrapped(table.title, width), "", *_lines(table.fields, rows, widths, paint), "", *notes, ""])
 
 
 def wrapped(text: str, width: int, *, indent: int = 0) -> list[str]:
@@ -60,15 +64,14 @@ def wrapped(text: str, width: int, *, indent: int = 0) -> list[str]:
     return lines.wrap(printable(text))
 
 
-def _lines(table: TextTable, width: int, paint: Paint) -> Iterator[str]:
-    rows = [[printable(cell) for cell in row] for row in table.rows]
-    widths = _fitted(table.fields, rows, width)
-    headings = GAP.join(_padded(table.fields[place], table.fields[place].heading, widths[place]) for place in widths)
-    yield paint(None, headings.rstrip())
+def _lines(
+    fields: Sequence[Field], rows: Sequence[Sequence[str]], widths: Mapping[int, int], paint: Paint
+) -> Iterator[str]:
+    yield paint(
+        None, GAP.join(_padded(fields[place], fields[place].heading, widths[place]) for place in widths).rstrip()
+    )
     for row in rows:
-        cells = [
-            paint(table.fields[place], _padded(table.fields[place], row[place], widths[place])) for place in widths
-        ]
+        cells = [paint(fields[place], _padded(fields[place], row[place], widths[place])) for place in widths]
         yield GAP.join(cells).rstrip()
 
 

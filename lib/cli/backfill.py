@@ -8,10 +8,10 @@ from pathlib import Path
 import httpx
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from lib.archive.backfill import Offer, TooOld, fill, forget_answers, offers, shared_answers
 from lib.cli.app import duration, out, with_store
+from lib.cli.table import folded
 from lib.clock import isoformat, utc_now
 from lib.http_client import open_client
 from lib.ingest.sources import only_usable
@@ -45,9 +45,7 @@ def _source(chosen: Settings, package: str, name: str, client: httpx.AsyncClient
 
 
 def _show(listed: list[Offer]) -> None:
-    table = Table("series", "missing", "ticks", "cause", "last lists of", "credits")
-    for column in table.columns:
-        column.no_wrap = column.header in ("series", "ticks", "credits")
+    table = folded("series", "missing", "ticks", "cause", "last lists of", "credits")
     for offer in listed:
         for gap in offer.gaps:
             days = [call for call in offer.calls if gap.first.date() <= call.day <= gap.last.date()]

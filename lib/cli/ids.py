@@ -13,6 +13,12 @@ if TYPE_CHECKING:
 
     from lib.ingest.ids.report import IdsReport
 
+NONE_YET = (
+    "No provider's ids were matched yet. CoinMarketCap's and CoinDesk's lists have CoinMarketCap's ids; for any other"
+    " provider this shows which of its assets have which id, once its first list was read."
+)
+TRY = "To compare one with what is stored: TOPCOINS_CHECK_SOURCE=coinpaprika topcoins up"
+
 
 @app.command()
 def ids(
@@ -28,13 +34,14 @@ def ids(
     reports = read_reports(load_settings().spool_dir)
     names = list(dict.fromkeys(report.source for report in reports))
     if source and source not in names:
-        raise SettingsRejected(f"no list of {source} was read yet; there are: {', '.join(names) or 'none'}")
+        there_are = f"there are: {', '.join(names)}" if names else TRY
+        raise SettingsRejected(f"no list of {source} was read yet; {there_are}")
     reports = [report for report in reports if source in (None, report.source)]
     if json:
         print(f"[{','.join(report.model_dump_json() for report in reports)}]")
         return
     if not reports:
-        console().print("No list of another provider was read yet. For example: TOPCOINS_CHECK_SOURCE=coinpaprika")
+        console().print(f"{NONE_YET}\n{TRY}", soft_wrap=True)
     for report in reports:
         _show(report)
 
@@ -64,9 +71,9 @@ def _show(report: "IdsReport") -> None:
 
 
 def _table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> "Table":
-    from rich.table import Table
+    from lib.cli.table import folded
 
-    table = Table(*columns, title=title, title_justify="left")
+    table = folded(*columns, title=title, title_justify="left")
     for row in rows:
         table.add_row(*row)
     return table

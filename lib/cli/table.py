@@ -1,6 +1,9 @@
 """Tables on a terminal: in its width, with its colours."""
 
+from typing import Any
+
 from rich.console import Console
+from rich.table import Column, Table
 
 from lib.text_table import Field, TextTable, plain_paint, to_text
 
@@ -12,6 +15,11 @@ def show(console: Console, table: TextTable) -> None:
     has_colours = bool(console.color_system) and not console.no_color
     console.file.write(to_text(table, console.width, _paint if has_colours else plain_paint))
     console.file.flush()
+
+
+def folded(*headings: str, **options: Any) -> Table:
+    """A table for Rich to print whose cells go on in the next line: Rich would cut what is longer, numbers too."""
+    return Table(*(Column(heading, overflow="fold") for heading in headings), **options)
 
 
 def _paint(field: Field | None, text: str) -> str:

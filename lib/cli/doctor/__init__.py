@@ -14,7 +14,6 @@ from pathlib import Path
 import httpx
 import orjson
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from lib import settings
@@ -27,6 +26,7 @@ from lib.cli.doctor.providers import check_providers
 from lib.cli.doctor.sources import check_how_asked, find_sources, try_sources
 from lib.cli.doctor.storage import check_same_store, check_spools, check_store
 from lib.cli.doctor.stored import check_gaps, check_readings, check_ticks
+from lib.cli.table import folded
 from lib.clock import Clock
 from lib.errors import SettingsRejected
 from lib.http_client import open_client
@@ -80,7 +80,7 @@ def _redacted(findings: Iterable[Finding], services: Iterable[Settings]) -> list
 
 def show(findings: Sequence[Finding], console: Console) -> None:
     """The findings as a table for people. Texts of upstreams are neither markup nor control sequences."""
-    table = Table("", "checked", "seen", show_lines=False, box=None)
+    table = folded("", "checked", "seen", show_lines=False, box=None)
     for finding in findings:
         mark = Text("well", "green") if finding.well else Text("wrong", "bold red")
         table.add_row(mark, Text(without_control(finding.what)), Text(without_control(finding.seen)))

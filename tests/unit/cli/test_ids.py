@@ -44,7 +44,9 @@ def test_an_unknown_provider_is_refused_with_those_that_were_read(run, tmp_path)
 
 
 def test_before_the_first_list_it_says_how_to_get_one(run):
-    assert "TOPCOINS_CHECK_SOURCE=coinpaprika" in run().stderr
+    assert "No provider's ids were matched yet." in run().stderr
+    assert "TOPCOINS_CHECK_SOURCE=coinpaprika topcoins up" in run().stderr
+    assert "TOPCOINS_CHECK_SOURCE=coinpaprika topcoins up" in str(run("acme").exception)
 
 
 @pytest.mark.parametrize(

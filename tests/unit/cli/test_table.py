@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from lib.cli.table import show
+from lib.cli.table import folded, show
 from lib.text_table import Field, TextTable
 
 TABLE = TextTable(
@@ -13,6 +13,20 @@ TABLE = TextTable(
     [Field("Symbol", is_name=True), Field("24h %", signed=True)],
     [("UP", "+1.00"), ("DOWN", "-2.00"), ("SAME", "+0.00")],
 )
+
+
+@pytest.mark.parametrize("width", [12, 20, 40])
+def test_no_character_is_cut_from_a_table_that_rich_prints(width):
+    out = io.StringIO()
+    table = folded("own id", "tick")
+    table.add_row("btc-bitcoin-12345678901", "2026-11-17T14:37:00Z")
+    Console(file=out, width=width).print(table)
+    assert "…" not in out.getvalue()
+    cells = [line.split("│")[1:3] for line in out.getvalue().splitlines() if line.startswith("│")]
+    assert ["".join(part.strip() for part in parts) for parts in zip(*cells, strict=True)] == [
+        "btc-bitcoin-12345678901",
+        "2026-11-17T14:37:00Z",
+    ]
 
 
 def printed(**options) -> str:

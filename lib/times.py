@@ -1,7 +1,7 @@
 """Many instants at once, as columns of numbers: Polars takes ten times as long for datetimes with a zone."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
@@ -22,6 +22,11 @@ def microseconds(instants: Sequence[datetime]) -> Microseconds:
 def times(instants: Sequence[datetime]) -> pl.Series:
     """Instants as a column."""
     return pl.Series(microseconds(instants)).cast(TIME)
+
+
+def instants(column: pl.Series) -> list[datetime]:
+    """A column of times as instants."""
+    return [at.replace(tzinfo=UTC) for at in column.to_physical().cast(pl.Datetime("us")).to_list()]
 
 
 def as_text(time: pl.Expr) -> pl.Expr:

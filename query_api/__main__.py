@@ -1,6 +1,7 @@
 """`python -m query_api`: settings in, server out. A worker gets arguments from its parent."""
 
 import asyncio
+import gc
 import math
 import os
 import sys
@@ -73,6 +74,7 @@ async def run(chosen: Settings, arguments: Sequence[str]) -> None:
         run_id=os.environ.get(RUN_ID, ""),
     )
     sockets = inherited.sockets if inherited else listen(chosen)
+    gc.freeze()  # what was loaded is no garbage; to scan it again takes a tenth of a second of a long answer
     await serve(app, chosen, sockets, snapshot_stream, requests)
     await store.close()
 

@@ -6,6 +6,7 @@ from datetime import date, datetime
 import polars as pl
 
 from lib.archive import tables
+from lib.archive.light_markers import LIGHT, LightMarkers
 from lib.archive.reader import ArchiveReader, between
 from lib.archive.sealed_months import ByMonth, SealedMonths, among_days, are_full_hours
 from lib.archive.stored_ticks import VISIBLE, firsts_of_hours, near_steps, of_series, visible
@@ -13,8 +14,6 @@ from lib.archive.tables import TICK, Withdrawal
 from lib.clock import HOUR, slot
 from lib.store import Steps
 
-LIGHT = ("series", "source", TICK, "interval_s", "backfilled", "observed_at", "duration_s", "stored_at")
-"""A marker's columns without what costs most to read."""
 Changes = dict[tuple[str, datetime], list[Withdrawal]]
 """Withdrawals by series and tick."""
 
@@ -22,9 +21,10 @@ Changes = dict[tuple[str, datetime], list[Withdrawal]]
 class MarkerFrames:
     """Reads markers by tick, with the instant at which each became visible."""
 
-    def __init__(self, reader: ArchiveReader, months: SealedMonths) -> None:
+    def __init__(self, reader: ArchiveReader, months: SealedMonths, light: LightMarkers) -> None:
         self._reader = reader
         self._months = months
+        self._light = light
 
     async def light(self, days: Sequence[date], where: pl.Expr, select: Collection[str] = LIGHT) -> pl.DataFrame:
         """The markers of some days."""
@@ -72,7 +72,8 @@ class MarkerFrames:
         return _sorted(frame, firsts.filter(pl.col(TICK) >= start)), await self._changes(by_month)
 
     async def _read(self, days: Sequence[date], where: pl.Expr, select: Collection[str]) -> pl.DataFrame:
-        return await self._reader.read(tables.MARKERS, days, tables.MARKER_COLUMNS, where, select)
+        names = [name for each in await self._reader.sealed(days) for name in each.names(tables.MARKERS)]
+        return await self._light.read(names, where, select)
 
     async def _changes(self, by_month: ByMonth) -> Changes:
         return await self._reader.withdrawals(by_month.others) | tables.by_snapshot(by_month.withdrawals)

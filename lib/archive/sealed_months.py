@@ -3,23 +3,26 @@
 import asyncio
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 import numpy as np
 import polars as pl
 from cachetools import LRUCache
 
 from lib.archive import tables
+from lib.archive.light_markers import LightMarkers
 from lib.archive.months import MANIFESTS, Month, first_of_month, month_manifest, read_month
 from lib.archive.reader import FEW, ArchiveReader
 from lib.archive.tables import TICK, Withdrawal
-from lib.clock import HOUR, from_epoch
+from lib.clock import DAY, EPOCH, HOUR, from_epoch
 from lib.errors import StoreMalformed
 from lib.schema import Series
 from lib.store import Steps
+from lib.times import microseconds
 
 MOST_BYTES = 8 * 2**20
 """Of the months in memory: about ten years."""
+_DAY = DAY // timedelta.resolution
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +59,9 @@ class ByMonth:
 class SealedMonths:
     """Reads the sealed months of an archive. One that is damaged counts as not sealed: the days have what it has."""
 
-    def __init__(self, reader: ArchiveReader) -> None:
+    def __init__(self, reader: ArchiveReader, light: LightMarkers) -> None:
         self._reader = reader
+        self._light = light
         self._names: frozenset[str] = frozenset()
         self._listed_at: datetime | None = None
         self._months: LRUCache[str, Month] = LRUCache(MOST_BYTES, getsizeof=lambda month: month.size)
@@ -67,7 +71,7 @@ class SealedMonths:
         if not self._reader.is_fresh(self._listed_at):
             self._names = frozenset(await self._reader.objects.names(MANIFESTS))
             self._listed_at = self._reader.clock()
-        wanted = sorted(self._names & {month_manifest(first_of_month(day)) for day in days})
+        wanted = sorted(self._names & {month_manifest(month) for month in {first_of_month(day) for day in days}})
         months = [month for month in await asyncio.gather(*map(self._month, wanted)) if month]
         numbers = await self._reader.numbers_of(days) if months else {}
         known = frozenset(day for month in months for day, number in month.days.items() if numbers.get(day) == number)
@@ -77,7 +81,7 @@ class SealedMonths:
         """The markers of the hours in the months, by tick; and the days of which they are not read."""
         names = [month.name(tables.MARKERS) for month in by_month.months] if by_month.days else []
         try:
-            frame = await self._reader.read_parts(names, tables.MARKER_COLUMNS, where, select)
+            frame = await self._light.read(names, where, select)
         except StoreMalformed:
             return await self.markers(by_month.without(by_month.days), where, select)
         return among_days(frame, by_month.days), by_month
@@ -92,14 +96,13 @@ class SealedMonths:
         columns = tables.series_columns(series)
         days = sorted({tick.date() for tick in ticks})
         by_month = await self.of(days) if len(days) > FEW else ByMonth([], frozenset(), days)
-        hours = by_month.ticks(series.name)
-        own = {tick for tick in ticks if tick.date() in by_month.days and tick.timestamp() in hours}
+        own, others = split(ticks, by_month.ticks(series.name), by_month.days)
         names = [month.name(series.name) for month in by_month.months if own and series.name in month.ticks]
         try:
             frame = await self._reader.read_parts(names, columns, where)
         except StoreMalformed:
             return pl.DataFrame(schema=columns), ticks
-        return among_days(frame, by_month.days), [tick for tick in ticks if tick not in own]
+        return among_days(frame, by_month.days), others
 
     async def _month(self, name: str) -> Month | None:
         if (known := self._months.get(name)) is None:
@@ -108,6 +111,17 @@ class SealedMonths:
             except StoreMalformed:
                 return None
         return known
+
+
+def split(
+    ticks: Sequence[datetime], seconds: Collection[int], days: Collection[date]
+) -> tuple[list[datetime], list[datetime]]:
+    """Those of the ticks that are among these epoch seconds and on these days, and the others."""
+    each = microseconds(ticks)
+    on_days = np.isin(each // _DAY, [(day - EPOCH.date()).days for day in days])
+    is_own = on_days & np.isin(each, np.fromiter(seconds, np.int64, len(seconds)) * 1_000_000)
+    own = [tick for tick, is_one in zip(ticks, is_own.tolist(), strict=True) if is_one]
+    return own, [tick for tick, is_one in zip(ticks, is_own.tolist(), strict=True) if not is_one]
 
 
 def among_days(frame: pl.DataFrame, days: Collection[date]) -> pl.DataFrame:

@@ -10,11 +10,12 @@ import polars as pl
 
 from lib.archive import tables
 from lib.archive.hourly import hourly_table
+from lib.archive.light_markers import LightMarkers
 from lib.archive.marker_frames import Changes, MarkerFrames
 from lib.archive.parts import TICKS_IN_GROUP
 from lib.archive.read_ahead import ReadAhead
 from lib.archive.reader import ArchiveReader, between, in_steps
-from lib.archive.sealed_months import SealedMonths
+from lib.archive.sealed_months import SealedMonths, split
 from lib.archive.selected_rows import among, at_ticks, by_tick, selected
 from lib.archive.stored_ticks import BLANK, of_series, stored_ticks, visible
 from lib.archive.tables import TICK, with_withdrawals
@@ -25,6 +26,7 @@ from lib.schema import ID, PRICE, Series
 from lib.snapshot import Marker, StoredTick, visible_at
 from lib.store import Selection, View, WantedTicks
 from lib.store.asset_names import merged_names
+from lib.times import times
 
 ROW_GROUP = TICKS_IN_GROUP * MINUTE
 """Ticks further apart are read alone: between them a reader would pass a row group."""
@@ -40,8 +42,9 @@ class SealedStore:
     def __init__(self, reader: ArchiveReader) -> None:
         self._reader = reader
         self._ahead = ReadAhead(reader.clock)
-        self._months = SealedMonths(reader)
-        self._markers = MarkerFrames(reader, self._months)
+        light = LightMarkers(reader)
+        self._months = SealedMonths(reader, light)
+        self._markers = MarkerFrames(reader, self._months, light)
 
     async def markers(
         self, start: datetime, stop: datetime, *, series: str | None = None, **view: Unpack[View]
@@ -194,8 +197,7 @@ class SealedStore:
         """
         sealed = await self._reader.sealed(tick.date() for tick in ticks)
         hours = set[int]().union(*(day.hours(series.name) for day in sealed))
-        own = [tick for tick in ticks if tick.timestamp() in hours]
-        others = [tick for tick in ticks if tick.timestamp() not in hours]
+        own, others = split(ticks, hours, {each.day for each in sealed})
         days, columns = {tick.date() for tick in own}, tables.series_columns(series)
         try:
             return await self._reader.read(hourly_table(series.name), days, columns, where), others
@@ -208,12 +210,13 @@ class SealedStore:
             return pl.DataFrame(schema=tables.series_columns(series))
         where = pl.col(TICK) == pl.lit(ticks[0], tables.TIME)
         if len(ticks) > 1:
-            where = between(ticks[0], ticks[-1]) & pl.col(TICK).is_in(pl.Series(ticks, dtype=tables.TIME).implode())
+            where = between(ticks[0], ticks[-1]) & pl.col(TICK).is_in(times(ticks).implode())
         days = sorted({tick.date() for tick in ticks})
         return await self._reader.read(series.name, days, tables.series_columns(series), where & selected)
 
     async def _marker(self, series: str, tick: datetime) -> Marker:
-        return (await self.markers(tick, tick, series=series))[0]
+        block = await self._ahead.span((tables.MARKERS, tick, tick), tick, tick, self._all_markers)
+        return next(marker for marker in block if marker.series == series)
 
     async def _days_before(self, at: datetime) -> list[date]:
         return [day for day in reversed(await self._reader.days()) if day <= at.date()]

@@ -8,12 +8,13 @@ import numpy as np
 import polars as pl
 
 from lib.archive.reader import only
-from lib.archive.tables import TICK, TIME
+from lib.archive.tables import TICK
 from lib.clock import EPOCH
 from lib.schema import ID, TIER, Series
 from lib.snapshot import parts_of
 from lib.store import Selection
 from lib.text import search_key
+from lib.times import times
 
 
 def selected(series: Series, **selection: Unpack[Selection]) -> pl.Expr:
@@ -43,7 +44,7 @@ def by_tick(series: Series, frame: pl.DataFrame) -> dict[datetime, pl.DataFrame]
 
 def at_ticks(rows: pl.DataFrame, ticks: Sequence[datetime]) -> pl.DataFrame:
     """The rows of these ticks."""
-    return rows.filter(pl.col(TICK).is_in(pl.Series(ticks, dtype=TIME).implode()))
+    return rows.filter(pl.col(TICK).is_in(times(ticks).implode()))
 
 
 def among(rows: pl.DataFrame, **selection: Unpack[Selection]) -> pl.DataFrame:

@@ -9,6 +9,7 @@ from lib.archive.tables import TICK, Withdrawal, with_withdrawals
 from lib.clock import EPOCH, MINUTE
 from lib.snapshot import Marker, StoredTick
 from lib.store import Steps
+from lib.times import instants
 
 VISIBLE = "visible_since"
 _HOUR = "hour"
@@ -39,8 +40,11 @@ def stored_ticks(
 ) -> list[StoredTick]:
     """A series' markers as ticks, after their withdrawals. With `known` they have their sources and these times."""
     intervals = {seconds: timedelta(seconds=seconds) for seconds in frame["interval_s"].unique()}
-    rows = frame.select(TICK, "interval_s", "backfilled", *(["source", VISIBLE] if known else [])).iter_rows()
-    ticks = [StoredTick(tick, intervals[seconds], late, False, *rest) for tick, seconds, late, *rest in rows]
+    spans = [intervals[seconds] for seconds in frame["interval_s"].to_list()]
+    columns = [instants(frame[TICK]), spans, frame["backfilled"].to_list()]
+    if known:
+        columns += [[False] * len(frame), frame["source"].to_list(), instants(frame[VISIBLE])]
+    ticks = [StoredTick(*row) for row in zip(*columns, strict=True)]
     if not changes:
         return ticks
     return [changed(tick, changes.get((series, tick.tick), ()), known=known) for tick in ticks]

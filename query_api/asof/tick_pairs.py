@@ -2,9 +2,9 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,7 @@ EVER = datetime(1, 1, 1, tzinfo=UTC)
 Numbers = NDArray[np.intp]
 
 
-@dataclass(frozen=True, slots=True)
-class TickPair:
+class TickPair(NamedTuple):
     """The ticks of a price and a rank snapshot that answer together."""
 
     price: StoredTick
@@ -66,19 +65,18 @@ class TickPairs:
 
     def at(self, at: datetime, *, since: datetime) -> TickPair | None:
         """The newest pair up to an instant, of ticks not before `since`: see `newest_pair`."""
-        return self.each([at], since=[since])[0]
+        return self.each(microseconds([at]), since=microseconds([since]))[0]
 
-    def each(self, instants: Sequence[datetime], *, since: Sequence[datetime]) -> list[TickPair | None]:
+    def each(self, at: Microseconds, *, since: Microseconds) -> list[TickPair | None]:
         """What `at` answers for each instant."""
-        at, since_each = microseconds(instants), microseconds(since)
         prices = np.searchsorted(self._price_ticks, at, "right") - 1
         ranks = np.full(len(at), -1)
         left = np.arange(len(at))
         while len(left := left[prices[left] >= 0]):
             price = self._price_ticks[prices[left]]
-            left, price = left[price >= since_each[left]], price[price >= since_each[left]]
+            left, price = left[price >= since[left]], price[price >= since[left]]
             first, stop = self._near(
-                np.maximum(price - self._skew, since_each[left]), np.minimum(price + self._skew, at[left])
+                np.maximum(price - self._skew, since[left]), np.minimum(price + self._skew, at[left])
             )
             has_rank = first < stop
             ranks[left[has_rank]] = self._nearest(price[has_rank], first[has_rank], stop[has_rank])
@@ -91,7 +89,7 @@ class TickPairs:
 
     def ages(self, instants: Sequence[datetime]) -> list[timedelta]:
         """The largest age that the newest pair up to each instant allows: see `age_by_interval`."""
-        newest = self.each(instants, since=[EVER] * len(instants))
+        newest = self.each(microseconds(instants), since=microseconds([EVER] * len(instants)))
         return [age_by_interval([pair.price, pair.rank] if pair else []) for pair in newest]
 
     def _near(self, start: Microseconds, last: Microseconds) -> tuple[Numbers, Numbers]:
@@ -157,9 +155,11 @@ async def pairs_of_lists(
 
     def paired() -> list[tuple[TickPair, Resolution] | None]:
         ages = [max_age] * len(instants) if max_age else raw.ages(instants)
-        minutes = raw.each(instants, since=[max(at - age, horizon) for at, age in zip(instants, ages, strict=True)])
+        first = [max(at - age, horizon) for at, age in zip(instants, ages, strict=True)]
+        minutes = raw.each(microseconds(instants), since=microseconds(first))
         ages = [max_age] * len(instants) if max_age else hourly.ages(instants)
-        hours = hourly.each(instants, since=[at - max(age, HOUR) for at, age in zip(instants, ages, strict=True)])
+        first = [at - max(age, HOUR) for at, age in zip(instants, ages, strict=True)]
+        hours = hourly.each(microseconds(instants), since=microseconds(first))
         return [
             (minute, "1m") if minute else (hour, "1h") if hour and at - age < horizon else None
             for at, age, minute, hour in zip(instants, ages, minutes, hours, strict=True)

@@ -7,13 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib.clock import isoformat
-from lib.times import TIME, as_text, times
+from lib.times import TIME, as_text, instants, times
 
 INSTANTS = st.datetimes(datetime(1, 1, 1), timezones=st.just(UTC))
 
 
 @given(st.lists(INSTANTS, max_size=5))
-def test_a_column_of_times_has_the_instants_and_their_texts(instants) -> None:
-    column = times(instants)
-    assert (column.dtype, column.to_list()) == (TIME, instants)
-    assert pl.select(as_text(pl.lit(column))).to_series().to_list() == [isoformat(at) for at in instants]
+def test_a_column_of_times_has_the_instants_and_their_texts(given_instants) -> None:
+    column = times(given_instants)
+    assert column.dtype == TIME
+    assert column.to_list() == instants(column) == given_instants
+    assert pl.select(as_text(pl.lit(column))).to_series().to_list() == [isoformat(at) for at in given_instants]

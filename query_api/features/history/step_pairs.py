@@ -5,10 +5,13 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 
+import numpy as np
+
 from lib.clock import MINUTE, SECOND
 from lib.schema import PRICE, VOLUME_RANK
 from lib.snapshot import StoredTick
 from lib.store import Steps, Store
+from lib.times import microseconds
 from query_api.asof.find_pair import OLDEST, PairFinder
 from query_api.asof.tick_pairs import TickPair, TickPairs, read_ticks
 
@@ -28,6 +31,7 @@ class StepPairs:
         self._store = store
         self._finder = finder
         self._steps = steps
+        self._at = microseconds(steps[:1]) + np.arange(len(steps)) * (every // timedelta.resolution)
         self._every = every
         self._reads: dict[tuple[int, int, bool], _Ticks] = {}
 
@@ -58,7 +62,7 @@ class StepPairs:
 
     def _decided(self, pairs: TickPairs) -> Pairs:
         """The pairs of one tick in the minute before each step: no other ticks can be nearer to each other."""
-        found = pairs.each(self._steps, since=[step - MINUTE for step in self._steps])
+        found = pairs.each(self._at, since=self._at - MINUTE // timedelta.resolution)
         return [
             pair if pair and pair.price.tick == pair.rank.tick > step - MINUTE else None
             for pair, step in zip(found, self._steps, strict=True)
@@ -67,12 +71,12 @@ class StepPairs:
     async def _all(self, first: int, last: int, known_at: datetime | None) -> Pairs:
         """The newest pair up to each of some steps, by all ticks since the step before."""
         prices, ranks = await self._read(first, last, near=False)
-        some = self._steps[first : last + 1]
-        since = max(some[0], OLDEST) - self._every - self._finder.max_skew
+        since = max(self._steps[first], OLDEST) - self._every - self._finder.max_skew
 
         def paired() -> Pairs:
             pairs = TickPairs(prices, ranks, self._finder.max_skew, known_at)
-            return pairs.each(some, since=[since] * len(some))
+            at = self._at[first : last + 1]
+            return pairs.each(at, since=np.full(len(at), microseconds([since])))
 
         return await asyncio.to_thread(paired)
 

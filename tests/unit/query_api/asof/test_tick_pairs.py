@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lib.schema import PRICE, VOLUME_RANK
 from lib.snapshot import StoredTick
-from lib.times import Microseconds
+from lib.times import Microseconds, microseconds
 from query_api.asof.absence import NoSnapshot
 from query_api.asof.find_pair import PairFinder
 from query_api.asof.tick_pairs import Numbers, TickPairs, pairs_of_lists
@@ -51,8 +51,8 @@ def test_prices_without_a_rank_are_skipped_once_and_not_again_for_each_instant()
             return super()._near(start, last)
 
     pairs = Counting(stored(*(at(-minute) for minute in range(200))), stored(at(-199)), MINUTE)
-    instants = [at(-minute / 2) for minute in range(200)]
-    assert all(pairs.each(instants, since=[T - HOUR * 24] * 200))
+    instants = microseconds([at(-minute / 2) for minute in range(200)])
+    assert all(pairs.each(instants, since=instants - 10**12))
     assert Counting.searches <= 3
 
 

@@ -87,6 +87,10 @@ class Marker:
         """A copy that answers again from `now` on; the same marker if it is not withdrawn."""
         return replace(self, restored_at=now) if self.is_withdrawn() else self
 
+    def without_withdrawal(self) -> "Marker":
+        """A copy as it was before it was ever withdrawn."""
+        return replace(self, withdrawn_at=None, restored_at=None, withdrawn_why=None)
+
 
 class StoredTick(NamedTuple):
     """What a marker says of its tick alone: cheap to read by the ten thousand.

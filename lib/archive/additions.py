@@ -1,13 +1,15 @@
 """What the store has of a day and the archive has not: snapshots that are new or late, and changes of withdrawals."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from itertools import product
 
 import polars as pl
 
 from lib.archive.manifest import Manifest, start_of
 from lib.archive.objects import Objects
+from lib.archive.parts import naming
 from lib.archive.tables import (
     WITHDRAWALS,
     Withdrawal,
@@ -51,7 +53,7 @@ async def find_additions(
     """Compare a day of the store with its manifest."""
     names = [each.name for each in series]
     sealed = {(name, one.tick) for name, each in manifest.snapshots.items() for one in each} if manifest else set()
-    if manifest and not manifest.names(WITHDRAWALS) and await _is_sealed(store, names, day, sealed):
+    if manifest and not _withdrawal_parts(manifest) and await _is_sealed(store, names, day, sealed):
         return Additions()
     minutes, hours = await _markers(store, names, day)
     changes = await read_withdrawals(objects, manifest) if manifest else {}
@@ -65,22 +67,30 @@ async def find_additions(
 
 async def read_withdrawals(objects: Objects, manifest: Manifest) -> dict[Key, list[Withdrawal]]:
     """The withdrawals of a sealed day, by snapshot."""
-    frames = [pl.read_parquet(await objects.read(name)) for name in manifest.names(WITHDRAWALS)]
-    return by_snapshot(change for frame in frames for change in withdrawals_of(frame))
+    changes: list[Withdrawal] = []
+    for name in _withdrawal_parts(manifest):
+        with naming(objects, name):
+            changes += withdrawals_of(pl.read_parquet(await objects.read(name)))
+    return by_snapshot(changes)
+
+
+def _withdrawal_parts(manifest: Manifest) -> list[str]:
+    """Those that have rows: most days have none."""
+    return [part.name for part in manifest.parts if part.table == WITHDRAWALS and part.rows]
 
 
 def _changes_of(marker: Marker, known: Mapping[Key, Sequence[Withdrawal]]) -> list[Withdrawal]:
-    plain = replace(marker, withdrawn_at=None, restored_at=None, withdrawn_why=None)
+    plain = marker.without_withdrawal()
     return [*withdrawals_since(with_withdrawals(plain, known.get((marker.series, marker.tick), ())), marker)]
 
 
 async def _is_sealed(store: Store, names: Sequence[str], day: date, sealed: Collection[Key]) -> bool:
-    """Whether every tick of the day is sealed, and none withdrawn. Much cheaper than reading the markers."""
+    """Whether every tick of the day is sealed, and none was ever withdrawn. Much cheaper than reading the markers."""
     start = start_of(day)
-    resolution: Resolution = "1m" if start >= store.horizon() else "1h"
-    for name in names:
-        for tick in await store.stored_ticks(name, start, start + DAY - SECOND, resolution=resolution):
-            if (name, tick.tick) not in sealed or tick.withdrawn:
+    resolutions: tuple[Resolution, ...] = ("1m",) if start >= store.horizon() else ("1m", "1h")
+    for name, resolution in product(names, resolutions):
+        for tick in await store.stored_ticks(name, start, start + DAY - SECOND, resolution=resolution, known=True):
+            if (name, tick.tick) not in sealed or tick.withdrawn_at:
                 return False
     return True
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lib.archive.additions import find_additions
 from lib.archive.archiver import stored_days
-from lib.archive.manifest import FOLDER, Manifest, Part, manifest_name, newest_manifest, sealed_days
+from lib.archive.manifest import Manifest, Part, manifest_name, manifest_names, newest_manifest, sealed_days
 from lib.archive.mend import Mender
 from lib.archive.objects import Objects
 from lib.archive.objects.folder import Folder
@@ -97,7 +97,7 @@ async def copy_day(source: Objects, target: Objects, day: date) -> tuple[Manifes
     await _refuse_other(source, target, manifest)
     damaged = [f"{source.shown}: {part.name}" for part in manifest.parts if not await _copy_part(source, target, part)]
     name, body = manifest_name(day, manifest.number), manifest.model_dump_json().encode()
-    replaced = [other for other in await target.names(f"{FOLDER}/date={day}") if other >= name]
+    replaced = [other for other in await manifest_names(target, day) if other >= name]
     if replaced != [name] or await target.read(name) != body:
         for other in replaced:
             await target.delete(other)
@@ -176,7 +176,7 @@ def _snapshots(manifest: Manifest) -> set[tuple[str, datetime, str]]:
 async def _delete_day(objects: Objects, day: date) -> None:
     """Delete a day, its manifests first: a day without them is none."""
     manifest = await newest_manifest(objects, day)
-    for name in reversed(await objects.names(f"{FOLDER}/date={day}")):
+    for name in reversed(await manifest_names(objects, day)):
         await objects.delete(name)
     for part in manifest.parts if manifest else ():
         await objects.delete(part.name)

@@ -1,5 +1,6 @@
 """The manifest of a sealed day: its parts and its snapshots. A day is in the archive when its manifest is."""
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time
 from typing import NamedTuple
@@ -8,11 +9,12 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from lib.archive.objects import Objects
 from lib.clock import from_epoch
-from lib.errors import StoreMalformed
+from lib.errors import StoreMalformed, StoreRejected
 from lib.store import Resolution
 
 FOLDER = "_manifest"
 VERSION = 1
+_NAME = re.compile(rf"{FOLDER}/date=(\d{{4}}-\d\d-\d\d)/(\d{{4,}})\.json")
 
 
 class Part(BaseModel):
@@ -64,6 +66,10 @@ class Snapshots(BaseModel):
         )
 
 
+class _Versioned(BaseModel):
+    version: int
+
+
 class Manifest(BaseModel):
     """All parts and snapshots of a day. A successor has a higher number, and repeats what came before.
 
@@ -98,28 +104,42 @@ def manifest_name(day: date, number: int) -> str:
     return f"{FOLDER}/date={day}/{number:04}.json"
 
 
+async def manifest_names(objects: Objects, day: date) -> list[str]:
+    """The names of a day's manifests, the one in force last. Other files, such as a file manager's, are none."""
+    return [name for name in await objects.names(f"{FOLDER}/date={day}") if _NAME.fullmatch(name)]
+
+
 async def newest_manifest(objects: Objects, day: date) -> Manifest | None:
     """The manifest in force of a day; None if the day is not sealed."""
-    names = await objects.names(f"{FOLDER}/date={day}")
+    names = await manifest_names(objects, day)
     return await read_manifest(objects, names[-1]) if names else None
 
 
 async def read_manifest(objects: Objects, name: str) -> Manifest:
-    """A manifest by its name."""
+    """A manifest by its name. Raises StoreRejected if a later version of topcoins wrote it."""
     body = await objects.read(name)
     try:
         manifest = Manifest.model_validate_json(body)
     except ValidationError as exc:
-        raise StoreMalformed(f"archive {objects.shown}: {name} is damaged: {exc.errors()[0]['msg']}") from exc
-    if manifest.version != VERSION:
-        raise StoreMalformed(f"archive {objects.shown}: {name} has version {manifest.version}, not {VERSION}")
-    return manifest
+        if not _is_later(body):
+            raise StoreMalformed(f"archive {objects.shown}: {name} is damaged: {exc.errors()[0]['msg']}") from exc
+    else:
+        if manifest.version == VERSION:
+            return manifest
+    raise StoreRejected(f"archive {objects.shown}: {name} is of a later version of topcoins: upgrade this one")
+
+
+def _is_later(body: bytes) -> bool:
+    try:
+        return _Versioned.model_validate_json(body).version != VERSION
+    except ValidationError:
+        return False
 
 
 async def sealed_days(objects: Objects, *, after: str = "") -> dict[date, int]:
     """The days that have a manifest, with the number of the newest, oldest day first; only names after `after`."""
     days: dict[date, int] = {}
     for name in await objects.names(FOLDER, after=after):
-        _, folder, file = name.split("/")
-        days[date.fromisoformat(folder.removeprefix("date="))] = int(file.removesuffix(".json"))
+        if match := _NAME.fullmatch(name):
+            days[date.fromisoformat(match[1])] = int(match[2])
     return days

@@ -8,19 +8,24 @@ from pathlib import Path
 import polars as pl
 
 from lib.archive import tables
-from lib.archive.additions import Additions, find_additions
+from lib.archive.additions import Additions, find_additions, read_withdrawals
+from lib.archive.attempt import MARKERS_IN_GROUP
 from lib.archive.hourly import ROWS_IN_GROUP, read_hours, series_name
-from lib.archive.manifest import FOLDER, Manifest, Part, manifest_name, part_name
+from lib.archive.manifest import Manifest, Part, manifest_name, manifest_names, newest_manifest, part_name
 from lib.archive.objects import Objects
 from lib.archive.parts import TICKS_IN_GROUP, describe_part, hash_part, write_part
-from lib.archive.seal import MARKERS_IN_GROUP, Sealer
+from lib.archive.seal import Sealer
 from lib.archive.store_rows import read_rows
-from lib.archive.verify import Verified
+from lib.archive.tables import Withdrawal
+from lib.archive.verify import Verified, verify_day
 from lib.clock import Clock
 from lib.errors import Malformed
 from lib.schema import Series
 from lib.snapshot import Marker
 from lib.store import Store
+
+ONE_GROUP = 10_000
+"""A part of few rows."""
 
 
 class CannotMend(Exception):
@@ -38,38 +43,54 @@ class Mender:
 
     async def mend(self, verified: Verified) -> list[str]:
         """Mend a day's faults. Returns what could not be mended, and why."""
-        if verified.manifest is None:
-            return await self._seal_again(verified.day)
-        manifest, failures = verified.manifest, []
+        try:
+            verified = verified if verified.manifest else await self._seal_again(verified.day)
+        except Malformed as exc:
+            return [str(exc)]
+        assert verified.manifest, f"{verified.day} is sealed"
+        manifest, failures = verified.manifest, {}
         damaged = {fault.name for fault in verified.faults}
         additions = await find_additions(self._store, self._objects, list(self._series.values()), verified.day, None)
         for part in [part for part in manifest.parts if part.name in damaged]:
             try:
                 with self._objects.workspace() as folder:
                     manifest = await self._replace(manifest, part, additions, folder)
-            except CannotMend as exc:
-                failures.append(f"{part.name}: {exc}")
-        return failures
+            except (CannotMend, Malformed) as exc:
+                failures[part.name] = str(exc)
+        left = {fault.name: fault.what for fault in (await self._verify(verified.day)).faults}
+        return [f"{name}: {what}" for name, what in (left | failures).items()]
 
-    async def _seal_again(self, day: date) -> list[str]:
-        """A damaged manifest is deleted and made anew from the parts that are there."""
-        damaged = (await self._objects.names(f"{FOLDER}/date={day}"))[-1]
-        await self._objects.delete(damaged)
-        await Sealer(self._store, self._objects, list(self._series.values()), clock=self._clock).seal(day)
-        return []
+    async def _seal_again(self, day: date) -> Verified:
+        """Damaged manifests are deleted and made anew from the parts that are there."""
+        while not await self._is_readable(day):
+            await self._objects.delete((await manifest_names(self._objects, day))[-1])
+        await Sealer(self._store, self._objects, list(self._series.values()), clock=self._clock).seal_again(day)
+        return await self._verify(day)
+
+    async def _is_readable(self, day: date) -> bool:
+        try:
+            await newest_manifest(self._objects, day)
+        except Malformed:
+            return False
+        return True
+
+    async def _verify(self, day: date) -> Verified:
+        with self._objects.workspace() as folder:
+            return await verify_day(self._objects, list(self._series.values()), day, folder)
 
     async def _replace(self, manifest: Manifest, part: Part, additions: Additions, folder: Path) -> Manifest:
         made = folder / "mended.parquet"
         markers = _markers_of(manifest, part, additions)
         if part.table == tables.MARKERS:
-            frame = tables.markers_frame(markers)
-            await asyncio.to_thread(
-                write_part, made, tables.MARKER_COLUMNS, iter([frame]), rows_in_group=MARKERS_IN_GROUP
-            )
+            await _write(made, tables.markers_frame(markers), MARKERS_IN_GROUP)
         elif series := self._series.get(part.table):
             await self._write_rows(made, series, markers, additions, manifest)
         elif name := series_name(part.table):
             await self._write_hours(made, part_name(name, manifest.day, 0), folder)
+        elif part.table == tables.WITHDRAWALS:
+            await _write(made, tables.withdrawals_frame(await self._withdrawals(manifest, part, additions)))
+        elif not part.rows:
+            await _write(made, tables.gaps_frame(()))
         else:
             raise CannotMend("only a copy of the archive has it")
         await self._objects.delete(part.name)
@@ -94,7 +115,16 @@ class Mender:
             hours = await asyncio.to_thread(read_hours, await self._objects.local(source, folder))
         except (Malformed, OSError, pl.exceptions.PolarsError) as exc:
             raise CannotMend(f"{source} can't be read") from exc
-        await asyncio.to_thread(write_part, made, hours.schema, iter([hours]), rows_in_group=ROWS_IN_GROUP)
+        await _write(made, hours, ROWS_IN_GROUP)
+
+    async def _withdrawals(self, manifest: Manifest, part: Part, additions: Additions) -> list[Withdrawal]:
+        """The changes that a part had: those of the store that no other part has."""
+        others = [each for each in manifest.parts if each != part]
+        known = await read_withdrawals(self._objects, manifest.model_copy(update={"parts": others}))
+        changes = [each for each in additions.withdrawals if each not in known.get((each.series, each.tick), ())]
+        if part.rows and len(changes) != part.rows:
+            raise CannotMend(f"the store has {len(changes)} of its {part.rows} withdrawals")
+        return changes if part.rows else []
 
     async def _succeed(self, manifest: Manifest, mended: Part) -> Manifest:
         """The manifest that has the mended part's digest: a successor, as after any change."""
@@ -105,10 +135,14 @@ class Mender:
         return successor
 
 
+async def _write(made: Path, frame: pl.DataFrame, rows_in_group: int = ONE_GROUP) -> None:
+    await asyncio.to_thread(write_part, made, frame.schema, iter([frame]), rows_in_group=rows_in_group)
+
+
 def _markers_of(manifest: Manifest, part: Part, additions: Additions) -> list[Marker]:
-    """The markers of the snapshots that a part had. Raises CannotMend if the store lacks some."""
+    """The markers of the snapshots that a part had. Raises CannotMend if the store lacks some, or has others."""
     wanted = {
-        (name, each.tick)
+        (name, each.tick): each.hash
         for name, some in manifest.snapshots.items()
         for each in some
         if each.part == part.number and part.table in (name, tables.MARKERS)
@@ -116,4 +150,6 @@ def _markers_of(manifest: Manifest, part: Part, additions: Additions) -> list[Ma
     markers = [marker for marker in additions.markers if (marker.series, marker.tick) in wanted]
     if len(markers) < len(wanted):
         raise CannotMend(f"the store no longer has {len(wanted) - len(markers)} of its {len(wanted)} snapshots")
+    if any(marker.hash not in ("", wanted[marker.series, marker.tick]) for marker in markers):
+        raise CannotMend("the store has other snapshots than were sealed")
     return markers

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +15,7 @@ from polars.io.plugins import register_io_source
 from lib.archive.manifest import Part
 from lib.archive.objects import Objects
 from lib.archive.tables import TICK, series_columns
-from lib.errors import Malformed, StoreMalformed
+from lib.errors import Malformed, StoreMalformed, StoreUnavailable
 from lib.schema import ID, NAME, OWN, Series
 from lib.snapshot import content_hash
 
@@ -24,7 +25,10 @@ _CHUNK = 1 << 20
 
 
 def write_part(path: Path, columns: Mapping[str, Any], frames: Iterator[pl.DataFrame], *, rows_in_group: int) -> None:
-    """Write the frames as one Parquet file. Raises what `frames` raises. The caller syncs the file."""
+    """Write the frames as one Parquet file. The caller syncs it.
+
+    Raises what `frames` raises, and StoreUnavailable if the disk takes no file.
+    """
     failures: list[Exception] = []
 
     def generate(
@@ -40,10 +44,15 @@ def write_part(path: Path, columns: Mapping[str, Any], frames: Iterator[pl.DataF
         register_io_source(generate, schema=dict(columns)).sink_parquet(
             path, compression="zstd", compression_level=3, row_group_size=rows_in_group, statistics=True
         )
-    except pl.exceptions.PolarsError:
+    except (pl.exceptions.PolarsError, OSError) as exc:
         if failures:
             raise failures[0] from None
-        raise
+        raise StoreUnavailable(f"{path} can't be written: {_reason(exc)}") from exc
+
+
+def _reason(exc: Exception) -> str:
+    """An error's first line: Polars adds its plan."""
+    return str(exc).partition("\n")[0]
 
 
 def describe_part(path: Path, name: str, table: str) -> Part:
@@ -54,6 +63,15 @@ def describe_part(path: Path, name: str, table: str) -> Part:
             digest.update(chunk)
     rows = pl.scan_parquet(path, hive_partitioning=False).select(pl.len()).collect().item()
     return Part(name=name, table=table, rows=rows, bytes=path.stat().st_size, sha256=digest.hexdigest())
+
+
+@contextmanager
+def naming(objects: Objects, name: str, advice: str = "") -> Iterator[None]:
+    """Raise StoreMalformed with the name of the part if it can't be decoded."""
+    try:
+        yield
+    except (pl.exceptions.PolarsError, OSError) as exc:
+        raise StoreMalformed(f"archive {objects.shown}: {name} is damaged{advice}: {_reason(exc)}") from exc
 
 
 async def sound_part(objects: Objects, part: Part, folder: Path) -> Path | None:

@@ -13,7 +13,7 @@ from cachetools import LRUCache
 
 from lib.archive import tables
 from lib.archive.hourly import hourly_table, hours_of
-from lib.archive.manifest import FOLDER, manifest_name, part_name, read_manifest, sealed_days
+from lib.archive.manifest import FOLDER, manifest_name, manifest_names, part_name, read_manifest, sealed_days
 from lib.archive.objects import Objects
 from lib.archive.places import Places, places_of
 from lib.archive.tables import TICK, Withdrawal
@@ -92,7 +92,7 @@ class ArchiveReader:
         if known and (known[1].number == number or (number is None and self.is_fresh(known[0]))):
             return known[1]
         if number is None:
-            if not (names := await self.objects.names(f"{FOLDER}/date={day}")):
+            if not (names := await manifest_names(self.objects, day)):
                 return None
             newest = names[-1]
         else:

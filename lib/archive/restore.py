@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Container
-from dataclasses import replace
 from datetime import date, datetime
 from functools import partial
 from pathlib import Path
@@ -123,7 +122,7 @@ class _Tally:
         marker = snapshot.marker
         content = content_hash(self._series, marker.source, snapshot.tick, snapshot.rows)
         # A withdrawal after the backup is no difference.
-        plain = replace(marker, withdrawn_at=None, restored_at=None, withdrawn_why=None)
+        plain = marker.without_withdrawal()
         self.ticks[snapshot.tick] = len(snapshot.rows), content, orjson.dumps(marker_as_json(plain))
         self.hours.add(slot(snapshot.tick, HOUR))
 

@@ -23,8 +23,8 @@ from lib.archive.months import (
     month_part,
     month_table,
 )
-from lib.archive.objects import Objects, scan_parts
-from lib.archive.parts import describe_part, sound_part, write_part
+from lib.archive.objects import Objects, is_stored, scan_parts
+from lib.archive.parts import describe_part, naming, sound_part, write_part
 from lib.archive.stored_ticks import firsts_of_hours
 from lib.archive.tables import TICK
 from lib.clock import DAY
@@ -50,12 +50,12 @@ class MonthSealer:
     def __init__(self, objects: Objects, series: Sequence[Series]) -> None:
         self._objects = objects
         self._series = series
-        self._damaged: set[date] = set()
+        self._failed: dict[date, date] = {}
 
     async def catch_up(self, sealed: Iterable[date], today: date) -> list[date]:
         """Seal each month that is over and all of whose days are sealed. Returns the new ones by their first days.
 
-        A month with a damaged day waits until that is mended.
+        A month with a damaged day waits until that is mended: it is tried once a day.
         """
         done = set(await self._objects.names(MANIFESTS))
         months: dict[date, list[date]] = {}
@@ -64,19 +64,23 @@ class MonthSealer:
         added = []
         for month, days in months.items():
             is_whole = days[-1] == last_of_month(month) and days[-1] - days[0] == (len(days) - 1) * DAY
-            if month_manifest(month) not in done and is_whole and days[-1] + SETTLED < today:
-                try:
-                    await self.seal(month, days)
-                except StoreMalformed as exc:
-                    if month not in self._damaged:
-                        log.error("a month can't be sealed", month=f"{month:%Y-%m}", why=str(exc))
-                    self._damaged.add(month)
-                else:
-                    added.append(month)
+            is_due = is_whole and days[-1] + SETTLED < today and self._failed.get(month) != today
+            if month_manifest(month) not in done and is_due and await self._is_sealed(month, days, today):
+                added.append(month)
         return added
 
+    async def _is_sealed(self, month: date, days: Sequence[date], today: date) -> bool:
+        try:
+            await self.seal(month, days)
+        except StoreMalformed as exc:
+            if month not in self._failed:
+                log.error("a month can't be sealed", month=f"{month:%Y-%m}", why=str(exc))
+            self._failed[month] = today
+            return False
+        return True
+
     async def seal(self, month: date, days: Sequence[date]) -> None:
-        """Seal a month with these days. A part of a killed attempt is adopted; the manifest says what is there."""
+        """Seal a month with these days. Its manifest is written when every part is read back as it was made."""
         manifests = [manifest for day in days if (manifest := await newest_manifest(self._objects, day))]
         with self._objects.workspace() as folder:
             attempt = _Attempt(self._objects, month, manifests, folder)
@@ -84,6 +88,7 @@ class MonthSealer:
                 await attempt.add_rows(series)
             await attempt.add_markers()
             changes = [await read_withdrawals(self._objects, manifest) for manifest in manifests]
+            await attempt.check()
         sealed = Month(
             month=month,
             days=attempt.whole_days(),
@@ -112,14 +117,22 @@ class _Attempt:
         columns = tables.series_columns(series)
         paths = await self._local(hourly_table(series.name))
         path = await self._add(series.name, columns, _by_asset(paths, columns), ROWS_IN_GROUP)
-        self.ticks[series.name] = _seconds(await asyncio.to_thread(_read, path, [TICK]))
+        with naming(self._objects, month_part(series.name, self._month)):
+            self.ticks[series.name] = _seconds(await asyncio.to_thread(_read, path, [TICK]))
 
     async def add_markers(self) -> None:
         """Add the markers of the hours."""
         paths = await self._local(tables.MARKERS)
         path = await self._add(tables.MARKERS, tables.MARKER_COLUMNS, _first_markers(paths), MARKERS_IN_GROUP)
-        frame = await asyncio.to_thread(_read, path, ["series", TICK])
+        with naming(self._objects, month_part(tables.MARKERS, self._month)):
+            frame = await asyncio.to_thread(_read, path, ["series", TICK])
         self._marked = {str(name): _seconds(own) for (name,), own in frame.partition_by("series", as_dict=True).items()}
+
+    async def check(self) -> None:
+        """Raise StoreMalformed unless the archive has each part as it was made."""
+        for part in self.parts:
+            if await sound_part(self._objects, part, self._folder) is None:
+                raise StoreMalformed(f"archive {self._objects.shown}: {part.name} is not what was written")
 
     def whole_days(self) -> dict[date, int]:
         """The days of which the parts have every marker of an hour, and its rows unless the series is another's."""
@@ -146,28 +159,22 @@ class _Attempt:
     async def _add(
         self, table: str, columns: Mapping[str, Any], frames: Iterator[pl.DataFrame], rows_in_group: int
     ) -> Path:
-        name = month_part(table, self._month)
-        if part := await self._adopted(name, table):
-            self.parts.append(part)
-            return await self._objects.local(name, self._folder)
-        made = self._folder / f"{table}.parquet"
+        """Store a part, and return the file that was made. A part that is there already stays if it is the same."""
+        name, made = month_part(table, self._month), self._folder / f"{table}.parquet"
         await asyncio.to_thread(write_part, made, columns, frames, rows_in_group=rows_in_group)
-        await self._objects.create(name, made)
-        path = await self._objects.local(name, self._folder)
-        self.parts.append(await asyncio.to_thread(describe_part, path, name, month_table(table)))
-        return path
+        part = await asyncio.to_thread(describe_part, made, name, month_table(table))
+        if not await self._objects.create(name, made) and await sound_part(self._objects, part, self._folder) is None:
+            await self._replace(name, made)
+        self.parts.append(part)
+        return made
 
-    async def _adopted(self, name: str, table: str) -> Part | None:
-        """The part that is there of a killed attempt. One that can't be read is deleted: its days have its rows."""
-        if name not in await self._objects.names(name.rpartition("/")[0]):
-            return None
-        path = await self._objects.local(name, self._folder)
-        try:
-            return await asyncio.to_thread(describe_part, path, name, month_table(table))
-        except pl.exceptions.PolarsError:
-            log.warning("a damaged part of a month is made again", part=name)
-            await self._objects.delete(name)
-            return None
+    async def _replace(self, name: str, made: Path) -> None:
+        """Replace a part that no manifest names: it is damaged, or lacks what came late to a day."""
+        if await is_stored(self._objects, month_manifest(self._month)):
+            raise StoreMalformed(f"archive {self._objects.shown}: {name}: another archiver has sealed this month")
+        log.warning("a part of a month is made again", part=name)
+        await self._objects.delete(name)
+        await self._objects.create(name, made)
 
 
 def _by_asset(paths: Sequence[Path], columns: Mapping[str, Any]) -> Iterator[pl.DataFrame]:

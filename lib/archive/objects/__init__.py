@@ -62,6 +62,11 @@ def scan_parts(
     )
 
 
+async def is_stored(objects: Objects, name: str) -> bool:
+    """Whether there is a file of this name."""
+    return name in await objects.names(name.rpartition("/")[0])
+
+
 async def probe(objects: Objects) -> None:
     """Raise StoreRejected unless a file can be stored once only: sealing relies on it."""
     name = f"{TEMPORARY}/probe-{uuid4().hex}"

@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ LARGEST_PUT = 64 * 2**20
 """A larger file is uploaded in parts."""
 _STATUS = re.compile(r"status code: (\d{3})")
 _KEYS = "; look at TOPCOINS_ARCHIVE_ACCESS_KEY and TOPCOINS_ARCHIVE_SECRET_KEY"
+_SPOOL = "TOPCOINS_SPOOL_DIR"
 _ADVICE = {"401": _KEYS, "403": _KEYS, "404": "; make the bucket or container first: topcoins makes none"}
 _REJECTED = (NotSupportedError, PermissionDeniedError, UnauthenticatedError, UnknownConfigurationKeyError)
 
@@ -109,9 +110,15 @@ class Cloud:
             return scan_parts([f"{self._address}/{name}" for name in names], columns, self._options)
         return self._parts.scan(names[0], f"{self._address}/{names[0]}", columns, storage_options=self._options)
 
-    def workspace(self) -> AbstractContextManager[Path]:
+    @contextmanager
+    def workspace(self) -> Iterator[Path]:
         """See `Objects.workspace`."""
-        return workspace(self._making)
+        with ExitStack() as stack:
+            try:
+                folder = stack.enter_context(workspace(self._making))
+            except OSError as exc:
+                raise StoreRejected(f"archive {self._shown}: its files are made here: {exc}; look at {_SPOOL}") from exc
+            yield folder
 
     @property
     def shown(self) -> str:
@@ -130,3 +137,5 @@ class Cloud:
             advice = _ADVICE.get(status[1], "") if status else ""
             kind = StoreRejected if advice or isinstance(exc, _REJECTED) else StoreUnavailable
             raise kind(f"archive {self._shown}: {name}: {reason}{advice}") from exc
+        except OSError as exc:  # of the disk where files are on their way
+            raise StoreUnavailable(f"archive {self._shown}: {name}: {exc}") from exc

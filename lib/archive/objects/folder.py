@@ -16,7 +16,7 @@ from lib.archive.objects.workspace import workspace
 from lib.errors import StoreMalformed, StoreRejected, StoreUnavailable
 
 _CANNOT_LINK = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
-_REJECTED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
+_REJECTED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENOENT)
 
 
 class FolderCalls(Protocol):
@@ -113,7 +113,7 @@ class Folder:
             if exc.errno in _CANNOT_LINK:
                 raise StoreRejected(f"archive {self.shown}: its file system has no hard links: {exc.strerror}") from exc
             raise
-        self._sync(target.parent)
+        self._sync_up(target.parent)
         return created
 
     def _make_folder(self, folder: Path) -> None:
@@ -124,6 +124,12 @@ class Folder:
         with suppress(FileExistsError):
             self._calls.mkdir(folder)
         self._sync(folder.parent)
+
+    def _sync_up(self, folder: Path) -> None:
+        """Sync a folder and those above it in the archive: a process that made one may have been killed before."""
+        self._sync(folder)
+        if folder != self._root:
+            self._sync_up(folder.parent)
 
     def _sync(self, path: Path) -> None:
         with self._opened(path, os.O_RDONLY) as file:
@@ -138,11 +144,11 @@ class Folder:
             self._calls.close(file)
 
     def _read(self, name: str) -> bytes:
-        try:
-            with self._translated():
+        with self._translated():
+            try:
                 return (self._root / name).read_bytes()
-        except FileNotFoundError as exc:
-            raise StoreMalformed(f"archive {self.shown}: {name} is missing") from exc
+            except FileNotFoundError as exc:
+                raise StoreMalformed(f"archive {self.shown}: {name} is missing") from exc
 
     def _list(self, prefix: str, after: str) -> list[str]:
         with self._translated():
@@ -153,8 +159,7 @@ class Folder:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except FileNotFoundError:
-            raise
         except OSError as exc:
-            kind = StoreRejected if exc.errno in _REJECTED else StoreUnavailable
-            raise kind(f"archive {self.shown}: {exc}") from exc
+            if exc.errno in _REJECTED:
+                raise StoreRejected(f"archive {self.shown}: {exc}; look at TOPCOINS_ARCHIVE_URL") from exc
+            raise StoreUnavailable(f"archive {self.shown}: {exc}") from exc

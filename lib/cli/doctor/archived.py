@@ -22,22 +22,22 @@ async def check_archive(chosen: Settings, store: Store, now: datetime) -> list[F
     objects = open_objects(chosen)
     if objects is None:
         return [Finding("archive", True, "none: minutes end with the store's retention")]
-    if "://" not in chosen.archive_url and not await to_thread(Path(chosen.archive_url).exists):
-        return [_check_place(Path(chosen.archive_url))]
+    is_made = "://" in chosen.archive_url or await to_thread(Path(chosen.archive_url).exists)
+    if not is_made and (why := await to_thread(why_not_writable, Path(chosen.archive_url))):
+        advice = "set TOPCOINS_ARCHIVE_URL to a folder that can be made"
+        return [Finding("archive", False, f"{chosen.archive_url}: {why}: {advice}")]
     try:
-        await probe(objects)
+        if is_made:  # a look makes no folder
+            await probe(objects)
         progress = await read_progress(store, objects, list(OWN.values()), now)
     except TopcoinsError as exc:
         return [Finding("archive", False, str(exc))]
     seen = f"{progress.sealed} days sealed in {objects.shown}, which takes each file once"
+    if not is_made:
+        seen = f"{objects.shown} is made when the first day is sealed"
     if progress.unsealed:
         named = ", ".join(str(day) for day in progress.unsealed[:MOST_NAMED])
-        seen += f"; {len(progress.unsealed)} closed days are not, from {named}: `topcoins archive seal` seals them"
+        seen += (
+            f"; {len(progress.unsealed)} closed days are not sealed, from {named}: `topcoins archive seal` seals them"
+        )
     return [Finding("archive", not progress.is_late(now), seen)]
-
-
-def _check_place(folder: Path) -> Finding:
-    """The finding for a folder that the archiver has yet to make."""
-    if why := why_not_writable(folder):
-        return Finding("archive", False, f"{folder}: {why}: set TOPCOINS_ARCHIVE_URL to a folder that can be made")
-    return Finding("archive", True, f"{folder} is made when the first day is sealed")

@@ -6,12 +6,13 @@ from contextlib import suppress
 import polars as pl
 import pytest
 from obstore.store import LocalStore
+from obstore.store import MemoryStore as InMemory
 
 from lib.archive.objects.address import open_objects
 from lib.archive.objects.cloud import Cloud
 from lib.archive.objects.folder import Folder
 from lib.archive.objects.open_parts import FOOTERS_FOR, OpenParts
-from lib.errors import StoreMalformed
+from lib.errors import StoreMalformed, StoreRejected, StoreUnavailable
 from lib.settings import load
 
 COLUMNS = {"tick": pl.Int64()}
@@ -78,3 +79,18 @@ async def test_an_object_store_of_plain_http_is_not_asked_through_a_proxy(monkey
         with suppress(OSError):
             await asyncio.to_thread(lambda: objects.scan(["a"], COLUMNS).collect())
     assert set(asked) == {"store"}
+
+
+async def test_a_disk_that_cannot_take_files_on_their_way_is_named_with_its_setting(tmp_path):
+    (tmp_path / "spool").write_bytes(b"")
+    objects = Cloud(InMemory(), shown="s3://b", making=tmp_path / "spool/archive")
+    with pytest.raises(StoreRejected, match="look at TOPCOINS_SPOOL_DIR"), objects.workspace():
+        pass
+
+
+async def test_a_disk_that_is_full_while_a_part_is_read_back_is_an_outage(tmp_path):
+    objects = Cloud(InMemory(), shown="s3://b", making=tmp_path)
+    await objects.create("price/a", bytes(100_000))
+    (tmp_path / "price-a").symlink_to("/dev/full")
+    with pytest.raises(StoreUnavailable, match=r"s3://b: price/a: .*No space left"):
+        await objects.local("price/a", tmp_path)

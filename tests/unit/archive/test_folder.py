@@ -63,6 +63,7 @@ async def test_a_file_is_synced_before_it_gets_its_name_and_every_new_folder_aft
         "fsync a",
         "link a",
         "fsync price",
+        "fsync archive",
     ]
     assert (tmp_path / "archive/price/a").read_bytes() == b"body"
 
@@ -74,7 +75,7 @@ async def test_a_made_file_is_synced_before_it_gets_its_name(tmp_path):
     with folder.workspace() as making:
         (making / "part").write_bytes(b"body")
         assert await folder.create("price/a", making / "part")
-    assert calls.made == ["fsync part", "link a", "fsync price"]
+    assert calls.made == ["fsync part", "link a", "fsync price", f"fsync {tmp_path.name}"]
 
 
 async def test_a_taken_name_is_not_overwritten_and_is_on_disk_all_the_same(tmp_path):
@@ -83,7 +84,7 @@ async def test_a_taken_name_is_not_overwritten_and_is_on_disk_all_the_same(tmp_p
     assert await folder.create("price/a", b"first")
     calls.made.clear()
     assert not await folder.create("price/a", b"second")
-    assert calls.made[-2:] == ["link a", "fsync price"]
+    assert calls.made[-3:] == ["link a", "fsync price", f"fsync {tmp_path.name}"]
     assert await folder.read("price/a") == b"first"
 
 
@@ -95,6 +96,20 @@ async def test_a_full_disk_leaves_no_file_and_no_half_of_one(tmp_path, failing):
     assert await folder.names("price") == []
     assert await folder.names(TEMPORARY) == []
     assert await folder.create("price/a", b"body")
+
+
+@pytest.mark.parametrize("error", [errno.EROFS, errno.EACCES, errno.ENOENT])
+@pytest.mark.parametrize("content", [b"body", Path("part")])
+async def test_a_folder_that_cannot_be_written_is_refused_with_its_setting(tmp_path, error, content):
+    (tmp_path / "part").write_bytes(b"body")
+    made = tmp_path / content if isinstance(content, Path) else content
+    with pytest.raises(StoreRejected, match="look at TOPCOINS_ARCHIVE_URL"):
+        await Folder(tmp_path / "archive", calls=RecordedCalls("mkdir", error)).create("price/a", made)
+
+
+async def test_a_folder_that_cannot_be_made_is_refused_with_its_setting():
+    with pytest.raises(StoreRejected, match=r"archive /proc/nope: .*; look at TOPCOINS_ARCHIVE_URL"):
+        await probe(Folder(Path("/proc/nope")))
 
 
 async def test_a_file_system_without_hard_links_is_refused_by_name(tmp_path):

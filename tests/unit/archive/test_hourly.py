@@ -17,8 +17,7 @@ from lib.archive.verify import verify
 from lib.clock import MINUTE
 from lib.schema import PRICE, VOLUME_RANK
 from tests.fakes import FakeClock, MemoryStore
-from tests.unit.archive.test_verify import rot
-from tests.unit.archive.world import BOTH, DAY, NEXT_NOON, Sealed, manifest_of, reading, sealer, ticks_of
+from tests.unit.archive.world import BOTH, DAY, NEXT_NOON, Sealed, manifest_of, reading, rot, sealer, ticks_of
 
 DAYS = [DAY - timedelta(days=1), DAY]
 HOURLY = part_name(hourly_table("price"), DAY, 0)

@@ -5,24 +5,26 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from lib.archive.manifest import sealed_days, start_of
 from lib.archive.months import month_part
-from lib.archive.objects import Objects
+from lib.archive.objects import TEMPORARY, Objects
 from lib.archive.objects.folder import Folder
 from lib.archive.reader import ArchiveReader
 from lib.archive.seal_month import MonthSealer
 from lib.archive.sealed_store import SealedStore
-from lib.archive.verify_months import delete_month
+from lib.archive.verify_months import delete_month, verify_months
 from lib.cli.archive import _verify_months
 from lib.clock import DAY as A_DAY
 from lib.clock import HOUR, MINUTE
+from lib.errors import StoreUnavailable
 from lib.schema import PRICE, VOLUME_RANK, Series
 from lib.snapshot import first_of_hours
 from lib.store import Steps, View
 from tests.fakes import FakeClock, MemoryStore
-from tests.unit.archive.world import BOTH, Interrupting, Killed, Sealed, reading, sealer, ticks_of
+from tests.unit.archive.world import BOTH, FullDisk, Interrupting, Killed, Sealed, reading, rot, sealer, ticks_of
 
 JULY = date(2026, 7, 1)
 DAYS = [date(2026, 7, day) for day in range(28, 32)]
@@ -33,11 +35,16 @@ PARTS = [month_part(table, JULY) for table in ("price", "snapshot", "volume_rank
 
 
 class Watched(Folder):
-    """Notes which files are read."""
+    """Notes which files are read, and which are read whole."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
         self.scanned: list[str] = []
+        self.copied: list[str] = []
+
+    async def local(self, name, folder):
+        self.copied.append(name)
+        return await super().local(name, folder)
 
     def scan(self, names, columns):
         self.scanned += names
@@ -69,6 +76,13 @@ def days(tmp_path_factory):
 @pytest.fixture
 def hot(days, tmp_path):
     return days.copy(tmp_path, FakeClock(LATER))
+
+
+class OfMonths(Interrupting):
+    """Counts only the steps of a month's own files."""
+
+    async def local(self, name, folder):
+        return await (super().local if name.startswith("monthly/") else self._inner.local)(name, folder)
 
 
 async def seal_july(objects: Objects, series: Sequence[Series] = BOTH, today: date = date(2026, 8, 3)) -> list[date]:
@@ -165,19 +179,60 @@ async def test_steps_on_full_hours_take_the_month_and_only_the_days_where_it_doe
     assert (month_part("snapshot", JULY) in watched.scanned) == (every != HOUR)  # each day lacks the hour from five on
 
 
-async def test_a_killed_attempt_is_gone_on_with(hot, tmp_path):
-    for step in (1, 4, 7):
+STEPS = 11
+"""Before and after three parts and a manifest are stored, and before each part is read back."""
 
-        def kill(at: int, step: int = step) -> None:
-            if at >= step:
-                raise Killed
 
-        with pytest.raises(Killed):
-            await seal_july(Interrupting(Folder(tmp_path), kill))
-    assert await seal_july(Folder(tmp_path)) == [JULY]
+@pytest.mark.parametrize(
+    ("step", "ended"),
+    [*((step, Killed()) for step in range(STEPS)), *((step, StoreUnavailable("away")) for step in (0, 5, 9))],
+)
+async def test_after_an_attempt_that_ends_at_any_step_the_next_one_seals_the_month_once(step, ended, hot, tmp_path):
+    folder = Folder(tmp_path)
+
+    def end(at: int) -> None:
+        if at == step:
+            raise ended
+
+    with pytest.raises(type(ended)):
+        await seal_july(OfMonths(folder, end))
+    assert await seal_july(folder) == ([] if step == STEPS - 1 else [JULY])
     archive, watched = opened(tmp_path)
     await assert_same(archive, hot)
     assert {*watched.scanned} == {*PARTS}
+    assert [faults async for _, faults in verify_months(folder)] == [[]]
+
+
+async def test_two_archivers_at_once_seal_a_month_once(hot, tmp_path):
+    sealed = await asyncio.gather(*(seal_july(Folder(tmp_path)) for _ in range(3)))
+    assert sealed.count([JULY]) >= 1
+    assert [faults async for _, faults in verify_months(Folder(tmp_path))] == [[]]
+    archive, watched = opened(tmp_path)
+    await assert_same(archive, hot)
+    assert {*watched.scanned} == {*PARTS}
+
+
+@pytest.mark.parametrize("table", ["price", "volume_rank", "snapshot"])
+async def test_a_disk_that_is_full_while_a_month_is_sealed_is_an_outage_and_shows_nothing(table, hot, tmp_path):
+    with pytest.raises(StoreUnavailable, match="No space left"):
+        await seal_july(FullDisk(tmp_path, table))
+    assert await Folder(tmp_path).names(TEMPORARY) == []
+    archive, _ = opened(tmp_path)
+    await assert_same(archive, hot)
+    assert await seal_july(Folder(tmp_path)) == [JULY]
+
+
+async def test_a_part_that_is_not_stored_as_it_was_made_gets_no_manifest(hot, tmp_path):
+    class Rotting(Folder):
+        async def create(self, name: str, content: bytes | Path) -> bool:
+            created = await super().create(name, content)
+            if name == PARTS[0]:
+                rot(tmp_path / name)
+            return created
+
+    assert await seal_july(Rotting(tmp_path)) == []
+    archive, _ = opened(tmp_path)
+    await assert_same(archive, hot)
 
 
 @pytest.mark.parametrize("name", [*PARTS, "monthly/_manifest/month=2026-07.json"])
@@ -196,9 +251,13 @@ async def test_a_damaged_month_stops_no_answer_is_named_and_is_sealed_again(name
     assert {*watched.scanned} == {*PARTS}
 
 
-async def test_a_month_with_a_damaged_day_waits(hot, tmp_path):
-    (tmp_path / f"hourly/price/date={DAYS[2]}/part-0.parquet").write_bytes(b"")
-    assert await seal_july(Folder(tmp_path)) == []
+async def test_a_month_with_a_damaged_day_waits_and_is_tried_once_a_day(hot, tmp_path):
+    name = f"hourly/price/date={DAYS[2]}/part-0.parquet"
+    (tmp_path / name).write_bytes(b"")
+    months = MonthSealer(watched := Watched(tmp_path), BOTH)
+    for today, tries in (3, 1), (3, 1), (4, 2):
+        assert await months.catch_up(await sealed_days(watched), date(2026, 8, today)) == []
+        assert watched.copied.count(name) == tries
     archive, _ = opened(tmp_path)
     ticks = [tick.tick for tick in await archive.stored_ticks("price", START, STOP, resolution="1h")]
     assert (await archive.history(VOLUME_RANK, 7, ticks)).equals(await hot.history(VOLUME_RANK, 7, ticks))
@@ -211,11 +270,23 @@ async def test_a_month_answers_also_where_days_have_a_series_that_its_sealer_doe
     assert {*PARTS[:2]} <= {*watched.scanned}
 
 
-@pytest.mark.parametrize("name", PARTS)
-async def test_a_damaged_part_without_a_manifest_is_made_again(name, hot, tmp_path):
+def truncate(path: Path) -> None:
+    path.write_bytes(b"PAR1" + bytes(100) + b"PAR1")
+
+
+def change_values(path: Path) -> None:
+    rows = pl.read_parquet(path, hive_partitioning=False)
+    number = next(name for name, kind in rows.schema.items() if kind == pl.Float64)
+    rows.with_columns(pl.col(number) + 1.0).write_parquet(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"), [(PARTS[0], truncate), *((name, damage) for name in PARTS for damage in (rot, change_values))]
+)
+async def test_a_damaged_part_without_a_manifest_is_made_again(name, damage, hot, tmp_path):
     await seal_july(Folder(tmp_path))
     (tmp_path / "monthly/_manifest/month=2026-07.json").unlink()
-    (tmp_path / name).write_bytes(b"PAR1" + bytes(100) + b"PAR1")
+    damage(tmp_path / name)
     assert await seal_july(Folder(tmp_path)) == [JULY]
     archive, watched = opened(tmp_path)
     await assert_same(archive, hot)

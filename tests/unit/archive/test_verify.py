@@ -12,6 +12,7 @@ from lib.archive.parts import write_part
 from lib.archive.tables import series_columns
 from lib.archive.verify import verify
 from lib.clock import DAY as A_DAY
+from lib.errors import StoreRejected
 from lib.schema import PRICE
 from tests.fakes import FakeClock, MemoryStore
 from tests.unit.archive.world import (
@@ -23,6 +24,7 @@ from tests.unit.archive.world import (
     filled,
     manifest_of,
     reading,
+    rot,
     sealer,
     stored,
     ticks_of,
@@ -64,13 +66,6 @@ def store(sealed, root, clock):
 
 async def faults(folder: Folder) -> dict[str, str]:
     return {fault.name: fault.what async for day in verify(folder, BOTH) for fault in day.faults}
-
-
-def rot(path: Path) -> None:
-    """Flip a byte in the middle."""
-    body = bytearray(path.read_bytes())
-    body[len(body) // 2] ^= 1
-    path.write_bytes(body)
 
 
 async def test_a_sound_archive_has_no_fault(folder, store):
@@ -120,7 +115,7 @@ async def mended(folder: Folder, store: MemoryStore) -> list[str]:
     return [failure async for day in verify(folder, BOTH) if day.faults for failure in await mender.mend(day)]
 
 
-@pytest.mark.parametrize("table", ["price", "volume_rank", "snapshot"])
+@pytest.mark.parametrize("table", ["price", "hourly/price", "volume_rank", "snapshot", "withdrawal", "gap"])
 @pytest.mark.parametrize("damage", [rot, Path.unlink])
 async def test_a_damaged_part_is_mended_from_the_store(folder, root, store, table, damage):
     damage(root / part_name(table, DAY, 0))
@@ -146,3 +141,65 @@ async def test_a_part_whose_snapshots_the_store_has_lost_stays_as_it_is_and_is_n
     (failure,) = await mended(folder, store)
     assert failure == f"{part_name('price', DAY, 0)}: the store no longer has 1 of its 23 snapshots"
     assert (root / part_name("price", DAY, 0)).read_bytes() == damaged
+
+
+@pytest.mark.parametrize("lost", [False, True])
+async def test_a_manifest_of_additions_is_made_again_from_the_parts_even_when_the_store_is_empty(
+    folder, root, store, clock, lost
+):
+    before = await archived(folder)
+    (root / manifest_name(DAY, 1)).write_bytes(b"{")
+    if lost:
+        (root / manifest_name(DAY, 0)).write_bytes(b"{")
+    assert await mended(folder, MemoryStore(clock)) == []
+    assert await archived(folder) == before
+    assert (await manifest_of(folder)).number == 1
+
+
+async def test_a_damaged_manifest_and_a_damaged_part_are_mended_together(folder, root, store):
+    (root / manifest_name(DAY, 1)).write_bytes(b"{")
+    rot(root / part_name("price", DAY, 0))
+    assert await mended(folder, store) == []
+    assert await archived(folder) == await stored(store)
+
+
+async def test_withdrawals_are_mended_from_the_store_or_not_at_all(folder, root, store, clock):
+    tick = ticks_of(DAY)[3]
+    await store.withdraw("price", tick, tick, why="prices of another coin")
+    await sealer(store, folder, clock).seal(DAY)
+    part = root / part_name("withdrawal", DAY, 2)
+    for damage in (rot, Path.unlink):
+        damage(part)
+        assert await mended(folder, store) == []
+        assert await archived(folder) == await stored(store)
+    rot(part)
+    assert await mended(folder, MemoryStore(clock)) == [
+        f"{part_name('withdrawal', DAY, 2)}: the store has 0 of its 1 withdrawals"
+    ]
+
+
+async def test_what_mending_does_not_change_is_not_called_mended(folder, root, store):
+    manifest = await manifest_of(folder)
+    parts = [part for part in manifest.parts if part.name != part_name("price", DAY, 1)]
+    body = manifest.model_copy(update={"number": 2, "parts": parts}).model_dump_json()
+    await folder.create(manifest_name(DAY, 2), body.encode())
+    assert await mended(folder, store) == ["price: no part has 2026-08-01T23:00:00Z"]
+
+
+async def test_another_snapshot_of_a_tick_than_was_sealed_mends_no_part(folder, root, store):
+    tick = ticks_of(DAY)[3]
+    store.snapshots["price", tick] = reading(PRICE, tick, assets=4)
+    for table in ("price", "snapshot"):
+        rot(root / part_name(table, DAY, 0))
+    assert sorted(await mended(folder, store)) == [
+        f"{part_name(table, DAY, 0)}: the store has other snapshots than were sealed" for table in ("price", "snapshot")
+    ]
+
+
+@pytest.mark.parametrize("body", [b'{"version": 2}', None])
+async def test_a_manifest_of_a_later_version_is_refused_and_not_mended(folder, root, store, body):
+    later = (await manifest_of(folder)).model_copy(update={"version": 2}).model_dump_json().encode()
+    (root / manifest_name(DAY, 1)).write_bytes(body or later)
+    with pytest.raises(StoreRejected, match="is of a later version of topcoins: upgrade this one"):
+        await mended(folder, store)
+    assert (root / manifest_name(DAY, 1)).exists()

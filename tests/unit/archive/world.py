@@ -1,8 +1,8 @@
 """A store with a day of ticks, and an archive to seal it into."""
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -13,6 +13,7 @@ import polars as pl
 from lib.archive.additions import read_withdrawals
 from lib.archive.manifest import Manifest, newest_manifest, start_of
 from lib.archive.objects import Objects
+from lib.archive.objects.folder import Folder
 from lib.archive.seal import Sealer
 from lib.archive.tables import MARKERS, markers_of, with_withdrawals
 from lib.schema import ID, PRICE, TIER, VOLUME_RANK, Series
@@ -106,6 +107,27 @@ async def stored(store: MemoryStore, day: date = DAY) -> list[Marker]:
     """The store's markers of a day, by series and tick."""
     found = await store.markers(start_of(day), start_of(day) + timedelta(days=1, seconds=-1))
     return sorted(found, key=lambda m: (m.series, m.tick))
+
+
+def rot(path: Path) -> None:
+    """Damage every value. The footer stays as it is."""
+    body = path.read_bytes()
+    values = len(body) - 8 - int.from_bytes(body[-8:-4], "little")
+    path.write_bytes(body[:4] + b"\xff" * (values - 4) + body[values:])
+
+
+class FullDisk(Folder):
+    """A folder on a disk that takes a part of each table but one."""
+
+    def __init__(self, root: Path, table: str) -> None:
+        super().__init__(root)
+        self._table = table
+
+    @contextmanager
+    def workspace(self) -> Iterator[Path]:
+        with super().workspace() as folder:
+            (folder / f"{self._table.replace('/', '-')}.parquet").symlink_to("/dev/full")
+            yield folder
 
 
 class Killed(BaseException):

@@ -212,6 +212,14 @@ def test_an_archive_that_cannot_be_made_is_wrong(environ, clock):
     )
 
 
+def test_closed_days_that_wait_for_an_archive_that_is_not_made_yet_are_wrong(environ, clock, tmp_path):
+    filled(environ, clock, minutes_ago=2 * 24 * 60)
+    found = findings(environ | {"TOPCOINS_ARCHIVE_URL": str(tmp_path / "archive")}, clock)["archive"]
+    assert not found.well
+    assert "is made when the first day is sealed; 2 closed days are not sealed, from " in found.seen
+    assert not (tmp_path / "archive").exists()
+
+
 def test_doctor_leaves_nothing_in_a_store_and_a_spool(environ, clock, tmp_path):
     environ["TOPCOINS_SPOOL_DIR"] = str(tmp_path / "spool")
     (tmp_path / "spool" / "price").mkdir(parents=True)

@@ -27,7 +27,20 @@ UsageError: Any = typer.BadParameter.__base__
 _NO_KEY = re.compile(r"--?[a-z-]+$|\d{4}-\d\d-\d\d")
 """An option, or a time."""
 
-__all__ = ["archive", "ask", "doubtful", "export", "ids", "main", "mcp", "operate", "price", "start", "withdraw"]
+__all__ = [
+    "archive",
+    "ask",
+    "doubtful",
+    "export",
+    "ids",
+    "in_words",
+    "main",
+    "mcp",
+    "operate",
+    "price",
+    "start",
+    "withdraw",
+]
 
 
 def main() -> None:
@@ -51,7 +64,7 @@ def main() -> None:
     except Exception as exc:
         if not _is_explained(exc):
             sys.exit(_redacted(traceback.format_exc(), exc))
-        print(f"topcoins: {_redacted(without_control(str(exc)), exc)}", file=sys.stderr)
+        print(f"topcoins: {_redacted(without_control(in_words(exc)), exc)}", file=sys.stderr)
         sys.exit(exit_code(exc))
 
 
@@ -90,6 +103,13 @@ def _redaction() -> Redaction:
         return settings.load(os.environ).redaction
     except SettingsRejected:
         return Redaction(())
+
+
+def in_words(exc: Exception) -> str:
+    """The text of an error; that of the system without its number, after the file."""
+    if isinstance(exc, OSError) and exc.strerror:
+        return f"{exc.filename}: {exc.strerror}" if exc.filename else exc.strerror
+    return str(exc)
 
 
 def _is_explained(exc: Exception) -> bool:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -121,6 +121,16 @@ def duration(option: str, text: str) -> timedelta:
         return parse_duration(text)
     except ValueError as exc:
         raise SettingsRejected(f"{option} {text}: {exc}") from exc
+
+
+def instant(option: str, text: str) -> datetime:
+    """An option that is an instant in any form; SettingsRejected names the option when it is none."""
+    from lib.instants import parse_instant
+
+    try:
+        return parse_instant(text, utc_now())
+    except ValueError as exc:
+        raise SettingsRejected(f"{option} {exc}") from exc
 
 
 def with_store(chosen: "Settings", work: "Callable[[Store], Awaitable[T]]") -> T:

@@ -204,7 +204,8 @@ def print_addresses(
         f"{base}/v1/status",
     ):
         console.print(f"  {curl} '{url}'", soft_wrap=True)
-    console.print(f"  {shown_url(host, safe_port)} in a browser (browsers refuse port 6667)", soft_wrap=True)
+    why = " (browsers refuse port 6667)" if port == 6667 else ""
+    console.print(f"  {shown_url(host, safe_port)} in a browser{why}", soft_wrap=True)
 
 
 def _ticks(body: bytes) -> tuple[datetime, datetime]:

@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 import orjson
 import typer
 
-from lib.cli.app import Assets, Json, Seed, all_series, app, console, load_settings, out, with_store
+from lib.cli.app import Assets, Json, Seed, all_series, app, console, instant, load_settings, out, with_store
+from lib.cli.exit_code import ExitCode, Refused
 from lib.clock import utc_now
 from lib.errors import SettingsRejected
 
 if TYPE_CHECKING:
     from lib.archive.backup import Day
     from lib.store import Store
+
+NOTHING = "there is no day to copy: look at TOPCOINS_STORE_URL, TOPCOINS_ARCHIVE_URL, and for a restore at the folder"
 
 
 @app.command(name="import")
@@ -114,7 +117,7 @@ def init(
 def backup(
     folder: Annotated[Path, typer.Argument(help="The folder of the backup.")],
     since: Annotated[
-        datetime | None, typer.Option("--from", help="The first day; else the first one there is.")
+        str | None, typer.Option("--from", help="The first day, for example 2026-11-01; else the first one there is.")
     ] = None,
 ) -> None:
     """Copy the archive, with what only the store has, and check it. Adds to a backup that is there."""
@@ -122,7 +125,7 @@ def backup(
     from lib.archive.objects.address import open_objects
 
     chosen = load_settings()
-    start = since.date() if since else date.min
+    start = instant("--from", since).date() if since else date.min
     series, archive = all_series(chosen), open_objects(chosen)
 
     with_store(chosen, lambda store: _print_days(back_up(store, archive, folder, series, clock=utc_now, start=start)))
@@ -182,6 +185,10 @@ def simulate(
 
 
 async def _print_days(days: "AsyncIterator[Day]") -> None:
+    count = 0
     async for day in days:
+        count += 1
         passed = f", {day.passed} past the retention left out" if day.passed else ""
         print(f"{day.day} {day.series}: {day.snapshots} snapshots, {day.rows} rows, {day.checksum}{passed}", flush=True)
+    if not count:
+        raise Refused(NOTHING, ExitCode.NO_DATA)

@@ -14,8 +14,10 @@ from lib.cli.ask import print_body
 def demo(
     assets: Assets = 500,
     history: Annotated[str, typer.Option(help="How much history to fill.")] = "24h",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="For programs.")] = 6667,
-    safe_port: Annotated[int, typer.Option(min=1, max=65535, help="For browsers: they refuse 6667.")] = 8667,
+    port: Annotated[int, typer.Option(min=1, max=65535, envvar="TOPCOINS_HTTP_PORT", help="For programs.")] = 6667,
+    safe_port: Annotated[
+        int, typer.Option(min=1, max=65535, envvar="TOPCOINS_HTTP_SAFE_PORT", help="For browsers: they refuse 6667.")
+    ] = 8667,
     data: Annotated[
         Path | None, typer.Option(help="Keep the data in this folder; else it is deleted at the end.")
     ] = None,

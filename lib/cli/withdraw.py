@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import orjson
 import typer
 
-from lib.cli.app import Json, all_series, app, load_settings, with_store
+from lib.cli.app import Json, all_series, app, instant, load_settings, with_store
 from lib.clock import isoformat, utc_now
 from lib.errors import SettingsRejected
 
@@ -30,7 +30,7 @@ def withdraw(
         raise SettingsRejected(f"--series {series}: must be one of {', '.join(known)}; for example --series price")
     if not undo and not why.strip():
         raise SettingsRejected('--why: a withdrawal needs its reason; for example --why "prices of another coin"')
-    first, last = _instant("--from", start), _instant("--to", stop)
+    first, last = instant("--from", start), instant("--to", stop)
     if last < first:
         raise SettingsRejected(f"--to {stop} is before --from {start}; for example --from {stop} --to {start}")
     ticks = with_store(chosen, lambda store: _change(chosen, store, series, first, last, why=None if undo else why))
@@ -39,15 +39,6 @@ def withdraw(
         return
     span = f", from {isoformat(ticks[0])} to {isoformat(ticks[-1])}" if ticks else ""
     print(f"{len(ticks)} ticks of {series} {'restored' if undo else 'withdrawn'}{span}")
-
-
-def _instant(option: str, text: str) -> datetime:
-    from lib.instants import parse_instant
-
-    try:
-        return parse_instant(text, utc_now())
-    except ValueError as exc:
-        raise SettingsRejected(f"{option} {exc}") from exc
 
 
 async def _change(

@@ -3,6 +3,7 @@
 import httpx
 import pytest
 
+from lib.cli import in_words
 from lib.cli.client import address, asset_path, refusal
 from lib.cli.exit_code import ExitCode, Refused, exit_code
 from lib.errors import SettingsRejected, StoreUnavailable, TopcoinsError
@@ -73,6 +74,19 @@ def test_an_address_that_is_none_is_refused_in_one_sentence_that_shows_no_secret
 def test_an_address_without_its_scheme_is_refused_with_the_remedy(url):
     with pytest.raises(SettingsRejected, match="http:// is missing before the host; for example http://127"):
         address(url)
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (FileNotFoundError(2, "No such file or directory", "/proc/nope"), "/proc/nope: No such file or directory"),
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (OSError("timed out"), "timed out"),
+        (ValueError("x"), "x"),
+    ],
+)
+def test_an_error_of_the_system_is_a_sentence_with_the_file(error, sentence):
+    assert in_words(error) == sentence
 
 
 def test_an_address_loses_the_slash_at_its_end():

@@ -8,22 +8,23 @@ const line = document.getElementById("connection");
 const news = document.getElementById("news");
 const state = { kind: "", cause: "", asked: 0 };
 
-/** Show the state of a live page; a past one has none. `answer` is the list shown, or null. */
+/** Show the state of a live page; a past one has none. `answer` is the list shown; `connected` is null at first. */
 export function show({ live, connected, answer, now, interval }) {
   document.body.dataset.live = connected ? "yes" : "no";
   const seconds = answer ? (now - Date.parse(answer.price_time)) / 1000 : 0;
-  const kind = !live ? "past" : !connected ? "away" : seconds > STALE_AFTER * interval ? "stale" : "live";
+  const kind = !live ? "past" : connected === null ? "new" : !connected ? "away" : seconds > STALE_AFTER * interval ? "stale" : "live";
   document.body.dataset.state = kind;
   if (kind === "stale" && now - state.asked > 60_000) findCause(now, interval);
   const words = {
     past: "The past",
+    new: "Connecting …",
     live: "Live",
     away: `Reconnecting${answer ? `, last list ${answer.price_time.slice(11, 16)}` : ""}`,
     stale: `No new prices for ${age(seconds)}${state.cause ? `: ${state.cause}` : ""}`,
   }[kind];
   if (line.textContent !== words) line.textContent = words;
   if (kind === state.kind) return;
-  const first = state.kind === "";
+  const first = ["", "new"].includes(state.kind);
   state.kind = kind;
   if (!first && kind !== "past") announce(words);
 }

@@ -8,10 +8,14 @@ const ALL = 500;
 const AROUND = 30;
 const BUDGET_MS = 4;
 /** So long rows are made before the next frame; to lay them out and to paint them takes twice as long. */
+const LEAST = 5;
+/** Rows that are made at once even by a browser that is busy. */
+const MARGIN = 300;
+/** So many pixels beside what is seen count as in view. */
 const body = document.getElementById("rows");
 const rows = new Map();
 const spacers = [element("tr", { class: "spacer", "aria-hidden": "true" }), element("tr", { class: "spacer", "aria-hidden": "true" })];
-const shown = { answer: null, assets: [], moving: false, wanted: "", first: 0, last: 0, turn: 0, seen: new Set(), onView: () => {} };
+const shown = { answer: null, assets: [], moving: false, wanted: "", first: 0, last: 0, turn: 0, seen: new Set(), onView: () => {}, made: () => {} };
 
 /** Rows come into view and go out of it: only these have their age counted, and their line asked for. */
 const watcher = new IntersectionObserver((entries) => {
@@ -21,7 +25,7 @@ const watcher = new IntersectionObserver((entries) => {
     else shown.seen.delete(id);
   }
   shown.onView();
-}, { rootMargin: "300px 0px" });
+}, { rootMargin: `${MARGIN}px 0px` });
 
 /** Call `react` when other rows are in view. */
 export function onView(react) {
@@ -35,10 +39,16 @@ export function onView(react) {
   }, { passive: true });
 }
 
-/** Show an answer of /v1/top. Prices that moved since the one before are marked when `moving`. */
+/**
+ * Show an answer of /v1/top. Prices that moved since the one before are marked when `moving`. Gives two promises: the
+ * rows `inView` are made, and `all` are.
+ */
 export function show(answer, moving) {
-  Object.assign(shown, { answer, moving });
-  return filter(shown.wanted);
+  let made;
+  const inView = new Promise((resolve) => (made = resolve));
+  Object.assign(shown, { answer, moving, made });
+  const all = filter(shown.wanted).finally(made);
+  return { inView, all };
 }
 
 /** Show only assets whose symbol or name has the text; how many there are. */
@@ -63,12 +73,14 @@ async function render(changed = false) {
   space(0, first * height);
   space(1, (shown.assets.length - last) * height);
   let place = spacers[0].isConnected ? spacers[0] : null;
-  let until = performance.now() + BUDGET_MS;
-  for (const asset of listed) {
-    if (performance.now() > until) {
+  const seen = Math.ceil((innerHeight + MARGIN) / height);
+  let [begun, until] = [0, performance.now() + BUDGET_MS];
+  for (const [n, asset] of listed.entries()) {
+    if (n === seen) shown.made();
+    if (n >= begun + LEAST && performance.now() > until) {
       await nextFrame();
       if (turn !== shown.turn) return;
-      until = performance.now() + BUDGET_MS;
+      [begun, until] = [n, performance.now() + BUDGET_MS];
     }
     const row = rowOf(asset.cmc_id);
     fill(row, asset, shown.answer, shown.moving);

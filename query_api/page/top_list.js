@@ -20,7 +20,7 @@ const LONG = 500;
 const main = document.getElementById("list");
 const limit = document.getElementById("limit");
 const { now, first } = archive;
-const state = { answer: null, answered: null, connected: false, request: new AbortController(), page: null };
+const state = { answer: null, answered: null, connected: null, request: new AbortController(), page: null };
 
 /** `page` has `go` for another instant, `retitle`, and `shown`, which is called when a list is whole. */
 export function install(page) {
@@ -57,8 +57,8 @@ export async function load() {
   try {
     if (length > LONG && !list.hasAnswer()) await show(await asked(FIRST_ROWS, signal));
     const answered = await asked(length, signal);
-    await show(answered);
-    await lines.upTo(answered.price_time, signal);
+    const { all } = await show(answered);
+    await Promise.all([all, lines.upTo(answered.price_time, signal)]);
     showState();
     state.page.shown();
     document.body.dataset.shown = answered.requested_at;
@@ -77,6 +77,7 @@ async function asked(length, signal) {
   return answered;
 }
 
+/** Show an answer; resolves when the rows in view are made, with a promise of `all`. */
 async function show(answered) {
   const live = instant.isLive();
   const isNew = state.answer?.price_time !== answered.price_time;
@@ -90,8 +91,9 @@ async function show(answered) {
   const drawn = list.show(answered, moving);
   showState();
   state.page.retitle();
-  await drawn;
+  await drawn.inView;
   if (isNew && !isPlaying()) connection.announce(`List of ${moment(new Date(answered.price_time))} UTC, ${answered.count} assets`);
+  return drawn;
 }
 
 /** While another list is awaited, the rows that are still there do not pass for it. */
@@ -131,9 +133,9 @@ export function showState() {
   summary.show(state.answer, shownAt());
 }
 
-/** The stream is there, or not. After an outage a live list, or one that failed, is asked for again. */
+/** The stream is there, or not. After an outage a live list, or one that failed, is asked for again; not at first. */
 export function setConnected(connected) {
-  const back = connected && !state.connected;
+  const back = connected && state.connected === false;
   const stale = state.answer ? instant.isLive() : document.body.dataset.shown === "problem";
   state.connected = connected;
   showState();

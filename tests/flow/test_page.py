@@ -342,6 +342,22 @@ def test_a_date_that_is_typed_key_by_key_is_one_list_and_one_entry_of_the_histor
     assert browser.one("#at").get_attribute("value") == f"{minute:%Y-%m-%dT%H:%M}"
 
 
+ASKED = """return performance.getEntriesByType("resource").filter((one) => one.name.includes("/v1/top?"))
+  .map((one) => [one.startTime, one.responseEnd, new URL(one.name).searchParams.get("datetime")])"""
+"""When each list was asked for, when it was there, and which it was."""
+
+
+def test_a_page_that_opens_asks_for_its_list_once(browser, archive):
+    browser.open(page(archive))
+    eventually(lambda: browser.one("#connection").text == "Live")
+    eventually(
+        lambda: browser.script(
+            "return performance.getEntriesByType('resource').filter((one) => one.name.includes('/v1/gaps')).length"
+        )
+    )
+    assert len(browser.script(ASKED)) == 1
+
+
 def test_words_are_read_by_the_api_and_stay_the_instant_they_meant(browser, archive):
     browser.open(page(archive))
     browser.one("#said").send_keys("20 minutes ago", Keys.ENTER)
@@ -506,11 +522,6 @@ def test_keys_travel_in_time_and_help_is_there(browser, archive, now):
     assert browser.one("#find").get_attribute("value") == "l"
 
 
-PLAYED = """return performance.getEntriesByType("resource").filter((one) => one.name.includes("/v1/top?"))
-  .map((one) => [one.startTime, one.responseEnd, new URL(one.name).searchParams.get("datetime")])"""
-"""When each list was asked for, when it was there, and which it was."""
-
-
 def test_play_shows_one_list_after_the_other_skips_a_gap_and_ends_with_the_live_list(browser, archive, now):
     begin = now - 170 * MINUTE
     browser.open(page(archive, f"?datetime={isoformat(begin)}"))
@@ -519,7 +530,7 @@ def test_play_shows_one_list_after_the_other_skips_a_gap_and_ends_with_the_live_
     browser.one("body").send_keys("p")
     eventually(lambda: browser.one("#live").get_attribute("aria-pressed") == "true")
     eventually(lambda: browser.script("return document.body.dataset.playing") == "no")
-    played = sorted(browser.script(PLAYED))
+    played = sorted(browser.script(ASKED))
     after = now - (GAP[0] - 1) * MINUTE
     shown = [begin + 60 * MINUTE, after, after + 60 * MINUTE]
     assert [isoformat(each) for each in shown] == [datetime for _, _, datetime in played if datetime]
@@ -686,7 +697,7 @@ def test_a_long_list_has_rows_only_around_what_is_in_view(browser, archive, now)
     browser.open(page(archive, f"?datetime={isoformat(now)}"))
     many = """const one = module.asset(1);
       const data = [...Array(5000).keys()].map((n) => ({ ...one, cmc_id: 10 + n, rank: n + 1 }));
-      await module.show({ price_time: "2026-11-17T14:37:00Z", data }, false);
+      await module.show({ price_time: "2026-11-17T14:37:00Z", data }, false).all;
       const rows = document.getElementById("rows");
       return [rows.querySelectorAll("tr[data-id]").length, rows.offsetHeight / 5000];"""
     made, height = browser.module("list.js", many)

@@ -16,8 +16,7 @@ pytest_plugins = ["tests.influxd", "tests.seaweedfs"]
 
 # A slow machine is no failed test.
 THOROUGH = os.environ.get("TOPCOINS_TEST_SLOW") == "1"
-hypothesis.settings.register_profile("topcoins", deadline=None, max_examples=100 if THOROUGH else 30)
-hypothesis.settings.register_profile("few", deadline=None, max_examples=10)
+hypothesis.settings.register_profile("topcoins", deadline=None, max_examples=100 if THOROUGH else 10)
 hypothesis.settings.load_profile("topcoins")
 
 
@@ -50,7 +49,7 @@ def pytest_collection(session: pytest.Session) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("slow") and not THOROUGH:
-            item.add_marker(pytest.mark.skip("takes a minute of CPU; runs with TOPCOINS_TEST_SLOW=1, as in .ci/run"))
+            item.add_marker(pytest.mark.skip("takes long; runs with TOPCOINS_TEST_SLOW=1, as in .ci/run"))
         if any(item.get_closest_marker(name) for name in ("influx", "stack", "s3")):
             item.add_marker(pytest.mark.enable_socket)
         if item.get_closest_marker("s3"):  # one process has the server

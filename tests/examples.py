@@ -4,5 +4,5 @@ import hypothesis
 
 
 def examples(most: int) -> int:
-    """So many with the usual profile; with another one, such as `few`, as many less as that has."""
+    """So many in the check, which sets TOPCOINS_TEST_SLOW=1; elsewhere a tenth."""
     return max(1, most * hypothesis.settings().max_examples // 100)

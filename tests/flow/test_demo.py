@@ -48,6 +48,7 @@ def test_once_prints_a_list_and_leaves_no_files(stage):
     assert not Path(folder).exists()
 
 
+@pytest.mark.slow
 def test_a_list_comes_first_then_the_history_without_a_gap_and_kept_data_stays(stage):
     store = stage.folder / "kept" / "topcoins.db"
     before = demo(stage, "--once", "--json", "--data", "kept").process
@@ -143,6 +144,7 @@ def test_ended_or_killed_while_it_starts_it_leaves_no_process(stage, number, cod
     assert "Traceback" not in run.err, run.err
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_the_history_fills_ends_all_processes(stage):
     api = demo(stage, "--history", "24h")
     api.process.until(lambda: any("lib.simulator.history" in command for command in stage.alive()))

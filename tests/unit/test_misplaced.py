@@ -6,7 +6,11 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from tests.unit import misplaced
+
+pytestmark = pytest.mark.slow
 
 KEY = "CG-a8ZcW3vQhT5rJ7mKpN2xYs4L"
 ROOT = Path(__file__).parents[2]

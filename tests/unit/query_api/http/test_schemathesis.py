@@ -59,7 +59,7 @@ def addresses() -> list[str]:
 
 
 WAYS = list(HypothesisTestMode)
-if examples(100) < 100:  # such as with the lowest versions: this one tries each kind of value of each parameter
+if examples(100) < 100:  # this one tries each kind of value of each parameter
     WAYS.remove(HypothesisTestMode.COVERAGE)
 
 

@@ -13,7 +13,6 @@ import polars as pl
 from numpy.typing import NDArray
 
 from lib.clock import isoformat
-from lib.columns import fields_of
 from lib.errors import StoreMalformed
 from lib.schema import ID, LARGEST_ID, PRICE, TIER, TIER_PLACES, VOLUME_RANK, Series
 from lib.snapshot import VOLUME, unpack_ids
@@ -25,9 +24,9 @@ from query_api.long_work import LongWork
 
 T = TypeVar("T")
 
-RANK_FIELDS = tuple({**dict.fromkeys(fields_of(VOLUME_RANK)), VOLUME: None})
 PLACE = "rank"
 """The rank side's own field for an asset's place."""
+RANK_FIELDS = (PLACE, VOLUME)
 LAST_TIER = len(TIER_PLACES)
 _BITS = 24
 """Of an id in a key: `LARGEST_ID` fits."""
@@ -40,6 +39,8 @@ Mask = NDArray[np.bool_]
 
 class PairRows:
     """The rows read of some pairs so far: rank rows of assets on both sides, by pair and place, and price rows.
+
+    A rank row is numbers alone, so it is a key, a place and a volume in three arrays.
 
     As a part of long work they are computed in its thread; else at once, for of one pair a thread takes longer.
     """
@@ -63,7 +64,8 @@ class PairRows:
         self.matched = np.array([len(ids) for ids in self._matching])
         self._ranks_read = self._ranks_due = np.zeros(len(pairs), np.int64)
         self.stop = 0
-        self.rank, self._rank_keys = _no_rows(VOLUME_RANK), np.empty(0, np.int64)
+        self._rank_keys = np.empty(0, np.int64)
+        self.places = self._volumes = np.empty(0)
         self.price, self._price_keys = _no_rows(PRICE.only(fields)), np.empty(0, np.int64)
 
     @property
@@ -75,6 +77,11 @@ class PairRows:
     def owners(self) -> Counts:
         """The number of the pair of each rank row."""
         return self._rank_keys >> _BITS
+
+    @property
+    def ids(self) -> Keys:
+        """The id of each rank row."""
+        return self._rank_keys & _IDS
 
     @property
     def ranks(self) -> Counts:
@@ -109,7 +116,8 @@ class PairRows:
         keys = np.concatenate([ids + (number << _BITS) for number, ids in enumerate(both)]).astype(np.int64)
         rank, own = await self._read(VOLUME_RANK, ids=_ids_of(keys))
         chosen = np.flatnonzero(_among(own, keys))
-        self.rank, self._rank_keys = rank[chosen], own[chosen]
+        self._rank_keys = own[chosen]
+        self.places, self._volumes = (rank[name].to_numpy()[chosen] for name in RANK_FIELDS)
         self.stop = LAST_TIER + 1
         self._ranks_read, self._ranks_due = self.ranks, np.bincount(keys >> _BITS, minlength=len(self._pairs))
 
@@ -126,8 +134,14 @@ class PairRows:
         keys = self._rank_keys[rows]
         found = _among(keys, self._price_keys)
         keys = keys[found]
+        rows = rows[found]
         price = _taken(self.price, np.searchsorted(self._price_keys, keys))
-        both = [*_taken(self.rank, rows[found]), *(column for column in price if column.name not in (ID, TIER))]
+        rank = [
+            pl.Series(ID, keys & _IDS),
+            pl.Series(PLACE, self.places[rows], nan_to_null=True),
+            pl.Series(VOLUME, self._volumes[rows], nan_to_null=True),
+        ]
+        both = [*rank, *(column for column in price if column.name not in (ID, TIER))]
         return pl.DataFrame(both), np.bincount(keys >> _BITS, minlength=len(self._pairs))
 
     def check(self, rows: Counts, wanted: Counts) -> None:
@@ -167,23 +181,24 @@ class PairRows:
         self._add_prices(*price)
 
     def _add_ranks(self, rank: pl.DataFrame, keys: Keys) -> None:
-        """Add rows of assets on both sides by volume, with their places: in whole tiers the n-th has place n.
-
-        One gather of the rows does what a filter, a sort and a second filter would do.
-        """
+        """Add rows of assets on both sides by volume, with their places: in whole tiers the n-th has place n."""
+        volumes = rank[VOLUME].to_numpy()
         # For the few hundred rows of a list, planning `DataFrame.sort` takes longer than the sort.
-        order = np.lexsort((keys, -rank[VOLUME].to_numpy(), keys >> _BITS))
+        order = np.lexsort((keys, -volumes, keys >> _BITS))
         counted = self._are_in(keys[order], self._ranked)
         order = order[counted]
         keys, owners = keys[order], keys[order] >> _BITS
         places = places_within(owners) + self._ranks_read[owners] + 1.0
         # A missing row would let the rows below it move up unnoticed.
         self._ranks_read = self._ranks_read + np.bincount(owners, minlength=len(self._pairs))
+        if PLACE in rank.columns:
+            places = rank[PLACE].to_numpy()[order]
         both = self._are_in(keys, self._matching)
-        rank = rank[order[both]]
-        if PLACE not in rank.columns:
-            rank.insert_column(rank.columns.index(VOLUME), pl.Series(PLACE, places[both]))
-        self.rank, self._rank_keys = _with((self.rank, self._rank_keys), (rank, keys[both]), by_owner=True)
+        all_keys = np.concatenate([self._rank_keys, keys[both]])
+        sorting = np.argsort(all_keys >> _BITS, kind="stable")
+        self._rank_keys = all_keys[sorting]
+        self.places = np.concatenate([self.places, places[both]])[sorting]
+        self._volumes = np.concatenate([self._volumes, volumes[order[both]]])[sorting]
 
     def _are_in(self, keys: Keys, ids: Sequence[Keys]) -> Mask:
         """A mask of those that are among the ids of their pairs. They ascend by pair."""
@@ -197,7 +212,12 @@ class PairRows:
         new = np.flatnonzero(~_among(keys, self._price_keys))
         if len(new) < len(keys):
             price, keys = price[new], keys[new]
-        self.price, self._price_keys = _with((self.price, self._price_keys), (price, keys))
+        if len(self._price_keys):
+            price, keys = pl.concat([self.price, price]), np.concatenate([self._price_keys, keys])
+        if np.any(keys[1:] < keys[:-1]):
+            order = np.argsort(keys, kind="stable")
+            price, keys = price[order], keys[order]
+        self.price, self._price_keys = price, keys
 
 
 @lru_cache(maxsize=256)  # neighbouring snapshots mostly hold the same assets
@@ -235,16 +255,3 @@ def _among(own: Keys, keys: Keys) -> Mask:
 @cache  # making an empty frame takes as long as filling it
 def _no_rows(series: Series) -> pl.DataFrame:
     return series.empty()
-
-
-def _with(
-    known: tuple[pl.DataFrame, Keys], new: tuple[pl.DataFrame, Keys], *, by_owner: bool = False
-) -> tuple[pl.DataFrame, Keys]:
-    """Both together in the order of the keys, or of their owners alone."""
-    rows = pl.concat([known[0], new[0]]) if len(known[1]) else new[0]
-    keys = np.concatenate([known[1], new[1]]) if len(known[1]) else new[1]
-    sorting = keys >> _BITS if by_owner else keys
-    if np.all(sorting[1:] >= sorting[:-1]):
-        return rows, keys
-    order = np.argsort(sorting, kind="stable")
-    return rows[order], keys[order]

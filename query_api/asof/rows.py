@@ -85,10 +85,10 @@ class RowReader:
     @staticmethod
     async def _with_reasons(read: PairRows, filters: Filters) -> list[pl.DataFrame]:
         """All rows read so far of each pair, by the source's rank, each with the reason it is left out."""
-        await read.prices_of(np.arange(len(read.rank)))
+        await read.prices_of(np.arange(len(read.ids)))
 
         def joined() -> list[pl.DataFrame]:
-            order = np.lexsort((read.rank[ID].to_numpy(), read.rank["rank"].to_numpy(), read.owners))
+            order = np.lexsort((read.ids, read.places, read.owners))
             both, counts = read.join(order)
             read.check(counts, read.ranks)
             return parts_of(filters.with_reasons(both), counts.tolist())

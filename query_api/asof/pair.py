@@ -86,8 +86,11 @@ def numbered_rows(joined: pl.DataFrame, numbers: NDArray[np.int64], more: Iterab
 
 def _values(column: Column, joined: pl.DataFrame) -> pl.Series:
     stored = joined[column.field]
-    values = rfc3339(stored) if column.kind is Kind.TIME else stored.cast(POLARS[column.kind])
-    return values.alias(column.name)
+    if column.kind is Kind.TIME:
+        stored = rfc3339(stored)
+    elif stored.dtype != POLARS[column.kind]:
+        stored = stored.cast(POLARS[column.kind])
+    return stored.alias(column.name)
 
 
 def rfc3339(seconds: pl.Series) -> pl.Series:

@@ -1,6 +1,7 @@
 """The format of an answer: by the `format` parameter, else by the `Accept` header, else JSON."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Literal
 
 from query_api.http.problems import BadRequest, NotAcceptable
@@ -30,7 +31,7 @@ def choose_format(name: str | None, accept: str | None, among: Sequence[Format] 
             if name.lower() == format:
                 return format
         raise BadRequest("format", name, f"is not a format; they are {', '.join(among)}")
-    ranges = _ranges(accept or "*/*")
+    ranges = _ranges((accept or "*/*")[:RANGES_LENGTH])
     weights = {format: _weight(_kind(MEDIA_TYPES[format]), ranges) for format in among}
     best = max(weights, key=lambda format: weights[format])  # JSON if all are equal
     if weights[best] <= 0:
@@ -39,11 +40,9 @@ def choose_format(name: str | None, accept: str | None, among: Sequence[Format] 
     return best
 
 
-def prefers_html(name: str | None, accept: str | None) -> bool:
-    """Whether a caller that names no format prefers HTML to all formats of data, as browsers do."""
-    if name is not None or accept is None:
-        return False
-    ranges = _ranges(accept)
+def prefers_html(accept: str) -> bool:
+    """Whether a header prefers HTML to all formats of data, as browsers do."""
+    ranges = _ranges(accept[:RANGES_LENGTH])
     return _weight("text/html", ranges) > max(_weight(_kind(full), ranges) for full in MEDIA_TYPES.values())
 
 
@@ -51,11 +50,12 @@ def _kind(media_type: str) -> str:
     return media_type.partition(";")[0]
 
 
-def _ranges(accept: str) -> dict[str, float]:
+@lru_cache(128)
+def _ranges(accept: str) -> Mapping[str, float]:
     """The ranges of an Accept header, each with its q-value; of two equal ones the first counts."""
     parts = [
         [piece.strip().lower() for piece in part.split(";", PARAMETERS)[:PARAMETERS]]
-        for part in accept[:RANGES_LENGTH].split(",", RANGES)[:RANGES]
+        for part in accept.split(",", RANGES)[:RANGES]
     ]
     return {covers: _quality(parameters) for covers, *parameters in reversed(parts)}
 

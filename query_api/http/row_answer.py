@@ -22,17 +22,20 @@ from query_api.http.permalink import file_headers, permalink
 from query_api.services import Services
 
 TEXT_WIDTH = 80
+MOST_AT_ONCE = 500
+"""So many rows are written as JSON in less time than it takes to change threads."""
 RANGES_S = 60.0
 """So long after a Parquet file was made, reads of its ranges find it."""
 
 
 @dataclass(frozen=True, slots=True)
 class RowAnswer:
-    """How to write an answer: as JSON, as a frame for each format of rows, and as a table of that JSON for people.
+    """How to write an answer of `count` rows: as JSON, as a frame for each format, and as a table of that JSON.
 
     `times` are the columns with RFC 3339 texts. `fixed` are the parameters that give the very answer again.
     """
 
+    count: int
     to_json: Callable[[], bytes]
     frame: Callable[[TableFormat], pl.DataFrame]
     to_table: Callable[[Mapping[str, Any]], TextTable]
@@ -44,7 +47,7 @@ class RowAnswer:
     ) -> Response:
         """The response in a format. All but JSON have the permalink and the notice beside their rows."""
         if chosen == "json":
-            body = await asyncio.to_thread(self.to_json)
+            body = self.to_json() if self.count <= MOST_AT_ONCE else await asyncio.to_thread(self.to_json)
             return conditional_response(request, body, headers, MEDIA_TYPES["json"])
         link = permalink(request, {**self.fixed, "format": chosen})
         headers = {**headers, **file_headers(request, link, services.notice)}

@@ -46,8 +46,8 @@ class _ForBrowsers(Route):
 
 def is_for_browsers(scope: Scope) -> bool:
     """Whether the caller prefers HTML. What is wrong with its parameters is shown in the page, by the API's answer."""
-    accept = ", ".join(Headers(scope=scope).getlist("accept")) or None
-    return prefers_html(QueryParams(scope["query_string"]).get("format"), accept)
+    accept = ", ".join(Headers(scope=scope).getlist("accept"))
+    return prefers_html(accept) and "format" not in QueryParams(scope["query_string"])
 
 
 def install(app: FastAPI, page: Page) -> None:

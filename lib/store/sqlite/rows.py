@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import polars as pl
@@ -94,14 +95,21 @@ class Rows:
 
         Rows are deleted and inserted: an update would leave the pages half empty.
         """
-        rows = self._frame(series, [self._database.execute(f"{self._all(series)} WHERE tick = ?", (tick,)).fetchall()])
+        rows = self._frame(
+            series,
+            [
+                self._database.execute(
+                    f"{_select_all(series, self._columns_of(series))} WHERE tick = ?", (tick,)
+                ).fetchall()
+            ],
+        )
         self.delete(series, [tick])
         self.insert(series, tick, rows)
         return len(rows)
 
     def _frame(self, series: Series, reads: Iterable[Found]) -> pl.DataFrame:
         """Rows with the columns of `_names`, as one frame."""
-        names = self._names(series)
+        names = _names(series, self._columns_of(series))
         values: list[list[Any]] = [[] for _ in names]
         for rows in filter(None, reads):
             # By column, this takes a quarter less than by row; turning thousands of rows at once takes far more.
@@ -140,14 +148,10 @@ class Rows:
     def _select(
         self, series: Series, tiers: range | None, ids: Collection[int] | None, tickers: Collection[str] | None
     ) -> str:
-        existing = self._columns_of(series)
-        has_value = " OR ".join(f'"{name}" IS NOT NULL' for name in series.fields if name in existing)
         # All tiers are named where none is asked for: the key (tick, tier, id) then leads to the ids.
-        numbers = ", ".join(map(str, _ALL_TIERS if tiers is None else tiers))
-        where = f"tick = ? AND {TIER} IN ({numbers}) AND ({has_value})"
-        if named := self._named(series, ids, tickers):
-            where += f" AND ({named})"
-        return f"{self._all(series)} WHERE {where}"
+        select = _select_tiers(series, self._columns_of(series), _ALL_TIERS if tiers is None else tiers)
+        named = self._named(series, ids, tickers)
+        return f"{select} AND ({named})" if named else select
 
     def _named(self, series: Series, ids: Collection[int] | None, tickers: Collection[str] | None) -> str:
         """The condition for one of these ids or tickers. Of tickers only letters and digits enter a statement."""
@@ -163,16 +167,6 @@ class Rows:
                 either.append(f"lower(symbol) IN ({plain}) OR symbol GLOB '*[^ -~]*'")
         return " OR ".join(either)
 
-    def _all(self, series: Series) -> str:
-        existing = self._columns_of(series)
-        names = ", ".join(f'"{name}"' if name in existing else "NULL" for name in self._names(series))
-        return f'SELECT {names} FROM "{series.name}"'
-
-    def _names(self, series: Series) -> list[str]:
-        """The columns that are read: of a file of an earlier version, also those of the tags."""
-        own_tags = series.tags if self._has_own_tags(series) else ()
-        return [ID, TIER, *series.fields, *((NUMBER,) if series.tags else ()), *own_tags]
-
     def _has_own_tags(self, series: Series) -> bool:
         return not self._columns_of(series).isdisjoint(series.tags)
 
@@ -186,6 +180,26 @@ class Rows:
         if not known >= needed:
             known = self._columns[series.name] = self._database.columns(series.name)
         return known
+
+
+@lru_cache(64)
+def _select_tiers(series: Series, existing: frozenset[str], tiers: range) -> str:
+    """The rows of a tick and of these tiers that have a value, from a table with these columns."""
+    has_value = " OR ".join(f'"{name}" IS NOT NULL' for name in series.fields if name in existing)
+    numbers = ", ".join(map(str, tiers))
+    return f"{_select_all(series, existing)} WHERE tick = ? AND {TIER} IN ({numbers}) AND ({has_value})"
+
+
+def _select_all(series: Series, existing: frozenset[str]) -> str:
+    names = ", ".join(f'"{name}"' if name in existing else "NULL" for name in _names(series, existing))
+    return f'SELECT {names} FROM "{series.name}"'
+
+
+@lru_cache(64)
+def _names(series: Series, existing: frozenset[str]) -> list[str]:
+    """The columns that are read: of a file of an earlier version, also those of the tags."""
+    own_tags = () if existing.isdisjoint(series.tags) else series.tags
+    return [ID, TIER, *series.fields, *((NUMBER,) if series.tags else ()), *own_tags]
 
 
 def _listed(numbers: Iterable[int]) -> str:

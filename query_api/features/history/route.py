@@ -128,6 +128,7 @@ def install(app: FastAPI, services: Services) -> None:
         if following:
             headers["link"] = f'<{following}>; rel="next"'
         answer = RowAnswer(
+            count=len(found.points),
             to_json=partial(_to_json, cmc_id, span, every, how, following, found),
             frame=lambda format: found.points.select(shown or COLUMNS),
             to_table=partial(history_table, columns=shown),

@@ -95,6 +95,7 @@ def install(app: FastAPI, services: Services) -> None:
                 headers |= time_headers(one, f"x-{side}")
             headers |= filter_headers(lists[1]) | {"x-known-at": known}
         answer = RowAnswer(
+            count=len(rows),
             to_json=partial(_json, lists, top, rows, known),
             frame=lambda format: rows.select(shown or COLUMNS),
             to_table=partial(movers_table, columns=shown),

@@ -94,6 +94,7 @@ def install(app: FastAPI, services: Services) -> None:
         if chosen != "json":  # JSON says the same in its body
             headers |= list_headers(found)
         answer = RowAnswer(
+            count=len(found.rows),
             to_json=partial(to_json, found, limit),
             frame=partial(list_frame, found, shown_columns),
             to_table=partial(top_table, columns=shown_columns),

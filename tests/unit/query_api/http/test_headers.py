@@ -110,7 +110,7 @@ def test_the_length_of_an_accept_header_does_not_decide_what_it_costs(part):
 
     def choose() -> None:
         assert choose_format(None, text) == "json"
-        assert not prefers_html(None, text)
+        assert not prefers_html(text)
 
     assert calls(choose) < 5_000
 

@@ -4,12 +4,13 @@ Before the store's horizon only the first tick of each hour is kept, so there on
 """
 
 import asyncio
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -23,6 +24,8 @@ __all__ = [
     "Attempt", "Evidence", "Gap", "RemembersMissed", "SeriesGaps", "find_gaps", "gaps_between", "missing_ticks",
 ]  # fmt: skip
 LONGEST_INTERVAL = timedelta(days=1)
+LOOK_BACK = timedelta(minutes=15)
+"""The newest tick before a window is most often so near that it is read with the window's own."""
 
 
 @runtime_checkable
@@ -136,11 +139,13 @@ async def _evidence(
     missed: Sequence[MissedTick],
 ) -> Evidence:
     until = max(stop, min(stop + LONGEST_INTERVAL, now))  # the tick after the window shows the interval in its end
-    before, stored = await asyncio.gather(
-        store.newest_tick(series, start - SECOND),
-        store.stored_ticks(series, start, until, resolution=resolution),
-    )
-    evidence = Evidence(_newest_attempt(before, missed, start), stored, [miss for miss in missed if miss.tick >= start])
+    first = start - LOOK_BACK if resolution == "1m" else start
+    read = await store.stored_ticks(series, first, until, resolution=resolution)
+    begin = bisect_left(read, start, key=attrgetter("tick"))
+    near = [tick for tick in read[:begin] if not tick.backfilled]
+    before = near[-1] if near else await store.newest_tick(series, start - SECOND)
+    missing = [miss for miss in missed if miss.tick >= start]
+    evidence = Evidence(_newest_attempt(before, missed, start), read[begin:], missing)
     return evidence.by_hours() if resolution == "1h" else evidence
 
 

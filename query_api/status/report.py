@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,7 @@ from query_api.asof.tick_pairs import LEAST_AGE, age_by_interval
 from query_api.services import Services
 from query_api.status.archive import ArchiveReports, ArchiveStatus
 from query_api.status.disagreement import Disagreements, RankDisagreement
+from query_api.status.first_ticks import FirstTicks
 from query_api.status.providers import ProviderStatus, read_providers
 
 INTERVALS = 3
@@ -123,22 +124,10 @@ class Status(BaseModel):
     providers: list[ProviderStatus] = []
 
 
-async def read_status(store: Store, series: Sequence[str], now: datetime, *, spools: Path, notice: str) -> Status:
-    """The status of each series at `now`; `spools` is the folder of the ingestors' spools."""
-    each = await asyncio.gather(*(_read_series(store, name, now, spools / name) for name in series))
-    return Status(
-        now=now.replace(microsecond=0),
-        version=VERSION,
-        notice=notice or None,
-        series=dict(zip(series, each, strict=True)),
-        providers=await asyncio.to_thread(read_providers, spools),
-    )
-
-
-async def _read_series(store: Store, name: str, now: datetime, folder: Path) -> SeriesStatus:
+async def _read_series(store: Store, name: str, now: datetime, firsts: FirstTicks, folder: Path) -> SeriesStatus:
     markers, first, spool, plan = await asyncio.gather(
         store.markers(now - HOUR, now, series=name),
-        store.first(name),
+        firsts.of(name, now),
         asyncio.to_thread(_read_spool, folder),
         asyncio.to_thread(_read_plan, folder),
     )
@@ -149,7 +138,7 @@ async def _read_series(store: Store, name: str, now: datetime, folder: Path) -> 
     hour = await find_gaps(store, name, start, now, now=now, folder=folder)
     return SeriesStatus(
         tick=newest.tick if newest else None,
-        first=first.tick if first else None,
+        first=first,
         age_s=(now - newest.tick).total_seconds() if newest else None,
         source=newest.source if newest else None,
         assets=newest.assets if newest else 0,
@@ -194,9 +183,9 @@ def _read_plan(folder: Path) -> CreditStatus | None:
         return None
 
 
-def _age_by_status(report: Status) -> timedelta:
+def _age_by_status(series: Mapping[str, SeriesStatus]) -> timedelta:
     """How old an answer for now may be where there is none: by the intervals of the newest ticks."""
-    return max(LEAST_AGE, 2 * timedelta(seconds=max(report.series[name].interval_s or 0.0 for name in OWN)))
+    return max(LEAST_AGE, 2 * timedelta(seconds=max(series[name].interval_s or 0.0 for name in OWN)))
 
 
 class StatusReports:
@@ -204,6 +193,7 @@ class StatusReports:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._firsts = FirstTicks(services.store)
         self._disagreements = Disagreements(services.store)
         self._archive = (
             ArchiveReports(services.store, services.archive, services.all_series) if services.archive else None
@@ -217,19 +207,29 @@ class StatusReports:
 
     async def _read(self, now: datetime) -> Status:
         services = self._services
-        report, archive, newest = await asyncio.gather(
-            read_status(services.store, services.series, now, spools=services.spools, notice=services.notice),
+        each, providers, archive, newest = await asyncio.gather(
+            asyncio.gather(
+                *(
+                    _read_series(services.store, name, now, self._firsts, services.spools / name)
+                    for name in services.series
+                )
+            ),
+            asyncio.to_thread(read_providers, services.spools),
             self._read_archive(now),
             self._find_newest(now),
         )
+        series = dict(zip(services.series, each, strict=True))
         ticks = [newest.pair.price, newest.pair.rank] if newest else []
-        age = services.max_age or (age_by_interval(ticks) if newest else _age_by_status(report))
-        return report.model_copy(
-            update={
-                "archive": archive,
-                "max_age_s": age.total_seconds(),
-                "rank_disagreement": await self._read_disagreement(newest) if newest else None,
-            }
+        age = services.max_age or (age_by_interval(ticks) if newest else _age_by_status(series))
+        return Status(
+            now=now.replace(microsecond=0),
+            version=VERSION,
+            notice=services.notice or None,
+            max_age_s=age.total_seconds(),
+            series=series,
+            rank_disagreement=await self._read_disagreement(newest) if newest else None,
+            archive=archive,
+            providers=providers,
         )
 
     async def _read_archive(self, now: datetime) -> ArchiveStatus | None:

@@ -9,7 +9,7 @@ import polars as pl
 
 from lib.clock import from_epoch
 from lib.snapshot import Marker, StoredTick
-from lib.store.influx.answer import parse_time, table, values_of
+from lib.store.influx.answer import parse_time, parse_times, table, values_of
 
 LONGEST_INTERVAL = timedelta(days=366)
 
@@ -44,16 +44,17 @@ def read_stored_ticks(csv: str) -> tuple[list[StoredTick], bool]:
     if not csv.strip():
         return [], False
     points = _first_stored(table(csv)).unique(["_time", "_field"], keep="first")
-    sources = ["source"] if "source" in points.columns else []
     ticks = points.filter(pl.col("_field") == "interval_s").sort("_time")
+    texts = ticks["_time"].to_list()
     rest = points.filter(pl.col("_field") != "interval_s")
     values = rest.select("_time", "_field", "_value").iter_rows()
     flags = {(time, field): float(value) for time, field, value in values if float(value)}
     withdrawn = {time for time, field in flags if field == "withdrawn_at" and (time, "restored_at") not in flags}
-    stored = [
-        StoredTick(parse_time(at), _interval(text), False, at in withdrawn, *source, *_known(flags, at))
-        for at, text, *source in ticks.select("_time", "_value", *sources).iter_rows()
-    ]
+    lines = zip(parse_times(ticks["_time"]), ticks["_value"].to_list(), texts, strict=True)
+    stored = [StoredTick(at, _interval(text), False, time in withdrawn) for at, text, time in lines]
+    if "source" in ticks.columns:
+        known = zip(texts, ticks["source"].to_list(), stored, strict=True)
+        stored = [StoredTick(*tick[:4], source, *_known(flags, at)) for at, source, tick in known]
     return stored, any(field == "backfilled" for _, field in flags)
 
 

@@ -3,16 +3,23 @@
 import csv
 import hashlib
 import io
+import threading
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx
 import orjson
 import polars as pl
 import pytest
+from fastapi import Request
 
 from lib.archive.panel import METADATA
+from lib.text_table import TextTable
+from query_api.asof.top_list import TopListFinder
+from query_api.http.row_answer import MOST_AT_ONCE, RowAnswer
+from query_api.services import Services
 from tests.fakes import FakeClock
-from tests.unit.query_api.market import NOW, calling, stocked
+from tests.unit.query_api.market import MINUTE, NOW, calling, stocked
 
 NOTICE = "simulated, 100 % é\n"
 ADDRESSES = {
@@ -203,3 +210,19 @@ async def test_a_range_behind_the_end_is_a_problem_that_says_the_length(client, 
     assert (answer.status_code, answer.headers["content-type"]) == (416, "application/problem+json")
     assert answer.json()["detail"].startswith(f"the file has {size} bytes")
     assert answer.headers["content-range"] == f"bytes */{size}"
+
+
+@pytest.mark.parametrize(("rows", "in_a_thread"), [(MOST_AT_ONCE, False), (MOST_AT_ONCE + 1, True)])
+async def test_only_the_json_of_a_long_answer_is_written_in_a_thread(clock, rows, in_a_thread):
+    threads = []
+
+    def to_json() -> bytes:
+        threads.append(threading.get_ident())
+        return b"{}"
+
+    request = Request({"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": []})
+    lists = TopListFinder(stocked(clock), max_skew=MINUTE)
+    services = Services(stocked(clock), clock, lists, None, Path("nowhere"))
+    answer = RowAnswer(rows, to_json, lambda _: pl.DataFrame(), lambda _: TextTable("", [], []), (), {})
+    assert (await answer.respond(request, services, "json", {})).body == b"{}"
+    assert (threads != [threading.get_ident()]) == in_a_thread

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib.access import Rate, new_key
+from query_api.http.client import client_of
 from query_api.middleware.access import CLIENTS, Access, Rates
 from tests.fakes import FakeClock
 from tests.unit.query_api.http.test_http import ADDRESSES, problem
@@ -136,6 +137,13 @@ async def test_without_keys_a_client_is_its_address_whatever_its_headers_are(clo
             for n in range(3)
         ]
     assert [answer.status_code for answer in codes] == [200, 200, 429]
+
+
+def test_all_addresses_of_one_ipv6_network_share_a_rate():
+    """SV-6."""
+    clients = {client_of({"client": (f"2001:db8:7:{number:x}::1", 1)}) for number in range(100)}
+    assert len(clients) == 1
+    assert client_of({"client": ("2001:db8:8::1", 1)}) not in clients
 
 
 @given(st.integers(1, 50), st.integers(1, 3600), st.lists(st.floats(0, 100), max_size=200))

@@ -10,7 +10,7 @@ from lib.clock import isoformat
 from lib.errors import Busy, StoreUnavailable
 from lib.ingest.source_choice import UsedSource
 from tests.fakes import FakeClock, MemoryStore
-from tests.unit.query_api.market import MINUTE, NOW, Prices, Ranks, calling, snapshot, stocked
+from tests.unit.query_api.market import MINUTE, NOW, CountingStore, Prices, Ranks, calling, snapshot, stocked
 
 TOO_LONG = Path("x" * 300)
 """No folder can have this name: to look at it is an OSError, also for root."""
@@ -104,12 +104,18 @@ async def test_the_source_in_use_and_its_failovers_are_in_the_status_and_the_met
 
 async def test_a_status_asks_the_store_few_questions_and_for_no_rows_again():
     clock = FakeClock(NOW)
-    store = stocked(clock)
+    store = CountingStore(clock)
+    for step in reversed(range(9)):
+        at = NOW - (1 + 10 * step) * MINUTE
+        for sent in (Prices(at, [(1, "A", "A", 1.0, 1.0)]), Ranks(at, [(1, 1.0)])):
+            await store.write(snapshot(sent, interval=10 * MINUTE))
     questions = []
     async with calling(store, clock) as client:
-        for _ in range(2):
+        for seconds in (0, 5, 60):
+            clock.move(seconds=seconds)
             before = store.asked
             assert (await client.get("/metrics")).status_code == 200
             questions.append(store.asked - before)
-    pair, each_series, rows_of_a_new_pair = 1, 4, 2
-    assert questions == [pair + 2 * each_series + rows_of_a_new_pair, pair + 2 * each_series]
+    pair, markers_and_ticks, first_ticks, rows_of_a_new_pair = 1, 2 * 2, 2, 2
+    always = pair + markers_and_ticks
+    assert questions == [always + first_ticks + rows_of_a_new_pair, always, always + first_ticks]

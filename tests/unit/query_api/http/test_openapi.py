@@ -1,14 +1,13 @@
 """The OpenAPI document: the committed one is the served one, and agrees with the parser."""
 
+import asyncio
 import re
 import runpy
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
 import jsonschema_rs
 import pytest
 from hypothesis import given
@@ -25,37 +24,44 @@ from tests.unit.test_instants import TEXTS
 ROOT = Path(__file__).parents[4]
 
 
-@pytest.fixture
-async def client() -> AsyncIterator[httpx.AsyncClient]:
+Document = dict[str, Any]
+
+
+async def served(**options: Any) -> Document:
     clock = FakeClock(NOW)
-    async with calling(stocked(clock), clock) as caller:
-        yield caller
+    async with calling(stocked(clock), clock, **options) as client:
+        answer: Document = (await client.get("/openapi.json")).json()
+    return answer
 
 
-def operations(document: dict[str, Any]) -> list[dict[str, Any]]:
+@pytest.fixture(scope="module")
+def document() -> Document:
+    """It takes as long to make as a hundred requests, and no test changes it."""
+    return asyncio.run(served())
+
+
+def operations(document: Document) -> list[dict[str, Any]]:
     """What each address does, by its only method."""
     return [operation for methods in document["paths"].values() for operation in methods.values()]
 
 
-async def described(client: httpx.AsyncClient) -> dict[str, dict[str, Any]]:
+def described(document: Document) -> dict[str, dict[str, Any]]:
     """The schema of each parameter there is."""
-    document = (await client.get("/openapi.json")).json()
     asked = [each for operation in operations(document) for each in operation.get("parameters", [])]
     return {each["name"]: each["schema"] for each in asked}
 
 
-async def test_the_committed_document_is_the_served_one(client) -> None:
+def test_the_committed_document_is_the_served_one(document) -> None:
     """When it is not: `uv run python .ci/oas.py`."""
     written = runpy.run_path(str(ROOT / ".ci" / "oas.py"))["written"]
-    served = (await client.get("/openapi.json")).json()
-    assert (ROOT / "docs" / "oas.yaml").read_text("utf-8") == written(served)
+    assert (ROOT / "docs" / "oas.yaml").read_text("utf-8") == written(document)
 
 
-async def test_every_address_has_the_example_answer_of_its_page(client) -> None:
+def test_every_address_has_the_example_answer_of_its_page(document) -> None:
     """When one differs: `uv run python .ci/oas.py`. `tests/docs` compares the page with real answers."""
     oas = runpy.run_path(str(ROOT / ".ci" / "oas.py"))
     assert (ROOT / "query_api" / "http" / "examples.json").read_text("utf-8") == oas["as_json"](oas["documented"]())
-    paths = (await client.get("/openapi.json")).json()["paths"]
+    paths = document["paths"]
     for path, methods in paths.items():
         for operation in methods.values():
             contents = operation["responses"]["200"]["content"]
@@ -63,8 +69,7 @@ async def test_every_address_has_the_example_answer_of_its_page(client) -> None:
             assert "application/json" not in contents or "example" in contents["application/json"], path
 
 
-async def test_every_example_answer_fits_the_schema_of_its_address(client) -> None:
-    document = (await client.get("/openapi.json")).json()
+def test_every_example_answer_fits_the_schema_of_its_address(document) -> None:
     answers = [op["responses"]["200"]["content"] for path in document["paths"].values() for op in path.values()]
     contents = [content["application/json"] for content in answers if "application/json" in content]
     assert len(contents) >= 10
@@ -72,8 +77,8 @@ async def test_every_example_answer_fits_the_schema_of_its_address(client) -> No
         jsonschema_rs.validate({**content["schema"], "components": document["components"]}, content["example"])
 
 
-async def test_every_address_is_documented_with_the_errors_it_gives(client) -> None:
-    paths = (await client.get("/openapi.json")).json()["paths"]
+def test_every_address_is_documented_with_the_errors_it_gives(document) -> None:
+    paths = document["paths"]
     given_by = {path: set(next(iter(methods.values()))["responses"]) for path, methods in paths.items()}
     needs_access = {path for path, statuses in given_by.items() if {"401", "429"} <= statuses}
     assert needs_access == set(paths) - PUBLIC_PATHS
@@ -101,8 +106,7 @@ async def test_every_address_is_documented_with_the_errors_it_gives(client) -> N
             assert (kinds == {"application/problem+json"}) == (status >= "400"), (operation["operationId"], status)
 
 
-async def test_every_address_has_a_name_a_tag_and_errors_by_reference(client) -> None:
-    document = (await client.get("/openapi.json")).json()
+def test_every_address_has_a_name_a_tag_and_errors_by_reference(document) -> None:
     names = [operation["operationId"] for operation in operations(document)]
     assert len(set(names)) == len(names)
     assert all(re.fullmatch("[a-z0-9_]+", name) and "_v1_" not in name for name in names)
@@ -120,15 +124,14 @@ async def test_every_address_has_a_name_a_tag_and_errors_by_reference(client) ->
     assert all(schema == {"$ref": "#/components/schemas/Problem"} for schema in schemas)
 
 
-async def test_the_document_names_the_two_ways_to_send_a_key_and_the_addresses_without(client) -> None:
-    document = (await client.get("/openapi.json")).json()
+def test_the_document_names_the_two_ways_to_send_a_key_and_the_addresses_without(document) -> None:
     assert {scheme["type"] for scheme in document["components"]["securitySchemes"].values()} == {"http", "apiKey"}
     free = {path for path, methods in document["paths"].items() if methods.get("get", {}).get("security") == []}
     assert free == PUBLIC_PATHS & document["paths"].keys()
 
 
-async def test_every_parameter_has_a_schema_that_takes_its_example(client) -> None:
-    schemas = await described(client)
+def test_every_parameter_has_a_schema_that_takes_its_example(document) -> None:
+    schemas = described(document)
     assert set(schemas) == set(EXAMPLES)
     for name, schema in schemas.items():
         if schema["type"] == "string":
@@ -136,9 +139,7 @@ async def test_every_parameter_has_a_schema_that_takes_its_example(client) -> No
 
 
 async def test_a_deployment_s_extra_columns_are_in_its_document() -> None:
-    clock = FakeClock(NOW)
-    async with calling(stocked(clock), clock, extras=[MARKET_CAP]) as client:
-        columns = (await described(client))["columns"]
+    columns = described(await served(extras=[MARKET_CAP]))["columns"]
     assert re.search(columns["pattern"], "rank, market_cap_usd,supply")
     assert "market_cap_usd, supply" in columns["description"]
 

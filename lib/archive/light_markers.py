@@ -26,6 +26,11 @@ class LightMarkers:
         self._parts: LRUCache[str, pl.DataFrame] = LRUCache(most_bytes, getsizeof=lambda part: part.estimated_size())
         self._lock = asyncio.Lock()
 
+    @property
+    def size(self) -> int:
+        """The bytes in memory."""
+        return int(self._parts.currsize)
+
     async def read(self, names: Sequence[str], where: pl.Expr, select: Collection[str]) -> pl.DataFrame:
         """The rows of these parts, in their order."""
         if not {*select} <= {*LIGHT} or not 0 < len(names) <= MOST_PARTS:

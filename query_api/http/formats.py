@@ -28,6 +28,8 @@ https://owasp.org/www-community/attacks/CSV_Injection
 """
 _FORMULA = f"(^|;)([{re.escape(FORMULA_STARTS)}])"
 """Where the comma is part of a number, a spreadsheet begins a new cell at a semicolon."""
+_QUOTED = '[",\r\n]'
+_UNSAFE = f"^$|{_FORMULA}|{_QUOTED}"
 
 
 def to_json(top: TopList, limit: int) -> bytes:
@@ -99,17 +101,42 @@ def frame_to_ndjson(frame: pl.DataFrame) -> bytes:
 
 def frame_to_csv(frame: pl.DataFrame, *, header: bool = True) -> bytes:
     """The frame as RFC 4180 with CRLF; null is an empty cell, a float reads back equal, no spreadsheet runs a text."""
-    texts = pl.DataFrame([_plain(each) if each.dtype == pl.Float64 else _safe(each) for each in frame])
+    return cells_to_csv([to_cells(each) for each in frame], header=header)
+
+
+def cells_to_csv(cells: Sequence[pl.Series], *, header: bool = False) -> bytes:
+    """Columns of `to_cells`, or of several cells of `to_cell` with commas between, as CSV."""
     csv = BytesIO()
-    texts.write_csv(csv, include_header=header, line_terminator="\r\n", datetime_format="%Y-%m-%dT%H:%M:%S%.fZ")
+    pl.DataFrame(cells).write_csv(
+        csv,
+        include_header=header,
+        line_terminator="\r\n",
+        datetime_format="%Y-%m-%dT%H:%M:%S%.fZ",
+        quote_style="never",
+    )
     return csv.getvalue()
 
 
-def _safe(values: pl.Series) -> pl.Series:
-    """Texts that no spreadsheet runs. To look for such texts takes a fifth of what it takes to replace them."""
-    if values.dtype == pl.String and values.str.contains(_FORMULA).any():
-        return values.str.replace_all(_FORMULA, "$1'$2")
-    return values
+def to_cells(values: pl.Series) -> pl.Series:
+    """A column as it is in a CSV: plain floats, and texts that no spreadsheet runs, in quotes where they need them.
+
+    To look for such texts takes a fifth of what it takes to replace them.
+    """
+    if values.dtype == pl.Float64:
+        return _plain(values)
+    if values.dtype != pl.String:
+        return values
+    unsafe = values.str.contains(_UNSAFE).fill_null(False).arg_true()
+    return values.scatter(unsafe, [to_cell(text) for text in values.gather(unsafe)]) if len(unsafe) else values
+
+
+def to_cell(value: str | bool | None) -> str:
+    """One cell of `to_cells`."""
+    if value is None or isinstance(value, bool):
+        return "" if value is None else str(value).lower()
+    safe = re.sub(_FORMULA, r"\1'\2", value)
+    doubled = safe.replace('"', '""')
+    return f'"{doubled}"' if not safe or re.search(_QUOTED, safe) else safe
 
 
 def _plain(values: pl.Series) -> pl.Series:

@@ -7,11 +7,13 @@ with `#end` and has them in its last cell, Parquet with its footer.
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 import polars as pl
 import structlog
+from numpy.typing import NDArray
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
@@ -22,7 +24,7 @@ from lib.errors import TopcoinsError
 from lib.schema import Series
 from query_api.asof.top_list import TopList
 from query_api.features.export.work import MOST_ROWS, Step, StepGap, Steps, in_groups
-from query_api.http.formats import frame_to_csv, frame_to_ndjson
+from query_api.http.formats import cells_to_csv, frame_to_ndjson, to_cell, to_cells
 from query_api.http.json_line import json_line
 from query_api.http.parquet_files import with_times
 from query_api.long_work import LongWork
@@ -117,13 +119,18 @@ def table(steps: Sequence[Step], columns: Columns) -> pl.DataFrame:
 
 def _text_table(steps: Sequence[Step], columns: Columns) -> pl.DataFrame:
     """The same with times as text. Each column is made once for all the steps, which costs far less than for each."""
+    rows, places = _listed(steps, columns)
+    facts = pl.DataFrame([_facts(step) for step in steps], _ABOUT, orient="row")[places]
+    return pl.concat([facts, rows], how="horizontal").select(*columns)
+
+
+def _listed(steps: Sequence[Step], columns: Columns) -> tuple[pl.DataFrame, NDArray[np.intp]]:
+    """The columns of the list, of all steps, and the number of the step of each row."""
     texts = {name: pl.String() if kind == _TIME else kind for name, kind in columns.items()}
     listed = {RANK.name: POLARS[RANK.kind]} | {name: kind for name, kind in texts.items() if name not in _ABOUT}
     gap = pl.DataFrame({name: [None] for name in listed}, listed)
     rows = [step.rows[list(listed)] if isinstance(step, TopList) else gap for step in steps]
-    places = np.repeat(np.arange(len(steps)), [len(each) for each in rows])
-    facts = pl.DataFrame([_facts(step) for step in steps], _ABOUT, orient="row")[places]
-    return pl.concat([facts, pl.concat(rows, rechunk=True)], how="horizontal").select(*columns)
+    return pl.concat(rows, rechunk=True), np.repeat(np.arange(len(steps)), [len(each) for each in rows])
 
 
 def _facts(step: Step) -> tuple[str | bool | None, ...]:
@@ -137,7 +144,18 @@ def _facts(step: Step) -> tuple[str | bool | None, ...]:
 
 
 def _csv_rows(steps: Sequence[Step], columns: Columns) -> bytes:
-    return frame_to_csv(_text_table(steps, columns), header=False)
+    """The rows as CSV. Neighbouring facts of a step are one text, which is made once for all its rows."""
+    rows, places = _listed(steps, columns)
+    facts = [dict(zip(_ABOUT, map(to_cell, _facts(step)), strict=True)) for step in steps]
+    cells: list[pl.Series] = []
+    for are_facts, some in groupby(columns, _ABOUT.__contains__):
+        run = list(some)
+        if are_facts:
+            texts = [",".join([each[name] for name in run]) for each in facts]
+            cells.append(pl.Series(run[0], texts, pl.String)[places])
+        else:
+            cells += [to_cells(rows[name]) for name in run]
+    return cells_to_csv(cells)
 
 
 def _lines(steps: Sequence[Step], columns: Columns) -> bytes:

@@ -8,13 +8,15 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from lib.archive.manifest import sealed_days, start_of
+from lib.archive.light_markers import LIGHT, LightMarkers
+from lib.archive.manifest import part_name, sealed_days, start_of
 from lib.archive.months import month_part
 from lib.archive.objects import TEMPORARY, Objects
 from lib.archive.objects.folder import Folder
 from lib.archive.reader import ArchiveReader
 from lib.archive.seal_month import MonthSealer
 from lib.archive.sealed_store import SealedStore
+from lib.archive.tables import MARKERS
 from lib.archive.verify_months import delete_month, verify_months
 from lib.cli.archive import _verify_months
 from lib.clock import DAY as A_DAY
@@ -126,6 +128,29 @@ async def test_every_question_about_hours_is_answered_from_the_month_alone(hot, 
     archive, watched = opened(tmp_path)
     await assert_same(archive, hot)
     assert {*watched.scanned} == {*PARTS}
+
+
+async def test_the_light_markers_of_a_month_are_read_once_for_both_series_and_every_question(hot, tmp_path):
+    await seal_july(Folder(tmp_path))
+    archive, watched = opened(tmp_path)
+    ticks = [archive.stored_ticks(series.name, START, STOP, resolution="1h") for series in BOTH * 2]
+    assert all(await asyncio.gather(*ticks))
+    assert watched.scanned == [PARTS[1]]
+
+
+async def test_light_markers_take_no_more_bytes_than_allowed(hot, tmp_path):
+    reader = ArchiveReader(watched := Watched(tmp_path), clock=FakeClock(LATER))
+    names = [part_name(MARKERS, day, 0) for day in DAYS]
+    size = (await LightMarkers(reader).read(names[:1], pl.lit(True), LIGHT)).estimated_size()
+    light = LightMarkers(reader, most_bytes=int(size * 2.5))
+    watched.scanned.clear()
+    for _ in range(2):
+        frame = await light.read(names, pl.lit(True), ["tick"])
+        assert frame["tick"].is_sorted()
+        assert len(frame) == len({*frame["tick"]}) * 2
+    assert watched.scanned[:4] == names
+    assert 4 < len(watched.scanned) <= 8
+    assert light.size <= size * 2.5
 
 
 async def test_a_day_with_a_later_snapshot_answers_from_its_own_parts(hot, tmp_path):

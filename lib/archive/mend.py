@@ -75,7 +75,7 @@ class Mender:
         return True
 
     async def _verify(self, day: date) -> Verified:
-        with self._objects.workspace() as folder:
+        with self._objects.copies() as folder:
             return await verify_day(self._objects, list(self._series.values()), day, folder)
 
     async def _replace(self, manifest: Manifest, part: Part, additions: Additions, folder: Path) -> Manifest:

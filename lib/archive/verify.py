@@ -48,7 +48,7 @@ async def verify(objects: Objects, series: Sequence[Series]) -> AsyncIterator[Ve
     Raises StoreUnavailable if the archive goes away; whatever is damaged is a fault.
     """
     for day in await sealed_days(objects):
-        with objects.workspace() as folder:
+        with objects.copies() as folder:
             verified = await verify_day(objects, series, day, folder)
         yield verified
 

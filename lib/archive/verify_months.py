@@ -20,7 +20,7 @@ async def _faults(objects: Objects, name: str) -> list[Fault]:
         month = await read_month(objects, name)
     except Malformed as exc:
         return [Fault(name, str(exc))]
-    with objects.workspace() as folder:
+    with objects.copies() as folder:
         parts = [part for part in month.parts if await sound_part(objects, part, folder) is None]
     return [Fault(part.name, "it is not what was sealed, or is missing") for part in parts]
 

@@ -198,6 +198,14 @@ def test_each_consumer_sees_its_own_token_read_only_and_no_other():
         assert REAL[name]["environment"]["TOPCOINS_INFLUX_TOKEN_FILE"] == f"/tokens/{name}/influx_token"
 
 
+def test_the_causes_of_gaps_are_read_where_the_ingestors_write_them():
+    (folder,) = re.findall(r"TOPCOINS_SPOOL_DIR=(\S+)", (ROOT / "Dockerfile").read_text("utf-8"))
+    services = [REAL[name] for name in (*SERIES, "archive", "query_api")]
+    assert not any("TOPCOINS_SPOOL_DIR" in service["environment"] for service in services)
+    assert {source for service in services for source, seen, _ in mounts(service) if seen == folder} == {"spool"}
+    assert all("spool" in [source for source, *_ in mounts(service)] for service in services)
+
+
 def test_every_volume_is_declared_and_used():
     used = {source for service in REAL.values() for source, *_ in mounts(service) if not source.startswith(".")}
     assert used == set(compose()["volumes"])

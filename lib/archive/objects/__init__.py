@@ -43,6 +43,9 @@ class Objects(Protocol):
     def workspace(self) -> AbstractContextManager[Path]:
         """A folder for files that are being made. It is deleted at the end; after a kill, by the next one."""
 
+    def copies(self) -> AbstractContextManager[Path]:
+        """A folder for `local`. A place that can only be read needs no other."""
+
     @property
     def shown(self) -> str:
         """The address without secrets, for messages."""

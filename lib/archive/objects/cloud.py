@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +119,10 @@ class Cloud:
             except OSError as exc:
                 raise StoreRejected(f"archive {self._shown}: its files are made here: {exc}; look at {_SPOOL}") from exc
             yield folder
+
+    def copies(self) -> AbstractContextManager[Path]:
+        """See `Objects.copies`."""
+        return self.workspace()
 
     @property
     def shown(self) -> str:

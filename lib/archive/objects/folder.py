@@ -4,7 +4,7 @@ import asyncio
 import errno
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -77,6 +77,10 @@ class Folder:
             with self._translated():
                 folder = stack.enter_context(workspace(self._root / TEMPORARY))
             yield folder
+
+    def copies(self) -> AbstractContextManager[Path]:
+        """See `Objects.copies`."""
+        return nullcontext(self._root)
 
     @property
     def shown(self) -> str:

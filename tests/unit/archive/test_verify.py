@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -73,6 +74,14 @@ async def test_a_sound_archive_has_no_fault(folder, store):
         (BEFORE, 46, []),
         (DAY, 47, []),
     ]
+
+
+async def test_an_archive_that_can_only_be_read_is_verified(root, store):
+    class ReadOnly(Folder):
+        def workspace(self) -> NoReturn:
+            raise StoreRejected("Read-only file system")
+
+    assert list(await faults(ReadOnly(root))) == []
 
 
 @pytest.mark.parametrize("table", ["price", "volume_rank", "snapshot"])

@@ -171,6 +171,9 @@ class Interrupting:
     def workspace(self) -> AbstractContextManager[Path]:
         return self._inner.workspace()
 
+    def copies(self) -> AbstractContextManager[Path]:
+        return self._inner.copies()
+
     @property
     def shown(self) -> str:
         return self._inner.shown

@@ -31,10 +31,8 @@ def choose_format(name: str | None, accept: str | None, among: Sequence[Format] 
             if name.lower() == format:
                 return format
         raise BadRequest("format", name, f"is not a format; they are {', '.join(among)}")
-    ranges = _ranges((accept or "*/*")[:RANGES_LENGTH])
-    weights = {format: _weight(_kind(MEDIA_TYPES[format]), ranges) for format in among}
-    best = max(weights, key=lambda format: weights[format])  # JSON if all are equal
-    if weights[best] <= 0:
+    best = _preferred((accept or "*/*")[:RANGES_LENGTH], tuple(among))
+    if best is None:
         shown, kinds = (accept or "")[:150], ", ".join(_kind(MEDIA_TYPES[format]) for format in among)
         raise NotAcceptable(f"Accept: {shown}: this address answers {kinds}")
     return best
@@ -42,6 +40,8 @@ def choose_format(name: str | None, accept: str | None, among: Sequence[Format] 
 
 def prefers_html(accept: str) -> bool:
     """Whether a header prefers HTML to all formats of data, as browsers do."""
+    if not accept:
+        return False
     ranges = _ranges(accept[:RANGES_LENGTH])
     return _weight("text/html", ranges) > max(_weight(_kind(full), ranges) for full in MEDIA_TYPES.values())
 
@@ -51,6 +51,14 @@ def _kind(media_type: str) -> str:
 
 
 @lru_cache(128)
+def _preferred(accept: str, among: tuple[Format, ...]) -> Format | None:
+    """The format of the largest weight above 0; JSON if all are equal."""
+    ranges = _ranges(accept)
+    weights = {format: _weight(_kind(MEDIA_TYPES[format]), ranges) for format in among}
+    best = max(weights, key=lambda format: weights[format])
+    return best if weights[best] > 0 else None
+
+
 def _ranges(accept: str) -> Mapping[str, float]:
     """The ranges of an Accept header, each with its q-value; of two equal ones the first counts."""
     parts = [

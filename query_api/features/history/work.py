@@ -19,13 +19,12 @@ from query_api.asof.rows import PRICE_FIELDS
 from query_api.asof.tick_pairs import TickPair
 from query_api.features.history.points import IS_GAP, NAME, SCHEMA, points_of
 from query_api.features.history.step_pairs import Pairs, StepPairs
+from query_api.http.caching import WRITE_TIMEOUT
 
 Fill = Literal["none", "null", "previous"]
 FILLS: tuple[Fill, ...] = get_args(Fill)
 USUALLY_STORED = timedelta(minutes=5)
 """So long after its tick a snapshot is stored, unless it comes late."""
-WRITE_TIME = timedelta(seconds=30)
-"""A snapshot that was stored longer ago is readable."""
 
 
 class Covered(BaseModel):
@@ -109,7 +108,7 @@ class Histories:
         newest = await pairs.newest(None, ever=ever)
         ticks = [max(pair.price.tick, pair.rank.tick) for pair in newest if pair]
         usual = max(ticks, default=steps[-1]) + USUALLY_STORED
-        for at in (usual, now - WRITE_TIME):
+        for at in (usual, now - WRITE_TIMEOUT):
             if at >= now or not await asyncio.to_thread(_were_known, newest, at):
                 continue
             if _ticks(await pairs.newest(at, ever=ever)) == _ticks(newest):

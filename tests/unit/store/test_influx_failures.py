@@ -278,14 +278,18 @@ async def test_the_marker_that_the_nonsense_is_made_from_is_sound():
         assert [marker.tick for marker in await store.markers(NOON, NOON, series="price")] == [NOON]
 
 
+@pytest.fixture(scope="module")
+def blanks() -> bytes:
+    """So many in gzip that they are larger than an answer may be."""
+    return gzip.compress(b" " * (MOST_BYTES + 10 * 2**20))
+
+
 @pytest.mark.stack
 @pytest.mark.parametrize("read", READS)
-async def test_an_answer_past_the_bound_is_not_read_to_its_end_however_small_it_was_sent(read):
-    body = gzip.compress(b" " * (MOST_BYTES + 10 * 2**20))
-
+async def test_an_answer_past_the_bound_is_not_read_to_its_end_however_small_it_was_sent(read, blanks):
     def speak(request: bytes, writer: asyncio.StreamWriter) -> None:
-        head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(body)}\r\n\r\n"
-        writer.write(head.encode() + body)
+        head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(blanks)}\r\n\r\n"
+        writer.write(head.encode() + blanks)
 
     async with double(speak) as (store, _):
         with pytest.raises(StoreUnavailable, match="larger than 64 MiB"):

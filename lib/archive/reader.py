@@ -1,6 +1,7 @@
 """Reads sealed days, by their manifests only. What is in memory is bounded in bytes."""
 
 import asyncio
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -20,6 +21,7 @@ from lib.archive.tables import TICK, Withdrawal
 from lib.clock import MINUTE, Clock
 from lib.errors import StoreMalformed
 from lib.store import Resolution
+from lib.times import microseconds_of
 
 _STEPS = (1, 8, 64, 512, 4096)
 """How many more days each step of a search reads at once."""
@@ -83,7 +85,8 @@ class ArchiveReader:
 
     async def days_between(self, start: datetime, stop: datetime) -> list[date]:
         """The sealed days of a span."""
-        return [day for day in await self.days() if start.date() <= day <= stop.date()]
+        days = await self.days()
+        return [*days[bisect_left(days, start.date()) : bisect_right(days, stop.date())]]
 
     async def day(self, day: date, number: int | None = None) -> SealedDay | None:
         """The manifest in force of a day, or the one of this number; None if the day is not sealed."""
@@ -159,7 +162,7 @@ class ArchiveReader:
         some = [(name, offset, count) for name, offset, count in rows if count]
         frames = await asyncio.gather(*(self._slice(*each, columns, [*wanted], where) for each in some))
         frame = pl.concat(frames) if len(frames) > 1 else frames[0] if frames else _empty(columns, wanted)
-        ticks = frame[TICK].to_physical().to_numpy() // 1_000_000
+        ticks = microseconds_of(frame[TICK]) // 1_000_000
         is_right = np.all((ticks >= start.timestamp()) & (ticks <= stop.timestamp()))
         if None in places or not is_right:  # the part is not in the order of its ticks
             span = between(start, stop)

@@ -14,7 +14,7 @@ from lib.schema import ID, TIER, Series
 from lib.snapshot import parts_of
 from lib.store import Selection
 from lib.text import search_key
-from lib.times import times
+from lib.times import microseconds_of, times
 
 
 def selected(series: Series, **selection: Unpack[Selection]) -> pl.Expr:
@@ -33,7 +33,7 @@ def by_tick(series: Series, frame: pl.DataFrame) -> dict[datetime, pl.DataFrame]
     """The rows of each tick that have a value; of several ticks by id, of one in any order."""
     if all(frame[name].null_count() for name in series.fields):
         frame = frame.filter(selected(series))
-    ticks = frame[TICK].to_physical().to_numpy()
+    ticks = microseconds_of(frame[TICK])
     rows = only(frame, [name for name in frame.columns if name != TICK])
     if len(ticks) and ticks.min() < ticks.max():
         rows = rows[np.lexsort((frame[ID].to_numpy(), ticks))]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib.clock import isoformat
-from lib.times import TIME, as_text, instants, times
+from lib.times import TIME, as_text, instants, microseconds, microseconds_of, times
 
 INSTANTS = st.datetimes(datetime(1, 1, 1), timezones=st.just(UTC))
 
@@ -17,4 +17,5 @@ def test_a_column_of_times_has_the_instants_and_their_texts(given_instants) -> N
     column = times(given_instants)
     assert column.dtype == TIME
     assert column.to_list() == instants(column) == given_instants
+    assert microseconds_of(column).tolist() == microseconds(given_instants).tolist()
     assert pl.select(as_text(pl.lit(column))).to_series().to_list() == [isoformat(at) for at in given_instants]

@@ -19,11 +19,13 @@ from pydantic import SecretStr
 
 from lib.clock import Clock
 from lib.store.influx import InfluxStore
+from lib.store.influx.server import Server
 from tests.ports import free_port
 from tests.programs import PrivateProgram, find_program
 
-PATIENCE = 20.0
-"""Seconds a private server may take until it answers."""
+PATIENCE = 60.0
+"""Seconds a server may take until it answers: other tests run beside it."""
+_WITHIN = timedelta(seconds=PATIENCE)
 VERIFIES = False
 """Plain HTTP has nothing to verify, and to read the certificates costs more than to ask."""
 
@@ -73,10 +75,15 @@ class Bucket:
         """One that may do everything."""
         return SecretStr(self.server.token)
 
+    def connect(self) -> Server:
+        """The server, as a store has it."""
+        return Server(self.server.url, org=self.server.org, token=self.token, timeout=_WITHIN)
+
     def store(self, clock: Clock, **named: Any) -> InfluxStore:
         """A store on it; the arguments are InfluxStore's."""
         server = self.server
-        asked: dict[str, Any] = {"org": server.org, "bucket": self.name, "token": self.token, "clock": clock} | named
+        own = {"org": server.org, "bucket": self.name, "token": self.token, "clock": clock, "timeout": _WITHIN}
+        asked: dict[str, Any] = own | named
         return InfluxStore(asked.pop("url", server.url), **asked)
 
 

@@ -9,7 +9,6 @@ from obstore.store import MemoryStore as ObjectsInMemory
 
 from lib.store import Store
 from lib.store.influx import hourly
-from lib.store.influx.server import Server
 from lib.store.sqlite import SqliteStore
 from tests.contract.sealed import SealsAtOnce
 from tests.fakes import FakeClock
@@ -50,7 +49,7 @@ def place(request, tmp_path, clock):
     bucket = request.getfixturevalue("influx_bucket")
 
     async def fill_hours():
-        server = Server(bucket.server.url, org=bucket.server.org, token=bucket.token)
+        server = bucket.connect()
         await server.query(hourly.script(bucket.name, retention=None), str)
         await server.close()
 

@@ -13,7 +13,6 @@ from lib.schema import PRICE, VOLUME_RANK, Series
 from lib.store.influx import InfluxStore
 from lib.store.influx.hourly import AT_ONCE, TASK, script
 from lib.store.influx.lines import marker as marker_line
-from lib.store.influx.server import Server
 from lib.store.influx.setup import set_up
 from query_api.asof.top_list import TopListFinder
 from tests.fakes import NOON, FakeClock
@@ -100,7 +99,7 @@ async def test_more_hours_than_a_run_copies_follow_in_the_next_runs(influx_bucke
 
 
 async def test_markers_that_have_lost_their_rows_do_not_hold_up_the_hours_after_them(influx_bucket, store):
-    server = Server(influx_bucket.server.url, org=influx_bucket.server.org, token=influx_bucket.token)
+    server = influx_bucket.connect()
     lost = [sample_snapshot(PRICE, NOON - (30 - n) * HOUR, 30).marker for n in range(AT_ONCE)]
     await server.write(influx_bucket.name, b"\n".join(marker_line(marker) for marker in lost))
     await server.close()

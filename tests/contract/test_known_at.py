@@ -10,7 +10,6 @@ from lib.schema import PRICE, VOLUME_RANK
 from lib.snapshot import content_hash
 from lib.store import Store
 from lib.store.influx import lines
-from lib.store.influx.server import Server
 from query_api.asof.absence import NoSnapshot
 from query_api.asof.top_list import TopList, TopListFinder
 from tests.contract.snapshots import MINUTE, many, snapshot
@@ -67,7 +66,7 @@ async def test_a_snapshot_waits_for_an_older_one_whose_write_is_under_way_and_th
 ):
     """The rank's marker has the older `stored_at` and comes second: for 30 s, as a slow server makes it."""
     store = influx_bucket.store(clock)
-    server = Server(influx_bucket.server.url, org=influx_bucket.server.org, token=influx_bucket.token)
+    server = influx_bucket.connect()
     tick, at = NOON + MINUTE, NOON + MINUTE + timedelta(seconds=9)
     await store_pair(store, NOON, NOON + timedelta(seconds=2))
     await server.write(influx_bucket.name, lines.claim(VOLUME_RANK.name, "0", tick, tick + timedelta(seconds=1)))
@@ -87,7 +86,7 @@ async def test_a_snapshot_waits_for_an_older_one_whose_write_is_under_way_and_th
 @pytest.mark.parametrize("claimed", [None, NOON + HOUR])
 async def test_a_write_that_was_given_up_or_is_of_another_span_holds_nothing_back(influx_bucket, clock, claimed):
     store = influx_bucket.store(clock)
-    server = Server(influx_bucket.server.url, org=influx_bucket.server.org, token=influx_bucket.token)
+    server = influx_bucket.connect()
     await server.write(influx_bucket.name, lines.claim(VOLUME_RANK.name, "0", claimed, NOON))
     await store_pair(store, NOON, NOON + timedelta(seconds=2))
     assert (await top(store, NOON + MINUTE)).pair.price.tick == NOON

@@ -16,7 +16,6 @@ from lib.clock import slot, utc_now
 from lib.schema import OWN
 from lib.snapshot import Snapshot, pack_ids
 from lib.store.influx import lines
-from lib.store.influx.server import Server
 from lib.store.sqlite import SqliteStore
 from query_api.features.stream.listener import position_text
 from tests.flow.processes import Api, Process, listens
@@ -130,7 +129,7 @@ def week(influx_bucket: Bucket) -> Bucket:
     """A week of minutes of both series, markers only: their gaps are asked for, not their rows."""
 
     async def write() -> None:
-        server = Server(influx_bucket.server.url, org=influx_bucket.server.org, token=influx_bucket.token)
+        server = influx_bucket.connect()
         for series in OWN.values():
             marker = replace(snapshot(series, utc_now(), 0).marker, ids=MANY_IDS, assets=5000, hash="f" * 32)
             ticks = minutes(7 * 24 * 60)

@@ -438,7 +438,7 @@ async def test_the_real_server_misses_what_is_missing(influx_bucket, missing):
 
 @pytest.mark.influx
 async def test_the_real_server_takes_a_part_and_the_snapshot_stays_unseen(influx_bucket):
-    server = Server(influx_bucket.server.url, org=influx_bucket.server.org, token=influx_bucket.token)
+    server = influx_bucket.connect()
     await server.write(influx_bucket.name, b'price,cmc_id=14,tier=2 updated_at="text" 1')
     store = influx_bucket.store(FakeClock())
     # Of a shard's first type conflict only the conflicting points are dropped, the others stay: no marker, no trust.
@@ -462,7 +462,7 @@ async def test_the_real_server_drops_what_is_older_than_its_retention(influxd, i
 
 @pytest.mark.influx
 async def test_the_real_server_breaks_off_after_its_200_and_no_part_is_taken_for_the_whole(influx_bucket):
-    server = Server(influx_bucket.server.url, org=influx_bucket.server.org, token=influx_bucket.token)
+    server = influx_bucket.connect()
     lines = "\n".join(f"m,a={number} v={number} 1" for number in range(3000))
     await server.write(influx_bucket.name, lines.encode())
     # Each result reads for itself: with one source for both, Flux may wait for ever once one has failed.
@@ -476,7 +476,7 @@ async def test_the_real_server_breaks_off_after_its_200_and_no_part_is_taken_for
 @pytest.mark.influx
 async def test_rows_without_a_marker_are_seen_by_no_one_and_leave_no_trace_in_the_next_writing(influx_bucket):
     store = influx_bucket.store(FakeClock())
-    server = Server(influx_bucket.server.url, org=influx_bucket.server.org, token=influx_bucket.token)
+    server = influx_bucket.connect()
     at = int(NOON.timestamp())
     await server.write(
         influx_bucket.name, f"price,cmc_id=1,tier=0,symbol=A usd=1 {at}\nprice,cmc_id=2 usd=1 {at}".encode()
@@ -494,7 +494,7 @@ async def test_rows_without_a_marker_are_seen_by_no_one_and_leave_no_trace_in_th
 @pytest.mark.influx
 async def test_a_marker_that_lacks_a_field_is_passed_over(influx_bucket):
     store = influx_bucket.store(FakeClock())
-    server = Server(influx_bucket.server.url, org=influx_bucket.server.org, token=influx_bucket.token)
+    server = influx_bucket.connect()
     written = many(PRICE, 3)
     await store.write(written)
     at = int(NOON.timestamp())
@@ -516,7 +516,7 @@ async def test_a_row_lost_in_the_server_is_an_answer_refused_and_not_a_list_one_
         await store.write(sample_snapshot(series, NOON, 30))
     async with calling(store, clock) as client:
         whole = await client.get("/?datetime=2026-08-01T12:00:00Z")
-        server = Server(influx_bucket.server.url, org=influx_bucket.server.org, token=influx_bucket.token)
+        server = influx_bucket.connect()
         await server.delete(influx_bucket.name, NOON, f'_measurement="{lost}" AND cmc_id="7"')
         await server.close()
         clock.move(seconds=1)
@@ -538,7 +538,7 @@ async def test_a_claim_that_is_not_taken_is_no_fault_of_the_snapshot_which_waits
 async def test_a_tick_that_another_writer_claims_is_left_for_later(influx_bucket):
     """Whichever of two names is smaller, one writer writes; the claim of a dead writer expires."""
     store, tick = influx_bucket.store(FakeClock()), many(PRICE, 3)
-    server = Server(influx_bucket.server.url, org=influx_bucket.server.org, token=influx_bucket.token)
+    server = influx_bucket.connect()
     await server.write(influx_bucket.name, lines.claim("price", "0", NOON, NOON))
     with pytest.raises(StoreUnavailable, match="another writer may be writing the price snapshot"):
         await store.write(tick)

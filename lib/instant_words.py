@@ -67,9 +67,7 @@ def parse_words(text: str, now: datetime) -> datetime | None:
 
     ValueError says why words are unclear, such as a date whose month and day may be swapped.
     """
-    said = text.lower().strip()
-    for pattern, plain in _PLAIN:
-        said = re.sub(pattern, plain, said)
+    said = plain_words(text)
     if said.endswith(" ago") and _LENGTH.fullmatch(length := said.removesuffix("ago")):
         return now - parse_length(length)
     if match := _DAY_TIME.fullmatch(said):
@@ -78,6 +76,14 @@ def parse_words(text: str, now: datetime) -> datetime | None:
         if re.fullmatch(pattern, said):
             raise ValueError(f"{text!r} {why}")
     return None
+
+
+def plain_words(text: str) -> str:
+    """The words in lower case, in one spelling, without what adds nothing."""
+    said = text.lower().strip()
+    for pattern, plain in _PLAIN:
+        said = re.sub(pattern, plain, said)
+    return said
 
 
 def parse_length(said: str) -> timedelta:

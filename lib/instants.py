@@ -66,8 +66,7 @@ def is_absolute(text: str) -> bool:
 
 def moves(text: str) -> bool:
     """Whether a valid instant is another one each second: `now`, `now-90m`, `2h ago`."""
-    said = text.strip().lower()
-    return bool(_AGO.fullmatch(said)) or said.endswith(" ago")
+    return bool(_AGO.fullmatch(text.strip())) or instant_words.plain_words(text).endswith(" ago")
 
 
 def first_step(start: datetime, text: str | None, every: timedelta) -> datetime:

@@ -140,6 +140,8 @@ def test_any_words_are_an_instant_or_a_value_error(text):
         ("now-90m", False, True),
         ("Now", False, True),
         ("2 hours ago", False, True),
+        ("2 hours ago UTC", False, True),
+        ("2 hours\tago.", False, True),
         ("yesterday 09:30", False, False),
     ],
 )

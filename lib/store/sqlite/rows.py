@@ -95,14 +95,8 @@ class Rows:
 
         Rows are deleted and inserted: an update would leave the pages half empty.
         """
-        rows = self._frame(
-            series,
-            [
-                self._database.execute(
-                    f"{_select_all(series, self._columns_of(series))} WHERE tick = ?", (tick,)
-                ).fetchall()
-            ],
-        )
+        select = f"{_select_all(series, self._columns_of(series))} WHERE tick = ?"
+        rows = self._frame(series, [self._database.execute(select, (tick,)).fetchall()])
         self.delete(series, [tick])
         self.insert(series, tick, rows)
         return len(rows)

@@ -110,14 +110,16 @@ def conditional_response(request: Request, body: bytes, headers: Mapping[str, st
     """A response with an ETag, by default a strong one. No body for HEAD and where the caller's copy is right.
 
     The strong ETag of a body that is sent compressed ends with the coding, such as `-gzip`: it identifies other bytes.
+    A body with a `content-encoding` is sent as it is, and brings its own `vary`.
     """
-    coding = coding_of(request.scope, len(body), media_type)
+    is_encoded = "content-encoding" in headers
+    coding = None if is_encoded else coding_of(request.scope, len(body), media_type)
     shown = MutableHeaders(headers)
     shown.setdefault("etag", strong_etag(body, f"-{coding}" if coding else ""))
     known = is_known(request, shown["etag"])
     if request.method != "HEAD" and not known:
         return Response(body, headers=shown, media_type=media_type)
-    if len(body) >= SMALLEST:
+    if len(body) >= SMALLEST and not is_encoded:
         shown.add_vary_header("Accept-Encoding")  # as the middleware does where there is a body
     if known:
         return Response(status_code=304, headers=shown)

@@ -5,6 +5,7 @@ import re
 import sys
 import zlib
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Literal
 
 from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, IdentityResponder
@@ -22,6 +23,8 @@ GZIP_LEVEL = 5
 """Level 9 takes three times as long and saves 2 % of a list."""
 ZSTD_LEVEL = 1
 """Smaller lists than level 3, in half the time: they have many short repetitions."""
+FILE_LEVEL = 19
+"""For files that are compressed once: a fourteenth smaller."""
 PACKED = (*DEFAULT_EXCLUDED_CONTENT_TYPES, "application/vnd.apache.parquet")
 """What is compressed already, and streams of events, which must not wait. A Parquet file is read in ranges of bytes."""
 _ACCEPTED = b"accept-encoding"
@@ -101,3 +104,9 @@ def coding_of(scope: Scope, length: int, media_type: str) -> Coding | None:
 def compress(body: bytes, coding: Coding) -> bytes:
     """A whole body as it is sent."""
     return CODINGS[coding]()(body, True)
+
+
+@lru_cache(maxsize=64)
+def compress_file(body: bytes) -> bytes:
+    """A file as small as zstd makes it, compressed once."""
+    return zstd.compress(body, FILE_LEVEL)

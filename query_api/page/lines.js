@@ -25,8 +25,12 @@ export function onView() {
 
 async function load() {
   const { to, signal } = state;
-  // What is in view is known some frames after the rows are made.
-  for (let n = 0; n < FRAMES && !list.inView().length; n += 1) await new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
+  // What is in view is known some frames after the rows are made: all of them by the frame that adds none.
+  let count = -1;
+  for (let n = 0; n < FRAMES && (!count || count !== list.inView().length); n += 1) {
+    count = list.inView().length;
+    await new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
+  }
   const inView = list.inView();
   const rows = inView.filter((row) => row.lineUpTo !== to).slice(0, MOST_IDS);
   if (rows.length && !signal.aborted) {

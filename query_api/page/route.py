@@ -14,6 +14,7 @@ from query_api.http import routing
 from query_api.http.caching import conditional_response
 from query_api.http.content_type import prefers_html
 from query_api.http.permalink import IS_VIEW
+from query_api.middleware.compression import SMALLEST, accepted_coding, compress_file
 from query_api.page import Page
 
 POLICY = (
@@ -62,7 +63,12 @@ def install(app: FastAPI, page: Page) -> None:
         page_file = page.files.get(name) if version == page.version else None
         if page_file is None:
             raise HTTPException(404, "the page has no such file")
-        return conditional_response(request, page_file.body, FOR_EVER, page_file.media_type)
+        headers, body = {**FOR_EVER}, page_file.body
+        if is_packed := accepted_coding(request.scope) == "zstd":  # the smallest files, too: there are thirty of them
+            headers, body = {**headers, "content-encoding": "zstd"}, compress_file(body)
+        if is_packed or len(body) < SMALLEST:  # elsewhere the middleware adds it
+            headers["vary"] = "Accept-Encoding"
+        return conditional_response(request, body, headers, page_file.media_type)
 
     async def icon(request: Request) -> Response:
         """For browsers that show an answer without the page."""

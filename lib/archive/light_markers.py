@@ -1,4 +1,4 @@
-"""Markers without what costs most to read. Those of the parts that were read last are in memory, bounded in bytes."""
+"""Markers without their large columns. The parts that were read last are in memory, bounded in bytes."""
 
 import asyncio
 from collections.abc import Collection, Sequence
@@ -15,11 +15,11 @@ LIGHT = ("series", "source", TICK, "interval_s", "backfilled", "observed_at", "d
 MOST_BYTES = 16 * 2**20
 """About two months of days of minutes, or a hundred sealed months."""
 MOST_PARTS = 45
-"""Of more parts only the rows asked for are in memory."""
+"""A question about more parts loads only the rows it asks for."""
 
 
 class LightMarkers:
-    """Reads markers of parts. A part is never rewritten, so what was read of it stays right."""
+    """Reads markers of parts. A part is never rewritten, so a copy in memory stays valid."""
 
     def __init__(self, reader: ArchiveReader, most_bytes: int = MOST_BYTES) -> None:
         self._reader = reader

@@ -71,17 +71,17 @@ class TickPairs:
         """What `at` answers for each instant."""
         prices = np.searchsorted(self._price_ticks, at, "right") - 1
         ranks = np.full(len(at), -1)
-        left = np.arange(len(at))
-        while len(left := left[prices[left] >= 0]):
-            price = self._price_ticks[prices[left]]
-            left, price = left[price >= since[left]], price[price >= since[left]]
+        unpaired = np.arange(len(at))
+        while len(unpaired := unpaired[prices[unpaired] >= 0]):
+            price = self._price_ticks[prices[unpaired]]
+            unpaired, price = unpaired[price >= since[unpaired]], price[price >= since[unpaired]]
             first, stop = self._near(
-                np.maximum(price - self._skew, since[left]), np.minimum(price + self._skew, at[left])
+                np.maximum(price - self._skew, since[unpaired]), np.minimum(price + self._skew, at[unpaired])
             )
             has_rank = first < stop
-            ranks[left[has_rank]] = self._nearest(price[has_rank], first[has_rank], stop[has_rank])
-            left = left[~has_rank]
-            prices[left] -= 1
+            ranks[unpaired[has_rank]] = self._nearest(price[has_rank], first[has_rank], stop[has_rank])
+            unpaired = unpaired[~has_rank]
+            prices[unpaired] -= 1
         return [
             TickPair(self._prices[price], self._ranks[rank]) if rank >= 0 else None
             for price, rank in zip(prices.tolist(), ranks.tolist(), strict=True)

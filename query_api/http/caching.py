@@ -75,15 +75,15 @@ def all_final(
 ) -> bool:
     """Whether no late snapshot can change the values at any instant: none lies in a gap or right behind one.
 
-    The instants ascend. Of all those that differ from their pairs alike, the last decides.
+    The instants ascend. Of those with equal distances to equal ticks, the last decides.
     """
     last: dict[object, tuple[datetime, TickPair, Resolution]] = {}
     for at, each in zip(instants, pairs, strict=True):
         if each is None:
             return False
         (price, rank), resolution = each
-        alike = at - price.tick, price.tick - rank.tick, price.interval, rank.interval
-        last[alike, price.backfilled, rank.backfilled, resolution] = at, *each
+        distances = at - price.tick, price.tick - rank.tick, price.interval, rank.interval
+        last[distances, price.backfilled, rank.backfilled, resolution] = at, *each
     return all(is_final(*each, max_age=max_age, now=now) for each in last.values())
 
 

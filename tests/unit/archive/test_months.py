@@ -252,7 +252,7 @@ async def test_a_part_that_is_not_stored_as_it_was_made_gets_no_manifest(hot, tm
         async def create(self, name: str, content: bytes | Path) -> bool:
             created = await super().create(name, content)
             if name == PARTS[0]:
-                rot(tmp_path / name)
+                change_values(tmp_path / name)
             return created
 
     assert await seal_july(Rotting(tmp_path)) == []

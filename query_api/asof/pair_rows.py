@@ -4,13 +4,12 @@ An asset of a pair has a key: the pair's number and the id. So what is computed 
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, lru_cache, partial
 from typing import Any, TypeVar
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from lib.clock import isoformat
 from lib.errors import StoreMalformed
@@ -19,6 +18,7 @@ from lib.snapshot import VOLUME, unpack_ids
 from lib.store import Resolution, Store
 from lib.text import search_key
 from query_api.asof.filters import Filters
+from query_api.asof.keys import BITS, IDS, Counts, Keys, Mask, among, ids_of, places_within
 from query_api.asof.pair import Pair
 from query_api.long_work import LongWork
 
@@ -28,13 +28,6 @@ PLACE = "rank"
 """The rank side's own field for an asset's place."""
 RANK_FIELDS = (PLACE, VOLUME)
 LAST_TIER = len(TIER_PLACES)
-_BITS = 24
-"""Of an id in a key: `LARGEST_ID` fits."""
-_IDS = (1 << _BITS) - 1
-
-Keys = NDArray[np.int64]
-Counts = NDArray[np.int64]
-Mask = NDArray[np.bool_]
 
 
 class PairRows:
@@ -76,12 +69,12 @@ class PairRows:
     @property
     def owners(self) -> Counts:
         """The number of the pair of each rank row."""
-        return self._rank_keys >> _BITS
+        return self._rank_keys >> BITS
 
     @property
     def ids(self) -> Keys:
         """The id of each rank row."""
-        return self._rank_keys & _IDS
+        return self._rank_keys & IDS
 
     @property
     def ranks(self) -> Counts:
@@ -113,36 +106,36 @@ class PairRows:
             named = await self._frames(PRICE, tickers=tickers, fields=("usd",))
             wanted = [np.append(ids, filters.named_in(each)) for ids, each in zip(wanted, named, strict=True)]
         both = [np.intersect1d(ids, own) for ids, own in zip(wanted, self._matching, strict=True)]
-        keys = np.concatenate([ids + (number << _BITS) for number, ids in enumerate(both)]).astype(np.int64)
-        rank, own = await self._read(VOLUME_RANK, ids=_ids_of(keys))
-        chosen = np.flatnonzero(_among(own, keys))
+        keys = np.concatenate([ids + (number << BITS) for number, ids in enumerate(both)]).astype(np.int64)
+        rank, own = await self._read(VOLUME_RANK, ids=ids_of(keys))
+        chosen = np.flatnonzero(among(own, keys))
         self._rank_keys = own[chosen]
         self.places, self._volumes = (rank[name].to_numpy()[chosen] for name in RANK_FIELDS)
         self.stop = LAST_TIER + 1
-        self._ranks_read, self._ranks_due = self.ranks, np.bincount(keys >> _BITS, minlength=len(self._pairs))
+        self._ranks_read, self._ranks_due = self.ranks, np.bincount(keys >> BITS, minlength=len(self._pairs))
 
     async def prices_of(self, rows: Counts) -> None:
         """Read the prices of these rank rows that are still missing: those in a lower tier of the price source."""
         keys = self._rank_keys[rows]
-        missing = keys[~_among(keys, self._price_keys)]
+        missing = keys[~among(keys, self._price_keys)]
         if len(missing):
-            some = np.unique(missing >> _BITS).tolist()
-            self._add_prices(*await self._read(PRICE, some, ids=_ids_of(missing), fields=self._fields))
+            some = np.unique(missing >> BITS).tolist()
+            self._add_prices(*await self._read(PRICE, some, ids=ids_of(missing), fields=self._fields))
 
     def join(self, rows: Counts) -> tuple[pl.DataFrame, Counts]:
         """These rank rows with their prices, without those that have none; and how many each pair has."""
         keys = self._rank_keys[rows]
-        found = _among(keys, self._price_keys)
+        found = among(keys, self._price_keys)
         keys = keys[found]
         rows = rows[found]
         price = _taken(self.price, np.searchsorted(self._price_keys, keys))
         rank = [
-            pl.Series(ID, keys & _IDS),
+            pl.Series(ID, keys & IDS),
             pl.Series(PLACE, self.places[rows], nan_to_null=True),
             pl.Series(VOLUME, self._volumes[rows], nan_to_null=True),
         ]
         both = [*rank, *(column for column in price if column.name not in (ID, TIER))]
-        return pl.DataFrame(both), np.bincount(keys >> _BITS, minlength=len(self._pairs))
+        return pl.DataFrame(both), np.bincount(keys >> BITS, minlength=len(self._pairs))
 
     def check(self, rows: Counts, wanted: Counts) -> None:
         """Raise StoreMalformed if a row is missing that the markers name."""
@@ -160,7 +153,7 @@ class PairRows:
         frames = await self._frames(series, some, **selection)
         owners = np.repeat(np.arange(len(self._pairs)) if some is None else some, [len(frame) for frame in frames])
         rows = pl.concat(frames) if len(frames) > 1 else frames[0]
-        return rows, (owners << _BITS) + rows[ID].to_numpy()
+        return rows, (owners << BITS) + rows[ID].to_numpy()
 
     async def _frames(
         self, series: Series, some: Sequence[int] | None = None, **selection: Any
@@ -184,10 +177,10 @@ class PairRows:
         """Add rows of assets on both sides by volume, with their places: in whole tiers the n-th has place n."""
         volumes = rank[VOLUME].to_numpy()
         # For the few hundred rows of a list, planning `DataFrame.sort` takes longer than the sort.
-        order = np.lexsort((keys, -volumes, keys >> _BITS))
+        order = np.lexsort((keys, -volumes, keys >> BITS))
         counted = self._are_in(keys[order], self._ranked)
         order = order[counted]
-        keys, owners = keys[order], keys[order] >> _BITS
+        keys, owners = keys[order], keys[order] >> BITS
         places = places_within(owners) + self._ranks_read[owners] + 1.0
         # A missing row would let the rows below it move up unnoticed.
         self._ranks_read = self._ranks_read + np.bincount(owners, minlength=len(self._pairs))
@@ -195,7 +188,7 @@ class PairRows:
             places = rank[PLACE].to_numpy()[order]
         both = self._are_in(keys, self._matching)
         all_keys = np.concatenate([self._rank_keys, keys[both]])
-        sorting = np.argsort(all_keys >> _BITS, kind="stable")
+        sorting = np.argsort(all_keys >> BITS, kind="stable")
         self._rank_keys = all_keys[sorting]
         self.places = np.concatenate([self.places, places[both]])[sorting]
         self._volumes = np.concatenate([self._volumes, volumes[order[both]]])[sorting]
@@ -203,13 +196,13 @@ class PairRows:
     def _are_in(self, keys: Keys, ids: Sequence[Keys]) -> Mask:
         """A mask of those that are among the ids of their pairs. They ascend by pair."""
         if len(ids) == 1:  # most often; splitting takes longer than looking
-            return _among(keys, ids[0])
-        ends = np.searchsorted(keys, np.arange(1, len(ids)) << _BITS)
-        return np.concatenate([_among(own & _IDS, each) for own, each in zip(np.split(keys, ends), ids, strict=True)])
+            return among(keys, ids[0])
+        ends = np.searchsorted(keys, np.arange(1, len(ids)) << BITS)
+        return np.concatenate([among(own & IDS, each) for own, each in zip(np.split(keys, ends), ids, strict=True)])
 
     def _add_prices(self, price: pl.DataFrame, keys: Keys) -> None:
         # Some prices were read by id before.
-        new = np.flatnonzero(~_among(keys, self._price_keys))
+        new = np.flatnonzero(~among(keys, self._price_keys))
         if len(new) < len(keys):
             price, keys = price[new], keys[new]
         if len(self._price_keys):
@@ -226,30 +219,11 @@ def _ranked_and_matching(price_ids: str, rank_ids: str) -> tuple[Keys, Keys]:
     return ranked, np.intersect1d(unpack_ids(price_ids), ranked, assume_unique=True)
 
 
-def places_within(owners: Counts) -> Counts:
-    """The place of each row among those of its owner, from 0. The owners ascend."""
-    counts = np.bincount(owners)
-    return np.arange(len(owners)) - (np.cumsum(counts) - counts)[owners]
-
-
 def _taken(frame: pl.DataFrame, rows: Counts) -> pl.DataFrame:
     """These rows. Those that follow each other are a part of the frame, which takes no copying."""
     if len(rows) and np.all(np.diff(rows) == 1):
         return frame.slice(int(rows[0]), len(rows))
     return frame[rows]
-
-
-def _ids_of(keys: Keys) -> Collection[int]:
-    ids: list[int] = np.unique(keys & _IDS).tolist()
-    return ids
-
-
-def _among(own: Keys, keys: Keys) -> Mask:
-    """A mask of those that are among these ascending keys."""
-    places = np.searchsorted(keys, own)
-    mask = places < len(keys)
-    mask[mask] = keys[places[mask]] == own[mask]
-    return mask
 
 
 @cache  # making an empty frame takes as long as filling it

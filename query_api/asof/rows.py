@@ -11,8 +11,9 @@ from lib.schema import ID, PRICE, tiers_holding
 from lib.snapshot import parts_of
 from lib.store import Resolution, Store
 from query_api.asof.filters import NO_FILTERS, REASON, Filtered, Filters
+from query_api.asof.keys import Counts, places_within
 from query_api.asof.pair import Pair, numbered_rows
-from query_api.asof.pair_rows import Counts, PairRows, places_within
+from query_api.asof.pair_rows import PairRows
 from query_api.long_work import LongWork
 
 PRICE_FIELDS = fields_of(PRICE)

@@ -37,7 +37,7 @@ SETTLED = 2 * DAY
 """A month is sealed so long after its end: most of what comes late is in its days by then."""
 ROWS_IN_GROUP = 24_000
 """A row group: the month of about 30 assets."""
-ASSETS_READ = 300
+ASSETS_READ = 150
 """So many assets' months are in memory at once."""
 MARKERS_IN_GROUP = 240
 
@@ -198,4 +198,4 @@ def _read(path: Path, columns: list[str]) -> pl.DataFrame:
 
 
 def _seconds(ticks: pl.DataFrame) -> set[int]:
-    return {*(ticks[TICK].to_physical() // 1_000_000).to_list()}
+    return {*(ticks[TICK].unique().to_physical() // 1_000_000).to_list()}

@@ -86,7 +86,8 @@ def install(app: FastAPI, services: Services) -> None:
             start, stop, max_age=max_age, known_at=known_at, now=now, default_age=services.max_age
         )
         find = partial(services.top, limit=top, max_age=as_of.max_age, known_at=as_of.known_at, filters=filters)
-        lists = await asyncio.gather(find(first), find(last))
+        found = await asyncio.gather(find(first), find(last), return_exceptions=True)
+        lists = [_list(one) for one in found]  # if both fail, the error is that of `from`
         rows = await asyncio.to_thread(movers, lists[0].rows, lists[1].rows)
         headers = {"cache-control": cache_control_of(lists, as_of, sent=services.clock()), "vary": "Accept"}
         known = isoformat(max(one.known_at for one in lists))
@@ -105,6 +106,13 @@ def install(app: FastAPI, services: Services) -> None:
         return await answer.respond(request, services, chosen, headers)
 
     get_and_head(app, "/v1/movers", moved, operation_id="movers", summary="Who moved", responses=MOVERS_RESPONSES)
+
+
+def _list(found: TopList | BaseException) -> TopList:
+    """What was found, if it is no exception."""
+    if isinstance(found, BaseException):
+        raise found
+    return found
 
 
 def _json(lists: Sequence[TopList], top: int, rows: pl.DataFrame, known_at: str) -> bytes:

@@ -1,7 +1,9 @@
 """Movers and single assets, compared with their two lists, one asset at a time."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from datetime import datetime
+from typing import Any, Unpack
 
 import httpx
 import polars as pl
@@ -10,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib.clock import isoformat
+from lib.snapshot import Marker
+from lib.store import View
 from query_api.features.movers.work import COLUMNS, movers
 from tests.fakes import FakeClock, MemoryStore
 from tests.unit.query_api.market import FIRST, MINUTE, NEWEST, NOW, Prices, Ranks, calling, fill, stocked
@@ -198,3 +202,20 @@ async def test_the_known_at_of_movers_gives_the_same_bytes_again() -> None:
         known = first.json()["from"]["known_at"]
         assert known == first.json()["to"]["known_at"] == (await client.get(f"{span}&format=csv")).headers["x-known-at"]
         assert (await client.get(f"{span}&known_at={known}")).content == first.content
+
+
+async def test_without_both_lists_the_error_is_always_that_of_from() -> None:
+    class LateFirst(MemoryStore):
+        """Later instants are answered sooner."""
+
+        async def markers(
+            self, start: datetime, stop: datetime, *, series: str | None = None, **view: Unpack[View]
+        ) -> list[Marker]:
+            for _ in range(1000 if stop < NEWEST else 0):
+                await asyncio.sleep(0)
+            return await super().markers(start, stop, series=series, **view)
+
+    clock = FakeClock(NOW)
+    async with calling(LateFirst(clock), clock) as client:
+        answer = await client.get("/v1/movers", params={"from": isoformat(FIRST), "to": isoformat(NEWEST)})
+    assert answer.json()["requested_at"] == isoformat(FIRST)

@@ -77,8 +77,8 @@ class Attempt:
 
     async def add_markers(self) -> None:
         """Add the markers of the snapshots whose rows are in the archive. Note what is there of both in the end."""
-        stood = {series.name: await self._ticks(series, path) for series, path in self._rows.items()}
-        markers = [marker for marker in await self._known(stood) if marker.tick in stood.get(marker.series, ())]
+        present = {series.name: await self._ticks(series, path) for series, path in self._rows.items()}
+        markers = [marker for marker in await self._known(present) if marker.tick in present.get(marker.series, ())]
         if markers or await self._exists(tables.MARKERS):
             frame = tables.markers_frame(markers)
             path = await self._add(tables.MARKERS, tables.MARKER_COLUMNS, iter([frame]), MARKERS_IN_GROUP)
@@ -99,10 +99,10 @@ class Attempt:
         with self._naming(series.name):
             return await asyncio.to_thread(ticks_of, path)
 
-    async def _known(self, stood: Mapping[str, Collection[datetime]]) -> Sequence[Marker]:
+    async def _known(self, present: Mapping[str, Collection[datetime]]) -> Sequence[Marker]:
         """The markers to add. An adopted part may have ticks that the store got since we looked: look again."""
         known = {(marker.series, marker.tick) for marker in self._additions.markers}
-        if all((name, tick) in known for name, ticks in stood.items() for tick in ticks):
+        if all((name, tick) in known for name, ticks in present.items() for tick in ticks):
             return self._additions.markers
         again = await find_additions(self._store, self._objects, list(self._rows), self._day, self._before)
         return again.markers

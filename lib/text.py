@@ -1,6 +1,11 @@
-"""Which characters a name may have: all but control characters. Joiners and direction marks are part of many names."""
+"""Names: which characters they may have, and which known name is near one that is unknown.
+
+A name may have all but control characters. Joiners and direction marks are part of many names.
+"""
 
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
@@ -31,3 +36,14 @@ def without_control(text: str) -> str:
     if text.isprintable():  # most names: neither control characters nor surrogates are printable
         return text
     return _SURROGATE.sub("\ufffd", _CONTROL.sub(" ", text))
+
+
+def no_column(name: str, known: Iterable[str]) -> str:
+    """The reason for a column that is unknown."""
+    return f"{name!r} is no column{did_you_mean(name, known)}; they are {', '.join(known)}"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A question with the known name that is nearest, to put behind a reason; nothing where none is near."""
+    near = get_close_matches(name.lower(), list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""

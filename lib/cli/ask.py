@@ -27,6 +27,7 @@ from lib.cli.app import (
     out,
 )
 from lib.errors import SettingsRejected
+from lib.text import no_column
 
 if TYPE_CHECKING:
     from httpx_sse import ServerSentEvent
@@ -211,7 +212,7 @@ def _chosen(columns: str | None, rows: Sequence[Mapping[str, Any]]) -> list[str]
     for name in names if rows else ():
         if name not in rows[0]:
             known = list(rows[0])
-            why = f"{name!r} is no column; they are {', '.join(known)}; for example {','.join(known[:2])}"
+            why = f"{no_column(name, known)}; for example {','.join(known[:2])}"
             raise SettingsRejected(f"--columns {columns}: {why}")
     return names
 

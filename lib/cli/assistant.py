@@ -14,7 +14,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import ToolAnnotations
 from pydantic import Field
 
-from lib.cli.client import asset_path, no_answer, refusal
+from lib.cli.client import asset_path, no_answer, other_program, refusal
 from lib.errors import SettingsRejected
 from lib.instants import EXAMPLE
 from lib.version import VERSION
@@ -38,6 +38,8 @@ From = Annotated[str, Field(description="The earlier instant, in the same forms.
 To = Annotated[str, Field(description="The later instant, in the same forms.")]
 KnownAt = Annotated[str | None, Field(description="The known_at of an earlier result, to get the same answer as then.")]
 Asset = Annotated[str, Field(description="A CoinMarketCap id such as 1, or a ticker that only one asset has.")]
+_NAMES = {"from": "start=", "to": "stop="}
+"""The tools' names for parameters of the API."""
 _BASIS = ("requested_at", "price_time", "rank_time", "price_age_s", "rank_age_s", "resolution", "sources", "known_at")
 _MOVED = ("cmc_id", "symbol", "name", "rank_from", "rank_to", "price_from_usd", "price_to_usd", "price_change_pct")
 
@@ -145,9 +147,9 @@ class Tools:
         except httpx.HTTPError as exc:
             raise ToolError(str(no_answer(self._at, exc))) from exc
         if not response.is_success:
-            raise ToolError(str(refusal(response)))
+            raise ToolError(str(refusal(response, _NAMES)))
         if not response.headers.get("content-type", "").startswith("application/json"):
-            raise ToolError(f"{self._at} is no topcoins API; look at --url")
+            raise ToolError(str(other_program(self._at)))
         answer: Answer = response.json()
         return answer
 

@@ -1,6 +1,7 @@
 """A running API, asked by the command line: where it is, what it answers, and what a refusal means."""
 
 import os
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -21,6 +22,10 @@ from lib.settings.values import ApiUrl
 TIMEOUT_S = 30
 BODY_TIMEOUT_S = 120
 """A body asks for long work."""
+_OTHER = "name another address: --url http://localhost:PORT, or its port as TOPCOINS_HTTP_PORT"
+_OPTIONS = {"more": "--columns ", "id": "the asset "}
+"""The names of parameters that have no option of their own. A table of `top` asks for its columns by `more`."""
+_NUMBER = re.compile(r"\[Errno -?\d+\] ")
 _CODES: Mapping[int, ExitCode] = {
     HTTPStatus.UNAUTHORIZED: ExitCode.NOT_ALLOWED,
     HTTPStatus.FORBIDDEN: ExitCode.NOT_ALLOWED,
@@ -29,27 +34,44 @@ _CODES: Mapping[int, ExitCode] = {
 }
 
 
-def refusal(response: httpx.Response) -> Refused:
-    """The error of an answer that is not a success, from its problem document. The body must have been read."""
+def refusal(response: httpx.Response, names: Mapping[str, str] | None = None) -> Refused:
+    """The error of an answer that is not a success, from its problem document. The body must have been read.
+
+    `names` are the caller's own for the API's parameters, up to the value; by default options of the command line.
+    """
     try:
         problem = orjson.loads(response.content)
         _, detail, example = problem["title"], problem["detail"], str(problem.get("example") or "")
+        detail = _with_own_name(detail, str(problem.get("parameter") or ""), names)
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
-        host = response.url.copy_with(path="/", query=None)
-        at = without_keys(str(host).rstrip("/"))
-        text = f"{at} answers {response.status_code} and is no topcoins API; look at --url"
-        return Refused(text, ExitCode.NO_ANSWER)
+        host = str(response.url.copy_with(path="/", query=None)).rstrip("/")
+        return other_program(host, f" with the status {response.status_code}")
     text = detail + (f"; for example {example}" if example and example not in detail else "")
     if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return Refused(text, ExitCode.NO_ANSWER)
     return Refused(text, _CODES.get(response.status_code, ExitCode.WRONG_USE))
 
 
+def _with_own_name(detail: str, parameter: str, names: Mapping[str, str] | None) -> str:
+    own = f"{parameter}="
+    if not parameter or not detail.startswith(own):
+        return detail
+    name = _OPTIONS.get(parameter, f"--{parameter.replace('_', '-')} ") if names is None else names.get(parameter, own)
+    return f"{name}{detail.removeprefix(own)}"
+
+
+def other_program(at: str, how: str = "") -> Refused:
+    """The error of an address at which something else answers; `how` says what shows it."""
+    return Refused(f"another program answers at {without_keys(at)}{how}, no topcoins API; {_OTHER}", ExitCode.NO_ANSWER)
+
+
 def no_answer(at: str, cause: Exception) -> Refused:
-    """The error of an address that does not answer."""
-    return Refused(
-        f"{without_keys(at)} does not answer ({cause}); start it with topcoins demo or topcoins up", ExitCode.NO_ANSWER
-    )
+    """The error of an address that does not answer, or with something else than HTTP."""
+    if isinstance(cause, httpx.RemoteProtocolError):
+        return other_program(at)
+    why = _NUMBER.sub("", str(cause))
+    text = f"{without_keys(at)} does not answer ({why}); start it with topcoins demo or topcoins up, or {_OTHER}"
+    return Refused(text, ExitCode.NO_ANSWER)
 
 
 def address(url: str | None) -> str:
@@ -107,5 +129,5 @@ def ask(url: str | None, path: str, parameters: Mapping[str, Any], *, body: byte
     if not response.is_success:
         raise refusal(response)
     if not response.headers.get("content-type", "").startswith(("application/json", "text/csv")):
-        raise Refused(f"{without_keys(at)} is no topcoins API; look at --url", ExitCode.NO_ANSWER)
+        raise other_program(at)
     return response

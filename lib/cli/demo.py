@@ -204,6 +204,8 @@ def print_addresses(
         f"{base}/v1/status",
     ):
         console.print(f"  {curl} '{url}'", soft_wrap=True)
+    own_key = 'TOPCOINS_CLIENT_KEY="$KEY" ' if key else ""
+    console.print(f"  {own_key}topcoins top --limit 20 --url {base}", soft_wrap=True)
     why = " (browsers refuse port 6667)" if port == 6667 else ""
     console.print(f"  {shown_url(host, safe_port)} in a browser{why}", soft_wrap=True)
 

@@ -7,6 +7,7 @@ from fastapi import Depends, Query
 from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
+from lib.text import did_you_mean
 from query_api.asof.filters import FLAGS, Filters
 from query_api.http.parameters import OptionalText, list_of, some_of, text_query
 from query_api.http.problems import BadRequest
@@ -45,7 +46,7 @@ async def parse_filters(  # async, as all that a route depends on: what is not w
     kinds, tickers, numbers = _items("exclude", exclude), _items("symbols", symbols), _items("ids", ids)
     for name in kinds:
         if name not in FLAGS:
-            why = f"{name!r} cannot be excluded; these can: {', '.join(FLAGS)}"
+            why = f"{name!r} cannot be excluded{did_you_mean(name, FLAGS)}; these can: {', '.join(FLAGS)}"
             raise BadRequest("exclude", exclude, why)
     for number in numbers:
         if not re.fullmatch(_ID, number):

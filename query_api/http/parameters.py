@@ -12,6 +12,7 @@ from pydantic.json_schema import SkipJsonSchema
 from lib.clock import DAY
 from lib.columns import MORE, names
 from lib.instants import DURATION, FORMS, SHAPE, is_absolute, parse_instant
+from lib.text import no_column
 from lib.units import format_duration, parse_duration
 from query_api.asof.asset import By
 from query_api.asof.sort import Sort
@@ -212,7 +213,7 @@ def parse_columns(
     names = tuple(name.strip(" ") for name in text.split(","))
     for name in names:
         if name not in known:
-            raise BadRequest("columns", text, f"{name!r} is no column; they are {', '.join(known)}", example)
+            raise BadRequest("columns", text, no_column(name, known), example)
     if len(set(names)) < len(names):
         raise BadRequest("columns", text, "names a column twice", example)
     return names
@@ -224,7 +225,7 @@ def parse_sort(text: str | None, known: Sequence[str]) -> Sort | None:
         return None
     column = text.removeprefix("-")
     if column not in known:
-        raise BadRequest("sort", text, f"{column!r} is no column; they are {', '.join(known)}")
+        raise BadRequest("sort", text, no_column(column, known))
     return Sort(column, descending=text.startswith("-"))
 
 
@@ -233,7 +234,7 @@ def parse_more(text: str | None, known: Sequence[str], *also: str) -> tuple[str,
     wanted = [] if text is None else [name.strip(" ") for name in text.split(",")]
     for name in wanted:
         if name not in known:
-            raise BadRequest("more", text, f"{name!r} is no column; they are {', '.join(known)}")
+            raise BadRequest("more", text, no_column(name, known))
     return tuple(name for name in names(MORE) if name in wanted or name in also)
 
 

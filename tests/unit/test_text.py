@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from lib.text import clean_name, search_key
+from lib.text import clean_name, no_column, search_key
 from query_api.asof.filters import Filters
 
 FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
@@ -28,3 +28,10 @@ def test_a_control_character_is_a_space_on_both_sides(name):
 
 def test_half_a_character_can_be_stored():
     assert clean_name("a\ud83d").encode() == "a\ufffd".encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "near"), [("price", "; did you mean price_usd?"), ("Rank", "; did you mean rank?"), ("xyz", "")]
+)
+def test_an_unknown_column_is_refused_with_the_known_one_that_is_near(name, near):
+    assert no_column(name, ["rank", "price_usd"]) == f"{name!r} is no column{near}; they are rank, price_usd"

@@ -1,13 +1,16 @@
 """How the command line asks a running API, and what a refusal means."""
 
+import json
+
 import httpx
 import pytest
 
 from lib.cli import in_words
-from lib.cli.client import address, asset_path, refusal
+from lib.cli.client import address, asset_path, no_answer, refusal
 from lib.cli.exit_code import ExitCode, Refused, exit_code
 from lib.errors import SettingsRejected, StoreUnavailable, TopcoinsError
 
+OTHER = "name another address: --url http://localhost:PORT, or its port as TOPCOINS_HTTP_PORT"
 URL = "http://127.0.0.1:6667/v1/top?limit=3"
 
 
@@ -33,8 +36,35 @@ def test_each_cause_has_an_exit_code_of_its_own(status, code):
 @pytest.mark.parametrize("status", [404, 502])
 def test_an_answer_of_another_program_is_one_sentence(status, body):
     error = refusal(answer(status, body))
-    assert str(error) == f"http://127.0.0.1:6667 answers {status} and is no topcoins API; look at --url"
+    assert str(error) == (
+        f"another program answers at http://127.0.0.1:6667 with the status {status}, no topcoins API; {OTHER}"
+    )
     assert exit_code(error) == ExitCode.NO_ANSWER
+
+
+def test_an_address_that_does_not_answer_is_reported_with_the_way_to_name_another_and_without_a_number():
+    error = no_answer("http://127.0.0.1:6667", httpx.ConnectError("[Errno 111] Connection refused"))
+    start = "start it with topcoins demo or topcoins up"
+    assert str(error) == f"http://127.0.0.1:6667 does not answer (Connection refused); {start}, or {OTHER}"
+
+
+def test_an_answer_that_is_no_http_is_that_of_another_program():
+    error = no_answer("http://127.0.0.1:6667", httpx.RemoteProtocolError("illegal status line"))
+    assert str(error) == f"another program answers at http://127.0.0.1:6667, no topcoins API; {OTHER}"
+
+
+@pytest.mark.parametrize(
+    ("parameter", "names", "sentence"),
+    [
+        ("known_at", None, "--known-at x=y: is wrong"),
+        ("more", None, "--columns x=y: is wrong"),
+        ("from", {"from": "start="}, "start=x=y: is wrong"),
+        ("every", {"from": "start="}, "every=x=y: is wrong"),
+    ],
+)
+def test_a_wrong_parameter_has_the_caller_s_own_name_for_it(parameter, names, sentence):
+    body = {"title": "T", "detail": f"{parameter}=x=y: is wrong", "parameter": parameter, "value": "x=y"}
+    assert str(refusal(answer(422, json.dumps(body).encode()), names)) == sentence
 
 
 def test_an_example_that_the_detail_has_is_not_repeated():

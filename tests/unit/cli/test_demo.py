@@ -38,4 +38,5 @@ def test_the_ports_are_those_of_the_settings(setting):
 def test_only_the_port_that_browsers_refuse_is_said_to_be_refused(port, why):
     out = io.StringIO()
     print_addresses(Console(file=out), "127.0.0.1", port, 8667, FIRST)
+    assert f"\n  topcoins top --limit 20 --url http://localhost:{port}\n" in out.getvalue()
     assert out.getvalue().endswith(f"/localhost:8667 in a browser{why}\n")

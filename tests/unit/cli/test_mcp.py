@@ -202,7 +202,7 @@ async def test_an_api_that_does_not_answer_or_is_another_program_is_named() -> N
         assert "http://topcoins does not answer (refused); start it with topcoins demo" in await refused(
             client, "top_list"
         )
-        assert "http://topcoins is no topcoins API" in await refused(client, "status")
+        assert "another program answers at http://topcoins, no topcoins API" in await refused(client, "status")
 
 
 async def test_the_documented_configuration_starts_the_command_with_its_extra() -> None:

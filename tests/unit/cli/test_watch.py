@@ -88,7 +88,7 @@ def test_missed_snapshots_are_reported():
             says({"title": "Bad parameter", "detail": "limit=x: is no whole number"}, 422),
             "^limit=x: is no whole number",
         ),
-        (says(b"<html>", content_type="text/html"), "answers 200 and is no topcoins API"),
+        (says(b"<html>", content_type="text/html"), "another program answers at http://topcoins with the status 200"),
     ],
 )
 def test_what_is_no_stream_at_first_is_an_error(answer, message):

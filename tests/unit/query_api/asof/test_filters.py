@@ -143,7 +143,7 @@ async def test_without_filters_an_answer_does_not_mention_filters(client) -> Non
 
 
 WRONG_FILTERS = [
-    ("exclude=coins", "cannot be excluded; these can: stablecoins, wrapped"),
+    ("exclude=coins", "cannot be excluded; did you mean stablecoins?; these can: stablecoins, wrapped"),
     ("exclude=", "has an empty item"),
     ("symbols=BTC,,ETH", "has an empty item"),
     ("ids=1,BTC", "'BTC' is no CoinMarketCap id"),

@@ -36,6 +36,7 @@ from query_api.middleware.access import EVERYBODY, Access, Timer, with_access
 from query_api.middleware.answer_cache import AnswerCache
 from query_api.middleware.compression import Compression
 from query_api.middleware.metrics_port import MetricsPort
+from query_api.middleware.notice import NoticeHeader
 from query_api.middleware.request_metrics import CountRequests, RequestMetrics
 from query_api.middleware.security_headers import SecurityHeaders
 from query_api.page import load
@@ -91,6 +92,7 @@ def create_app(
 
     # From the inside out: a request passes the last one first, and `RequestLimits` of the server before all.
     asgi: ASGIApp = SecurityHeaders(Compression(page.ViewAddresses(app)), private=bool(access.keys))
+    asgi = NoticeHeader(asgi, notice) if notice else asgi
     asgi = AnswerCache(asgi, timer=timer)
     guarded = with_access(asgi, access, timer=timer)
     if metrics_port:

@@ -1,9 +1,8 @@
 """The commands that ask a running API. They import libraries when they run: `--help` needs none of them."""
 
 import os
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,13 +25,11 @@ from lib.cli.app import (
     console,
     out,
 )
+from lib.cli.print_answer import MakeTable, print_answer, print_body, print_notice
 from lib.errors import SettingsRejected
-from lib.text import no_column
 
 if TYPE_CHECKING:
     from httpx_sse import ServerSentEvent
-
-    from lib.text_table import TextTable
 
 FORMATS = ("table", "json", "csv")
 
@@ -62,11 +59,10 @@ def top(
         "max_volume_to_cap": max_volume_to_cap, "symbols": symbols, "ids": ids, "max_age": max_age,
         "known_at": known_at,
     }  # fmt: skip
-    _print_top(url, format, parameters)
+    tag = _print_top(url, format, parameters)
     for event in _events(url) if watch else ():
         if event.event == "snapshot":
-            out().clear()
-            _print_top(url, format, parameters)
+            tag = _print_top(url, format, parameters, tag)
 
 
 @app.command()
@@ -80,11 +76,12 @@ def asset(
 ) -> None:
     """Ask a running API for one asset: price, volume, rank and more."""
     from lib.answer_tables import fields_text
-    from lib.cli.client import ask, asset_path
+    from lib.cli.client import ask, asset_path, notice_of
 
     parameters = {"datetime": datetime, "max_age": max_age, "known_at": known_at}
     answer = ask(url, asset_path(id), parameters)
     print_body(answer.content if json else fields_text(answer.json(), out().width).encode())
+    print_notice(notice_of(answer))
 
 
 @app.command()
@@ -158,26 +155,15 @@ def watch(
     """
     from lib.cli.watch import line
 
-    for event in _events(url):
+    for event in _events(url, notify=print_notice):
         print(event.data if json else line(event), flush=True)
 
 
-def print_body(body: bytes) -> None:
-    """An answer as it came; JSON indented on a terminal. It ends with a newline."""
-    if sys.stdout.isatty() and body.startswith((b"{", b"[")):
-        import orjson
-
-        body = orjson.dumps(orjson.loads(body), option=orjson.OPT_INDENT_2)
-    sys.stdout.flush()
-    sys.stdout.buffer.write(body if body.endswith(b"\n") else body + b"\n")
-    sys.stdout.buffer.flush()
-
-
-def _print_top(url: str | None, format: str, parameters: Mapping[str, Any]) -> None:
+def _print_top(url: str | None, format: str, parameters: Mapping[str, Any], unless_tag: str = "") -> str:
     from lib.answer_tables import top_table
 
     more = {"more": parameters["columns"] or "change_24h_pct"} if format == "table" else {}
-    _print(url, "/v1/top", format, {**parameters, **more}, top_table)
+    return _print(url, "/v1/top", format, {**parameters, **more}, top_table, unless_tag)
 
 
 def _check_format(format: str) -> None:
@@ -190,34 +176,20 @@ def _print(
     path: str,
     format: str,
     parameters: Mapping[str, Any],
-    table: "Callable[[Mapping[str, Any], Sequence[str] | None], TextTable]",
-) -> None:
+    table: MakeTable,
+    unless_tag: str = "",
+) -> str:
     """Ask for an answer, and print it in this format. A table takes its columns from the JSON, which has all."""
     from lib.cli.client import ask
-    from lib.cli.table import show
 
     _check_format(format)
-    if format == "table":
-        answer = ask(url, path, {**parameters, "columns": None, "format": "json"}).json()
-        show(out(), table(answer, _chosen(parameters["columns"], answer["data"])))
-    else:
-        print_body(ask(url, path, {**parameters, "format": format}).content)
+    if format != "table":
+        return print_answer(ask(url, path, {**parameters, "format": format}), unless_tag=unless_tag)
+    answer = ask(url, path, {**parameters, "columns": None, "format": "json"})
+    return print_answer(answer, table, parameters["columns"], unless_tag=unless_tag)
 
 
-def _chosen(columns: str | None, rows: Sequence[Mapping[str, Any]]) -> list[str] | None:
-    """The names of `--columns`; SettingsRejected for one that the rows do not have."""
-    if columns is None:
-        return None
-    names = [name.strip() for name in columns.split(",")]
-    for name in names if rows else ():
-        if name not in rows[0]:
-            known = list(rows[0])
-            why = f"{no_column(name, known)}; for example {','.join(known[:2])}"
-            raise SettingsRejected(f"--columns {columns}: {why}")
-    return names
-
-
-def _events(url: str | None) -> "Iterator[ServerSentEvent]":
+def _events(url: str | None, notify: Callable[[str], None] = lambda notice: None) -> "Iterator[ServerSentEvent]":
     """The events of a running API's stream, until Ctrl-C."""
     from lib.cli.client import address, key_header
     from lib.cli.watch import watch
@@ -225,6 +197,6 @@ def _events(url: str | None) -> "Iterator[ServerSentEvent]":
 
     try:
         with open_sync_client(os.environ, headers=key_header()) as client:
-            yield from watch(client, address(url), sleep=time.sleep, report=console().print)
+            yield from watch(client, address(url), sleep=time.sleep, report=console().print, notify=notify)
     except KeyboardInterrupt:
         return

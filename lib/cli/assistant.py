@@ -14,7 +14,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import ToolAnnotations
 from pydantic import Field
 
-from lib.cli.client import asset_path, no_answer, other_program, refusal
+from lib.cli.client import asset_path, no_answer, notice_of, other_program, refusal
 from lib.errors import SettingsRejected
 from lib.instants import EXAMPLE
 from lib.version import VERSION
@@ -120,6 +120,7 @@ class Tools:
         }
         return {
             "permalink": self._link("/v1/movers", {"top": top, **ends, "known_at": after["known_at"]}),
+            **_only(answer, [name for name in ("notice",) if name in answer]),
             "from": before,
             "to": after,
             "counts": {kind: len(some) for kind, some in shown.items()} | {"stayed": answer["stayed"]},
@@ -150,8 +151,8 @@ class Tools:
             raise ToolError(str(refusal(response, _NAMES)))
         if not response.headers.get("content-type", "").startswith("application/json"):
             raise ToolError(str(other_program(self._at)))
-        answer: Answer = response.json()
-        return answer
+        notice = notice_of(response)
+        return {**({"notice": notice} if notice else {}), **response.json()}
 
     def _link(self, path: str, parameters: Parameters) -> str:
         query = urlencode(_sent(parameters), safe=":,")

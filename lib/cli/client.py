@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import httpx
 import orjson
@@ -18,6 +18,7 @@ from lib.errors import SettingsRejected
 from lib.http_client import open_sync_client
 from lib.redaction import shown, without_keys
 from lib.settings.values import ApiUrl
+from lib.text import without_control
 
 TIMEOUT_S = 30
 BODY_TIMEOUT_S = 120
@@ -50,6 +51,11 @@ def refusal(response: httpx.Response, names: Mapping[str, str] | None = None) ->
     if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return Refused(text, ExitCode.NO_ANSWER)
     return Refused(text, _CODES.get(response.status_code, ExitCode.WRONG_USE))
+
+
+def notice_of(response: httpx.Response) -> str:
+    """The operator's notice, such as that of a simulated market; empty without one."""
+    return without_control(unquote(response.headers.get("x-notice", "")))
 
 
 def _with_own_name(detail: str, parameter: str, names: Mapping[str, str] | None) -> str:

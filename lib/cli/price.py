@@ -49,17 +49,19 @@ def price(
 
     A running API is asked. Other columns stay as they are.
     """
-    from lib.cli.client import ask
+    from lib.cli.client import ask, notice_of
 
     if format not in FORMATS:
         raise SettingsRejected(f"--format {format}: must be csv, json or ndjson; for example --format json")
     counts: Counter[str] = Counter()
+    notices: set[str] = set()
     with _opened(file) as text:
         table = Table(text, "stdin" if str(file) == "-" else str(file), time=time, asset=asset)
         parameters = {"max_age": max_age, "known_at": known_at, "by": table.by, "format": "json"}
 
         def prices(body: bytes) -> list[Answer]:
             answer = ask(url, "/v1/prices", parameters, body=body)
+            notices.add(notice_of(answer))
             return list(answer.json()["data"])
 
         for line in lines(table.header, counted(priced(table, prices), counts), format):
@@ -67,6 +69,8 @@ def price(
     sys.stdout.flush()
     errors = "".join(f", {count} {reason}" for reason, count in counts.items() if reason)
     console().print(f"{table.name}: {counts.total()} rows, {counts['']} with a price{errors}")
+    for notice in filter(None, notices):
+        console().print(notice)
     if counts and not counts[""]:
         raise typer.Exit(ExitCode.NO_DATA)
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from lib.cli.app import Assets, app, console, duration, load_settings, out
-from lib.cli.ask import print_body
+from lib.cli.print_answer import print_body
 
 
 @app.command()

@@ -1,5 +1,6 @@
 """Tables on a terminal: in its width, with its colours."""
 
+from dataclasses import replace
 from typing import Any
 
 from rich.console import Console
@@ -10,8 +11,9 @@ from lib.text_table import Field, TextTable, plain_paint, to_text
 _BOLD, _GREEN, _RED, _END = "\x1b[1m", "\x1b[32m", "\x1b[31m", "\x1b[0m"
 
 
-def show(console: Console, table: TextTable) -> None:
-    """Print a table. A line that needs more than the terminal's width is not cut."""
+def show(console: Console, table: TextTable, notice: str = "") -> None:
+    """Print a table, and a notice below it. A line that needs more than the terminal's width is not cut."""
+    table = replace(table, notes=[*table.notes, notice])
     has_colours = bool(console.color_system) and not console.no_color
     console.file.write(to_text(table, console.width, _paint if has_colours else plain_paint))
     console.file.flush()

@@ -7,7 +7,7 @@ import httpx
 import orjson
 from httpx_sse import ServerSentEvent, connect_sse
 
-from lib.cli.client import no_answer, refusal
+from lib.cli.client import no_answer, notice_of, refusal
 
 AGAIN_S = 2.0
 SILENT_S = 45.0
@@ -19,16 +19,23 @@ class _Cut(Exception):
 
 
 def watch(
-    client: httpx.Client, address: str, *, sleep: Callable[[float], None], report: Callable[[str], None]
+    client: httpx.Client,
+    address: str,
+    *,
+    sleep: Callable[[float], None],
+    report: Callable[[str], None],
+    notify: Callable[[str], None],
 ) -> Iterator[ServerSentEvent]:
     """The events of `address`, for ever. A lost connection is reported, and events resume after the last one.
+
+    `notify` gets the operator's notice before the first one.
 
     Raises Refused when nothing answers at first, or something other than the API.
     """
     last, cut = "", False
     while True:
         try:
-            for event in _events(client, address, last):
+            for event in _events(client, address, last, notify):
                 last = event.id
                 if cut:
                     report("connected again")
@@ -53,11 +60,13 @@ def line(event: ServerSentEvent) -> str:
     return f"{news['tick']} {news['series']} of {news['source']}: {news['assets']} assets{late}"
 
 
-def _events(client: httpx.Client, address: str, last: str) -> Iterator[ServerSentEvent]:
+def _events(client: httpx.Client, address: str, last: str, notify: Callable[[str], None]) -> Iterator[ServerSentEvent]:
     headers = {"last-event-id": last} if last else {}
     try:
         with connect_sse(client, "GET", f"{address}/v1/stream", headers=headers, timeout=SILENT_S) as source:
             _refuse(source.response)
+            if not last:
+                notify(notice_of(source.response))
             yield from source.iter_sse()
     except httpx.TransportError as exc:
         raise _Cut(str(exc) or type(exc).__name__) from exc

@@ -1,8 +1,7 @@
 """The address that gives an answer again, and the other headers of a file."""
 
 from collections.abc import Mapping
-from string import ascii_letters, digits, punctuation
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from fastapi import Request
 
@@ -12,7 +11,6 @@ LONGEST = 4000
 """Some proxies refuse longer headers."""
 IS_VIEW = "topcoins.is_view"
 """The scope entry of a request to `/?view=…`, which has the path of the API's own address by now."""
-_VISIBLE = "".join({*ascii_letters, *digits, *punctuation, " "} - {"%"})
 
 
 def permalink(request: Request, fixed: Mapping[str, str]) -> str:
@@ -21,10 +19,7 @@ def permalink(request: Request, fixed: Mapping[str, str]) -> str:
     return f"{request.scope['path']}?{urlencode({**sent, **fixed})}"
 
 
-def file_headers(request: Request, link: str, notice: str) -> dict[str, str]:
-    """The headers of every downloaded file: its permalink, relative to its address, and the notice."""
+def file_headers(request: Request, link: str) -> dict[str, str]:
+    """The header of every downloaded file: its permalink, relative to its address."""
     relative = link.removeprefix("/") if request.scope.get(IS_VIEW) else link[link.index("?") :]
-    return {
-        **({"content-location": relative} if len(relative) <= LONGEST else {}),
-        **({"x-notice": quote(notice, safe=_VISIBLE)} if notice else {}),
-    }
+    return {"content-location": relative} if len(relative) <= LONGEST else {}

@@ -45,12 +45,12 @@ class RowAnswer:
     async def respond(
         self, request: Request, services: Services, chosen: Format, headers: Mapping[str, str]
     ) -> Response:
-        """The response in a format. All but JSON have the permalink and the notice beside their rows."""
+        """The response in a format. All but JSON have the permalink beside their rows."""
         if chosen == "json":
             body = self.to_json() if self.count <= MOST_AT_ONCE else await asyncio.to_thread(self.to_json)
             return conditional_response(request, body, headers, MEDIA_TYPES["json"])
         link = permalink(request, {**self.fixed, "format": chosen})
-        headers = {**headers, **file_headers(request, link, services.notice)}
+        headers = {**headers, **file_headers(request, link)}
         if chosen == "parquet":
             return await self._parquet(request, services, link, headers)
         body = await asyncio.to_thread(self._text, services.notice) if chosen == "text" else await self._rows(chosen)

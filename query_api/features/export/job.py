@@ -103,7 +103,7 @@ class ExportJob:
             "x-to": isoformat(span.stop),
             "x-steps": str(span.steps),
             "x-known-at": isoformat(known_at),
-            **file_headers(self.request, self._link(known_at), self.services.notice),
+            **file_headers(self.request, self._link(known_at)),
         }
 
     def _link(self, known_at: datetime) -> str:

@@ -48,11 +48,13 @@ def assisted(api: httpx.AsyncClient) -> "Client":
 
 
 @asynccontextmanager
-async def assistant(store: MemoryStore | None = None) -> "AsyncIterator[tuple[Client, httpx.AsyncClient]]":
+async def assistant(
+    store: MemoryStore | None = None, notice: str = ""
+) -> "AsyncIterator[tuple[Client, httpx.AsyncClient]]":
     """An assistant's client of the tools, and one of the API below them."""
     clock = FakeClock(NOW)
     async with (
-        calling(store or stocked(clock), clock) as api,
+        calling(store or stocked(clock), clock, notice=notice) as api,
         assisted(api) as client,
     ):
         yield client, api
@@ -160,6 +162,17 @@ async def test_gaps_have_their_causes_and_the_newest_snapshots_and_a_bound() -> 
         "age_s": pytest.approx(37 * 60 + 30.25),
         "source": "coinmarketcap",
     }
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+async def test_every_result_has_the_notice(tool) -> None:
+    async with assistant(notice="simulated") as (client, _):
+        result = await call(
+            client,
+            tool,
+            **({"id": "1"} if tool in ("asset", "history") else {"start": "now-5m"} if tool == "movers" else {}),
+        )
+        assert result["notice"] == "simulated"
 
 
 @pytest.mark.parametrize(

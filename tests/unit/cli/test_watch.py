@@ -21,7 +21,7 @@ def event(tick: int) -> str:
 
 
 def streams(*parts: str) -> Answer:
-    return says("".join(parts).encode(), content_type="text/event-stream")
+    return says("".join(parts).encode(), content_type="text/event-stream", x_notice="simulated")
 
 
 class Watching:
@@ -32,10 +32,13 @@ class Watching:
         self.asked: list[str | None] = []
         self.slept: list[float] = []
         self.reported: list[str] = []
+        self.notices: list[str] = []
 
     def lines(self, count: int) -> list[str]:
         with httpx.Client(transport=httpx.MockTransport(self._answer)) as client:
-            events = watch(client, ADDRESS, sleep=self.slept.append, report=self.reported.append)
+            events = watch(
+                client, ADDRESS, sleep=self.slept.append, report=self.reported.append, notify=self.notices.append
+            )
             return [line(each) for each in islice(events, count)]
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
@@ -67,6 +70,7 @@ def test_after_a_cut_it_continues_after_the_last_event_and_reports_the_cut_once(
     assert watching.slept == [AGAIN_S] * 3
     assert watching.reported[0].startswith("the API ended the stream")
     assert watching.reported[1:] == ["connected again"]
+    assert watching.notices == ["simulated"]
 
 
 def test_after_a_cut_before_the_first_snapshot_it_continues_from_where_it_began():

@@ -75,6 +75,12 @@ async def test_the_permalink_of_a_file_gives_its_rows_again(client, clock, addre
     assert file.headers["x-notice"] == "simulated, 100 %25 %C3%A9%0A"
 
 
+@pytest.mark.parametrize("address", ["/v1/top", "/v1/assets/1", "/v1/gaps", "/v1/status", "/v1/assets?q=b", "/v1/none"])
+async def test_every_answer_has_the_notice_in_a_header_each_time(client, address):
+    for _ in range(2):  # the second one may be that of the answer cache
+        assert (await client.get(address)).headers["x-notice"] == "simulated, 100 %25 %C3%A9%0A"
+
+
 @pytest.mark.parametrize("address", ADDRESSES)
 async def test_the_metadata_of_a_parquet_file_is_the_json_without_its_rows(client, address):
     answer = (await client.get(address)).json()

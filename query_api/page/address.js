@@ -23,6 +23,12 @@ export function view() {
   return VIEWS.includes(name) ? name : "list";
 }
 
+/** The view of the address where the page has none of this name, or null. */
+export function unknownView() {
+  const name = get("view");
+  return name === null || VIEWS.includes(name) ? null : name;
+}
+
 /** The address that a view's link leads to: movers begin at the instant of the list. */
 export function ofView(link) {
   const at = get("datetime");

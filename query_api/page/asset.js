@@ -15,6 +15,7 @@ const UNITS = { m: 60, h: 3600, d: 86400, w: 604800 };
 const STEPS = [60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400, 172800, 604800];
 const MOST_POINTS = 500;
 const WEEK = 604800;
+const LARGEST_ID = 10_000_000;
 const dialog = document.getElementById("asset");
 const name = document.getElementById("asset-name");
 const about = document.getElementById("asset-note");
@@ -36,15 +37,23 @@ export function install(page) {
   others.onAdd((id) => choose({ ids: [...shown.ids, id] }));
 }
 
-/** Open and close by the address; `pushed` says that the browser's history has the page without it just before. */
-export function open(pushed = false) {
+/**
+ * Open and close by the address; `pushed` says that the browser's history has the page without it just before.
+ * The chart is asked for once the list is `listed`.
+ */
+export function open(pushed = false, listed = null) {
   shown.pushed ||= pushed && Boolean(location.hash);
   const { ids, span } = address.assets();
   if (!ids.length) return dialog.open && dialog.close();
   if (!dialog.open) dialog.showModal();
   if (shown.ids[0] !== ids[0]) reset();
   Object.assign(shown, { ids, span });
-  return load();
+  if (!shown.asked) {
+    name.textContent = ids.map(titleOf).join(", ");
+    about.textContent = "loading …";
+  }
+  statusLine.textContent = "loading …";
+  return load(listed);
 }
 
 function reset() {
@@ -102,14 +111,16 @@ function stepOf(wide) {
   return STEPS.find((step) => wide / step <= MOST_POINTS) ?? STEPS.at(-1);
 }
 
-async function load() {
+async function load(listed = null) {
   shown.request.abort();
   const { signal } = (shown.request = new AbortController());
   const { ids, span } = shown;
   delete dialog.dataset.shown;
   for (const one of spans.children) one.ariaPressed = String(one.textContent === span);
   try {
+    await listed;
     await Promise.all(ids.map((id) => learn(id, signal)));
+    signal.throwIfAborted();
     const unknown = ids.find((id) => !info(id));
     if (unknown) noSuchAsset(unknown);
     else await draw(ids, signal);
@@ -117,7 +128,7 @@ async function load() {
     shown.page.retitle();
   } catch (error) {
     if (error.name === "AbortError") return;
-    name.textContent ||= `CoinMarketCap id ${ids}`;
+    if (!shown.asked) about.textContent = "";
     statusLine.textContent = error.message;
   }
 }
@@ -127,7 +138,7 @@ const info = (id) => shown.page.known(id) ?? shown.named.get(id);
 
 /** Ask for what `info` does not have. */
 async function learn(id, signal) {
-  if (info(id)) return;
+  if (info(id) || id > LARGEST_ID) return;
   const { data } = await ask("v1/assets", { q: id, limit: 8 }, signal);
   shown.named.set(id, data.find((each) => each.cmc_id === id));
 }
@@ -156,6 +167,12 @@ async function draw(ids, signal) {
   statusLine.textContent = shown.words(null);
 }
 
+/** A title for an asset, of what is known so far. */
+function titleOf(id) {
+  const { symbol, name: full } = info(id) ?? {};
+  return [symbol, full].filter(Boolean).join(" ") || `CoinMarketCap id ${id}`;
+}
+
 /** An asset's name in a comparison. */
 function called(id) {
   const { symbol, name: full } = info(id);
@@ -166,7 +183,8 @@ function noSuchAsset(id) {
   reset();
   dialog.dataset.kind = "none";
   name.textContent = `CoinMarketCap id ${id}`;
-  about.replaceChildren("This archive has never had an asset with this id. The search takes a ticker, a name or an id, of now or earlier. ", button("Search for another", () => {
+  const why = id > LARGEST_ID ? `${id} is no id: an id is at most 10,000,000. ` : "";
+  about.replaceChildren(`${why}This archive has never had an asset with this id. The search takes a ticker, a name or an id, of now or earlier. `, button("Search for another", () => {
     dialog.close();
     document.getElementById("find").focus();
   }));

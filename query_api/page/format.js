@@ -55,6 +55,11 @@ export const KINDS = {
   number: (value) => (!value ? value ?? NONE : Math.abs(value) < 1e6 ? (value < 0 ? "−" : "") + price(Math.abs(value)) : volume(value)),
 };
 
+/** A field's name as words, without the unit. */
+export function words(name) {
+  return name.replace(/_s$/, "").replaceAll("_", " ");
+}
+
 /** RFC 3339 to the second, as the API writes it. */
 export function rfc3339(date) {
   return date.toISOString().slice(0, 19) + "Z";

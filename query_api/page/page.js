@@ -58,7 +58,7 @@ function retitle() {
 
 /** Show another instant: a Date, words, or null for live. */
 function go(at, options) {
-  const other = showsList() ? {} : { view: null, from: null, to: null, top: null };
+  const other = address.get("view") === null ? {} : { view: null, from: null, to: null, top: null };
   address.set({ ...other, datetime: at instanceof Date ? rfc3339(at) : at }, options);
   return render();
 }
@@ -87,12 +87,12 @@ async function question(kind) {
 }
 
 /** Open the asset of the address, or close it. */
-async function openAsset(event) {
+async function openAsset(event, listed) {
   if (!asset && !location.hash) return;
   const module = await import("./asset.js");
   if (!asset) module.install({ known: list.asset, instant: () => instant.chosen() ?? new Date(now()), first, retitle });
   asset = module;
-  await asset.open(event && !new URL(event.oldURL).hash);
+  await asset.open(event && !new URL(event.oldURL).hash, listed);
 }
 
 function lengthen(value) {
@@ -137,7 +137,7 @@ const step = controls.onChoice(go, now);
 for (const button of document.querySelectorAll("[data-gap]")) button.addEventListener("click", () => goToGap(Number(button.dataset.gap)));
 document.getElementById("play").addEventListener("click", play);
 onKeys({ step, live: () => go(null), search: () => document.getElementById("find").focus(), gap: goToGap, play });
-addEventListener("hashchange", openAsset);
+addEventListener("hashchange", (event) => openAsset(event));
 
 let soon;
 follow(() => {
@@ -149,5 +149,5 @@ setInterval(topList.showState, 1000);
 setInterval(archive.read, STATUS_EVERY_MS);
 const shown = render(); // the list is asked for first
 archive.read();
+await openAsset(null, shown);
 await shown;
-await openAsset();

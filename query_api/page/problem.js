@@ -47,7 +47,7 @@ export async function show(error, { at, go, again }) {
 }
 
 /** Whether the snapshots beside the instant are old and were stored just now: others of the past may follow. */
-function isFilling({ known_at: stored, first, nearest_before: before }) {
+export function isFilling({ known_at: stored, first, nearest_before: before }) {
   const tick = Date.parse(before?.price_time ?? first);
   return address.get("known_at") === null && now() - Date.parse(stored) < JUST_NOW_MS && Date.parse(stored) - tick > LATE_MS;
 }

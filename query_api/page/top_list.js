@@ -1,7 +1,7 @@
 // The list of the address: asks for it, and shows it, or why there is none.
 
 import * as address from "./address.js";
-import { ask } from "./api.js";
+import { ask, Problem } from "./api.js";
 import * as archive from "./archive.js";
 import * as chips from "./chips.js";
 import * as connection from "./connection.js";
@@ -70,11 +70,20 @@ export async function load() {
 
 /** The list of the address. */
 async function asked(length, signal) {
+  refuseView();
   const words = instant.unread();
   const answered = await ask("v1/top", { more: MORE, ...address.parameters(), limit: length }, signal);
   if (words !== null) instant.choose(new Date(answered.requested_at), { instead: true });
   if (instant.isLive()) archive.setClock(answered.requested_at);
   return answered;
+}
+
+/** The page has no view of this name: a list in its place would pass for it. */
+function refuseView() {
+  const view = address.unknownView();
+  if (view === null) return;
+  const detail = `view=${view}: is no view; the views are list, movers, gaps and status`;
+  throw new Problem({ title: "Bad parameter", status: 422, detail, parameter: "view", example: "movers" });
 }
 
 /** Show an answer; resolves when the rows in view are made, with a promise of `all`. */

@@ -285,6 +285,11 @@ def test_the_chart_of_an_asset_shows_the_values_of_the_api_and_draws_no_line_acr
     for moment, drawn in ((inside, 0), (now - 20 * MINUTE, 1), (now - 140 * MINUTE, 1)):
         share = 1 - (now - moment) / timedelta(hours=6)
         assert [min(count, 1) for count in browser.script(STROKES, share)] == [drawn, drawn]
+    other = """history.replaceState(null, "", "#3,2/6h");
+      module.open();
+      return ["asset-name", "asset-note", "chart-status"].map((id) => document.getElementById(id).textContent);"""
+    assert browser.module("asset.js", other) == ["CoinMarketCap id 3, TINY Tiny <b>", "loading …", "loading …"]
+    eventually(lambda: browser.one("#asset").get_attribute("data-shown") == "3,2/21600")
     browser.press(Keys.ESCAPE)
     eventually(lambda: "#" not in browser.driver.current_url)
     assert not browser.one("#asset").is_displayed()
@@ -473,9 +478,10 @@ def test_the_search_finds_what_is_not_in_the_rows_and_dead_coins_by_name(browser
 
 def test_an_id_nobody_ever_had_says_so_and_leads_to_the_search(browser, archive):
     """PE-13."""
-    for number in ("4242", "99999999"):
+    for number, said in (("4242", "This archive"), ("99999999", "99999999 is no id: an id is at most 10,000,000.")):
         browser.open(page(archive, f"#{number}"))
         eventually(lambda: "never had an asset with this id" in browser.one("#asset-note").text)
+        assert browser.one("#asset-note").text.startswith(said)
         assert not browser.one("#chart").is_displayed()
         assert not browser.one("#compare").is_displayed()
     browser.click("#asset-note button")
@@ -484,7 +490,11 @@ def test_an_id_nobody_ever_had_says_so_and_leads_to_the_search(browser, archive)
 
 def test_wrong_parameters_are_explained_on_the_page(browser, archive):
     """PE-14."""
-    for query, why in (("limit=7000", "limit=7000: is more than 5000"), ("foo=1", "foo=1: is no parameter")):
+    for query, why in (
+        ("limit=7000", "limit=7000: is more than 5000"),
+        ("foo=1", "foo=1: is no parameter"),
+        ("view=moverz", "view=moverz: is no view; the views are list, movers, gaps and status"),
+    ):
         browser.open(page(archive, f"?{query}"))
         browser.shows("problem")
         assert why in browser.one("#problem").text
@@ -660,12 +670,25 @@ def test_movers_gaps_and_status_are_views_whose_address_is_the_api_s(browser, ar
     browser.one("nav [data-view=status]").click()
     browser.shows("status")
     assert browser.one("[data-part=price] dl").text.count("coinmarketcap") >= 1
+    assert "topcoins reads a list at once" in browser.script(
+        """return [...document.querySelectorAll("[data-part=price] dt")]
+          .find((one) => one.textContent === "expected last hour").title"""
+    )
     browser.driver.back()
     browser.shows("gaps")
     browser.open(page(archive, f"?datetime={isoformat(now - 140 * MINUTE)}"))
     browser.one("nav [data-view=movers]").click()
     browser.shows("movers")
     assert "3 stayed, 0 entered, 1 left" in browser.one("#movers-about").text
+    begin = now - (GAP[1] + 1) * MINUTE
+    browser.open(page(archive, f"?view=movers&from={isoformat(begin + 5 * MINUTE)}&to={isoformat(now)}"))
+    eventually(lambda: f"From {begin + 5 * MINUTE:%Y-%m-%d %H:%M} (list of " in browser.one("#movers-about").text)
+    assert f"{begin:%H:%M}) to {now:%Y-%m-%d %H:%M} UTC" in browser.one("#movers-about").text
+    browser.open(page(archive, f"?view=movers&from=2020-01-01&to={isoformat(now)}"))
+    browser.click("#movers-about button")
+    first = now - (60 * HOURS - 1) * MINUTE
+    eventually(lambda: browser.one("#movers-about").text.startswith(f"From {first:%Y-%m-%d %H:%M} to "))
+    browser.complaints()  # Chromium notes the 404
     assert httpx.get(page(archive, f"?view=movers&{past}"), trust_env=False, verify=VERIFIES).json()["left"] == 1
 
 
@@ -762,6 +785,14 @@ CUT_NAMES = """return [...document.querySelectorAll("#movers-lists td:first-chil
   .filter((one) => one.scrollWidth > one.clientWidth).length"""
 
 
+OUT_OF_VIEW = """const newest = [...document.querySelectorAll("#calendar a.hour")].at(-1);
+return [newest, ...document.querySelectorAll("#gap-list button")].filter((one) => {
+  const { right, left, height } = one.getBoundingClientRect();
+  return left < 0 || right > 360 || one.scrollHeight > height + 1;
+}).map((one) => one.outerHTML)"""
+"""The newest hour and the buttons of the gaps that are not wholly seen on a small phone."""
+
+
 def test_a_phone_needs_no_scrolling_sideways_and_shows_whole_tickers_and_the_list_s_begin(browser, archive, now):
     with browser.phone(320):
         for query in ("", "?datetime=2020-01-01", "?view=movers&from=now-1h", "?view=gaps", "?view=status"):
@@ -776,6 +807,9 @@ def test_a_phone_needs_no_scrolling_sideways_and_shows_whole_tickers_and_the_lis
         assert browser.one("#said").is_displayed()
         browser.open(page(archive, f"?view=movers&from={isoformat(now - 140 * MINUTE)}"))
         assert browser.script(CUT_NAMES) == 0
+        browser.open(page(archive, "?view=gaps"))
+        assert browser.script(OUT_OF_VIEW) == []
+        assert "volume rank" in browser.texts("#gap-list td")
         browser.open(page(archive, "#1"))
         eventually(lambda: browser.one("#asset").get_attribute("data-shown") == "1/86400")
         assert browser.script("return document.getElementById('asset').getBoundingClientRect().right") <= 360

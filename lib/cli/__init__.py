@@ -13,6 +13,7 @@ from lib.cli import archive, ask, doubtful, export, ids, mcp, operate, price, st
 from lib.cli.app import HELP, app
 from lib.cli.exit_code import ExitCode, Refused, exit_code
 from lib.errors import DamagedFile, SettingsRejected, TopcoinsError
+from lib.invalid import why_invalid
 from lib.lifeline import end_with_parent
 from lib.redaction import Redaction, parts_like_keys
 from lib.text import without_control
@@ -58,6 +59,9 @@ def main() -> None:
     except typer.Abort:
         sys.exit("Aborted!")
     except UsageError as exc:
+        if why := wrong_value(exc):
+            print(f"topcoins: {_redacted(without_control(why), exc)}", file=sys.stderr)
+            sys.exit(ExitCode.WRONG_USE)
         exc.message = _redacted(exc.message, exc)
         exc.show()
         sys.exit(ExitCode.WRONG_USE)
@@ -66,6 +70,20 @@ def main() -> None:
             sys.exit(_redacted(traceback.format_exc(), exc))
         print(f"topcoins: {_redacted(without_control(in_words(exc)), exc)}", file=sys.stderr)
         sys.exit(exit_code(exc))
+
+
+def wrong_value(exc: Any) -> str | None:
+    """The option, its value and a valid one, for a value that Typer refuses in Pydantic's words."""
+    from pydantic import ValidationError
+
+    if not isinstance(exc.__cause__, ValidationError):
+        return None
+    error = exc.__cause__.errors()[0]
+    limits, default = error.get("ctx", {}), exc.param.default
+    is_set = getattr(exc.ctx.get_parameter_source(exc.param.name), "name", "") == "ENVIRONMENT"
+    name = f"{exc.param.envvar}=" if is_set else f"{max(exc.param.opts, key=len)} "
+    example = default if isinstance(default, int | float) else limits.get("ge", limits.get("le", 1))
+    return f"{name}{error['input']}: {why_invalid(error)}; for example {name}{example}"
 
 
 def _open_closed_streams() -> None:

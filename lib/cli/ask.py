@@ -80,8 +80,12 @@ def asset(
 
     parameters = {"datetime": datetime, "max_age": max_age, "known_at": known_at}
     answer = ask(url, asset_path(id), parameters)
-    print_body(answer.content if json else fields_text(answer.json(), out().width).encode())
-    print_notice(notice_of(answer))
+    notice = notice_of(answer)
+    if json:
+        print_body(answer.content)
+        print_notice(notice)
+    else:
+        print_body("\n".join(filter(None, [fields_text(answer.json(), out().width), notice])).encode())
 
 
 @app.command()

@@ -12,11 +12,21 @@ import httpx
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import ToolAnnotations
-from pydantic import Field
+from pydantic import Field, ValidationError
 
-from lib.cli.client import asset_path, no_answer, notice_of, other_program, refusal
+from lib.cli.client import (
+    MATCHES,
+    asset_path,
+    no_answer,
+    notice_of,
+    other_program,
+    refusal,
+    searched_name,
+    with_matches,
+)
 from lib.errors import SettingsRejected
 from lib.instants import EXAMPLE
+from lib.invalid import why_invalid
 from lib.version import VERSION
 
 INSTRUCTIONS = (
@@ -30,27 +40,50 @@ MOST_GAPS = 50
 
 Answer = dict[str, Any]
 Parameters = Mapping[str, str | int | None]
-At = Annotated[
-    str | None,
-    Field(description=f"The instant, by default now: {EXAMPLE}, 2026-11-17, tue 14:37, yesterday 09:00, now-90m. UTC."),
-]
-From = Annotated[str, Field(description="The earlier instant, in the same forms.")]
-To = Annotated[str, Field(description="The later instant, in the same forms.")]
+FORMS = f"{EXAMPLE}, 2026-11-17, tue 14:37, yesterday 09:00, now-90m. UTC."
+At = Annotated[str | None, Field(description=f"The instant, by default now: {FORMS}")]
+From = Annotated[str, Field(description=f"The earlier instant: {FORMS}")]
+To = Annotated[str, Field(description=f"The later instant: {FORMS}")]
 KnownAt = Annotated[str | None, Field(description="The known_at of an earlier result, to get the same answer as then.")]
 Asset = Annotated[str, Field(description="A CoinMarketCap id such as 1, or a ticker that only one asset has.")]
 _NAMES = {"from": "start=", "to": "stop="}
 """The tools' names for parameters of the API."""
+_EXAMPLES = {
+    "limit": "20", "top": "100", "datetime": "now-90m", "start": "now-1d", "stop": "now", "known_at": EXAMPLE,
+    "exclude": "stablecoins", "id": "BTC", "every": "1h",
+}  # fmt: skip
+"""A valid value of each argument."""
 _BASIS = ("requested_at", "price_time", "rank_time", "price_age_s", "rank_age_s", "resolution", "sources", "known_at")
 _MOVED = ("cmc_id", "symbol", "name", "rank_from", "rank_to", "price_from_usd", "price_to_usd", "price_change_pct")
 
 
 def server(client: httpx.AsyncClient, at: str, link_at: str) -> MCPServer[Any]:
     """The tools over the API at an address. Links are of `link_at`, where a browser reaches the same API."""
-    made: MCPServer[Any] = MCPServer("topcoins", version=VERSION, instructions=INSTRUCTIONS, log_level="WARNING")
+    made = Server("topcoins", version=VERSION, instructions=INSTRUCTIONS, log_level="WARNING")
     tools = Tools(client, at, link_at)
     for tool in (tools.top_list, tools.asset, tools.history, tools.movers, tools.gaps, tools.status):
         made.tool(annotations=READ_ONLY)(tool)
     return made
+
+
+class Server(MCPServer[Any]):
+    """The SDK's server, but for its words about wrong arguments."""
+
+    async def call_tool(self, name: str, arguments: Answer, context: Any = None) -> Any:
+        """The result of a tool. ToolError names an argument, its value and a valid example."""
+        try:
+            return await super().call_tool(name, arguments, context)
+        except ToolError as exc:
+            if isinstance(exc.__cause__, ValidationError):
+                raise ToolError(_wrong_argument(exc.__cause__)) from exc
+            raise
+
+
+def _wrong_argument(exc: ValidationError) -> str:
+    error = exc.errors()[0]
+    name = str(error["loc"][0])
+    value = "" if error["type"] == "missing" else f"={error['input']}:"
+    return f"{name}{value} {why_invalid(error)}; for example {name}={_EXAMPLES.get(name, '')}"
 
 
 class Tools:
@@ -148,7 +181,10 @@ class Tools:
         except httpx.HTTPError as exc:
             raise ToolError(str(no_answer(self._at, exc))) from exc
         if not response.is_success:
-            raise ToolError(str(refusal(response, _NAMES)))
+            error = refusal(response, _NAMES)
+            if name := searched_name(error):
+                error = with_matches(error, await self._ask("/v1/assets", {"q": name, "limit": MATCHES}))
+            raise ToolError(str(error))
         if not response.headers.get("content-type", "").startswith("application/json"):
             raise ToolError(str(other_program(self._at)))
         notice = notice_of(response)

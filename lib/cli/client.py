@@ -24,6 +24,9 @@ TIMEOUT_S = 30
 BODY_TIMEOUT_S = 120
 """A body asks for long work."""
 _OTHER = "name another address: --url http://localhost:PORT, or its port as TOPCOINS_HTTP_PORT"
+MATCHES = 3
+"""The number of assets that an error names for a name that is no ticker."""
+_SEARCH = "; to search by name: /v1/assets?q="
 _OPTIONS = {"more": "--columns ", "id": "the asset "}
 """The names of parameters that have no option of their own. A table of `top` asks for its columns by `more`."""
 _NUMBER = re.compile(r"\[Errno -?\d+\] ")
@@ -64,6 +67,18 @@ def _with_own_name(detail: str, parameter: str, names: Mapping[str, str] | None)
         return detail
     name = _OPTIONS.get(parameter, f"--{parameter.replace('_', '-')} ") if names is None else names.get(parameter, own)
     return f"{name}{detail.removeprefix(own)}"
+
+
+def searched_name(error: Refused) -> str:
+    """The name of the asset that the API refused because it is no ticker; empty in other errors."""
+    return unquote(str(error).partition(_SEARCH)[2])
+
+
+def with_matches(error: Refused, answer: Mapping[str, Any]) -> Refused:
+    """That error with the assets of an answer of the search."""
+    rows = [f"{row['cmc_id']} {row['symbol']} {row['name']}" for row in answer["data"]]
+    found = f"by name there are (id, ticker, name): {'; '.join(rows)}" if rows else "no asset has such a name either"
+    return Refused(f"{str(error).partition(_SEARCH)[0]}; {found}", error.code)
 
 
 def other_program(at: str, how: str = "") -> Refused:
@@ -133,7 +148,10 @@ def ask(url: str | None, path: str, parameters: Mapping[str, Any], *, body: byte
     except httpx.HTTPError as exc:
         raise no_answer(at, exc) from exc
     if not response.is_success:
-        raise refusal(response)
+        error = refusal(response)
+        if name := searched_name(error):
+            error = with_matches(error, ask(url, "/v1/assets", {"q": name, "limit": MATCHES}).json())
+        raise error
     if not response.headers.get("content-type", "").startswith(("application/json", "text/csv")):
         raise other_program(at)
     return response

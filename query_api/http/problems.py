@@ -14,6 +14,7 @@ from starlette.responses import Response
 from lib import instants
 from lib.clock import isoformat
 from lib.errors import Busy, Malformed, Rejected, TopcoinsError, Unavailable
+from lib.invalid import why_invalid
 from query_api.asof.absence import NoSnapshot
 from query_api.asof.asset import AmbiguousTicker, NoAsset
 from query_api.http.body import BodyEncoded, BodyTooLong, BodyTooSlow
@@ -178,25 +179,7 @@ async def _invalid(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, RequestValidationError)
     error = exc.errors()[0]
     name = str(error["loc"][1])  # more parts follow where a value may have several types
-    return await _known_error(request, BadRequest(name, error.get("input", ""), _why_invalid(error)))
-
-
-def _why_invalid(error: Mapping[str, Any]) -> str:
-    """In our words where Pydantic's are not those of a query: a text that may be absent counts as a list for it."""
-    limits = error.get("ctx", {})
-    match error["type"]:
-        case "missing":
-            return "is required"
-        case "too_long" | "string_too_long":
-            return f"is longer than {limits['max_length']} characters, the most this parameter takes"
-        case "less_than_equal":
-            return f"is more than {limits['le']}, the most this parameter takes"
-        case "greater_than_equal":
-            return f"is less than {limits['ge']}, the least this parameter takes"
-        case "int_parsing":
-            return "is no whole number"
-        case _:
-            return str(error["msg"])
+    return await _known_error(request, BadRequest(name, error.get("input", ""), why_invalid(error)))
 
 
 async def _http(request: Request, exc: Exception) -> Response:

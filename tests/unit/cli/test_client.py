@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from lib.cli import in_words
-from lib.cli.client import address, asset_path, no_answer, refusal
+from lib.cli.client import address, asset_path, no_answer, refusal, searched_name, with_matches
 from lib.cli.exit_code import ExitCode, Refused, exit_code
 from lib.errors import SettingsRejected, StoreUnavailable, TopcoinsError
 
@@ -138,3 +138,19 @@ def test_what_is_no_segment_of_an_address_is_no_asset(id):
 
 def test_any_other_ticker_is_escaped():
     assert asset_path("A.?#%é") == "/v1/assets/A.%3F%23%25%C3%A9"
+
+
+@pytest.mark.parametrize(
+    ("rows", "found"),
+    [
+        ([(1, "BTC", "Bitcoin"), (9, "B", "Bit")], "by name there are (id, ticker, name): 1 BTC Bitcoin; 9 B Bit"),
+        ([], "no asset has such a name either"),
+    ],
+)
+def test_a_name_that_is_no_ticker_is_refused_with_the_assets_that_have_it(rows, found):
+    error = Refused("no asset has the ticker Bit coin; to search by name: /v1/assets?q=Bit%20coin", ExitCode.NO_DATA)
+    assert searched_name(error) == "Bit coin"
+    fields = ("cmc_id", "symbol", "name")
+    named = with_matches(error, {"data": [dict(zip(fields, row, strict=True)) for row in rows]})
+    assert (str(named), named.code) == (f"no asset has the ticker Bit coin; {found}", ExitCode.NO_DATA)
+    assert searched_name(named) == ""

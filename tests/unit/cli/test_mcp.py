@@ -179,17 +179,27 @@ async def test_every_result_has_the_notice(tool) -> None:
     ("tool", "arguments", "why"),
     [
         ("asset", {"id": "NOPE"}, "no asset has the ticker NOPE"),
+        ("asset", {"id": "bitco"}, "; by name there are (id, ticker, name): 1 BTC Bitcoin"),
+        ("asset", {}, "id is required; for example id=BTC"),
+        ("top_list", {"limit": "ten"}, "limit=ten: is no whole number; for example limit=20"),
+        ("top_list", {"exclude": "coins"}, "exclude=coins: must be 'stablecoins', "),
         ("asset", {"id": "1", "datetime": "11/12/2026"}, "may be day and month"),
         ("top_list", {"datetime": isoformat(FIRST - MINUTE)}, "is before the first snapshot"),
-        ("top_list", {"limit": 101}, "less than or equal to 100"),
-        ("history", {"id": "1", "limit": 201}, "less than or equal to 200"),
-        ("movers", {"top": 501}, "less than or equal to 500"),
+        (
+            "top_list",
+            {"limit": 101},
+            "limit=101: is more than 100, the most this parameter takes; for example limit=20",
+        ),
+        ("history", {"id": "1", "limit": 201}, "limit=201: is more than 200"),
+        ("movers", {"top": 501}, "top=501: is more than 500"),
         ("gaps", {"start": "now-8d"}, "more than 7d before"),
     ],
 )
 async def test_what_has_no_answer_is_an_error_in_the_api_s_words(tool, arguments, why) -> None:
     async with assistant() as (client, _):
-        assert why in await refused(client, tool, **arguments)
+        text = await refused(client, tool, **arguments)
+        assert why in text
+        assert "pydantic" not in text
 
 
 async def test_a_shared_ticker_is_an_error_with_its_ids() -> None:

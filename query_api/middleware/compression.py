@@ -1,6 +1,7 @@
 """Answers above 1 KiB as zstd or gzip, for callers that accept it."""
 
 import asyncio
+import gzip
 import re
 import sys
 import zlib
@@ -106,7 +107,7 @@ def compress(body: bytes, coding: Coding) -> bytes:
     return CODINGS[coding]()(body, True)
 
 
-@lru_cache(maxsize=64)
-def compress_file(body: bytes) -> bytes:
-    """A file as small as zstd makes it, compressed once."""
-    return zstd.compress(body, FILE_LEVEL)
+@lru_cache(maxsize=128)
+def compress_file(body: bytes, coding: Coding) -> bytes:
+    """A file as small as the coding makes it, compressed once."""
+    return zstd.compress(body, FILE_LEVEL) if coding == "zstd" else gzip.compress(body, mtime=0)

@@ -64,9 +64,9 @@ def install(app: FastAPI, page: Page) -> None:
         if page_file is None:
             raise HTTPException(404, "the page has no such file")
         headers, body = {**FOR_EVER}, page_file.body
-        if is_packed := accepted_coding(request.scope) == "zstd":  # the smallest files, too: there are thirty of them
-            headers, body = {**headers, "content-encoding": "zstd"}, compress_file(body)
-        if is_packed or len(body) < SMALLEST:  # elsewhere the middleware adds it
+        if coding := accepted_coding(request.scope):  # the smallest files, too: there are thirty of them
+            headers, body = {**headers, "content-encoding": coding}, compress_file(body, coding)
+        if coding or len(body) < SMALLEST:  # elsewhere the middleware adds it
             headers["vary"] = "Accept-Encoding"
         return conditional_response(request, body, headers, page_file.media_type)
 

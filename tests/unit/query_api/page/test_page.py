@@ -122,13 +122,16 @@ async def test_every_file_the_page_names_is_served_and_may_be_kept_for_ever(clie
         assert again.status_code == 304
 
 
-async def test_every_file_of_the_page_is_small_for_a_browser_that_accepts_zstd(client, page) -> None:
+@pytest.mark.parametrize(("coding", "most"), [("zstd", 35_000), ("gzip", 36_000)])
+async def test_every_file_of_the_page_is_small_for_a_browser_that_accepts_a_coding(client, page, coding, most) -> None:
+    """Chromium accepts zstd from an address with https or of its own machine, elsewhere gzip."""
     sizes = {}
     for name, file in page.files.items():
         path = f"/page/{page.version}/{name}"
-        packed = await client.get(path, headers={"accept-encoding": "zstd, gzip"})
-        assert (packed.headers["content-encoding"], zstd.decompress(packed.content)) == ("zstd", file.body)
-        head = await client.head(path, headers={"accept-encoding": "zstd, gzip"})
+        packed = await client.get(path, headers={"accept-encoding": coding})
+        unpacked = zstd.decompress(packed.content) if coding == "zstd" else packed.content  # httpx unpacks gzip
+        assert (packed.headers["content-encoding"], unpacked) == (coding, file.body)
+        head = await client.head(path, headers={"accept-encoding": coding})
         sizes[name] = int(packed.headers["content-length"])
         assert int(head.headers["content-length"]) == sizes[name] < len(file.body)
         plain = await client.get(path, headers={"accept-encoding": "identity"})
@@ -136,7 +139,7 @@ async def test_every_file_of_the_page_is_small_for_a_browser_that_accepts_zstd(c
         assert (plain.content, plain.headers["vary"]) == (file.body, packed.headers["vary"])
     named = re.findall(r"page/[0-9a-f]+/([^\"]+)", page.document.decode())
     # With 300 bytes of headers each, and 20 KB for 200 rows with their lines: under 60 KB.
-    assert sum(sizes[name] + 300 for name in named) < 35_000
+    assert sum(sizes[name] + 300 for name in named) < most
 
 
 async def test_other_files_and_other_versions_are_not_there(client, page) -> None:

@@ -47,8 +47,15 @@ _DAY_TIME = re.compile(rf"(?:(?P<day>{_day})(?: (?P<clock>{_clock}))?)|(?:(?P<fi
 SHAPE = rf"{LENGTH_SHAPE}ago|(?:{_day})(?: (?:at )?(?:{_clock}))?|(?:{_clock}) (?:{_day})"
 """What `parse_words` understands, in lower case; it reads further spellings, such as `24th Nov., 2:37 p.m.`"""
 
+_of_twelve = "(?:0?[1-9]|1[0-2])"
+_DATES = "numbers are year, month and day"
 _UNCLEAR = (
-    (r"[0-9]{1,2}[./][0-9]{1,2}[./][0-9]{2,4}.*", "may be day and month, or month and day"),
+    (
+        rf"(?!0?([0-9]+)[./]0?\1[./]){_of_twelve}[./]{_of_twelve}[./][0-9]{{2,4}}.*",
+        "may be day and month, or month and day",
+    ),
+    (r"[0-9]{1,2}[./][0-9]{1,2}[./][0-9]{4}.*", f"has its year last; {_DATES}"),
+    (r"[0-9]{1,2}[./][0-9]{1,2}[./][0-9]{2,3}.*", f"has no year of four digits; {_DATES}"),
     (rf"(?:{_clock})", "names no day"),
     (r"(?:.* )?midnight(?: .*)?", "may be the begin or the end of the day: 00:00 is its begin"),
     (r"(?:.* )?(?:last|this|past) (?:week|month|year|hour|day|night|evening|morning)", "is a span, not an instant"),

@@ -12,7 +12,13 @@ INSTALL = "uv run --extra mcp topcoins mcp"
 def mcp(url: Url = None) -> None:
     """Serve a running API to an assistant as tools (MCP).
 
-    The Model Context Protocol runs over stdin and stdout.
+    The assistant starts this command itself, and speaks the Model Context Protocol with it over stdin and stdout. It
+    needs an optional package, the extra `mcp`. For example, in the assistant's configuration:
+
+    "topcoins": {"command": "uv",
+    "args": ["run", "--directory", "/path/to/topcoins", "--extra", "mcp", "topcoins", "mcp"]}
+
+    docs/assistants.md has the whole file, and the tools.
     """
     try:
         from lib.cli.assistant import server

@@ -94,16 +94,24 @@ class Table:
         self.by = "symbol" if column.lower() in TICKERS else None
 
     def rows(self) -> Iterator[tuple[Row, Mapping[str, Any]]]:
-        """Each row, and the row of the request for it."""
+        """Each row, and the row of the request for it. A row that has no request has its answer in place of that."""
         while (row := self._next()) is not None:
             if not row:
                 continue  # an empty line
             if len(row) != len(self.header):
-                at = f"{self.name}, line {self._reader.line_num}"
-                raise SettingsRejected(f"{at}: has {len(row)} cells, the header has {len(self.header)}")
+                yield self._whole(row), _bad_row(f"line {self._reader.line_num} has {self._cells(row)}")
+                continue
             asset = row[self._asset].strip()[:_LONGEST_CELL]
             number = int(asset) if self._is_id and is_digits(asset) else asset
             yield row, {TIME: row[self._time].strip()[:_LONGEST_CELL], ASSET: number}
+
+    def _whole(self, row: Row) -> Row:
+        """As many cells as the header has, so that the columns that are added stay in their place."""
+        return [*row, *[""] * len(self.header)][: len(self.header)]
+
+    def _cells(self, row: Row) -> str:
+        surplus = ",".join(row[len(self.header) :])
+        return f"{len(row)} cells, the header has {len(self.header)}{surplus and f'; left out here: {surplus}'}"
 
     @contextmanager
     def _in_utf8(self) -> Iterator[None]:
@@ -143,24 +151,39 @@ class Table:
         return lower.index(name.lower())
 
 
+def _bad_row(why: str) -> Answer:
+    return dict.fromkeys((_FROM.get(name, name) for name in ADDED), None) | {"error": "bad_row", "detail": why}
+
+
 def priced(table: Table, prices: Callable[[bytes], Iterable[Answer]]) -> Iterator[tuple[Row, Answer]]:
     """Each row with its answer. The API is asked for as many rows at once as it takes."""
-    rows: list[Row] = []
+    rows: list[tuple[Row, Answer | None]] = []
     parts: list[bytes] = []
     times: set[str] = set()
     size = 0
     for row, question in table.rows():
-        part = json.dumps(question, ensure_ascii=False).encode()
-        too_many_times = len(times) == MOST_TIMES and question[TIME] not in times
+        is_answered = TIME not in question
+        part = b"" if is_answered else json.dumps(question, ensure_ascii=False).encode()
+        too_many_times = len(times) == MOST_TIMES and not is_answered and question[TIME] not in times
         if len(rows) == MOST_ROWS or size + len(part) > MOST_BYTES - 2 or too_many_times:
-            yield from zip(rows, prices(b"[%b]" % b",".join(parts)), strict=True)
+            yield from _answered(rows, parts, prices)
             rows, parts, times, size = [], [], set(), 0
-        rows.append(row)
+        rows.append((row, question if is_answered else None))
+        if is_answered:
+            continue
         parts.append(part)
         times.add(question[TIME])
         size += len(part) + 1
-    if rows:
-        yield from zip(rows, prices(b"[%b]" % b",".join(parts)), strict=True)
+    yield from _answered(rows, parts, prices)
+
+
+def _answered(
+    rows: Iterable[tuple[Row, Answer | None]], parts: list[bytes], prices: Callable[[bytes], Iterable[Answer]]
+) -> Iterator[tuple[Row, Answer]]:
+    """The rows that have no answer yet get those of the API, in order."""
+    answers = iter(prices(b"[%b]" % b",".join(parts)) if parts else ())
+    for row, answer in rows:
+        yield row, next(answers) if answer is None else answer
 
 
 def counted(rows: Iterable[tuple[Row, Answer]], counts: Counter[str]) -> Iterator[tuple[Row, Answer]]:

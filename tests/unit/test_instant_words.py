@@ -69,7 +69,12 @@ def test_words_mean_the_newest_such_instant_in_utc(subtests):
     [
         ("14:37", "names no day"),
         ("noon", "names no day"),
-        ("11/24/2026", "may be day and month, or month and day"),
+        ("11/12/2026", "may be day and month, or month and day"),
+        ("1.11.26", "may be day and month, or month and day"),
+        ("11/24/2026", "has its year last; numbers are year, month and day"),
+        ("26/11/2026 14:37", "has its year last"),
+        ("11/11/2026", "has its year last"),
+        ("25.11.26", "has no year of four digits"),
         ("3.11.2026 14:37", "may be day and month, or month and day"),
         ("tue midnight", "may be the begin or the end of the day"),
         ("yesterday 9", "may be a.m. or p.m."),

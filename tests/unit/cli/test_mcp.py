@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 from typer.main import get_command
+from typer.testing import CliRunner
 
 from lib.cli.app import app
+from lib.cli.mcp import INSTALL
 from lib.clock import isoformat
 from tests.fakes import FakeClock, MemoryStore
 from tests.unit.query_api.market import (
@@ -242,6 +244,13 @@ async def test_the_documented_configuration_starts_the_command_with_its_extra() 
 
 
 @pytest.mark.stack
+def test_the_help_names_the_extra_and_an_example_that_has_it() -> None:
+    text = " ".join(CliRunner().invoke(app, ["mcp", "--help"]).output.split())
+    assert "the extra `mcp`" in text
+    assert all(part in text for part in INSTALL.split())
+    assert "The assistant starts this command itself" in text
+
+
 async def test_the_command_speaks_on_stdio_and_never_shows_its_key() -> None:
     from mcp import Client, StdioServerParameters
     from mcp.client.stdio import stdio_client

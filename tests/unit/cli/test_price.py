@@ -110,13 +110,30 @@ def test_another_column_is_chosen_by_name_and_its_digits_may_be_an_id():
         ("time,id,ticker\n", "has the columns id and ticker: choose one, for example --asset ticker"),
         ("time,time,ticker\n", "needs one column time"),
         ("time,ticker,price_usd\n", "has a column price_usd, which this command adds: rename it"),
-        ("time,ticker\nnow\n", "trades.csv, line 2: has 1 cells, the header has 2"),
         ('time,ticker\nnow,"BTC\n', "trades.csv, line 2: is no CSV"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_named(text, why):
     with pytest.raises(SettingsRejected, match=why.replace(".", r"\.")):
         run(text)
+
+
+@pytest.mark.parametrize("format", ["csv", "json"])
+@pytest.mark.parametrize(
+    ("line", "own", "why"),
+    [
+        ("now", ["now", ""], "line 3 has 1 cells, the header has 2"),
+        ("now,BTC,1,200", ["now", "BTC"], "line 3 has 4 cells, the header has 2; left out here: 1,200"),
+    ],
+)
+def test_a_row_with_too_few_or_too_many_cells_fails_alone(format, line, own, why):
+    out, api, counts = run(f"time,ticker\nnow,BTC\n{line}\nnow,NOPE\n", format)
+    rows = [list(row.values()) for row in (csv.DictReader(io.StringIO(out)) if format == "csv" else json.loads(out))]
+    assert [row[1] for row in rows] == ["BTC", own[1], "NOPE"]
+    nothing = "" if format == "csv" else None
+    assert rows[1] == [*own, *[nothing] * 5, "bad_row", why]
+    assert [[each["asset"] for each in part] for part in api.asked] == [["BTC", "NOPE"]]
+    assert counts == {"": 1, "bad_row": 1, "unknown_asset": 1}
 
 
 def test_nothing_is_printed_before_the_first_answer():

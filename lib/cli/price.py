@@ -181,7 +181,8 @@ def _answered(
     rows: Iterable[tuple[Row, Answer | None]], parts: list[bytes], prices: Callable[[bytes], Iterable[Answer]]
 ) -> Iterator[tuple[Row, Answer]]:
     """The rows that have no answer yet get those of the API, in order."""
-    answers = iter(prices(b"[%b]" % b",".join(parts)) if parts else ())
+    pairs = list(zip(parts, prices(b"[%b]" % b",".join(parts)) if parts else (), strict=True))
+    answers = (answer for _, answer in pairs)
     for row, answer in rows:
         yield row, next(answers) if answer is None else answer
 

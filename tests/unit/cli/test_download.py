@@ -122,8 +122,8 @@ def test_a_file_that_is_there_is_left(api, tmp_path):
     assert not api.asked
 
 
-def test_a_refusal_of_the_api_is_shown_in_its_own_words(api, tmp_path):
-    with pytest.raises(TopcoinsError, match="every=often: 'often' is not a duration"):
+def test_a_refusal_of_the_api_names_the_option(api, tmp_path):
+    with pytest.raises(TopcoinsError, match="--every often: 'often' is not a duration"):
         Download(api.client, URL, ASKED | {"format": "csv", "every": "often"}, tmp_path / "top").run(quiet)
 
 

@@ -44,7 +44,7 @@ _date = (
 )
 _day = rf"today|(?:day before )?yesterday|(?:last )?(?:{_weekday})|(?:(?:{_weekday}) )?(?:{_date})"
 _DAY_TIME = re.compile(rf"(?:(?P<day>{_day})(?: (?P<clock>{_clock}))?)|(?:(?P<first>{_clock}) (?P<then>{_day}))")
-SHAPE = rf"{LENGTH_SHAPE}ago|(?:{_day})(?: (?:at )?(?:{_clock}))?|(?:{_clock}) (?:{_day})"
+SHAPE = rf"{LENGTH_SHAPE} ago|(?:{_day})(?: (?:at )?(?:{_clock}))?|(?:{_clock}) (?:{_day})"
 """What `parse_words` understands, in lower case; it reads further spellings, such as `24th Nov., 2:37 p.m.`"""
 
 _of_twelve = "(?:0?[1-9]|1[0-2])"

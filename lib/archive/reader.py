@@ -21,7 +21,7 @@ from lib.archive.tables import TICK, Withdrawal
 from lib.clock import MINUTE, Clock
 from lib.errors import StoreMalformed
 from lib.store import Resolution
-from lib.times import microseconds_of
+from lib.times import TIME, microseconds_of
 
 _STEPS = (1, 8, 64, 512, 4096)
 """How many more days each step of a search reads at once."""
@@ -220,7 +220,7 @@ def only(frame: pl.DataFrame, names: Iterable[str]) -> pl.DataFrame:
 
 def between(start: datetime, stop: datetime) -> pl.Expr:
     """The rows with start <= tick <= stop."""
-    return pl.col(TICK).is_between(pl.lit(start, tables.TIME), pl.lit(stop, tables.TIME))
+    return pl.col(TICK).is_between(pl.lit(start, TIME), pl.lit(stop, TIME))
 
 
 def in_steps(days: Sequence[date]) -> Iterator[Sequence[date]]:

@@ -6,6 +6,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import structlog
 
@@ -30,6 +31,7 @@ from lib.archive.tables import TICK
 from lib.clock import DAY
 from lib.errors import StoreMalformed
 from lib.schema import ID, Series
+from lib.times import microseconds_of
 
 log = structlog.get_logger()
 
@@ -198,4 +200,4 @@ def _read(path: Path, columns: list[str]) -> pl.DataFrame:
 
 
 def _seconds(ticks: pl.DataFrame) -> set[int]:
-    return {*(ticks[TICK].unique().to_physical() // 1_000_000).to_list()}
+    return {*np.unique(microseconds_of(ticks[TICK]) // 1_000_000).tolist()}

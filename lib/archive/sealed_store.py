@@ -26,7 +26,7 @@ from lib.schema import ID, PRICE, Series
 from lib.snapshot import Marker, StoredTick, visible_at
 from lib.store import Selection, View, WantedTicks
 from lib.store.asset_names import merged_names
-from lib.times import times
+from lib.times import TIME, times
 
 ROW_GROUP = TICKS_IN_GROUP * MINUTE
 """Ticks further apart are read alone: between them a reader would pass a row group."""
@@ -84,7 +84,7 @@ class SealedStore:
 
     async def nearest(self, series: str, at: datetime) -> Marker | None:
         """See `Store.nearest`."""
-        where = of_series(series) & (pl.col(TICK) <= pl.lit(at, tables.TIME))
+        where = of_series(series) & (pl.col(TICK) <= pl.lit(at, TIME))
         for days in in_steps(await self._days_before(at)):
             frame = await self._markers.light(days, where)
             if len(frame):
@@ -102,7 +102,7 @@ class SealedStore:
     async def newest_tick(self, series: str, at: datetime) -> StoredTick | None:
         """See `Store.newest_tick`."""
         newest: StoredTick | None = None
-        where = of_series(series) & (pl.col(TICK) <= pl.lit(at, tables.TIME))
+        where = of_series(series) & (pl.col(TICK) <= pl.lit(at, TIME))
         for days in in_steps(await self._days_before(at)):
             frame = await self._markers.light(days, where)
             ticks = stored_ticks(series, frame, await self._reader.withdrawals(days) if len(frame) else {})
@@ -156,7 +156,7 @@ class SealedStore:
         return merged_names(parts)
 
     async def _names(self, days: pl.DataFrame) -> pl.DataFrame:
-        where = pl.col(TICK).is_in(pl.concat([days["first"], days["last"]]).cast(tables.TIME).implode())
+        where = pl.col(TICK).is_in(pl.concat([days["first"], days["last"]]).cast(TIME).implode())
         wanted = [ID, *PRICE.tags, TICK]
         rows = await self._reader.read(PRICE.name, days["day"].to_list(), tables.series_columns(PRICE), where, wanted)
         return merged_names([rows.with_columns(pl.col(TICK).alias("first"), pl.col(TICK).alias("last"))])
@@ -208,7 +208,7 @@ class SealedStore:
         """Rows from the table of the series."""
         if not ticks:
             return pl.DataFrame(schema=tables.series_columns(series))
-        where = pl.col(TICK) == pl.lit(ticks[0], tables.TIME)
+        where = pl.col(TICK) == pl.lit(ticks[0], TIME)
         if len(ticks) > 1:
             where = between(ticks[0], ticks[-1]) & pl.col(TICK).is_in(times(ticks).implode())
         days = sorted({tick.date() for tick in ticks})

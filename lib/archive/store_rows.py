@@ -12,6 +12,7 @@ from lib.archive.parts import TICKS_IN_GROUP
 from lib.schema import Series
 from lib.snapshot import Marker
 from lib.store import Resolution, Store
+from lib.times import TIME
 
 Short = Callable[[Marker], None]
 """Called with the marker of a snapshot of which the store lacks rows. It is left out."""
@@ -41,7 +42,7 @@ async def _frames(
 
 
 def _with_ticks(series: Series, rows: Mapping[datetime, pl.DataFrame]) -> pl.DataFrame:
-    ticks = [frame.select(pl.lit(tick, tables.TIME).alias(tables.TICK), pl.all()) for tick, frame in rows.items()]
+    ticks = [frame.select(pl.lit(tick, TIME).alias(tables.TICK), pl.all()) for tick, frame in rows.items()]
     return tables.in_order(series, pl.concat(ticks))
 
 

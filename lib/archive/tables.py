@@ -11,12 +11,12 @@ from lib import schema
 from lib.ingest.missed import Cause, MissedTick
 from lib.schema import ID, TIER, Series
 from lib.snapshot import Marker
+from lib.times import TIME
 
 MARKERS = schema.MARKER
 WITHDRAWALS = "withdrawal"
 GAPS = "gap"
 TICK = "tick"
-TIME = pl.Datetime("us", "UTC")
 
 _WITHDRAWAL = ("withdrawn_at", "restored_at", "withdrawn_why")
 _KINDS = {name: (get_args(hint) or (hint,))[0] for name, hint in get_type_hints(Marker).items()}

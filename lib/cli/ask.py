@@ -80,12 +80,10 @@ def asset(
 
     parameters = {"datetime": datetime, "max_age": max_age, "known_at": known_at}
     answer = ask(url, asset_path(id), parameters)
-    notice = notice_of(answer)
     if json:
-        print_body(answer.content)
-        print_notice(notice)
+        print_answer(answer)
     else:
-        print_body("\n".join(filter(None, [fields_text(answer.json(), out().width), notice])).encode())
+        print_body("\n".join(filter(None, [fields_text(answer.json(), out().width), notice_of(answer)])).encode())
 
 
 @app.command()

@@ -153,7 +153,7 @@ class Tools:
         }
         return {
             "permalink": self._link("/v1/movers", {"top": top, **ends, "known_at": after["known_at"]}),
-            **_only(answer, [name for name in ("notice",) if name in answer]),
+            **_only(answer, answer.keys() & {"notice"}),
             "from": before,
             "to": after,
             "counts": {kind: len(some) for kind, some in shown.items()} | {"stayed": answer["stayed"]},

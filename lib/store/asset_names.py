@@ -5,9 +5,9 @@ from collections.abc import Iterable
 import polars as pl
 
 from lib.schema import ID, PRICE
+from lib.times import TIME
 
-_TICK = pl.Datetime("us", "UTC")
-COLUMNS = {ID: pl.Int64(), **dict.fromkeys(PRICE.tags, pl.String()), "first": _TICK, "last": _TICK}
+COLUMNS = {ID: pl.Int64(), **dict.fromkeys(PRICE.tags, pl.String()), "first": TIME, "last": TIME}
 
 
 def merged_names(frames: Iterable[pl.DataFrame]) -> pl.DataFrame:

@@ -15,8 +15,7 @@ from lib.schema import ID, PRICE, TIER, Series
 from lib.store import asset_names as names
 from lib.store.influx.flux import EVER, FOREVER, READY
 from lib.store.influx.lines import unescaped
-
-_TICK = pl.Datetime("us", "UTC")
+from lib.times import TIME
 
 
 def rows_by_tick(csv: str, series: Series, ticks: Sequence[datetime]) -> dict[datetime, pl.DataFrame]:
@@ -45,12 +44,12 @@ def _wide(csv: str, series: Series, times: list[str]) -> pl.DataFrame:
     """A row for each asset, and for each of the `times` where the answer has them."""
     values = table(csv)
     if values.is_empty():
-        return pl.DataFrame(schema={"tick": _TICK, **series.columns})
+        return pl.DataFrame(schema={"tick": TIME, **series.columns})
     tags = [*times, ID, *series.tags, TIER]
     index = [name for name in tags if name in values.columns]
     wide = values.pivot("_field", on_columns=series.fields, index=index, values="_value", aggregate_function="first")
     # One eager selection: a lazy plan of so few rows takes longer to make than to run.
-    return wide.select(_column(name, kind, wide) for name, kind in {"tick": _TICK, **series.columns}.items())
+    return wide.select(_column(name, kind, wide) for name, kind in {"tick": TIME, **series.columns}.items())
 
 
 def _column(name: str, kind: pl.DataType, wide: pl.DataFrame) -> pl.Expr:

@@ -22,6 +22,7 @@ from lib.clock import isoformat
 from lib.columns import COLUMNS, MORE, POLARS, RANK, Kind, extra_columns, names
 from lib.errors import TopcoinsError
 from lib.schema import Series
+from lib.times import TIME
 from query_api.asof.top_list import TopList
 from query_api.features.export.work import MOST_ROWS, Step, StepGap, Steps, in_groups
 from query_api.http.formats import cells_to_csv, frame_to_ndjson, to_cell, to_cells
@@ -33,12 +34,11 @@ log = structlog.get_logger()
 
 Columns = Mapping[str, pl.DataType]
 
-_TIME = pl.Datetime("us", "UTC")
-_FILE_TYPES: Mapping[Kind, pl.DataType] = {Kind.TIME: _TIME}
+_FILE_TYPES: Mapping[Kind, pl.DataType] = {Kind.TIME: TIME}
 """Columns whose type in a file differs from that in an answer."""
 _BASIS: Mapping[str, pl.DataType] = {
-    "price_time": _TIME,
-    "rank_time": _TIME,
+    "price_time": TIME,
+    "rank_time": TIME,
     "price_source": pl.String(),
     "rank_source": pl.String(),
     "resolution": pl.String(),
@@ -49,7 +49,7 @@ _BASIS: Mapping[str, pl.DataType] = {
     "gap": pl.String(),
 }
 """What a step's answer is made from, or why it has none."""
-_ABOUT = {"step": pl.String(), **{name: pl.String() if kind == _TIME else kind for name, kind in _BASIS.items()}}
+_ABOUT = {"step": pl.String(), **{name: pl.String() if kind == TIME else kind for name, kind in _BASIS.items()}}
 _ON_REQUEST = ("price_snapshot", "rank_snapshot", *names(MORE))
 """Columns that an export has only where `columns` names them: long texts, and what costs further reads."""
 
@@ -101,7 +101,7 @@ def all_columns(extras: Sequence[Series]) -> Columns:
     further = extra_columns(extras)
     more = [column for column in MORE if column.name not in names(further)]
     listed = {each.name: _FILE_TYPES.get(each.kind, POLARS[each.kind]) for each in (*COLUMNS, *further, *more)}
-    return {"step": _TIME, **listed, **_BASIS}
+    return {"step": TIME, **listed, **_BASIS}
 
 
 def chosen_columns(chosen: Sequence[str] | None, extras: Sequence[Series]) -> Columns:
@@ -114,7 +114,7 @@ def chosen_columns(chosen: Sequence[str] | None, extras: Sequence[Series]) -> Co
 
 def table(steps: Sequence[Step], columns: Columns) -> pl.DataFrame:
     """The rows of some steps, a row of its own for a gap."""
-    return with_times(_text_table(steps, columns), [name for name, kind in columns.items() if kind == _TIME])
+    return with_times(_text_table(steps, columns), [name for name, kind in columns.items() if kind == TIME])
 
 
 def _text_table(steps: Sequence[Step], columns: Columns) -> pl.DataFrame:
@@ -126,7 +126,7 @@ def _text_table(steps: Sequence[Step], columns: Columns) -> pl.DataFrame:
 
 def _listed(steps: Sequence[Step], columns: Columns) -> tuple[pl.DataFrame, NDArray[np.intp]]:
     """The columns of the list, of all steps, and the number of the step of each row."""
-    texts = {name: pl.String() if kind == _TIME else kind for name, kind in columns.items()}
+    texts = {name: pl.String() if kind == TIME else kind for name, kind in columns.items()}
     listed = {RANK.name: POLARS[RANK.kind]} | {name: kind for name, kind in texts.items() if name not in _ABOUT}
     gap = pl.DataFrame({name: [None] for name in listed}, listed)
     rows = [step.rows[list(listed)] if isinstance(step, TopList) else gap for step in steps]

@@ -3,8 +3,9 @@
 import polars as pl
 
 from lib.archive.selected_rows import by_tick
-from lib.archive.tables import TICK, TIME
+from lib.archive.tables import TICK
 from lib.schema import VOLUME_RANK
+from lib.times import TIME
 from tests.contract.snapshots import MINUTE
 from tests.fakes import NOON
 

@@ -18,6 +18,7 @@ from lib.store.sqlite.database import connect
 from lib.store.sqlite.retention import MOST_DELETED
 from tests.fakes import HOUR, NOON, FakeClock
 from tests.sample import sample_snapshot
+from tests.unit.store.connections import connecting
 from tests.unit.store.old_file import make_old
 
 MINUTE = timedelta(minutes=1)
@@ -172,12 +173,7 @@ class Contended(sqlite3.Connection):
 
 async def test_a_new_file_opens_while_another_process_opens_it(open_store):
     opened: list[Contended] = []
-
-    def contended(path: Path, busy: timedelta) -> sqlite3.Connection:
-        opened.append(sqlite3.connect(path, isolation_level=None, check_same_thread=False, factory=Contended))
-        return opened[-1]
-
-    await fill(open_store(connect=contended), 0)
+    await fill(open_store(connect=connecting(Contended, opened)), 0)
     assert opened[0].refusals == 0
     assert opened[0].execute("PRAGMA journal_mode").fetchone() == ("wal",)
 

@@ -22,6 +22,7 @@ from lib.store.sqlite import SqliteStore
 from lib.store.sqlite.database import connect
 from tests.contract.snapshots import many, snapshot
 from tests.fakes import NOON, FakeClock
+from tests.unit.store.connections import connecting
 from tests.unit.store.old_file import make_old
 
 MINUTE = timedelta(minutes=1)
@@ -198,12 +199,8 @@ class Failing(sqlite3.Connection):
 
 async def test_names_of_a_write_that_failed_are_not_taken_for_stored(tmp_path):
     opened: list[Failing] = []
-
-    def failing(path: Path, busy: timedelta) -> sqlite3.Connection:
-        opened.append(sqlite3.connect(path, isolation_level=None, check_same_thread=False, factory=Failing))
-        return opened[-1]
-
-    store = SqliteStore(tmp_path / "topcoins.db", clock=FakeClock(NOON + timedelta(hours=1)), connect=failing)
+    clock = FakeClock(NOON + timedelta(hours=1))
+    store = SqliteStore(tmp_path / "topcoins.db", clock=clock, connect=connecting(Failing, opened))
     await store.write(many(PRICE, 2, NOON))
     opened[-1].fails = True
     new = many(PRICE, 4, NOON + MINUTE)

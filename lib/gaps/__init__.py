@@ -6,19 +6,19 @@ Before the store's horizon only the first tick of each hour is kept, so there on
 import asyncio
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol, Unpack, runtime_checkable
 
 from lib.clock import HOUR, SECOND, from_epoch, slot
 from lib.gaps.slots import Attempt, Evidence, missing_between
 from lib.ingest.missed import UNKNOWN, Cause, MissedTick, find_missed
 from lib.snapshot import StoredTick
-from lib.store import Resolution, Store
+from lib.store import Resolution, Store, WantedTicks
 
 __all__ = [
     "Attempt", "Evidence", "Gap", "RemembersMissed", "SeriesGaps", "find_gaps", "gaps_between", "missing_ticks",
@@ -26,6 +26,20 @@ __all__ = [
 LONGEST_INTERVAL = timedelta(days=1)
 LOOK_BACK = timedelta(minutes=15)
 """The newest tick before a window is most often so near that it is read with the window's own."""
+Part = tuple[datetime, datetime, Resolution]
+"""A span, and the resolution of its ticks."""
+
+
+class TickSource(Protocol):
+    """Gives ticks: a store, or what was read of it already."""
+
+    async def stored_ticks(
+        self, series: str, start: datetime, stop: datetime, **wanted: Unpack[WantedTicks]
+    ) -> list[StoredTick]:
+        """See `Store.stored_ticks`."""
+
+    async def newest_tick(self, series: str, at: datetime) -> StoredTick | None:
+        """See `Store.newest_tick`."""
 
 
 @runtime_checkable
@@ -77,16 +91,28 @@ class SeriesGaps:
 
 
 async def find_gaps(
-    store: Store, series: str, start: datetime, stop: datetime, *, now: datetime, folder: Path
+    store: Store,
+    series: str,
+    start: datetime,
+    stop: datetime,
+    *,
+    now: datetime,
+    folder: Path,
+    ticks: TickSource | None = None,
 ) -> SeriesGaps:
     """The gaps of a series with start <= tick <= stop; `folder` is its spool's and need not exist.
+
+    `ticks` has the ticks of the store, by default the store itself.
 
     A tick is expected once its slot and one interval are past. Before the first snapshot none is expected,
     but ticks that were recorded as missed are missing.
     """
+    missed = await _recorded(store, series, start, stop, folder)
     found = [
-        await asyncio.to_thread(gaps_between, evidence, first, last, now)
-        for evidence, first, last in await _evidence_of_parts(store, series, start, stop, now=now, folder=folder)
+        await asyncio.to_thread(
+            gaps_between, await _evidence(ticks or store, series, part, now, missed), *part[:2], now
+        )
+        for part in _parts(store.horizon(), start, stop)
     ]
     return SeriesGaps(sum(part.stored for part in found), [gap for part in found for gap in part.gaps])
 
@@ -95,32 +121,27 @@ async def missing_ticks(
     store: Store, series: str, start: datetime, stop: datetime, *, now: datetime, folder: Path
 ) -> list[MissedTick]:
     """The missing ticks of `find_gaps`, each with its cause; `why` is empty where nothing was recorded."""
+    missed = await _recorded(store, series, start, stop, folder)
     ticks: list[MissedTick] = []
-    for evidence, first, last in await _evidence_of_parts(store, series, start, stop, now=now, folder=folder):
-        missing = await asyncio.to_thread(missing_between, evidence, first, last, now)
+    for part in _parts(store.horizon(), start, stop):
+        evidence = await _evidence(store, series, part, now, missed)
+        missing = await asyncio.to_thread(missing_between, evidence, *part[:2], now)
         ticks += [replace(miss, tick=at) if miss else MissedTick(at, UNKNOWN, "") for at, miss in missing.items()]
     return ticks
 
 
-async def _evidence_of_parts(
-    store: Store, series: str, start: datetime, stop: datetime, *, now: datetime, folder: Path
-) -> list[tuple[Evidence, datetime, datetime]]:
-    """The evidence of the hours before the store's horizon and of the minutes after it, each with its span."""
-    whole_hours = slot(store.horizon(), HOUR) + HOUR
-    parts: list[tuple[datetime, datetime, Resolution]] = []
+def _parts(horizon: datetime, start: datetime, stop: datetime) -> Iterator[Part]:
+    """The span of the hours before the store's horizon, and that of the minutes after it."""
+    whole_hours = slot(horizon, HOUR) + HOUR
     if start < whole_hours:
-        parts.append((start, min(stop, whole_hours - SECOND), "1h"))
+        yield start, min(stop, whole_hours - SECOND), "1h"
     if stop >= whole_hours:
-        parts.append((max(start, whole_hours), stop, "1m"))
-    missed = await _recorded(store, series, start - LONGEST_INTERVAL, stop + LONGEST_INTERVAL, folder)
-    return [
-        (await _evidence(store, series, first, last, resolution, now=now, missed=missed), first, last)
-        for first, last, resolution in parts
-    ]
+        yield max(start, whole_hours), stop, "1m"
 
 
 async def _recorded(store: Store, series: str, start: datetime, stop: datetime, folder: Path) -> Sequence[MissedTick]:
-    """The missed ticks of the spool's folder, and those since `start` that only the archive still has."""
+    """The missed ticks of the spool's folder, and those around the span that only the archive still has."""
+    start, stop = start - LONGEST_INTERVAL, stop + LONGEST_INTERVAL
     own = await asyncio.to_thread(find_missed, folder, from_epoch(0), stop)
     if not isinstance(store, RemembersMissed):
         return own
@@ -129,21 +150,15 @@ async def _recorded(store: Store, series: str, start: datetime, stop: datetime, 
 
 
 async def _evidence(
-    store: Store,
-    series: str,
-    start: datetime,
-    stop: datetime,
-    resolution: Resolution,
-    *,
-    now: datetime,
-    missed: Sequence[MissedTick],
+    ticks: TickSource, series: str, part: Part, now: datetime, missed: Sequence[MissedTick]
 ) -> Evidence:
+    start, stop, resolution = part
     until = max(stop, min(stop + LONGEST_INTERVAL, now))  # the tick after the window shows the interval in its end
     first = start - LOOK_BACK if resolution == "1m" else start
-    read = await store.stored_ticks(series, first, until, resolution=resolution)
+    read = await ticks.stored_ticks(series, first, until, resolution=resolution)
     begin = bisect_left(read, start, key=attrgetter("tick"))
     near = [tick for tick in read[:begin] if not tick.backfilled]
-    before = near[-1] if near else await store.newest_tick(series, start - SECOND)
+    before = near[-1] if near else await ticks.newest_tick(series, start - SECOND)
     missing = [miss for miss in missed if miss.tick >= start]
     evidence = Evidence(_newest_attempt(before, missed, start), read[begin:], missing)
     return evidence.by_hours() if resolution == "1h" else evidence

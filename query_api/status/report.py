@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from lib.clock import HOUR
 from lib.errors import TopcoinsError
-from lib.gaps import find_gaps
+from lib.gaps import LOOK_BACK, find_gaps
 from lib.ingest.credit_plan import FILE as PLAN_FILE
 from lib.ingest.doubtful import count_doubtful
 from lib.ingest.last_reading import LastReading, read_last_reading
@@ -20,9 +20,9 @@ from lib.ingest.source_choice import read_used_source
 from lib.ingest.spool_folder import counted
 from lib.schema import OWN
 from lib.snapshot import next_tick
-from lib.store import Store
 from lib.version import VERSION
 from query_api.asof.find_pair import PairFound
+from query_api.asof.marker_windows import MarkerWindows
 from query_api.asof.tick_pairs import LEAST_AGE, age_by_interval
 from query_api.services import Services
 from query_api.status.archive import ArchiveReports, ArchiveStatus
@@ -124,9 +124,12 @@ class Status(BaseModel):
     providers: list[ProviderStatus] = []
 
 
-async def _read_series(store: Store, name: str, now: datetime, firsts: FirstTicks, folder: Path) -> SeriesStatus:
+async def _read_series(
+    services: Services, name: str, now: datetime, firsts: FirstTicks, recent: MarkerWindows
+) -> SeriesStatus:
+    store, folder = services.store, services.spools / name
     markers, first, spool, plan = await asyncio.gather(
-        store.markers(now - HOUR, now, series=name),
+        recent.markers(now - HOUR, now, series=name),
         firsts.of(name, now),
         asyncio.to_thread(_read_spool, folder),
         asyncio.to_thread(_read_plan, folder),
@@ -135,7 +138,7 @@ async def _read_series(store: Store, name: str, now: datetime, firsts: FirstTick
     in_time = [marker for marker in markers if not marker.backfilled]
     live = in_time[-1] if in_time else await store.newest_tick(name, now)
     start = now - max(HOUR, INTERVALS * live.interval if live else HOUR)
-    hour = await find_gaps(store, name, start, now, now=now, folder=folder)
+    hour = await find_gaps(store, name, start, now, now=now, folder=folder, ticks=recent)
     return SeriesStatus(
         tick=newest.tick if newest else None,
         first=first,
@@ -207,16 +210,13 @@ class StatusReports:
 
     async def _read(self, now: datetime) -> Status:
         services = self._services
+        # All that a report needs of an hour's ticks is in this one read.
+        recent = await MarkerWindows.of_each(services.store, now - HOUR - LOOK_BACK, now, services.series)
         each, providers, archive, newest = await asyncio.gather(
-            asyncio.gather(
-                *(
-                    _read_series(services.store, name, now, self._firsts, services.spools / name)
-                    for name in services.series
-                )
-            ),
+            asyncio.gather(*(_read_series(services, name, now, self._firsts, recent) for name in services.series)),
             asyncio.to_thread(read_providers, services.spools),
             self._read_archive(now),
-            self._find_newest(now),
+            self._find_newest(now, recent),
         )
         series = dict(zip(services.series, each, strict=True))
         ticks = [newest.pair.price, newest.pair.rank] if newest else []
@@ -235,10 +235,10 @@ class StatusReports:
     async def _read_archive(self, now: datetime) -> ArchiveStatus | None:
         return await self._archive.current(now) if self._archive else None
 
-    async def _find_newest(self, now: datetime) -> PairFound | None:
+    async def _find_newest(self, now: datetime, recent: MarkerWindows) -> PairFound | None:
         pairs, at = self._services.lists.pair_finder, now.replace(microsecond=0)
         try:
-            return await pairs.find(at, max_age=self._services.max_age, explain=False)
+            return await pairs.find(at, max_age=self._services.max_age, explain=False, markers=recent)
         except TopcoinsError:  # there is no newest list; its own address says why
             return None
 

@@ -128,12 +128,3 @@ def parse_time(text: str) -> datetime:
     if at.tzinfo is None or not EVER <= at <= FOREVER:
         raise ValueError(f"{text} is no time of InfluxDB, such as 2026-11-17T14:05:00Z")
     return at
-
-
-def parse_times(texts: pl.Series) -> list[datetime]:
-    """The ascending times of many lines."""
-    for text in (texts[0], texts[-1]) if len(texts) else ():
-        parse_time(text)  # which refuses what is no time of InfluxDB
-    if not texts.str.ends_with("Z").all():
-        raise ValueError("a time of the answer is not in UTC")
-    return [datetime.fromisoformat(text) for text in texts.to_list()]

@@ -104,13 +104,12 @@ def stored_ticks(bucket: str, series: str, start: datetime, stop: datetime, *, k
 
     The storage engine evaluates all of it. It may not compare values: InfluxDB 2.9 then loses later shards.
     """
-    shown = _keep("_time", "_field", "_value")
     names = ["interval_s", "withdrawn_at", "restored_at", *(["stored_at", "observed_at"] if known else [])]
     wanted = [*_of_markers(series), _any_field(names)]
-    columns = _keep("_time", "source", "_field", "_value") if known else shown
+    columns = _keep("_time", *(["source"] if known else []), "_field", "_value")
     ticks = _query(bucket, start, stop, wanted, ONE_TABLE, columns, 'yield(name: "ticks")')
     wanted = [*_of_markers(series), _any_field(["backfilled"])]
-    backfilled = _query(bucket, start, stop, wanted, "max()", shown, 'yield(name: "backfilled")')
+    backfilled = _query(bucket, start, stop, wanted, "max()", columns, 'yield(name: "backfilled")')
     return f"{ticks}\n{backfilled}".strip()
 
 

@@ -5,13 +5,14 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from functools import lru_cache
 
-import polars as pl
-
 from lib.clock import from_epoch
 from lib.snapshot import Marker, StoredTick
-from lib.store.influx.answer import parse_time, parse_times, table, values_of
+from lib.store.influx.answer import parse_time, values_of
 
 LONGEST_INTERVAL = timedelta(days=366)
+Point = tuple[str, ...]
+"""The columns that name it, its time first."""
+Fields = dict[str, str]
 
 _NUMBERS = (
     "assets",
@@ -40,68 +41,61 @@ def read_leftovers(csv: str) -> tuple[bool, list[Marker]]:
 
 
 def read_stored_ticks(csv: str) -> tuple[list[StoredTick], bool]:
-    """The ticks, oldest first, and whether any was backfilled: which ones, only `flux.backfilled` answers."""
-    if not csv.strip():
-        return [], False
-    points = _first_stored(table(csv)).unique(["_time", "_field"], keep="first")
-    ticks = points.filter(pl.col("_field") == "interval_s").sort("_time")
-    texts = ticks["_time"].to_list()
-    rest = points.filter(pl.col("_field") != "interval_s")
-    values = rest.select("_time", "_field", "_value").iter_rows()
-    flags = {(time, field): float(value) for time, field, value in values if float(value)}
-    withdrawn = {time for time, field in flags if field == "withdrawn_at" and (time, "restored_at") not in flags}
-    lines = zip(parse_times(ticks["_time"]), ticks["_value"].to_list(), texts, strict=True)
-    stored = [StoredTick(at, _interval(text), False, time in withdrawn) for at, text, time in lines]
-    if "source" in ticks.columns:
-        known = zip(texts, ticks["source"].to_list(), stored, strict=True)
-        stored = [StoredTick(*tick[:4], source, *_known(flags, at)) for at, source, tick in known]
-    return stored, any(field == "backfilled" for _, field in flags)
+    """The ticks, oldest first, and whether any was backfilled: which ones, only `flux.backfilled` answers.
+
+    Of two markers for a tick, the one stored first names the source and the rest.
+    """
+    has_source = "source" in csv.partition("\r\n")[0].split(",")
+    points = _first_stored(_points(csv, "_time", "source")) if has_source else _points(csv, "_time")
+    some_late = any(float(fields["backfilled"]) for fields in points.values() if "backfilled" in fields)
+    return [_stored_tick(point, points[point]) for point in sorted(points) if "interval_s" in points[point]], some_late
 
 
-def _first_stored(points: pl.DataFrame) -> pl.DataFrame:
-    """The lines of markers; where a tick has markers of several sources, those of the one stored first come first."""
-    if "source" not in points.columns or points["source"].drop_nulls().n_unique() < 2:
-        return points
-    stored_at = pl.col("_value").filter(pl.col("_field") == "stored_at").cast(pl.Float64).min()
-    return points.sort(stored_at.over("_time", "source"), nulls_last=True, maintain_order=True)
+def _first_stored(points: Mapping[Point, Fields]) -> dict[Point, Fields]:
+    """Of several sources' points of a time the one stored first."""
+    newest_first = sorted(points, key=lambda point: float(points[point].get("stored_at", 0)), reverse=True)
+    return {point: points[point] for point in {point[0]: point for point in newest_first}.values()}
 
 
-def _known(flags: Mapping[tuple[str, str], float], at: str) -> Iterator[datetime | None]:
-    """Since when a tick is visible, if that was read, and the times of its withdrawal."""
-    seconds = flags.get((at, "stored_at")) or flags.get((at, "observed_at"))
-    for each in (seconds, flags.get((at, "withdrawn_at")), flags.get((at, "restored_at"))) if seconds else ():
-        yield from_epoch(each) if each else None
+def _stored_tick(point: Point, fields: Fields) -> StoredTick:
+    tick = StoredTick(parse_time(point[0]), _interval(fields["interval_s"]), False)
+    if len(fields) == 1:  # almost always
+        return tick
+    withdrawn_at, restored_at = _optional_time(fields, "withdrawn_at"), _optional_time(fields, "restored_at")
+    tick = tick._replace(withdrawn=withdrawn_at is not None and restored_at is None)
+    if len(point) == 1:
+        return tick
+    since = _optional_time(fields, "stored_at") or _optional_time(fields, "observed_at")
+    return tick._replace(source=point[1], visible_since=since, withdrawn_at=withdrawn_at, restored_at=restored_at)
 
 
 def read_ticks(csv: str, known_at: datetime | None) -> dict[datetime, bool]:
     """The ticks of the markers visible at `known_at`, oldest first, and whether each answers: it is not withdrawn."""
     known = known_at.timestamp() if known_at else math.inf
-    points: dict[datetime, dict[str, float]] = {}
-    for time, field, value in values_of(csv, "_time", "_field", "_value"):
-        points.setdefault(parse_time(time), {})[field] = float(value)
-    visible = {tick: point for tick, point in sorted(points.items()) if _visible_since(point) <= known}
     return {
-        tick: not _reached(point, "withdrawn_at", known) or _reached(point, "restored_at", known)
-        for tick, point in visible.items()
+        parse_time(time): not _reached(fields, "withdrawn_at", known) or _reached(fields, "restored_at", known)
+        for (time,), fields in sorted(_points(csv, "_time").items())
+        if float(fields.get("stored_at", fields.get("observed_at", math.nan))) <= known
     }
 
 
-def _visible_since(point: dict[str, float]) -> float:
-    return point.get("stored_at", point["observed_at"]) if "observed_at" in point else math.nan
-
-
-def _reached(point: dict[str, float], field: str, known: float) -> bool:
+def _reached(fields: Fields, name: str, known: float) -> bool:
     """Whether a time is not after `known`; 0 stands for none."""
-    return 0 < point.get(field, 0) <= known
+    return 0 < float(fields.get(name, 0)) <= known
 
 
 def _complete(csv: str) -> Iterator[Marker]:
-    points: dict[tuple[str, ...], dict[str, str]] = {}
-    for *point, field, value in values_of(csv, "_time", "series", "source", "_field", "_value", other_tables=True):
-        points.setdefault(tuple(point), {})[field] = value
-    for (time, series, source), fields in points.items():
+    for (time, series, source), fields in _points(csv, "_time", "series", "source", other_tables=True).items():
         if "ids" in fields and all(name in fields for name in _NUMBERS):
             yield _marker(parse_time(time), series, source, fields)
+
+
+def _points(csv: str, *keys: str, other_tables: bool = False) -> dict[Point, Fields]:
+    """The fields of each point, by the columns that name it; of equal fields the first."""
+    points: dict[Point, Fields] = {}
+    for *point, field, value in values_of(csv, *keys, "_field", "_value", other_tables=other_tables):
+        points.setdefault(tuple(point), {}).setdefault(field, value)
+    return points
 
 
 @lru_cache(maxsize=64)  # ten thousand ticks share few intervals
@@ -138,7 +132,7 @@ def _marker(tick: datetime, series: str, source: str, fields: dict[str, str]) ->
     return marker.with_stored_at(marker.visible_since)
 
 
-def _optional_time(fields: dict[str, str], name: str) -> datetime | None:
+def _optional_time(fields: Fields, name: str) -> datetime | None:
     """An optional time; 0 is none."""
     seconds = float(fields.get(name) or 0)
     return from_epoch(seconds) if seconds else None

@@ -116,6 +116,5 @@ async def test_a_status_asks_the_store_few_questions_and_for_no_rows_again():
             before = store.asked
             assert (await client.get("/metrics")).status_code == 200
             questions.append(store.asked - before)
-    pair, markers_and_ticks, first_ticks, rows_of_a_new_pair = 1, 2 * 2, 2, 2
-    always = pair + markers_and_ticks
-    assert questions == [always + first_ticks + rows_of_a_new_pair, always, always + first_ticks]
+    markers, first_ticks, rows_of_a_new_pair = 2, 2, 2
+    assert questions == [markers + first_ticks + rows_of_a_new_pair, markers, markers + first_ticks]

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import accumulate, pairwise
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar, get_args, get_type_hints
 
 import numpy as np
 import orjson
@@ -116,6 +116,10 @@ class StoredTick(NamedTuple):
 
 
 T = TypeVar("T", Marker, StoredTick)
+MARKER_KINDS = {name: (get_args(hint) or (hint,))[0] for name, hint in get_type_hints(Marker).items()}
+"""The type of each field of a marker, without None."""
+WITHDRAWAL = ("withdrawn_at", "restored_at", "withdrawn_why")
+"""The fields that a withdrawal or its undoing changes."""
 
 
 @dataclass(frozen=True, slots=True)

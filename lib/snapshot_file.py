@@ -26,31 +26,46 @@ _MARKER = TypeAdapter(Marker)
 
 
 class FileCalls(Protocol):
-    """The calls of `os` that write a file, so that a test can record their order."""
+    """The calls of `os` that write a file, so that a test can record their order and make one fail."""
 
     def open(self, path: Path, flags: int, mode: int = 0o666) -> int: ...  # noqa: D102
     def write(self, file: int, body: memoryview) -> int: ...  # noqa: D102
     def fsync(self, file: int) -> None: ...  # noqa: D102
     def close(self, file: int) -> None: ...  # noqa: D102
+
+
+class RenameCalls(FileCalls, Protocol):
+    """These, and the one that gives a file another name."""
+
     def rename(self, source: Path, target: Path) -> None: ...  # noqa: D102
 
 
-def write_whole(path: Path, body: bytes, *, calls: FileCalls = os) -> None:
+def write_whole(path: Path, body: bytes, *, calls: RenameCalls = os) -> None:
     """Write a file, all of it or nothing. It is on disk when this returns, also after a power cut."""
     part = path.with_name(path.name + PART)
     try:
-        with _opened(calls, part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as file:
-            rest = memoryview(body)
-            while rest:
-                rest = rest[calls.write(file, rest) :]
-            calls.fsync(file)  # before the rename: else a power cut may leave the name with half of the content
+        write_synced(part, body, calls)  # before the rename: else a power cut may leave the name with half the content
         calls.rename(part, path)
     except OSError:
         with suppress(OSError):
             part.unlink(missing_ok=True)  # half a file would only fill a full disk
         raise
-    with _opened(calls, path.parent, os.O_RDONLY) as folder:
-        calls.fsync(folder)  # else a power cut may take the name
+    sync(path.parent, calls)  # else a power cut may take the name
+
+
+def write_synced(path: Path, body: bytes, calls: FileCalls) -> None:
+    """Write a file that nobody reads yet, and have it on disk."""
+    with _opened(calls, path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as file:
+        rest = memoryview(body)
+        while rest:
+            rest = rest[calls.write(file, rest) :]
+        calls.fsync(file)
+
+
+def sync(path: Path, calls: FileCalls) -> None:
+    """Have a file's content, or a folder's names, on disk."""
+    with _opened(calls, path, os.O_RDONLY) as file:
+        calls.fsync(file)
 
 
 @contextmanager

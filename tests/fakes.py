@@ -15,7 +15,7 @@ from lib.errors import TopcoinsError
 from lib.http_client import open_client
 from lib.schema import ID, PRICE, TIER, Series
 from lib.snapshot import Marker, Snapshot, StoredTick, first_of_hours, visible_at
-from lib.store import Resolution, Selection, View, WantedTicks
+from lib.store import Resolution, Selection, Store, View, WantedTicks
 from lib.store.asset_names import merged_names
 from lib.text import search_key
 
@@ -45,7 +45,7 @@ class FakeClock:
         self.now += timedelta(**span)
 
 
-class MemoryStore:
+class MemoryStore(Store):
     """A `Store` over a dict. While `failure` is set, every question raises it."""
 
     def __init__(self, clock: Callable[[], datetime], *, retention: timedelta = timedelta(days=30)) -> None:

@@ -1,10 +1,9 @@
 """The archiver: seals each closed day soon after its end, and adds to sealed days what came later."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 import structlog
 
@@ -26,14 +25,6 @@ CLOSED_AFTER = timedelta(minutes=5)
 """A day is closed so long after its end: its last snapshots are in the store by then."""
 LATE = timedelta(hours=3)
 """A day that is not sealed so long after its end is a fault that a person should look at."""
-
-
-@runtime_checkable
-class DeletesSealed(Protocol):
-    """A store that deletes minutes only once they are in the archive."""
-
-    async def mark_sealed(self, series: str, hashes: Mapping[datetime, str]) -> None:
-        """Allow to delete the ticks that the archive has with the same content hash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +101,8 @@ class Archiver:
             return
         for table in self._logs:
             await table.add(manifest)
-        if isinstance(self._store, DeletesSealed):
-            for name, snapshots in manifest.snapshots.items():
-                await self._store.mark_sealed(name, {each.tick: each.hash for each in snapshots})
+        for name, snapshots in manifest.snapshots.items():
+            await self._store.mark_sealed(name, {each.tick: each.hash for each in snapshots})
         self._followed[manifest.day] = manifest.number
 
     async def _gaps(self, day: date) -> Gaps:
@@ -135,7 +125,7 @@ async def closed_days(store: Store, series: Sequence[Series], now: datetime) -> 
 async def stored_days(store: Store, series: Sequence[Series], last: date) -> list[date]:
     """Every day from the store's first snapshot to the last, oldest first."""
     firsts = [marker.tick.date() for each in series if (marker := await store.first(each.name))]
-    return [*_days(min(firsts), last)] if firsts else []
+    return [min(firsts) + n * DAY for n in range((last - min(firsts)).days + 1)] if firsts else []
 
 
 async def read_progress(store: Store, objects: Objects, series: Sequence[Series], now: datetime) -> Progress:
@@ -144,9 +134,3 @@ async def read_progress(store: Store, objects: Objects, series: Sequence[Series]
     unsealed = [day for day in await closed_days(store, series, now) if day not in sealed]
     before = [day for day in sealed if not unsealed or day < unsealed[0]]
     return Progress(len(sealed), max(before, default=None), unsealed)
-
-
-def _days(first: date, last: date) -> Iterator[date]:
-    while first <= last:
-        yield first
-        first += DAY

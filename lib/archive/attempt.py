@@ -1,11 +1,11 @@
 """One attempt to add parts to a day of the archive."""
 
 import asyncio
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import polars as pl
 import structlog
@@ -24,10 +24,14 @@ from lib.store import Store
 
 log = structlog.get_logger()
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 MARKERS_IN_GROUP = 120
 _UNNAMED = ", and no manifest names it: delete it, then its day is sealed"
 
 
+@dataclass(slots=True)
 class Attempt:
     """One attempt to add parts to a day, with what is in the archive afterwards.
 
@@ -35,76 +39,63 @@ class Attempt:
     are taken from what is in the archive. Raises StoreMalformed, with the name of the part, if that is damaged.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        objects: Objects,
-        day: date,
-        before: Manifest | None,
-        additions: Additions,
-        folder: Path,
-    ) -> None:
-        self._store = store
-        self._objects = objects
-        self._day = day
-        self._before = before
-        self._number = before.number + 1 if before else 0
-        self._additions = additions
-        self._folder = folder
-        self._parts: list[Part] = []
-        self._rows: dict[Series, Path] = {}
-        self._markers: list[Marker] = []
-        self._sealed: dict[str, list[SealedTick]] = {}
-        self._adopted: set[str] = set()
-        self.unreadable: set[Key] = set()
+    store: Store
+    objects: Objects
+    day: date
+    before: Manifest | None
+    additions: Additions
+    folder: Path
+    unreadable: set[Key] = field(default_factory=set)
+    _parts: list[Part] = field(default_factory=list)
+    _rows: dict[Series, Path] = field(default_factory=dict)
+    _markers: list[Marker] = field(default_factory=list)
+    _sealed: dict[str, list[SealedTick]] = field(default_factory=dict)
+    _adopted: set[str] = field(default_factory=set)
+
+    @property
+    def number(self) -> int:
+        """The number of the parts, and of the manifest that makes them visible."""
+        return self.before.number + 1 if self.before else 0
 
     async def add_rows(self, series: Series) -> None:
         """Add the part of a series, and of the first one the side table of hours."""
-        markers = self._additions.of(series)
+        markers = self.additions.of(series)
         if not markers and not await self._exists(series.name):
             return
         group = TICKS_IN_GROUP * max((marker.assets for marker in markers), default=1)
-        frames = read_rows(self._store, series, markers, self._additions, self._lacks_rows)
+        frames = read_rows(self.store, series, markers, self.additions, self._lacks_rows)
         self._rows[series] = path = await self._add(series.name, tables.series_columns(series), frames, group)
-        if self._number == 0:
-            with self._naming(series.name):
-                hours = await asyncio.to_thread(read_hours, path)
+        if self.number == 0:
+            hours = await self._read(series.name, read_hours, path)
             table = hourly_table(series.name)
             path = await self._add(table, hours.schema, iter([hours]), ROWS_IN_GROUP)
-            with self._naming(table):
-                if not (await asyncio.to_thread(_read, path)).equals(hours):
-                    raise self._damaged(table)
+            if not (await self._read(table, _whole, path)).equals(hours):
+                raise self._damaged(table)
 
     async def add_markers(self) -> None:
         """Add the markers of the snapshots whose rows are in the archive. Note what is there of both in the end."""
-        present = {series.name: await self._ticks(series, path) for series, path in self._rows.items()}
+        present = {each.name: await self._read(each.name, ticks_of, path) for each, path in self._rows.items()}
         markers = [marker for marker in await self._known(present) if marker.tick in present.get(marker.series, ())]
         if markers or await self._exists(tables.MARKERS):
             frame = tables.markers_frame(markers)
             path = await self._add(tables.MARKERS, tables.MARKER_COLUMNS, iter([frame]), MARKERS_IN_GROUP)
-            with self._naming(tables.MARKERS):
-                self._markers = tables.markers_of(await asyncio.to_thread(_read, path))
+            self._markers = await self._read(tables.MARKERS, lambda: tables.markers_of(_whole(path)))
             if tables.MARKERS in self._adopted and not self._are_stored(markers):
                 raise self._damaged(tables.MARKERS)
         for series, path in self._rows.items():
             own = {marker.tick: marker for marker in self._markers if marker.series == series.name}
             sources = {tick: marker.source for tick, marker in own.items()}
-            with self._naming(series.name):
-                hashes = await asyncio.to_thread(hash_part, path, series, sources)
+            hashes = await self._read(series.name, hash_part, path, series, sources)
             self._sealed[series.name] = [
                 self._sealed_tick(own[tick], *each) for tick, each in hashes.items() if tick in own
             ]
 
-    async def _ticks(self, series: Series, path: Path) -> frozenset[datetime]:
-        with self._naming(series.name):
-            return await asyncio.to_thread(ticks_of, path)
-
     async def _known(self, present: Mapping[str, Collection[datetime]]) -> Sequence[Marker]:
         """The markers to add. An adopted part may have ticks that the store got since we looked: look again."""
-        known = {(marker.series, marker.tick) for marker in self._additions.markers}
+        known = {(marker.series, marker.tick) for marker in self.additions.markers}
         if all((name, tick) in known for name, ticks in present.items() for tick in ticks):
-            return self._additions.markers
-        again = await find_additions(self._store, self._objects, list(self._rows), self._day, self._before)
+            return self.additions.markers
+        again = await find_additions(self.store, self.objects, list(self._rows), self.day, self.before)
         return again.markers
 
     def _are_stored(self, markers: Iterable[Marker]) -> bool:
@@ -114,24 +105,22 @@ class Attempt:
 
     async def add_small(self, table: str, frame: pl.DataFrame) -> None:
         """Add a part of few rows. A day has a first one also without any: a reader of all days then finds a file."""
-        if len(frame) or self._number == 0 or await self._exists(table):
+        if len(frame) or self.number == 0 or await self._exists(table):
             path = await self._add(table, frame.schema, iter([frame]), max(len(frame), 1))
-            with self._naming(table):
-                await asyncio.to_thread(_read, path)
+            await self._read(table, _whole, path)
 
     def manifest(self, now: datetime) -> Manifest:
         """The manifest that adds these parts to those before."""
-        snapshots = {name: [*each] for name, each in self._before.snapshots.items()} if self._before else {}
+        before = self.before
+        snapshots = {name: [*each] for name, each in before.snapshots.items()} if before else {}
         for name, added in self._sealed.items():
             snapshots[name] = [*snapshots.get(name, []), *added]
         return Manifest(
-            day=self._day,
-            number=self._number,
+            day=self.day,
+            number=self.number,
             sealed_at=now,
-            spacing=self._before.spacing
-            if self._before
-            else spacing_of(self._markers, self._day, self._store.horizon()),
-            parts=[*(self._before.parts if self._before else ()), *self._parts],
+            spacing=before.spacing if before else spacing_of(self._markers, self.day, self.store.horizon()),
+            parts=[*(before.parts if before else ()), *self._parts],
             snapshots={name: Snapshots.of(each) for name, each in snapshots.items()},
         )
 
@@ -140,7 +129,7 @@ class Attempt:
             if marker.series in self._adopted:
                 raise self._damaged(marker.series)
             log.error("an archived snapshot differs from its marker", series=marker.series, tick=marker.tick)
-        return SealedTick(marker.tick, rows, hashed, self._number)
+        return SealedTick(marker.tick, rows, hashed, self.number)
 
     def _lacks_rows(self, marker: Marker) -> None:
         log.error("the store lacks rows of a snapshot: it is not archived", series=marker.series, tick=marker.tick)
@@ -148,32 +137,33 @@ class Attempt:
 
     async def _exists(self, table: str) -> bool:
         """Whether the part is there already, of an attempt that did not come to its manifest."""
-        return await is_stored(self._objects, part_name(table, self._day, self._number))
+        return await is_stored(self.objects, part_name(table, self.day, self.number))
 
     async def _add(
         self, table: str, columns: Mapping[str, Any], frames: Iterator[pl.DataFrame], rows_in_group: int
     ) -> Path:
         """Store a part unless it is there. Returns a local file with what is in the archive, and notes its digest."""
-        name = part_name(table, self._day, self._number)
-        is_ours = False
-        if not await self._exists(table):
-            made = self._folder / f"{table.replace('/', '-')}.parquet"
+        name = part_name(table, self.day, self.number)
+        is_there = await self._exists(table)
+        if not is_there:
+            made = self.folder / f"{table.replace('/', '-')}.parquet"
             await asyncio.to_thread(write_part, made, columns, frames, rows_in_group=rows_in_group)
-            is_ours = await self._objects.create(name, made)
-        if not is_ours:
+            is_there = not await self.objects.create(name, made)
+        if is_there:
             self._adopted.add(table)
-        path = await self._objects.local(name, self._folder)
-        with self._naming(table):
-            self._parts.append(await asyncio.to_thread(describe_part, path, name, table))
+        path = await self.objects.local(name, self.folder)
+        self._parts.append(await self._read(table, describe_part, path, name, table))
         return path
 
-    def _naming(self, table: str) -> AbstractContextManager[None]:
-        return naming(self._objects, part_name(table, self._day, self._number), _UNNAMED)
+    async def _read(self, table: str, read: Callable[P, T], *args: P.args, **more: P.kwargs) -> T:
+        """What a thread reads of a part. If it can't be decoded, StoreMalformed names it."""
+        with naming(self.objects, part_name(table, self.day, self.number), _UNNAMED):
+            return await asyncio.to_thread(read, *args, **more)
 
     def _damaged(self, table: str) -> StoreMalformed:
-        name = part_name(table, self._day, self._number)
-        return StoreMalformed(f"archive {self._objects.shown}: {name} is damaged{_UNNAMED}")
+        name = part_name(table, self.day, self.number)
+        return StoreMalformed(f"archive {self.objects.shown}: {name} is damaged{_UNNAMED}")
 
 
-def _read(path: Path) -> pl.DataFrame:
+def _whole(path: Path) -> pl.DataFrame:
     return pl.read_parquet(path, hive_partitioning=False)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import structlog
 
+from lib.archive.manifest import start_of
 from lib.clock import DAY, MINUTE, Clock, isoformat
 from lib.errors import DayTooOld, Malformed, SnapshotRefused
 from lib.gaps import Gap, find_gaps
@@ -79,7 +80,7 @@ def calls(
     """
     assert source.daily, f"{source.name} sells no past days"
     price = -(-assets // source.daily.assets_per_credit)
-    days = {day for gap in gaps for day in _ends_within(gap) if now >= _end_of(day) + READY_AFTER}
+    days = {day for gap in gaps for day in _ends_within(gap) if now >= start_of(day) + DAY + READY_AFTER}
     return [Call(source, day, 0 if day in paid else price) for day in sorted(days - {*bought}, reverse=True)]
 
 
@@ -134,10 +135,6 @@ def listed_at(reading: Reading, day: date) -> datetime:
         newest=isoformat(newest) if newest else None,
     )
     return datetime.combine(day, LAST_MINUTE)
-
-
-def _end_of(day: date) -> datetime:
-    return datetime.combine(day, time.min, UTC) + DAY
 
 
 def _ends_within(gap: Gap) -> Iterator[date]:

@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 import shutil
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
@@ -143,16 +144,10 @@ async def _copy_part(source: Objects, target: Objects, part: Part) -> bool:
 
 async def _mend(store: Store, unsealed: Folder, series: Sequence[Series], day: date, clock: Clock) -> list[str]:
     """Write what is damaged of an unsealed day again. Returns the parts of which the store no longer has all."""
-    try:
+    with suppress(Malformed):  # then the manifest is damaged
         manifest = await newest_manifest(unsealed, day)
-    except Malformed:
-        manifest = None
-        is_damaged = True
-    else:
-        parts = manifest.parts if manifest else ()
-        is_damaged = not all([await sound_part(unsealed, part, Path()) for part in parts])
-    if not is_damaged:
-        return []
+        if all([await sound_part(unsealed, part, Path()) for part in (manifest.parts if manifest else ())]):
+            return []
     verified = await verify_day(unsealed, series, day, Path())
     return await Mender(store, unsealed, series, clock=clock).mend(verified)
 

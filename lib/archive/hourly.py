@@ -4,11 +4,12 @@ It repeats rows of the day's first part, so one asset's year of hours is read wi
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from lib.archive.places import Places
 from lib.archive.tables import TICK
 from lib.schema import ID
 
@@ -36,7 +37,7 @@ def read_hours(path: Path) -> pl.DataFrame:
     return scan.filter(pl.col(TICK).is_in(ticks.collect()[TICK].implode())).collect().sort(ID, TICK)
 
 
-def hours_of(places: Places) -> set[int]:
-    """The ticks that the side table of a part has, as epoch seconds."""
-    _, firsts = np.unique(places.ticks // HOUR_S, return_index=True)
-    return {*places.ticks[firsts].tolist()}
+def firsts_of(ticks: NDArray[Any]) -> set[int]:
+    """The first tick of every hour. Ticks are epoch seconds, oldest first."""
+    _, firsts = np.unique(ticks // HOUR_S, return_index=True)
+    return {*ticks[firsts].tolist()}

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
@@ -13,7 +13,6 @@ from lib.errors import StoreMalformed, StoreRejected
 from lib.store import Resolution
 
 FOLDER = "_manifest"
-VERSION = 1
 _NAME = re.compile(rf"{FOLDER}/date=(\d{{4}}-\d\d-\d\d)/(\d{{4,}})\.json")
 
 
@@ -66,17 +65,13 @@ class Snapshots(BaseModel):
         )
 
 
-class _Versioned(BaseModel):
-    version: int
-
-
 class Manifest(BaseModel):
     """All parts and snapshots of a day. A successor has a higher number, and repeats what came before.
 
     `spacing` is `1h` for a day of which only the hours were left when it was sealed.
     """
 
-    version: int = VERSION
+    version: Literal[1] = 1
     day: date
     number: int
     sealed_at: AwareDatetime
@@ -117,23 +112,14 @@ async def newest_manifest(objects: Objects, day: date) -> Manifest | None:
 
 async def read_manifest(objects: Objects, name: str) -> Manifest:
     """A manifest by its name. Raises StoreRejected if a later version of topcoins wrote it."""
-    body = await objects.read(name)
     try:
-        manifest = Manifest.model_validate_json(body)
+        return Manifest.model_validate_json(await objects.read(name))
     except ValidationError as exc:
-        if not _is_later(body):
-            raise StoreMalformed(f"archive {objects.shown}: {name} is damaged: {exc.errors()[0]['msg']}") from exc
-    else:
-        if manifest.version == VERSION:
-            return manifest
-    raise StoreRejected(f"archive {objects.shown}: {name} is of a later version of topcoins: upgrade this one")
-
-
-def _is_later(body: bytes) -> bool:
-    try:
-        return _Versioned.model_validate_json(body).version != VERSION
-    except ValidationError:
-        return False
+        errors = exc.errors()
+        if any(error["loc"] == ("version",) and isinstance(error["input"], int) for error in errors):
+            text = f"archive {objects.shown}: {name} is of a later version of topcoins: upgrade this one"
+            raise StoreRejected(text) from exc
+        raise StoreMalformed(f"archive {objects.shown}: {name} is damaged: {errors[0]['msg']}") from exc
 
 
 async def sealed_days(objects: Objects, *, after: str = "") -> dict[date, int]:

@@ -4,13 +4,10 @@ Everything in them is in the sealed days too. A month's manifest has the number 
 which something was added since answers from its own parts.
 """
 
-from collections.abc import Mapping
 from datetime import date, timedelta
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from lib.archive.hourly import HOUR_S
 from lib.archive.manifest import Part
 from lib.archive.objects import Objects
 from lib.archive.tables import Withdrawal
@@ -71,12 +68,3 @@ async def read_month(objects: Objects, name: str) -> Month:
         return Month.model_validate_json(await objects.read(name))
     except ValidationError as exc:
         raise StoreMalformed(f"archive {objects.shown}: {name} is damaged: {exc.errors()[0]['msg']}") from exc
-
-
-def first_ticks(ticks: Mapping[str, list[int]]) -> dict[str, list[int]]:
-    """Of each series the first tick of every hour. Ticks are epoch seconds, oldest first."""
-    return {
-        name: [each[place] for place in np.unique(np.array(each) // HOUR_S, return_index=True)[1].tolist()]
-        for name, each in ticks.items()
-        if each
-    }

@@ -21,7 +21,6 @@ from lib.snapshot import content_hash
 
 TICKS_IN_GROUP = 15
 """A row group: what a reader of one tick must decode."""
-_CHUNK = 1 << 20
 
 
 def write_part(path: Path, columns: Mapping[str, Any], frames: Iterator[pl.DataFrame], *, rows_in_group: int) -> None:
@@ -57,10 +56,8 @@ def _reason(exc: Exception) -> str:
 
 def describe_part(path: Path, name: str, table: str) -> Part:
     """A part's size and digest, from the file itself."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
+        digest = hashlib.file_digest(file, "sha256")
     rows = pl.scan_parquet(path, hive_partitioning=False).select(pl.len()).collect().item()
     return Part(name=name, table=table, rows=rows, bytes=path.stat().st_size, sha256=digest.hexdigest())
 

@@ -13,7 +13,7 @@ import polars as pl
 from cachetools import LRUCache
 
 from lib.archive import tables
-from lib.archive.hourly import hourly_table, hours_of
+from lib.archive.hourly import firsts_of, hourly_table
 from lib.archive.manifest import FOLDER, manifest_name, manifest_names, part_name, read_manifest, sealed_days
 from lib.archive.objects import Objects
 from lib.archive.places import Places, places_of
@@ -50,7 +50,7 @@ class SealedDay:
     def hours(self, series: str) -> set[int]:
         """The ticks that the side table of hours has of a series, as epoch seconds."""
         places = self.places.get(part_name(series, self.day, 0))
-        return hours_of(places) if places and self.names(hourly_table(series)) else set()
+        return firsts_of(places.ticks) if places and self.names(hourly_table(series)) else set()
 
     @property
     def size(self) -> int:

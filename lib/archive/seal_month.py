@@ -12,13 +12,12 @@ import structlog
 
 from lib.archive import tables
 from lib.archive.additions import read_withdrawals
-from lib.archive.hourly import hourly_table
+from lib.archive.hourly import firsts_of, hourly_table
 from lib.archive.manifest import Manifest, Part, newest_manifest
 from lib.archive.months import (
     MANIFESTS,
     Month,
     first_of_month,
-    first_ticks,
     last_of_month,
     month_manifest,
     month_part,
@@ -140,11 +139,8 @@ class _Attempt:
         """The days of which the parts have every marker of an hour, and its rows unless the series is another's."""
         days = {}
         for manifest in self._manifests:
-            own = first_ticks({name: each.ticks for name, each in manifest.snapshots.items()})
-            if all(
-                {*ticks} <= self._marked.get(name, set()) & self.ticks.get(name, {*ticks})
-                for name, ticks in own.items()
-            ):
+            own = {name: firsts_of(np.array(each.ticks)) for name, each in manifest.snapshots.items()}
+            if all(ticks <= self._marked.get(name, set()) & self.ticks.get(name, ticks) for name, ticks in own.items()):
                 days[manifest.day] = manifest.number
         return days
 

@@ -84,20 +84,11 @@ class SealedStore:
 
     async def nearest(self, series: str, at: datetime) -> Marker | None:
         """See `Store.nearest`."""
-        where = of_series(series) & (pl.col(TICK) <= pl.lit(at, TIME))
-        for days in in_steps(await self._days_before(at)):
-            frame = await self._markers.light(days, where)
-            if len(frame):
-                return await self._marker(series, frame[TICK][-1])
-        return None
+        return await self._marker(series, await self._days_before(at), pl.col(TICK) <= pl.lit(at, TIME), place=-1)
 
     async def first(self, series: str) -> Marker | None:
         """See `Store.first`."""
-        for days in in_steps(await self._reader.days()):
-            frame = await self._markers.light(days, of_series(series))
-            if len(frame):
-                return await self._marker(series, frame[TICK][0])
-        return None
+        return await self._marker(series, await self._reader.days(), pl.lit(True), place=0)
 
     async def newest_tick(self, series: str, at: datetime) -> StoredTick | None:
         """See `Store.newest_tick`."""
@@ -214,9 +205,15 @@ class SealedStore:
         days = sorted({tick.date() for tick in ticks})
         return await self._reader.read(series.name, days, tables.series_columns(series), where & selected)
 
-    async def _marker(self, series: str, tick: datetime) -> Marker:
-        block = await self._ahead.span((tables.MARKERS, tick, tick), tick, tick, self._all_markers)
-        return next(marker for marker in block if marker.series == series)
+    async def _marker(self, series: str, days: Sequence[date], where: pl.Expr, *, place: int) -> Marker | None:
+        """The marker at a place among those of the first days that have any."""
+        for some in in_steps(days):
+            frame = await self._markers.light(some, of_series(series) & where)
+            if len(frame):
+                tick = frame[TICK][place]
+                block = await self._ahead.span((tables.MARKERS, tick, tick), tick, tick, self._all_markers)
+                return next(marker for marker in block if marker.series == series)
+        return None
 
     async def _days_before(self, at: datetime) -> list[date]:
         return [day for day in reversed(await self._reader.days()) if day <= at.date()]

@@ -1,16 +1,16 @@
 """The archive's tables as frames: markers, withdrawals and gaps. The series have their own columns, and `tick`."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args
 
 import polars as pl
 
 from lib import schema
 from lib.ingest.missed import Cause, MissedTick
 from lib.schema import ID, TIER, Series
-from lib.snapshot import Marker
+from lib.snapshot import MARKER_KINDS, WITHDRAWAL, Marker
 from lib.times import TIME
 
 MARKERS = schema.MARKER
@@ -18,17 +18,15 @@ WITHDRAWALS = "withdrawal"
 GAPS = "gap"
 TICK = "tick"
 
-_WITHDRAWAL = ("withdrawn_at", "restored_at", "withdrawn_why")
-_KINDS = {name: (get_args(hint) or (hint,))[0] for name, hint in get_type_hints(Marker).items()}
 _TYPES = {str: pl.String(), int: pl.Int64(), bool: pl.Boolean(), float: pl.Float64(), datetime: TIME}
-_SECONDS = {name: f"{name}_s" for name, kind in _KINDS.items() if kind is timedelta}
+_SECONDS = {name: f"{name}_s" for name, kind in MARKER_KINDS.items() if kind is timedelta}
 """A duration is a column of seconds, with its unit in the name."""
 _FIELDS = {column: name for name, column in _SECONDS.items()}
 
 MARKER_COLUMNS: dict[str, Any] = {
-    _SECONDS.get(field.name, field.name): _TYPES.get(_KINDS[field.name], pl.Float64())
-    for field in fields(Marker)
-    if field.name not in _WITHDRAWAL
+    _SECONDS.get(name, name): _TYPES.get(kind, pl.Float64())
+    for name, kind in MARKER_KINDS.items()
+    if name not in WITHDRAWAL
 }
 WITHDRAWAL_COLUMNS: dict[str, Any] = {
     "series": pl.String(), TICK: TIME, "at": TIME, "why": pl.String(), "undone": pl.Boolean()
@@ -50,7 +48,7 @@ def in_order(series: Series, rows: pl.DataFrame) -> pl.DataFrame:
 
 def markers_frame(markers: Sequence[Marker]) -> pl.DataFrame:
     """Markers as rows, by tick. Withdrawals are a table of their own."""
-    rows = [[_as_cell(marker, name) for name in _KINDS if name not in _WITHDRAWAL] for marker in markers]
+    rows = [[_as_cell(marker, name) for name in MARKER_KINDS if name not in WITHDRAWAL] for marker in markers]
     return pl.DataFrame(rows, schema=MARKER_COLUMNS, orient="row").sort(TICK, "series")
 
 

@@ -24,7 +24,7 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 
-class Tiers:
+class Tiers(Store):
     """Answers each tick from the hot store while that is sure to have it, and from the archive before.
 
     While the archive is away, only questions about its ticks raise StoreUnavailable. A snapshot that comes late for a
@@ -78,9 +78,8 @@ class Tiers:
 
     async def nearest(self, series: str, at: datetime) -> Marker | None:
         """See `Store.nearest`."""
-        await self.refresh()
+        first, last = await self._span("1m")
         hot = await self._hot.nearest(series, at)
-        first, last = self._span("1m")
         if first >= last or at < first or (hot and hot.tick >= last):
             return hot
         found = [marker for marker in (hot, await self._sealed.nearest(series, min(at, last - SECOND))) if marker]
@@ -97,10 +96,6 @@ class Tiers:
             self._firsts[key] = await self._sealed.first(series)
         found = [marker for marker in (hot, self._firsts[key]) if marker]
         return min(found, key=lambda marker: marker.tick, default=None)
-
-    async def rows(self, series: Series, tick: datetime, **selection: Unpack[Selection]) -> pl.DataFrame:
-        """See `Store.rows`."""
-        return (await self.rows_between(series, [tick], **selection))[tick]
 
     async def ticks(self, series: str, start: datetime, stop: datetime, **view: Unpack[View]) -> list[datetime]:
         """See `Store.ticks`."""
@@ -121,9 +116,8 @@ class Tiers:
 
     async def newest_tick(self, series: str, at: datetime) -> StoredTick | None:
         """See `Store.newest_tick`."""
-        await self.refresh()
+        first, last = await self._span("1m")
         hot = await self._hot.newest_tick(series, at)
-        first, last = self._span("1m")
         if first >= last or at < first or (hot and hot.tick >= last and not hot.backfilled):
             return hot
         found = [tick for tick in (hot, await self._sealed.newest_tick(series, min(at, last - SECOND))) if tick]
@@ -134,34 +128,30 @@ class Tiers:
     ) -> pl.DataFrame:
         """See `Store.history`."""
         sealed, hot = await self._split(ticks, resolution)
-        parts = []
-        if sealed:
-            parts.append(await self._sealed.history(series, cmc_id, sealed))
-        if hot or not parts:
-            parts.append(await self._hot.history(series, cmc_id, hot, resolution=resolution))
-        return pl.concat(parts).sort("tick") if len(parts) > 1 else parts[0]
+        rows = await self._sealed.history(series, cmc_id, sealed)
+        if not hot:
+            return rows
+        return pl.concat([rows, await self._hot.history(series, cmc_id, hot, resolution=resolution)]).sort("tick")
 
     async def rows_between(
         self, series: Series, ticks: Collection[datetime], **selection: Unpack[Selection]
     ) -> dict[datetime, pl.DataFrame]:
         """See `Store.rows_between`."""
         sealed, hot = await self._split(ticks, selection.get("resolution"))
-        rows = await self._sealed.rows_between(series, sealed, **selection) if sealed else {}
+        rows = await self._sealed.rows_between(series, sealed, **selection)
         return rows | (await self._hot.rows_between(series, hot, **selection) if hot else {})
 
     async def asset_names(self, since: datetime) -> pl.DataFrame:
         """See `Store.asset_names`. Only days before the first name of the hot store are read from the archive."""
-        await self.refresh()
+        first, last = await self._span("1m")
         hot = await self._hot.asset_names(since)
-        first, last = self._span("1m")
         begin = max(since, first)
         end = min([last - SECOND, *hot["first"]])
         return merged_names([await self._sealed.asset_names(begin, end), hot]) if begin <= end else hot
 
     async def missed(self, series: str, start: datetime, stop: datetime) -> list[MissedTick]:
         """The missing ticks of sealed days whose cause was recorded: see `lib.gaps`."""
-        await self.refresh()
-        first, last = self._span("1m")
+        first, last = await self._span("1m")
         begin, end = max(start, first), min(stop, last - SECOND)
         return await self._sealed.missed(series, begin, end) if begin <= end else []
 
@@ -177,8 +167,9 @@ class Tiers:
         """See `Store.close`."""
         await self._hot.close()
 
-    def _span(self, resolution: Resolution | None) -> tuple[datetime, datetime]:
+    async def _span(self, resolution: Resolution | None) -> tuple[datetime, datetime]:
         """From when to before when the archive answers."""
+        await self.refresh()
         kept = self._hot.horizon() if self._keep is None else self._clock() - self._keep
         return self._coverage.span(kept, resolution)
 
@@ -186,8 +177,7 @@ class Tiers:
         self, ticks: Collection[datetime], resolution: Resolution | None
     ) -> tuple[list[datetime], list[datetime]]:
         """The ticks that the archive answers, and those of the hot store."""
-        await self.refresh()
-        start, stop = self._span(resolution)
+        start, stop = await self._span(resolution)
         sealed = [tick for tick in ticks if start <= tick < stop]
         return sealed, [tick for tick in ticks if not start <= tick < stop]
 
@@ -199,8 +189,7 @@ class Tiers:
         read: "Callable[[Store | SealedStore, datetime, datetime], Awaitable[list[T]]]",
     ) -> list[T]:
         """What the tiers have of a span, oldest first. Tiers change at midnight, so no hour is in two."""
-        await self.refresh()
-        first, last = self._span(resolution)
+        first, last = await self._span(resolution)
         parts = (
             (self._hot, start, min(stop, first - SECOND)),
             (self._sealed, max(start, first), min(stop, last - SECOND)),

@@ -11,7 +11,7 @@ from lib.archive.sealed_store import SealedStore
 from lib.archive.tables import Withdrawal, withdrawals_since
 from lib.clock import Clock
 from lib.schema import Series
-from lib.snapshot import Marker
+from lib.snapshot import WITHDRAWAL, Marker
 from lib.store import Store
 
 
@@ -55,5 +55,4 @@ class Withdrawals:
         stored = await self._store.nearest(marker.series, marker.tick)
         if stored is None or stored.tick != marker.tick:
             return marker
-        at, until, why = stored.withdrawn_at, stored.restored_at, stored.withdrawn_why
-        return replace(marker, withdrawn_at=at, restored_at=until, withdrawn_why=why)
+        return replace(marker, **{name: getattr(stored, name) for name in WITHDRAWAL})

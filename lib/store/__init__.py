@@ -1,6 +1,6 @@
 """`Store`: what both stores promise. `tests/contract` checks each promise on both."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple, Protocol, TypedDict, Unpack
 
@@ -99,6 +99,7 @@ class Store(Protocol):
 
         A field that its series gained later is null.
         """
+        return (await self.rows_between(series, [tick], **selection))[tick]
 
     async def ticks(self, series: str, start: datetime, stop: datetime, **view: Unpack[View]) -> list[datetime]:
         """A series' ticks with start <= tick <= stop, oldest first, without withdrawn ones. Cheap.
@@ -133,6 +134,10 @@ class Store(Protocol):
         The times are those of the first and the last snapshot with the name, `first` perhaps not before `since`;
         `last` is exact to the hour. Names older than the retention stay. Cheap: no table of rows is read.
         """
+
+    async def mark_sealed(self, series: str, hashes: Mapping[datetime, str]) -> None:
+        """Allow to delete the ticks that the archive has with the same content hash. Does nothing by default."""
+        return
 
     def horizon(self) -> datetime:
         """The instant before which only hourly snapshots are sure to exist."""

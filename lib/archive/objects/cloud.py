@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ class Cloud:
         parts: OpenParts | None = None,
     ) -> None:
         self._store = store
-        self._shown = shown
+        self.shown = shown
         self._making = making
         self._address = address
         self._options = dict(options or {})
@@ -117,29 +117,22 @@ class Cloud:
             try:
                 folder = stack.enter_context(workspace(self._making))
             except OSError as exc:
-                raise StoreRejected(f"archive {self._shown}: its files are made here: {exc}; look at {_SPOOL}") from exc
+                raise StoreRejected(f"archive {self.shown}: its files are made here: {exc}; look at {_SPOOL}") from exc
             yield folder
 
-    def copies(self) -> AbstractContextManager[Path]:
-        """See `Objects.copies`."""
-        return self.workspace()
-
-    @property
-    def shown(self) -> str:
-        """See `Objects.shown`."""
-        return self._shown
+    copies = workspace
 
     @contextmanager
     def _translated(self, name: str) -> Iterator[None]:
         try:
             yield
         except FileNotFoundError as exc:  # obstore raises no error of its own for it
-            raise StoreMalformed(f"archive {self._shown}: {name} is missing") from exc
+            raise StoreMalformed(f"archive {self.shown}: {name} is missing") from exc
         except BaseError as exc:
             reason = str(exc).strip().partition("\n")[0].partition(": <?xml")[0][:300]  # the rest repeats the request
             status = _STATUS.search(reason)
             advice = _ADVICE.get(status[1], "") if status else ""
             kind = StoreRejected if advice or isinstance(exc, _REJECTED) else StoreUnavailable
-            raise kind(f"archive {self._shown}: {name}: {reason}{advice}") from exc
+            raise kind(f"archive {self.shown}: {name}: {reason}{advice}") from exc
         except OSError as exc:  # of the disk where files are on their way
-            raise StoreUnavailable(f"archive {self._shown}: {name}: {exc}") from exc
+            raise StoreUnavailable(f"archive {self.shown}: {name}: {exc}") from exc

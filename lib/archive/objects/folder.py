@@ -14,18 +14,15 @@ from lib.archive.objects import TEMPORARY, scan_parts
 from lib.archive.objects.open_parts import OpenParts
 from lib.archive.objects.workspace import workspace
 from lib.errors import StoreMalformed, StoreRejected, StoreUnavailable
+from lib.snapshot_file import FileCalls, sync, write_synced
 
 _CANNOT_LINK = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 _REJECTED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENOENT)
 
 
-class FolderCalls(Protocol):
-    """The calls of `os` that store a file, so that a test can record their order and make one fail."""
+class FolderCalls(FileCalls, Protocol):
+    """These, and those that make a folder and give a file its name."""
 
-    def open(self, path: Path, flags: int, mode: int = 0o666) -> int: ...  # noqa: D102
-    def write(self, file: int, body: memoryview) -> int: ...  # noqa: D102
-    def fsync(self, file: int) -> None: ...  # noqa: D102
-    def close(self, file: int) -> None: ...  # noqa: D102
     def mkdir(self, path: Path) -> None: ...  # noqa: D102
     def link(self, source: Path, target: Path) -> None: ...  # noqa: D102
 
@@ -34,6 +31,7 @@ class Folder:
     """`Objects` in a folder. Hard links make "unless its name is taken" one step, which a rename is not."""
 
     def __init__(self, root: Path, *, calls: FolderCalls = os) -> None:
+        self.shown = str(root)
         self._root = root
         self._calls = calls
         self._parts = OpenParts()
@@ -82,29 +80,17 @@ class Folder:
         """See `Objects.copies`."""
         return nullcontext(self._root)
 
-    @property
-    def shown(self) -> str:
-        """See `Objects.shown`."""
-        return str(self._root)
-
     def _create(self, name: str, content: bytes | Path) -> bool:
         with self._translated():
             target = self._root / name
             self._make_folder(target.parent)
             if isinstance(content, Path):
-                self._sync(content)
+                sync(content, self._calls)
                 return self._link(content, target)
             with workspace(self._root / TEMPORARY) as folder:
                 made = folder / target.name
-                self._write(made, content)
+                write_synced(made, content, self._calls)
                 return self._link(made, target)
-
-    def _write(self, path: Path, body: bytes) -> None:
-        with self._opened(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as file:
-            rest = memoryview(body)
-            while rest:
-                rest = rest[self._calls.write(file, rest) :]
-            self._calls.fsync(file)
 
     def _link(self, made: Path, target: Path) -> bool:
         """Give a synced file its name. Also a name that was taken is on disk when this returns."""
@@ -127,25 +113,13 @@ class Folder:
         self._make_folder(folder.parent)
         with suppress(FileExistsError):
             self._calls.mkdir(folder)
-        self._sync(folder.parent)
+        sync(folder.parent, self._calls)
 
     def _sync_up(self, folder: Path) -> None:
         """Sync a folder and those above it in the archive: a process that made one may have been killed before."""
-        self._sync(folder)
+        sync(folder, self._calls)
         if folder != self._root:
             self._sync_up(folder.parent)
-
-    def _sync(self, path: Path) -> None:
-        with self._opened(path, os.O_RDONLY) as file:
-            self._calls.fsync(file)
-
-    @contextmanager
-    def _opened(self, path: Path, flags: int) -> Iterator[int]:
-        file = self._calls.open(path, flags)
-        try:
-            yield file
-        finally:
-            self._calls.close(file)
 
     def _read(self, name: str) -> bytes:
         with self._translated():

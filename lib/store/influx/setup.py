@@ -133,28 +133,26 @@ class _Work:
         return str(existing[0]["id"])
 
     def _ensure_task(self, org_id: str) -> None:
-        flux = task(self.bucket, self.retention)
         existing = self._ask("GET", "tasks", params={"orgID": org_id, "name": TASK})["tasks"]
-        same = [each for each in existing if each["flux"] == flux and each["status"] == "active"]
-        for each in existing:
-            if each not in same[:1]:
-                self._ask("DELETE", f"tasks/{each['id']}")
-        if not same:
-            self._ask("POST", "tasks", json={"orgID": org_id, "flux": flux, "status": "active"})
-        self._note(f"task {TASK}", made=not same)
+        wanted = {"orgID": org_id, "flux": task(self.bucket, self.retention), "status": "active"}
+        self._ensure_one("tasks", f"task {TASK}", existing, wanted)
 
     def _ensure_scraper(self, org_id: str, bucket_id: str, url: str) -> None:
         """One scraper of our name. Another address replaces it: the server takes no change of one that it has begun."""
         existing = self._ask("GET", "scrapers", params={"orgID": org_id})["configurations"]
         own = [each for each in existing if each["name"] == SCRAPER]
-        same = [each for each in own if each["url"] == url and each["bucketID"] == bucket_id]
+        wanted = {"name": SCRAPER, "type": "prometheus", "url": url, "orgID": org_id, "bucketID": bucket_id}
+        self._ensure_one("scrapers", f"scraper of {url}", own, wanted)
+
+    def _ensure_one(self, kind: str, what: str, own: Sequence[Mapping[str, Any]], wanted: Mapping[str, str]) -> None:
+        """Have one that is as wanted, and no other one of our own."""
+        same = [each for each in own if wanted.items() <= each.items()]
         for each in own:
             if each not in same[:1]:
-                self._ask("DELETE", f"scrapers/{each['id']}")
+                self._ask("DELETE", f"{kind}/{each['id']}")
         if not same:
-            body = {"name": SCRAPER, "type": "prometheus", "url": url, "orgID": org_id, "bucketID": bucket_id}
-            self._ask("POST", "scrapers", json=body)
-        self._note(f"scraper of {url}", made=not same)
+            self._ask("POST", kind, json=wanted)
+        self._note(what, made=not same)
 
     def _ensure_token(self, org_id: str, consumer: str, permissions: Sequence[Mapping[str, Any]]) -> None:
         file = self.folder / consumer / TOKEN

@@ -17,7 +17,7 @@ from lib import schema
 from lib.clock import HOUR, SECOND, Clock, slot
 from lib.schema import Series
 from lib.snapshot import Marker, Snapshot, StoredTick, first_of_hours, visible_at
-from lib.store import Resolution, Selection, View, WantedTicks, log_withdrawal
+from lib.store import Resolution, Selection, Store, View, WantedTicks, log_withdrawal
 from lib.store.influx import answer, asset_names, flux, lines, row_reads
 from lib.store.influx.claims import VALID, Claim, any_new, read_claims, without_unsettled
 from lib.store.influx.failures import StoreMissing
@@ -32,7 +32,7 @@ _WIDENING = (timedelta(), timedelta(days=1), timedelta(days=30), FOREVER - EVER)
 """How far back from the newest tick `newest_tick` looks, step by step, for one that was not backfilled."""
 
 
-class InfluxStore:
+class InfluxStore(Store):
     """A `Store` on the server at `url`. Reads use `read_url` where it is set, such as a replica's.
 
     A writer claims a tick before it writes (`claims.py`). Then it deletes the rows that an unfinished write left
@@ -106,10 +106,6 @@ class InfluxStore:
             self._outermost(self._bucket, series, EVER, FOREVER, "first"),
         )
         return min((marker for marker in (old, raw) if marker), key=lambda marker: marker.tick, default=None)
-
-    async def rows(self, series: Series, tick: datetime, **selection: Unpack[Selection]) -> pl.DataFrame:
-        """See `Store.rows`."""
-        return (await self.rows_between(series, [tick], **selection))[tick]
 
     async def ticks(self, series: str, start: datetime, stop: datetime, **view: Unpack[View]) -> list[datetime]:
         """See `Store.ticks`."""

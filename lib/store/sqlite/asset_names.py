@@ -3,11 +3,14 @@
 import polars as pl
 
 from lib.schema import ID, PRICE
+from lib.store.asset_names import COLUMNS
 from lib.store.sqlite.database import Database
+from lib.times import TIME
 
 TABLE = "asset names"
 """No series can have this name, for it has a space."""
 HOUR_S = 3600
+_TIMES = ("first", "last")
 _CREATE = f"""CREATE TABLE "{TABLE}" ({ID} INTEGER, symbol TEXT, name TEXT, first INTEGER, last INTEGER,
   PRIMARY KEY ({ID}, symbol, name)) WITHOUT ROWID"""
 _FILL = f"""INSERT INTO "{TABLE}" SELECT {ID}, ifnull(symbol, ''), ifnull(name, ''), min(tick), max(tick)
@@ -42,7 +45,6 @@ class AssetNames:
     def since(self, tick: int) -> pl.DataFrame:
         """The names with a snapshot at or after a tick, each with the first and the last one that has it."""
         names = self._database.execute(_SINCE, (tick,)).fetchall()
-        types = {ID: pl.Int64(), "symbol": pl.String(), "name": pl.String(), "first": pl.Int64(), "last": pl.Int64()}
-        rows = pl.DataFrame(names, schema=types, orient="row")
-        times = [pl.from_epoch(name).dt.cast_time_unit("us").dt.replace_time_zone("UTC") for name in ("first", "last")]
+        rows = pl.DataFrame(names, schema=COLUMNS | dict.fromkeys(_TIMES, pl.Int64()), orient="row")
+        times = [(pl.col(name) * 1_000_000).cast(TIME) for name in _TIMES]
         return rows.with_columns(*times, *(pl.col(tag).replace("", None) for tag in PRICE.tags))

@@ -2,19 +2,17 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 from lib import schema
 from lib.clock import EPOCH, from_epoch
-from lib.snapshot import Marker, StoredTick
+from lib.snapshot import MARKER_KINDS, WITHDRAWAL, Marker, StoredTick
 from lib.store import Steps
 from lib.store.sqlite.database import Database
 
 TABLE = schema.MARKER
-_KINDS = {name: (get_args(hint) or (hint,))[0] for name, hint in get_type_hints(Marker).items()}
-"""The type of each field of a marker, without None."""
 _SQL = {str: "TEXT", int: "INTEGER", bool: "INTEGER", float: "REAL", datetime: "REAL", timedelta: "REAL"}
-_TYPES = {name: _SQL[kind] for name, kind in _KINDS.items()} | {"tick": "INTEGER"}
+_TYPES = {name: _SQL[kind] for name, kind in MARKER_KINDS.items()} | {"tick": "INTEGER"}
 _ADDED = ("hash", "stored_at", "withdrawn_at", "restored_at", "withdrawn_why", "new_level")
 """The columns that the table of an earlier version may lack. A table that lacks others is not ours."""
 SEALED = "sealed"
@@ -29,8 +27,7 @@ _TICKS_INDEX = f"""CREATE INDEX IF NOT EXISTS "{TABLE}_ticks" ON "{TABLE}" (seri
   withdrawn_at, restored_at, stored_at, observed_at, duration, source)"""
 """Has all that a query for ticks reads. The table's pages have the ids too, a kilobyte and more for each tick."""
 _INSERT = f'INSERT INTO "{TABLE}" ({_COLUMNS}) VALUES ({", ".join("?" * len(_TYPES))})'
-_WITHDRAWAL = ("withdrawn_at", "restored_at", "withdrawn_why")
-_UPDATE = f'UPDATE "{TABLE}" SET {", ".join(f"{name} = ?" for name in _WITHDRAWAL)} WHERE series = ? AND tick = ?'
+_UPDATE = f'UPDATE "{TABLE}" SET {", ".join(f"{name} = ?" for name in WITHDRAWAL)} WHERE series = ? AND tick = ?'
 _MARK = f"""UPDATE "{TABLE}" SET {SEALED} = 1 WHERE series = ? AND tick = ? AND {SEALED} IS NULL
   AND ifnull(hash, '') IN ('', ?)"""
 SECOND = timedelta(seconds=1)
@@ -106,7 +103,7 @@ class Markers:
         """Store what a withdrawal or its undoing changes of these markers; the ticks of those that it changes."""
         changed = [new for old in markers if (new := change(old)) != old]
         for marker in changed:
-            values = [_as_number(getattr(marker, name)) for name in _WITHDRAWAL]
+            values = [_as_number(getattr(marker, name)) for name in WITHDRAWAL]
             self._database.execute(_UPDATE, [*values, marker.series, _as_number(marker.tick)])
         return [marker.tick for marker in changed]
 
@@ -150,7 +147,7 @@ def _as_span(seconds: float) -> timedelta:
 
 
 _FROM_NUMBER: dict[Any, Callable[[Any], Any]] = {datetime: from_epoch, timedelta: _as_span, bool: bool}
-_READERS = [(name, _FROM_NUMBER.get(kind, kind)) for name, kind in _KINDS.items()]
+_READERS = [(name, _FROM_NUMBER.get(kind, kind)) for name, kind in MARKER_KINDS.items()]
 
 
 def _marker(row: Sequence[Any]) -> Marker:

@@ -13,7 +13,7 @@ import structlog
 from lib.clock import Clock, from_epoch
 from lib.schema import PRICE, Series
 from lib.snapshot import Marker, Snapshot, StoredTick, first_of_hours, visible_at
-from lib.store import Resolution, Selection, View, WantedTicks, log_withdrawal, warn_if_different
+from lib.store import Resolution, Selection, Store, View, WantedTicks, log_withdrawal, warn_if_different
 from lib.store.sqlite.asset_names import AssetNames
 from lib.store.sqlite.database import BUSY, Connect, Database, connect, translate
 from lib.store.sqlite.markers import Markers
@@ -31,7 +31,7 @@ MOST_CONVERTED = 20_000
 """Rows of an earlier version that one write converts at most: for 5,000 assets four ticks."""
 
 
-class SqliteStore:
+class SqliteStore(Store):
     """A `Store` in one file. It opens the file at first use and works in one thread, off the event loop.
 
     With `keep_sealed` an archive has the rest: a minute that is sealed is deleted so soon, any other never.
@@ -53,15 +53,12 @@ class SqliteStore:
         self._path = path
         self._clock = clock
         self._retention = retention
-        self._make: Callable[[], _File] = lambda: _File(
-            Database(path, durable=durable, busy=busy, connect=connect),
-            lambda database, rows: Retention(
-                database,
-                rows,
-                keep=retention if keep_sealed is None else keep_sealed,
-                confirmed_by=confirmed_by,
-                only_sealed=keep_sealed is not None,
-            ),
+        self._connect = partial(Database, path, durable=durable, busy=busy, connect=connect)
+        self._make_retention = partial(
+            Retention,
+            keep=retention if keep_sealed is None else keep_sealed,
+            confirmed_by=confirmed_by,
+            only_sealed=keep_sealed is not None,
         )
         self._worker = Worker("sqlite")
         self._file: _File | None = None
@@ -96,10 +93,6 @@ class SqliteStore:
     async def first(self, series: str) -> Marker | None:
         """See `Store.first`."""
         return await self._do(lambda file: file.markers.first(series))
-
-    async def rows(self, series: Series, tick: datetime, **selection: Unpack[Selection]) -> pl.DataFrame:
-        """See `Store.rows`. Hourly ticks stay in the same table, so `resolution` changes nothing."""
-        return (await self.rows_between(series, [tick], **selection))[tick]
 
     async def ticks(self, series: str, start: datetime, stop: datetime, **view: Unpack[View]) -> list[datetime]:
         """See `Store.ticks`."""
@@ -149,7 +142,7 @@ class SqliteStore:
         return await self._do(lambda file: file.names.since(as_second(since)))
 
     async def mark_sealed(self, series: str, hashes: Mapping[datetime, str]) -> None:
-        """Allow to delete the ticks that the archive has with the same content hash."""
+        """See `Store.mark_sealed`. With `keep_sealed`, ticks that are not marked are never deleted."""
         seconds = {as_second(tick): hashed for tick, hashed in hashes.items()}
         await self._do(lambda file: file.mark_sealed(series, seconds))
 
@@ -183,7 +176,7 @@ class SqliteStore:
             self._file.close()
             self._file = None
         if self._file is None:
-            self._file = self._make()
+            self._file = _File(self._connect(), self._make_retention)
         return self._file
 
 

@@ -3,7 +3,7 @@
 import html
 import unicodedata
 
-from lib.ids.asset import Contract
+from lib.ids.asset import CoinMarketCapAsset, Contract, ProviderAsset
 
 
 def text_key(text: str) -> str:
@@ -26,11 +26,8 @@ def contract_key(contract: Contract) -> Contract:
     return Contract(contract.chain, address.lower() if address[:2] in ("0x", "0X") else address)
 
 
-def only_one_is_wrapped(symbol: str, name: str, other_symbol: str, other_name: str) -> bool:
+def only_one_is_wrapped(one: ProviderAsset, other: CoinMarketCapAsset) -> bool:
     """Whether one of two assets is the wrapped form of the other: lists give a coin its wrapped token's contract."""
-    a, b = text_key(symbol), text_key(other_symbol)
-    return a == f"w{b}" or b == f"w{a}" or _says_wrapped(name) != _says_wrapped(other_name)
-
-
-def _says_wrapped(name: str) -> bool:
-    return text_key(name).startswith("wrapped")
+    a, b = text_key(one.symbol), text_key(other.symbol)
+    one_says, other_says = (text_key(each.name).startswith("wrapped") for each in (one, other))
+    return a == f"w{b}" or b == f"w{a}" or one_says != other_says

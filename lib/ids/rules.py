@@ -95,11 +95,8 @@ class Rules:
         unshared: set[int] = set()
         shared: set[int] = set()
         for contract in map(contract_key, asset.contracts):
-            ids = {
-                id_
-                for id_ in self._by_contract.get(contract, ())
-                if not only_one_is_wrapped(asset.symbol, asset.name, self._map[id_].symbol, self._map[id_].name)
-            }
+            candidates = self._by_contract.get(contract, ())
+            ids = {id_ for id_ in candidates if not only_one_is_wrapped(asset, self._map[id_])}
             (unshared if len(self._own_by_contract[contract] | {asset.own}) == 1 else shared).update(ids)
         return unshared, shared
 

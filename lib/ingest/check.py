@@ -16,15 +16,12 @@ class Check:
     """A source of `TOPCOINS_CHECK_SOURCE`. Finding the ids of its list compares the list."""
 
     def __init__(self, source: Source, *, assets: int, interval: timedelta) -> None:
+        self.name = f"check of {source.name}"
+        """The name of its work."""
         self._source = source
         self._assets = assets
         self.interval = source.interval(interval)
         self._failed = 0
-
-    @property
-    def name(self) -> str:
-        """The name of its work."""
-        return f"check of {self._source.name}"
 
     async def tick(self, tick: datetime) -> None:
         """Read the list. An outage is logged when it starts and when it ends."""

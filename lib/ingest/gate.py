@@ -33,7 +33,10 @@ def admit(
     `unconfirmed` are ids to reject, with the reason.
     """
     rejected = Counter(reading.rejected)
-    judged = _with_volume(reading.rows).with_columns(_reason(reading.series).alias(_REASON))
+    rows = reading.rows
+    if VOLUME not in rows.columns:
+        rows = rows.with_columns(pl.lit(None, pl.Float64).alias(VOLUME))
+    judged = rows.with_columns(_reason(reading.series).alias(_REASON))
     rejected.update(judged[_REASON].drop_nulls().to_list())
     sound = judged.filter(judged[_REASON].is_null())
     if unconfirmed:
@@ -66,10 +69,6 @@ def _none_sound(reading: Reading, rejected: Counter[str]) -> str:
     reasons = ", ".join(f"{count} x {reason}" for reason, count in rejected.most_common(3))
     message = f"{reading.source}: 0 of {reading.records} {reading.series.name} rows are sound"
     return f"{message} ({reasons}): nothing is left" if reasons else f"{message}: nothing is left"
-
-
-def _with_volume(rows: pl.DataFrame) -> pl.DataFrame:
-    return rows if VOLUME in rows.columns else rows.with_columns(pl.lit(None, pl.Float64).alias(VOLUME))
 
 
 @cache

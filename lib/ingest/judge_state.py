@@ -23,10 +23,6 @@ class Absent(BaseModel):
     tick: int
     doubted: float | None = None
 
-    def doubting(self, value: float) -> "Absent":
-        """A copy whose value of now was rejected."""
-        return self.model_copy(update={"doubted": value})
-
 
 class JudgeState(BaseModel):
     """Since when every list is doubtful, and the assets that the snapshot before lacks, by id."""
@@ -54,10 +50,9 @@ class JudgeState(BaseModel):
             gone = before.rows.filter(~pl.col(ID).is_in(now.rows[ID].implode()))
             tick = int(before.tick.timestamp())
             known |= {id_: Absent(value=last, tick=tick) for id_, last in gone.select(ID, value).iter_rows()}
-        known |= {
-            id_: known.get(id_, Absent(value=jump.before, tick=int(now.tick.timestamp()))).doubting(jump.now)
-            for id_, jump in jumped.items()
-        }
+        for id_, jump in jumped.items():
+            last = known.get(id_) or Absent(value=jump.before, tick=int(now.tick.timestamp()))
+            known[id_] = last.model_copy(update={"doubted": jump.now})
         listed, oldest = {*now.rows[ID].to_list()}, _oldest(now)
         fresh = [(id_, each) for id_, each in known.items() if id_ not in listed and each.tick > oldest]
         return dict(sorted(fresh, key=lambda item: -item[1].tick)[:MOST_ABSENT])

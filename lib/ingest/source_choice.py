@@ -64,14 +64,12 @@ class SourceChoice:
         self._file = folder / FILE if folder else None
         self._asked = tuple(source.identity for source in sources)
         self._recoveries: dict[Source, _Recovery] = {}
-        self._is_written = False
-        self._is_resumed = False
-        self._last: UsedSource | None = None
+        self._state = self._resumed(read_state(UsedSource, self._file))
 
     @property
     def used(self) -> Source:
         """The source that gave the last snapshot; at first the preferred one, or the one of the run before."""
-        state = self._state()
+        state = self._state
         same = (s for s in self._sources if state and (s.name, s.is_stand_in) == (state.source, state.is_keyless))
         return next(same, self._sources[0])
 
@@ -93,25 +91,24 @@ class SourceChoice:
 
     def use(self, source: Source, failures: Failures) -> None:
         """Note that a source gave the snapshot. A change is logged with the failures of those asked before it."""
-        before, state = self.used, self._state()
+        before, state = self.used, self._state
         self._recoveries.pop(source, None)
-        if state and source is before and self._is_written:
+        if state and source is before and state.asked == self._asked:
             return
         why = tuple(str(failure) for failure in failures.values())
         is_worse = self._sources.index(source) > self._sources.index(before)
         if source is not before:
             log.warning("source changed", series=source.series.name, before=before.label, now=source.label, why=why)
-        self._write(
-            UsedSource(
-                source=source.name,
-                is_keyless=source.is_stand_in,
-                is_fallback=source is not self._sources[0],
-                since=self._clock().replace(microsecond=0),
-                failovers=(state.failovers if state else 0) + is_worse,
-                why=why if is_worse else (),
-                asked=self._asked,
-            )
+        self._state = UsedSource(
+            source=source.name,
+            is_keyless=source.is_stand_in,
+            is_fallback=source is not self._sources[0],
+            since=self._clock().replace(microsecond=0),
+            failovers=(state.failovers if state else 0) + is_worse,
+            why=why if is_worse else (),
+            asked=self._asked,
         )
+        save_state(self._file, self._state, "the source in use can't be written")
 
     def failed(self, source: Source) -> None:
         """Note that a source gave no list: it has to recover from the beginning."""
@@ -130,21 +127,12 @@ class SourceChoice:
         keyed = self._sources[self._sources.index(source) - 1]
         return isinstance(failures.get(keyed), SourceExhausted | SourceRejected)
 
-    def _state(self) -> UsedSource | None:
-        """The last change; at first that of an earlier run, but of another list of sources only the count."""
-        if not self._is_resumed and self._file:
-            self._last = read_used_source(self._file.parent)
-            self._is_written = self._last is not None and self._last.asked == self._asked
-            if self._last and not self._is_written:
-                first = self._sources[0]
-                fresh = {"source": first.name, "is_keyless": first.is_stand_in, "is_fallback": False}
-                self._last = self._last.model_copy(update=fresh)
-        self._is_resumed = True
-        return self._last
-
-    def _write(self, state: UsedSource) -> None:
-        self._last, self._is_written = state, True
-        save_state(self._file, state, "the source in use can't be written")
+    def _resumed(self, last: UsedSource | None) -> UsedSource | None:
+        """The state of an earlier run; of another list of sources only the count."""
+        if last is None or last.asked == self._asked:
+            return last
+        first = self._sources[0]
+        return last.model_copy(update={"source": first.name, "is_keyless": first.is_stand_in, "is_fallback": False})
 
 
 def read_used_source(folder: Path) -> UsedSource | None:

@@ -1,7 +1,7 @@
 """The sources of a service, made with its settings; those of other providers find CoinMarketCap's ids."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import httpx
@@ -19,11 +19,13 @@ from lib.redaction import shown
 from lib.settings import PREFIX, Settings, naming
 from lib.source import Source, SourceFile, configured_source, read_source
 from lib.source.reading import PrepareIdentify
-from lib.source.shared_answers import SharedAnswers, shared_answers
+from lib.source.shared_answers import shared_answers
 from lib.source.source_file import VENDORS
 from lib.store import Store
 
 CONTRACTS = ".contracts.json"
+MAP = "coinmarketcap_map"
+"""The only one that `[id]` of a source file may name."""
 SETTINGS = (
     ("ingest_price", "price_source"), ("ingest_price", "extra_sources"),
     ("ingest_rank", "rank_source"), ("ingest_rank", "check_source"),
@@ -75,24 +77,13 @@ class ServiceSources:
         self.store = store
         self.clock = clock
         self.folder = folder
-        self._client = client
-        self._maps: dict[str, DailyCopy[CoinMap]] = {}
+        self._source = partial(configured_source, chosen=chosen, client=client, clock=clock)
         self._identifiers: dict[tuple[str, str], Identifier] = {}
 
     def usable(self, files: Sequence[SourceFile]) -> list[Source]:
         """The sources that can be asked with the keys of the settings; SettingsRejected when there is none."""
-        shared = self._shared()
-        return only_usable([self._source(file, shared, self._identify(file)) for file in files])
-
-    def _shared(self) -> SharedAnswers | None:
-        return shared_answers(self.folder, self.clock)
-
-    def _source(
-        self, file: SourceFile, shared: SharedAnswers | None, identify: PrepareIdentify | None = None
-    ) -> Source:
-        return configured_source(
-            file, self.chosen, client=self._client, clock=self.clock, shared=shared, identify=identify
-        )
+        shared = shared_answers(self.folder, self.clock)
+        return only_usable([self._source(file, shared=shared, identify=self._identify(file)) for file in files])
 
     def _identify(self, file: SourceFile) -> PrepareIdentify | None:
         """What finds the ids of a source's records; None where they have ids. A source and its check have one."""
@@ -102,44 +93,42 @@ class ServiceSources:
         if key not in self._identifiers:
             self._identifiers[key] = Identifier(
                 file,
-                coin_map=self._map(file.id.map),
+                coin_map=self._map,
                 contracts=self._contracts(file),
-                tables=self._tables(file),
+                tables=self._tables(file.name, file.id.overrides),
                 store=self.store,
                 clock=self.clock,
                 folder=self.folder / FOLDER if self.folder else None,
             )
         return self._identifiers[key].prepare
 
-    def _map(self, name: str) -> DailyCopy[CoinMap]:
-        if name not in self._maps:
-            sources = with_stand_ins([self._source(read_source(VENDORS / f"{name}.toml"), self._shared())])
-            fetch = partial(fetch_map, sources, self.clock)
-            self._maps[name] = DailyCopy(CoinMap, self._file(f"{name}.json"), clock=self.clock, fetch=fetch)
-        return self._maps[name]
+    @cached_property
+    def _map(self) -> DailyCopy[CoinMap]:
+        shared = shared_answers(self.folder, self.clock)
+        sources = with_stand_ins([self._source(read_source(VENDORS / f"{MAP}.toml"), shared=shared)])
+        fetch = partial(fetch_map, sources, self.clock)
+        return DailyCopy(CoinMap, self._file(f"{MAP}.json"), clock=self.clock, fetch=fetch)
 
     def _contracts(self, file: SourceFile) -> DailyCopy[ProviderAssets] | None:
         if file.id is None or file.id.contracts is None:
             return None
-        fetch = partial(fetch_contracts, file.id.contracts, self._source(file, None).fetch, self.clock)
+        fetch = partial(fetch_contracts, file.id.contracts, self._source(file).fetch, self.clock)
         name = f"{stem(file.series, file.name)}{CONTRACTS}"
         return DailyCopy(ProviderAssets, self._file(name), clock=self.clock, fetch=fetch)
 
     def _file(self, name: str) -> Path | None:
         return self.folder / FOLDER / name if self.folder else None
 
-    def _tables(self, file: SourceFile) -> Mapping[str, Decision]:
+    def _tables(self, source: str, overrides: Path | None) -> Mapping[str, Decision]:
         """The tables of a source's ids. The user's come before those that are shipped."""
-        assert file.id
-        shipped = _read(file.id.overrides, "override", f"source {file.name}: overrides") if file.id.overrides else {}
-        table = self.chosen.id_table
-        own = _read(table, USERS_TABLE, f"{PREFIX}ID_TABLE") if table else {}
-        return {**shipped.get(file.name, {}), **own.get(file.name, {})}
+        shipped = _read(overrides, "override", f"source {source}: overrides")
+        own = _read(self.chosen.id_table, USERS_TABLE, f"{PREFIX}ID_TABLE")
+        return {**shipped.get(source, {}), **own.get(source, {})}
 
 
-def _read(path: Path, rule: Rule, what: str) -> Tables:
+def _read(path: Path | None, rule: Rule, what: str) -> Tables:
     try:
-        return read_table(path.read_text("utf-8"), rule)
+        return read_table(path.read_text("utf-8"), rule) if path else {}
     except (OSError, ValueError) as exc:
         why = exc.strerror if isinstance(exc, OSError) else exc
         raise SettingsRejected(f"{what}: {path}: {why}; for example /etc/topcoins/ids.csv") from None

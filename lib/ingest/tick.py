@@ -21,7 +21,6 @@ from lib.ingest.last_reading import write_last_reading
 from lib.ingest.missed import Cause, MissedTick, MissedTicks, cause_of
 from lib.ingest.outage import Outage, combined
 from lib.ingest.source_choice import SourceChoice
-from lib.schema import Series
 from lib.snapshot import Marker, Snapshot
 from lib.source import Reading, Source
 from lib.store import Store
@@ -54,7 +53,8 @@ class Ingest:
         clock_check: bool = True,
     ) -> None:
         self._choice = SourceChoice(sources, clock=clock, folder=folder)
-        self._series = sources[0].series
+        self.series = sources[0].series
+        """The series that is filled."""
         self._store = store
         self._delivery = delivery
         self._clock = clock
@@ -70,12 +70,7 @@ class Ingest:
         # may have a newer one, so it is read again.
         self._before: Snapshot | None = None
         self._before_is_current = False
-        self._outage = Outage(self._series)
-
-    @property
-    def series(self) -> Series:
-        """The series that is filled."""
-        return self._series
+        self._outage = Outage(self.series)
 
     @property
     def interval(self) -> timedelta:

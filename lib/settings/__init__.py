@@ -6,8 +6,7 @@ by `TOPCOINS_…_FILE`.
 
 from lib.settings.layers import RUN_ID, SERVICES, load, log_of
 from lib.settings.model import EXAMPLES, Settings
-from lib.settings.naming import naming
-from lib.settings.refusal import PREFIX
+from lib.settings.refusal import PREFIX, naming
 from lib.settings.values import NONE, SQLITE, Duration, SourceUrl
 
 __all__ = [

@@ -12,17 +12,16 @@ from pydantic import ValidationError
 from lib.errors import SettingsRejected
 from lib.lifeline import LIFELINE
 from lib.redaction import shown
-from lib.settings.model import EXAMPLES, Settings
+from lib.settings.model import Settings
 from lib.settings.refusal import PREFIX, TABLES, is_secret, refuse
 
 SERVICES = ("ingest_price", "ingest_rank", "query_api")
 RUN_ID = PREFIX + "RUN_ID"
 """The variable with which `topcoins up` marks its processes; `/healthz` returns it."""
-_TESTS = "test_"
-"""Variables with this after the prefix are for the tests only."""
-_OF_COMPOSE = ("alert_webhook",)
-"""Variables that Compose reads for Grafana alone."""
-_NO_SETTINGS = (PREFIX + "CONFIG", RUN_ID, LIFELINE)
+_TESTS = PREFIX + "TEST_"
+"""Variables that begin so are for the tests only."""
+_NO_SETTINGS = (PREFIX + "CONFIG", RUN_ID, LIFELINE, PREFIX + "ALERT_WEBHOOK")
+"""The last is for Grafana alone: Compose reads it."""
 _MULTILINE = ("client_keys",)
 _FREE_TEXT = ("notice",)
 _QUOTES = "\"'`\u201c\u201d\u2018\u2019"
@@ -53,7 +52,7 @@ def load(environ: Mapping[str, str], service: str | None = None) -> Settings:
     try:
         return Settings.model_validate(values)
     except ValidationError as exc:
-        raise refuse(exc, values, EXAMPLES) from None
+        raise refuse(exc, values) from None
 
 
 def log_of(environ: Mapping[str, str], service: str) -> tuple[str, str]:
@@ -102,11 +101,9 @@ def _from_environment(environ: Mapping[str, str]) -> Values:
     values: Values = {}
     from_files: Values = {}
     for variable, text in environ.items():
+        if not variable.startswith(PREFIX) or variable.startswith(_TESTS) or variable in _NO_SETTINGS:
+            continue
         name = variable.removeprefix(PREFIX).lower()
-        if not variable.startswith(PREFIX) or variable in _NO_SETTINGS:
-            continue
-        if name in _OF_COMPOSE or name.startswith(_TESTS):
-            continue
         secret = name.removesuffix("_file")
         if name.endswith("_file") and is_secret(secret):
             if path := text.strip():

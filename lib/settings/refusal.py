@@ -1,11 +1,13 @@
 """The sentence that refuses a setting. It names the setting and its value, but nothing that may be a secret."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 from pydantic import ValidationError
 
 from lib.errors import SettingsRejected
 from lib.redaction import HIDDEN, shown
+from lib.settings.model import EXAMPLES
 
 PREFIX = "TOPCOINS_"
 TABLES = ("api_keys", "source_urls")
@@ -18,7 +20,16 @@ def is_secret(name: str) -> bool:
     return name in _SECRETS or name.endswith("_api_key")
 
 
-def refuse(exc: ValidationError, values: Mapping[str, object], examples: Mapping[str, str]) -> SettingsRejected:
+@contextmanager
+def naming(setting: str) -> Iterator[None]:
+    """A refusal within, of a file that the setting names, names the setting, with a valid example."""
+    try:
+        yield
+    except SettingsRejected as exc:
+        raise SettingsRejected(f"{PREFIX}{setting.upper()}: {exc}{_example(setting, str(exc))}") from None
+
+
+def refuse(exc: ValidationError, values: Mapping[str, object]) -> SettingsRejected:
     """The first error of pydantic as one sentence."""
     error = exc.errors(include_url=False)[0]
     name, *inner = (str(part) for part in error["loc"])
@@ -28,9 +39,12 @@ def refuse(exc: ValidationError, values: Mapping[str, object], examples: Mapping
     setting = inner[0] if name in TABLES and inner else name
     text = "its value" if is_secret(setting) else shown(repr(value))
     reason = _without(error["msg"].removeprefix("Value error, "), value)
-    example = examples.get(name)
-    ending = f"; for example {example}" if example and "for example" not in reason else ""
-    return SettingsRejected(f"{PREFIX}{setting.upper()} (or {setting} in the file): {text}: {reason}{ending}")
+    named = f"{PREFIX}{setting.upper()} (or {setting} in the file)"
+    return SettingsRejected(f"{named}: {text}: {reason}{_example(name, reason)}")
+
+
+def _example(setting: str, reason: str) -> str:
+    return f"; for example {EXAMPLES[setting]}" if setting in EXAMPLES and "for example" not in reason else ""
 
 
 def _without(reason: str, value: object) -> str:

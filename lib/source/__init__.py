@@ -4,8 +4,8 @@
 `answer_reader` finds errors, `paging` goes through the pages, and `extract` takes rows out of their records.
 """
 
-from lib.source.allowance import Allowance
 from lib.source.configured import configured_source, extra_series
+from lib.source.key_credits import Allowance
 from lib.source.model import SourceFile
 from lib.source.reading import Reading, UpstreamTime
 from lib.source.source_file import read_source

@@ -1,17 +1,35 @@
 """The credits of a key: what is left of them, and the pause while those of the month are used up."""
 
+import math
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from lib.clock import DAY, Clock, slot
-from lib.errors import TopcoinsError
-from lib.source.allowance import Allowance, read_allowance
+from lib.errors import SourceMalformed, TopcoinsError
 from lib.source.answer_reader import AnswerReader, MonthUsedUp
+from lib.source.expression import get
 from lib.source.model import Quota
 from lib.source.pauses import Pauses, SourceError
+from lib.source.values import read_datetime, read_number
 
 LOOK_EVERY = timedelta(minutes=30)
 """So often the free call is asked while the month's credits are used up: a plan may be changed in mid-month."""
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What is left of a key's credits, of how many, and until when.
+
+    `counted`: no answer reports it; it is a budget without what topcoins spent. `per_minute`: the requests allowed.
+    """
+
+    left: float
+    limit: float | None
+    resets_at: datetime | None
+    counted: bool = False
+    per_minute: float | None = None
 
 
 class KeyCredits:
@@ -20,15 +38,7 @@ class KeyCredits:
     Without `quota` nothing is asked, and a pause is a day long: a refused request costs nothing.
     """
 
-    def __init__(
-        self,
-        quota: Quota | None,
-        *,
-        path: str,
-        reader: AnswerReader,
-        pauses: Pauses,
-        clock: Clock,
-    ) -> None:
+    def __init__(self, quota: Quota | None, *, path: str, reader: AnswerReader, pauses: Pauses, clock: Clock) -> None:
         self.quota = quota
         self._path = path
         self._reader = reader
@@ -70,3 +80,22 @@ class KeyCredits:
     def _is_paused_for_long(self) -> bool:
         pause = self._pauses.lasting(self._path)
         return pause is not None and pause.kind is MonthUsedUp and self._clock() - pause.since >= LOOK_EVERY
+
+
+def read_allowance(quota: Quota, body: Any, request: str) -> Allowance:
+    """The allowance in an answer of the quota path; SourceMalformed if it reports neither left, nor used and limit."""
+    left, used, limit = (_credits(path, body) for path in (quota.left, quota.used, quota.limit))
+    if left is None and used is not None and limit is not None:
+        left = max(0.0, limit - used)
+    if left is None:
+        raise SourceMalformed(f"{request}: no credits at {quota.left}, nor at {quota.used} and {quota.limit}")
+    if limit is None and used is not None:
+        limit = left + used
+    resets_at, per_minute = read_datetime(get(quota.resets_at, body)), _credits(quota.per_minute, body)
+    return Allowance(left, limit, resets_at, per_minute=per_minute)
+
+
+def _credits(path: str | None, body: Any) -> float | None:
+    """A number from 0 on, also as text; None for anything else."""
+    value = read_number(get(path, body))
+    return value if value is not None and math.isfinite(value) and value >= 0 else None

@@ -15,7 +15,7 @@ from lib.source.expression import get
 from lib.source.extract import Extractor
 from lib.source.model import SourceFile
 from lib.source.reading import UpstreamTime
-from lib.source.transport import TimedAnswer
+from lib.source.transport import Answer
 
 LARGEST_COUNT = 1e12
 """No list is so long, and none costs so much."""
@@ -49,18 +49,17 @@ class Page:
 
 
 def read_page(
-    file: SourceFile, extractor: Extractor, body: Any, timed: TimedAnswer, skip: int, time: UpstreamTime | None
+    file: SourceFile, extractor: Extractor, body: Any, answer: Answer, skip: int, time: UpstreamTime | None
 ) -> Page:
     """The page of an answer's body, without its first `skip` records; SourceMalformed where it has no list.
 
     An answer that another ingestor got costs nothing more.
     """
-    request = timed.answer.request
     records = get(file.records.at, body)
     if not isinstance(records, list):
-        raise SourceMalformed(f"{request}: no list of records at {file.records.at}")
+        raise SourceMalformed(f"{answer.request}: no list of records at {file.records.at}")
     if len(records) > MOST_RECORDS:
-        raise SourceMalformed(f"{request}: more than {MOST_RECORDS:,} records ({len(records):,})")
+        raise SourceMalformed(f"{answer.request}: more than {MOST_RECORDS:,} records ({len(records):,})")
     total = read_count(file.paging.total if file.paging else None, body)
     rows, rejected = extractor.rows(records[skip:])
     return Page(
@@ -69,10 +68,10 @@ def read_page(
         sent=len(records),
         rejected=rejected,
         total=None if total is None else int(total),
-        credits=0.0 if timed.is_shared else read_count(file.cost, body) or 0.0,
+        credits=0.0 if answer.is_shared else read_count(file.cost, body) or 0.0,
         time=time,
-        asked_at=timed.asked_at,
-        answered_at=timed.asked_at + timed.duration,
+        asked_at=answer.asked_at,
+        answered_at=answer.answered_at,
     )
 
 

@@ -22,10 +22,6 @@ class Pause:
     kind: type[SourceError]
     message: str
 
-    def lasts(self, now: datetime) -> bool:
-        """Whether it still lasts. A clock that was set back must not make it longer."""
-        return self.since <= now < self.until
-
 
 class Pauses:
     """The pauses of each path of an upstream."""
@@ -41,9 +37,9 @@ class Pauses:
             raise pause.kind(pause.message)
 
     def lasting(self, path: str) -> Pause | None:
-        """The path's pause, while it lasts."""
+        """The path's pause, while it lasts. A clock that was set back must not make it longer."""
         pause = self._pauses.get(path)
-        return pause if pause and pause.lasts(self._clock()) else None
+        return pause if pause and pause.since <= self._clock() < pause.until else None
 
     def end(self, path: str) -> None:
         """Let the path be asked again."""

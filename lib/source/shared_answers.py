@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 
 from lib.clock import DAY, Clock, from_epoch
 from lib.errors import TopcoinsError
-from lib.source.transport import Answer, SharedRequest, TimedAnswer
+from lib.source.transport import Answer, SharedRequest
 
 log = structlog.get_logger()
 
@@ -49,9 +49,9 @@ class Turn:
     `received` is set to what came; it becomes the stored answer.
     """
 
-    stored: TimedAnswer | None = None
+    stored: Answer | None = None
     before_asking: Callable[[], Awaitable[None]] = _at_once
-    received: TimedAnswer | None = None
+    received: Answer | None = None
 
 
 class SharedAnswers:
@@ -131,27 +131,28 @@ class SharedAnswers:
         self._own_requests[host] = file.stat().st_mtime
         return wait
 
-    def _read(self, request: SharedRequest, tick: datetime, *, slack: timedelta) -> TimedAnswer | None:
+    def _read(self, request: SharedRequest, tick: datetime, *, slack: timedelta) -> Answer | None:
         """The stored answer of this tick; None for another tick's, a damaged one, and where there is none."""
         try:
             head, _, body = (self._folder / f"{request.key}.answer").read_bytes().partition(b"\n")
             about = orjson.loads(head)
             if abs(from_epoch(about["tick"]) - tick) > slack or zlib.crc32(body) != about["crc32"]:
                 return None
-            headers = httpx.Headers(about["headers"])
-            answer = Answer(request.path, request.shown, about["status"], headers, bytearray(body))
-            return TimedAnswer(answer, from_epoch(about["asked_at"]), timedelta(seconds=about["duration_s"]), True)
+            headers, asked_at = httpx.Headers(about["headers"]), from_epoch(about["asked_at"])
+            answered_at = asked_at + timedelta(seconds=about["duration_s"])
+            return Answer(
+                request.path, request.shown, about["status"], headers, bytearray(body), asked_at, answered_at, True
+            )
         except (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError):
             return None
 
-    def _write(self, request: SharedRequest, tick: datetime, received: TimedAnswer) -> None:
+    def _write(self, request: SharedRequest, tick: datetime, answer: Answer) -> None:
         """Store an answer. A disk that refuses costs the others a request of their own."""
-        answer = received.answer
         head = orjson.dumps(
             {
                 "tick": tick.timestamp(),
-                "asked_at": received.asked_at.timestamp(),
-                "duration_s": received.duration.total_seconds(),
+                "asked_at": answer.asked_at.timestamp(),
+                "duration_s": (answer.answered_at - answer.asked_at).total_seconds(),
                 "status": answer.status,
                 "headers": {name: answer.headers[name] for name in _HEADERS if name in answer.headers},
                 "crc32": zlib.crc32(answer.body),

@@ -4,13 +4,14 @@ import asyncio
 import zlib
 from collections.abc import AsyncIterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from hashlib import sha256
 from typing import cast
 
 import httpx
 from pydantic import SecretStr
 
+from lib.clock import Clock
 from lib.errors import SourceMalformed, SourceUnavailable
 from lib.source.body import ACCEPT_ENCODING, BodyRefused, receive_body
 from lib.source.model import SourceFile
@@ -20,36 +21,31 @@ Params = Mapping[str, str | int | float]
 
 @dataclass(slots=True)
 class ByteBound:
-    """How many bytes the answers of one reading may have, all pages together."""
+    """How many bytes the answers of one reading may still have, all pages together."""
 
-    bytes: int
     remaining: int
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back. `request` describes what was asked, for messages: it has no secret."""
+    """What came back. `request` describes what was asked, for messages: it has no secret.
+
+    `is_shared`: another ingestor asked, and paid.
+    """
 
     path: str
     request: str
     status: int
     headers: httpx.Headers
     body: bytearray
+    asked_at: datetime
+    answered_at: datetime
+    is_shared: bool = False
 
     @property
     def is_success(self) -> bool:
         """Whether the status is 2xx."""
         return 200 <= self.status < 300
-
-
-@dataclass(frozen=True, slots=True)
-class TimedAnswer:
-    """An answer, when it was asked for, and how long it took. `is_shared`: another ingestor asked, and paid."""
-
-    answer: Answer
-    asked_at: datetime
-    duration: timedelta
-    is_shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,18 +71,21 @@ def digest(*parts: str) -> str:
 class Transport:
     """Asks one upstream. Redirects are not followed: a key must not go to another host."""
 
-    def __init__(self, file: SourceFile, *, client: httpx.AsyncClient, key: SecretStr | None, base: str) -> None:
+    def __init__(
+        self, file: SourceFile, *, client: httpx.AsyncClient, key: SecretStr | None, base: str, clock: Clock
+    ) -> None:
         self._file = file
         self._client = client
         self._secret = key.get_secret_value() if key else ""
         self._base = base
+        self._clock = clock
 
     async def get(self, path: str, params: Params, shown: Params, bound: ByteBound) -> Answer:
         """The answer to a GET; `shown` is the part of the parameters that messages name.
 
         SourceUnavailable where none comes, SourceMalformed where it is too large or of another content coding.
         """
-        request = self.describe(path, shown)
+        request, asked_at = self.describe(path, shown), self._clock()
         try:
             async with self._client.stream(
                 "GET",
@@ -97,7 +96,7 @@ class Transport:
                 follow_redirects=False,
             ) as response:
                 body = await self._receive(response, bound)
-                return Answer(path, request, response.status_code, response.headers, body)
+                return Answer(path, request, response.status_code, response.headers, body, asked_at, self._clock())
         except BodyRefused as exc:
             raise SourceMalformed(f"{request}: {exc}") from exc
         except httpx.TimeoutException as exc:
@@ -107,8 +106,7 @@ class Transport:
 
     def bound(self) -> ByteBound:
         """The bound on one reading."""
-        largest = self._file.request.largest_reading
-        return ByteBound(largest, largest)
+        return ByteBound(self._file.request.largest_reading)
 
     async def get_in_time(self, path: str, params: Params) -> Answer:
         """As `get`; SourceUnavailable too where the whole answer takes longer than one piece of it may."""
@@ -120,7 +118,8 @@ class Transport:
 
     def describe(self, path: str, shown: Params) -> str:
         """A request, for messages."""
-        return f"{self._file.name}: GET {path} {_query(shown)}".rstrip()
+        query = "&".join(f"{name}={value}" for name, value in shown.items())
+        return f"{self._file.name}: GET {path} {query}".rstrip()
 
     def shared_request(self, path: str, params: Params, shown: Params) -> SharedRequest:
         """A request, as ingestors share its answer: equal ones have the same address, key, parameters and headers."""
@@ -142,7 +141,7 @@ class Transport:
         what = (
             f"the answer is larger than {page} bytes"
             if page <= whole
-            else f"all pages are larger than {bound.bytes} bytes"
+            else f"all pages are larger than {self._file.request.largest_reading} bytes"
         )
         # The response's own iterators decompress without a bound.
         chunks = cast("AsyncIterable[bytes]", response.stream)
@@ -154,7 +153,3 @@ class Transport:
         key = self._file.key
         own = {key.header: key.value.replace("{key}", self._secret)} if key and self._secret else {}
         return {**self._file.request.headers, "Accept-Encoding": ACCEPT_ENCODING, **own}
-
-
-def _query(params: Params) -> str:
-    return "&".join(f"{name}={value}" for name, value in params.items())

@@ -2,32 +2,34 @@
 
 import asyncio
 from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any
 
 import httpx
 import stamina
+import structlog
 from pydantic import SecretStr
 
 from lib.clock import Clock
 from lib.errors import SourceUnavailable
-from lib.schema import COIN_MAP, Series
+from lib.schema import COIN_MAP
 from lib.settings import PREFIX
 from lib.snapshot import VOLUME
-from lib.source.allowance import Allowance
 from lib.source.answer_reader import AnswerReader, MonthUsedUp
 from lib.source.extract import Extractor
-from lib.source.key_credits import KeyCredits
-from lib.source.list_length import ListLength
-from lib.source.model import Daily, SourceFile
+from lib.source.key_credits import Allowance, KeyCredits
+from lib.source.model import SourceFile
 from lib.source.page import MOST_RECORDS, Page, first_rows, read_page
 from lib.source.paging import read_pages
 from lib.source.pauses import Pauses
 from lib.source.reading import PrepareIdentify, Reading
 from lib.source.shared_answers import SharedAnswers, Turn
-from lib.source.transport import Params, TimedAnswer, Transport
+from lib.source.transport import Answer, Params, Transport
 from lib.source.upstream_time import spanning, time_of
+
+log = structlog.get_logger()
 
 ATTEMPTS = 3
 stamina.instrumentation.set_on_retry_hooks(())  # lib/ingest/outage.py logs an outage, at its start and at its end
@@ -49,6 +51,12 @@ class Source:
         identify: PrepareIdentify | None = None,
     ) -> None:
         self._file = file
+        self.name = file.name
+        """The name that markers and answers give this source."""
+        self.series = file.values
+        """What this source fills."""
+        self.daily = file.daily
+        """How a past day is asked for, where that can be."""
         self._client = client
         self._clock = clock
         self._key = key if file.key else None
@@ -57,18 +65,13 @@ class Source:
         self._path = file.request.path if self._key else file.request.keyless_path or file.request.path
         self.base = url or file.request.url
         self._extractor = Extractor(file)
-        self._transport = Transport(file, client=client, key=self._key, base=self.base)
+        self._transport = Transport(file, client=client, key=self._key, base=self.base, clock=clock)
         self._pauses = Pauses(clock)
         self._reader = AnswerReader(file.errors, self._pauses, self._transport, clock)
         self._shared = shared if file.request.shared else None
         quota = file.key.quota if file.key and self._key else None
         self._credits = KeyCredits(quota, path=self._path, reader=self._reader, pauses=self._pauses, clock=clock)
-        self._length = ListLength()
-
-    @property
-    def name(self) -> str:
-        """The name that markers and answers give this source."""
-        return self._file.name
+        self._missing = 0
 
     @property
     def label(self) -> str:
@@ -94,11 +97,6 @@ class Source:
     def url_variable(self) -> str:
         """The variable that can move its address, `base`."""
         return f"{PREFIX}{self._file.request.url_setting.upper()}"
-
-    @property
-    def series(self) -> Series:
-        """What this source fills."""
-        return self._file.values
 
     @property
     def usable(self) -> bool:
@@ -143,11 +141,6 @@ class Source:
         keyless = self._file.key is not None and self._key is None
         return self._file.budget.month if self._file.budget and not keyless else None
 
-    @property
-    def daily(self) -> Daily | None:
-        """How a past day is asked for, where that can be."""
-        return self._file.daily
-
     async def read(
         self, assets: int, within: timedelta, *, day: date | None = None, tick: datetime | None = None
     ) -> Reading:
@@ -163,7 +156,8 @@ class Source:
         try:
             async with asyncio.timeout(within.total_seconds()):
                 wanted = MOST_RECORDS if self._file.records.sort_by else assets
-                pages = await self._pages(wanted, within / 2, self._of(day), tick)
+                of_day = {self.daily.parameter: day.isoformat()} if self.daily and day else {}
+                pages = await self._pages(wanted, within / 2, of_day, tick)
         except TimeoutError as exc:
             message = f"{self.name}: no full answer within {within.total_seconds():g} s"
             raise SourceUnavailable(message) from exc
@@ -183,7 +177,7 @@ class Source:
             asked=0 if self.series == COIN_MAP else assets,  # the whole map is read
             announced=pages[-1].total,
         )
-        self._length.log(reading)
+        self._log_length(reading)
         return await identify(reading, assets) if identify else reading
 
     async def fetch(self, path: str, params: Params) -> Any:
@@ -194,11 +188,14 @@ class Source:
         """What is left of our key's credits, asked free of charge; None where the upstream does not report it."""
         return await self._credits.allowance()
 
-    def _of(self, day: date | None) -> Params:
-        if day is None:
-            return {}
-        assert self._file.daily, f"{self.name} lists no past days"
-        return {self._file.daily.parameter: day.isoformat()}
+    def _log_length(self, reading: Reading) -> None:
+        """Log when records begin to be missing and when the list is complete again, not with each tick."""
+        before, self._missing = self._missing, reading.missing
+        events = log.bind(source=self.name, series=self.series.name, asked=reading.asked, came=reading.records)
+        if self._missing and not before:
+            events.warning("the list is shorter than asked for", announced=reading.announced)
+        if before and not self._missing:
+            events.warning("the list is complete again")
 
     async def _pages(self, assets: int, budget: timedelta, of: Params, tick: datetime | None) -> list[Page]:
         bound = self._transport.bound()
@@ -215,9 +212,9 @@ class Source:
                     with attempt:
                         await turn.before_asking()
                         answer = await self._transport.get(self._path, params, shown, bound)
-                        received = TimedAnswer(answer, asked_at, self._clock() - asked_at)
-                        turn.received = received if self._transport.may_be_shared(answer) else None
-                        return await self._page(received, skip)
+                        answer = replace(answer, asked_at=asked_at)
+                        turn.received = answer if self._transport.may_be_shared(answer) else None
+                        return await self._page(answer, skip)
             raise AssertionError("stamina ends by a return or a raise")
 
         return await read_pages(self.name, self._file.paging, assets, ask)
@@ -232,13 +229,11 @@ class Source:
             return nullcontext(Turn(before_asking=partial(self._shared.before_asking, request)))
         return self._shared.turn(request, tick, patience=budget)
 
-    async def _page(self, timed: TimedAnswer, skip: int) -> Page:
-        answer = timed.answer
-
+    async def _page(self, answer: Answer, skip: int) -> Page:
         def parse() -> Page:
             body = self._reader.parse(answer)
             time = time_of(answer.headers, body, self._file.timestamp)
-            return read_page(self._file, self._extractor, body, timed, skip, time)
+            return read_page(self._file, self._extractor, body, answer, skip, time)
 
         try:
             return await asyncio.to_thread(parse)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, timedelta
 from pathlib import Path
@@ -115,8 +115,8 @@ class Identifier:
         decisions = self._decisions(listed, basis)
         used = self._used(listed, decisions, basis)
         ids = pl.Series(ID, [_id(used.get(own)) for own in reading.rows[OWN]], pl.Int64)
-        rows = reading.rows.with_columns(ids)
-        rows = rows.head(_end(ids, assets))
+        ids_before = ids.is_not_null().cum_sum().shift(1, fill_value=0)
+        rows = reading.rows.with_columns(ids).filter(ids_before < assets)
         identified = rows.drop_nulls(ID)
         report = self._report(reading, listed, used, decisions, basis)
         report.comparison = compared(identified, basis.price, basis.rank)
@@ -214,16 +214,6 @@ def _quotes(price: Snapshot | None) -> dict[int, Quote]:
         return {}
     rows = price.rows.select(ID, "usd", "stablecoin", "wrapped").iter_rows()
     return {id_: Quote(usd, is_copy=bool(stablecoin or wrapped)) for id_, usd, stablecoin, wrapped in rows}
-
-
-def _end(ids: Sequence[int | None] | pl.Series, assets: int) -> int:
-    """How many rows hold the first `assets` ids."""
-    matched = 0
-    for place, id_ in enumerate(ids, 1):
-        matched += id_ is not None
-        if matched == assets:
-            return place
-    return len(ids)
 
 
 def _id(decision: Decision | None) -> int | None:

@@ -10,8 +10,8 @@ import ingest_rank
 from lib.errors import SettingsRejected
 from lib.schema import PRICE, VOLUME_RANK
 from lib.source import read_source
+from lib.source.answer_reader import action_of
 from lib.source.source_file import VENDORS
-from lib.source.vendor_errors import action_of
 
 SOUND = """
 name = "acme"

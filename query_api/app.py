@@ -31,7 +31,7 @@ from query_api.features.top import route as top
 from query_api.http import documentation, problems
 from query_api.http.json_line import JsonLine
 from query_api.http.known_parameters import known_parameters
-from query_api.http.openapi import Api, name_of
+from query_api.http.openapi import Api
 from query_api.middleware.access import EVERYBODY, Access, Timer, with_access
 from query_api.middleware.answer_cache import AnswerCache
 from query_api.middleware.compression import Compression
@@ -108,7 +108,7 @@ def new_app() -> FastAPI:
         description="The top coins by 24h volume, with USD prices, as of any minute of the archive.",
         dependencies=[Depends(known_parameters)],
         default_response_class=JsonLine,
-        generate_unique_id_function=name_of,
+        generate_unique_id_function=lambda route: route.name,
         redirect_slashes=False,
         openapi_url=None,
         docs_url=None,

@@ -10,9 +10,7 @@ from lib.archive.objects import Objects
 from lib.clock import Clock
 from lib.schema import OWN, Series
 from lib.store import Store
-from query_api.asof.filters import NO_FILTERS, Filters
-from query_api.asof.sort import Sort
-from query_api.asof.top_list import TopList, TopListFinder
+from query_api.asof.top_list import ListQuery, TopList, TopListFinder
 from query_api.http.parquet_files import ParquetFiles
 from query_api.long_work import LongWork
 from query_api.middleware.single_flight import SingleFlight
@@ -44,26 +42,6 @@ class Services:
         """The names of all series that an answer may use."""
         return [*OWN, *(extra.name for extra in self.extras)]
 
-    async def top(
-        self,
-        at: datetime,
-        *,
-        limit: int,
-        max_age: timedelta | None,
-        known_at: datetime | None = None,
-        filters: Filters = NO_FILTERS,
-        sort: Sort | None = None,
-        more: tuple[str, ...] = (),
-    ) -> TopList:
+    async def top(self, at: datetime, query: ListQuery) -> TopList:
         """Find a top list. Equal requests of the same instant share the work."""
-        work = partial(
-            self.lists.find,
-            at,
-            limit=limit,
-            max_age=max_age,
-            known_at=known_at,
-            filters=filters,
-            sort=sort,
-            more=more,
-        )
-        return await self.single_flight.share(("top", at, limit, max_age, known_at, filters, sort, more), work)
+        return await self.single_flight.share(("top", at, query), partial(self.lists.find, at, query))

@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import polars as pl
-from cachetools import LRUCache
 
 from lib.clock import isoformat
 from lib.errors import TopcoinsError
@@ -16,13 +15,11 @@ from lib.store import Store
 from lib.text import is_digits, search_key
 from query_api.asof.find_pair import PairFinder, PairFound
 from query_api.asof.pair import AsOf
-from query_api.asof.rows import RowReader
+from query_api.asof.rows import read_first_rows
 
 By = Literal["symbol"]
 """How a name is read: as a ticker only. By default digits are an id."""
 FLAGS = ("stablecoin", "wrapped")
-TICKERS_OF = 8
-"""The number of price snapshots whose tickers stay in memory, half a megabyte each."""
 
 Named = dict[str, Any]
 """An asset's id, ticker and name."""
@@ -57,103 +54,91 @@ class AssetFound(AsOf):
     also_ticker_of: Sequence[Named]
 
 
-class AssetFinder:
-    """Finds assets in one store."""
-
-    def __init__(self, store: Store, pairs: PairFinder) -> None:
-        self._store = store
-        self._pairs = pairs
-        self._row_reader = RowReader(store)
-        self._tickers: LRUCache[tuple[datetime, str], Mapping[str, list[Named]]] = LRUCache(TICKERS_OF)
-
-    async def find(
-        self,
-        name: str,
-        at: datetime,
-        *,
-        max_age: timedelta | None,
-        known_at: datetime | None = None,
-        by: By | None = None,
-    ) -> AssetFound:
-        """The asset as the list of that instant has it. `known_at` ignores snapshots stored after it."""
-        basis = await self._pairs.find(at, max_age=max_age, known_at=known_at)
-        known_at = known_at or basis.known_since
-        candidates = await self._with_ticker(name, basis)
-        cmc_id = await self.identify(name, candidates, basis, by=by, known_at=known_at)
-        rank = await self._rank_of(basis, cmc_id)
-        rows = (await self._row_reader.first(basis.pair, rank, basis.resolution)).rows
-        (row,) = rows.filter(cmc_id=cmc_id).to_dicts()
-        namesakes = [other for other in candidates if other[ID] != cmc_id]
-        more = await self._reported(basis, cmc_id)
-        return AssetFound(at, basis.pair, basis.resolution, known_at, row | more, namesakes)
-
-    async def identify(
-        self, name: str, candidates: Sequence[Named], basis: PairFound, *, by: By | None, known_at: datetime
-    ) -> int:
-        """The asset that a name means in a pair that has it on both sides; `candidates` have the name as ticker.
-
-        Digits are the id of an asset that is in either snapshot; anything else is a ticker. NoAsset names the side
-        that lacks the asset.
-        """
-        if by is None and is_id(name) and in_either(basis, int(name)):
-            cmc_id = int(name)
-        elif len(candidates) == 1:
-            cmc_id = int(candidates[0][ID])
-        elif candidates:
-            raise AmbiguousTicker(name, await self._by_rank(candidates, basis))
-        else:
-            kind = "cmc_id or ticker" if by is None and is_id(name) else "ticker"
-            tick = isoformat(basis.pair.price.tick)
-            raise NoAsset(f"no asset has the {kind} {name} in the snapshots of {tick}", known_at=known_at, ticker=name)
-        check_sides(basis, cmc_id, known_at)
-        return cmc_id
-
-    async def _with_ticker(self, ticker: str, basis: PairFound) -> list[Named]:
-        """The assets of the price snapshot with this ticker, in any case."""
-        price = basis.pair.price
-        if is_id(ticker):  # the store finds these few by itself; all tickers of a tick are a large read
-            rows = await self._store.rows(
-                PRICE, price.tick, fields=("usd",), tickers=[ticker], resolution=basis.resolution
-            )
-            return by_ticker(rows).get(ticker, [])
-        key = (price.tick, price.hash)
-        if (tickers := self._tickers.get(key)) is None:
-            rows = await self._store.rows(PRICE, price.tick, fields=("usd",), resolution=basis.resolution)
-            tickers = self._tickers[key] = by_ticker(rows)
-        return tickers.get(search_key(ticker), [])
-
-    async def _by_rank(self, candidates: Sequence[Named], basis: PairFound) -> list[Named]:
-        ids = [row[ID] for row in candidates]
-        rank = await self._store.rows(VOLUME_RANK, basis.pair.rank.tick, ids=ids, resolution=basis.resolution)
-        places = {row[ID]: int(row["rank"]) for row in rank.iter_rows(named=True)}
-        ranked = [row | {"source_rank": places.get(row[ID])} for row in candidates]
-        return sorted(ranked, key=lambda row: (row["source_rank"] is None, row["source_rank"], row[ID]))
-
-    async def _rank_of(self, basis: PairFound, cmc_id: int) -> int:
-        """The asset's place in the rank source."""
-        tick = basis.pair.rank.tick
-        rank = await self._store.rows(VOLUME_RANK, tick, ids=[cmc_id], fields=("rank",), resolution=basis.resolution)
-        return int(rank["rank"].item())
-
-    async def _reported(self, basis: PairFound, cmc_id: int) -> dict[str, Any]:
-        """What the price source reports beside the list's columns."""
-        price = await self._store.rows(PRICE, basis.pair.price.tick, ids=[cmc_id], resolution=basis.resolution)
-        row = price.row(0, named=True)
-        flags = {name: None if row[name] is None else bool(row[name]) for name in FLAGS}
-        return {"market_cap_usd": row["market_cap_usd"], **flags}
+async def find_asset(
+    store: Store,
+    pairs: PairFinder,
+    name: str,
+    at: datetime,
+    *,
+    max_age: timedelta | None,
+    known_at: datetime | None = None,
+    by: By | None = None,
+) -> AssetFound:
+    """The asset as the list of that instant has it. `known_at` ignores snapshots stored after it."""
+    basis = await pairs.find(at, max_age=max_age, known_at=known_at)
+    candidates = await _with_ticker(store, name, basis)
+    cmc_id = await identify(store, name, candidates, basis, by=by)
+    rank = await _rank_of(store, basis, cmc_id)
+    (first,) = await read_first_rows(store, [basis.pair], rank, basis.resolution)
+    (row,) = first.rows.filter(cmc_id=cmc_id).to_dicts()
+    namesakes = [other for other in candidates if other[ID] != cmc_id]
+    more = await _reported(store, basis, cmc_id)
+    return AssetFound(at, basis.pair, basis.resolution, basis.known_at, row | more, namesakes)
 
 
-def in_either(basis: PairFound, cmc_id: int) -> bool:
-    """Whether an asset is in one of a pair's snapshots."""
-    return any(cmc_id in unpack_ids(marker.ids) for marker in (basis.pair.price, basis.pair.rank))
+async def identify(store: Store, name: str, candidates: Sequence[Named], basis: PairFound, *, by: By | None) -> int:
+    """The asset that a name means in a pair that has it on both sides; `candidates` have the name as ticker.
+
+    Digits are the id of an asset that is in either snapshot; anything else is a ticker. NoAsset names the side
+    that lacks the asset.
+    """
+    if is_id_in(name, basis, by):
+        cmc_id = int(name)
+    elif len(candidates) == 1:
+        cmc_id = int(candidates[0][ID])
+    elif candidates:
+        raise AmbiguousTicker(name, await _by_rank(store, candidates, basis))
+    else:
+        kind = "cmc_id or ticker" if by is None and is_id(name) else "ticker"
+        why = f"no asset has the {kind} {name} in the snapshots of {isoformat(basis.pair.price.tick)}"
+        raise NoAsset(why, known_at=basis.known_at, ticker=name)
+    check_sides(basis, cmc_id)
+    return cmc_id
 
 
-def check_sides(basis: PairFound, cmc_id: int, known_at: datetime) -> None:
+async def _with_ticker(store: Store, ticker: str, basis: PairFound) -> list[Named]:
+    """The assets of the price snapshot with this ticker, in any case."""
+    wanted, tick = search_key(ticker), basis.pair.price.tick
+    rows = await store.rows(PRICE, tick, fields=("usd",), tickers=[wanted], resolution=basis.resolution)
+    return by_ticker(rows).get(wanted, [])
+
+
+async def _by_rank(store: Store, candidates: Sequence[Named], basis: PairFound) -> list[Named]:
+    ids = [row[ID] for row in candidates]
+    rank = await store.rows(VOLUME_RANK, basis.pair.rank.tick, ids=ids, resolution=basis.resolution)
+    places = {row[ID]: int(row["rank"]) for row in rank.iter_rows(named=True)}
+    ranked = [row | {"source_rank": places.get(row[ID])} for row in candidates]
+    return sorted(ranked, key=lambda row: (row["source_rank"] is None, row["source_rank"], row[ID]))
+
+
+async def _rank_of(store: Store, basis: PairFound, cmc_id: int) -> int:
+    """The asset's place in the rank source."""
+    tick = basis.pair.rank.tick
+    rank = await store.rows(VOLUME_RANK, tick, ids=[cmc_id], fields=("rank",), resolution=basis.resolution)
+    return int(rank["rank"].item())
+
+
+async def _reported(store: Store, basis: PairFound, cmc_id: int) -> dict[str, Any]:
+    """What the price source reports beside the list's columns."""
+    price = await store.rows(PRICE, basis.pair.price.tick, ids=[cmc_id], resolution=basis.resolution)
+    row = price.row(0, named=True)
+    flags = {name: None if row[name] is None else bool(row[name]) for name in FLAGS}
+    return {"market_cap_usd": row["market_cap_usd"], **flags}
+
+
+def is_id_in(name: str, basis: PairFound, by: By | None) -> bool:
+    """Whether a name means the id of an asset that is in one of a pair's snapshots."""
+    if by or not is_id(name):
+        return False
+    return any(int(name) in unpack_ids(marker.ids) for marker in (basis.pair.price, basis.pair.rank))
+
+
+def check_sides(basis: PairFound, cmc_id: int) -> None:
     """Raise NoAsset for an asset that is not in both snapshots of a pair."""
     for series, marker in ((PRICE, basis.pair.price), (VOLUME_RANK, basis.pair.rank)):
         if cmc_id not in unpack_ids(marker.ids):
             why = f"no asset has the cmc_id {cmc_id} in the {series.name} snapshot of {isoformat(marker.tick)}"
-            raise NoAsset(why, known_at=known_at)
+            raise NoAsset(why, known_at=basis.known_at)
 
 
 def by_ticker(rows: pl.DataFrame) -> dict[str, list[Named]]:

@@ -15,7 +15,7 @@ from lib.store import Resolution, Store
 from lib.units import format_duration
 from query_api.asof.absence import HOURLY_AGE, Absence, NoSnapshot
 from query_api.asof.marker_windows import MarkerSource, MarkerWindows
-from query_api.asof.pair import Pair, newest_pair
+from query_api.asof.pair import AsOf, Pair, newest_pair
 from query_api.asof.tick_pairs import LEAST_AGE, age_by_interval, read_pairs
 
 OLDEST = datetime(1972, 1, 1, tzinfo=UTC)
@@ -26,16 +26,14 @@ WIDENING = 4
 
 
 @dataclass(frozen=True, slots=True)
-class PairFound:
-    """The pair for an instant, the markers it was found among, and the resolution of its rows.
+class PairFound(AsOf):
+    """The pair for an instant, and the markers it was found among.
 
     `known_since` is the earliest `known_at` that gives this pair: from then on its snapshots were in the store, and
     every withdrawal that may have decided the choice was made.
     """
 
-    pair: Pair
-    markers: list[Marker]
-    resolution: Resolution
+    among: Sequence[Marker]
     known_since: datetime
 
 
@@ -57,7 +55,22 @@ class PairFinder:
         explain: bool = True,
         markers: MarkerSource | None = None,
     ) -> PairFound:
-        """The pair for an instant; NoSnapshot if there is none. Before the store's horizon, hourly snapshots answer.
+        """What `search` answers. Raises NoSnapshot."""
+        found = await self.search(at, max_age=max_age, known_at=known_at, explain=explain, markers=markers)
+        if isinstance(found, NoSnapshot):
+            raise found
+        return found
+
+    async def search(
+        self,
+        at: datetime,
+        *,
+        max_age: timedelta | None,
+        known_at: datetime | None = None,
+        explain: bool = True,
+        markers: MarkerSource | None = None,
+    ) -> PairFound | NoSnapshot:
+        """The pair for an instant, or why there is none. Before the store's horizon, hourly snapshots answer.
 
         Without `max_age`, the newest pair up to the instant decides how old it may be: see `age_by_interval`.
         To explain a missing pair takes more queries than to find one, so a caller with many steps does without.
@@ -73,24 +86,20 @@ class PairFinder:
         if found:
             return found
         if explain:
-            raise await self._explanation(at, age, known_at, changes, asked_for=max_age is not None)
+            return await self._explanation(at, age, known_at, changes, asked_for=max_age is not None)
         why = f"no pair of snapshots within {format_duration(age)}"
-        raise NoSnapshot(why, at=at, known_at=known_at or at, known_since=max(changes, default=EPOCH))
+        return NoSnapshot(why, at=at, known_at=known_at or at, known_since=max(changes, default=EPOCH))
 
     async def find_each(
         self, instants: Sequence[datetime], *, max_age: timedelta | None, known_at: datetime | None
     ) -> list[PairFound | NoSnapshot]:
-        """What `find` answers for each of the ascending instants, unexplained. Reads their markers together."""
+        """What `search` answers for each of the ascending instants, unexplained. Reads their markers together."""
         spans = [(at, next(self._spans(at, max_age or LEAST_AGE), None)) for at in instants]
         windows = [(span[0], at, span[2]) for at, span in spans if span]
         markers = await MarkerWindows.read(self._store, windows, known_at)
-        found: list[PairFound | NoSnapshot] = []
-        for at in instants:
-            try:
-                found.append(await self.find(at, max_age=max_age, known_at=known_at, explain=False, markers=markers))
-            except NoSnapshot as exc:
-                found.append(exc)
-        return found
+        return [
+            await self.search(at, max_age=max_age, known_at=known_at, explain=False, markers=markers) for at in instants
+        ]
 
     async def _own_age(self, at: datetime, found: PairFound | None, known_at: datetime | None) -> timedelta:
         """The largest age that the newest pair allows: the one that was found, or an older one."""
@@ -111,7 +120,8 @@ class PairFinder:
                     continue  # a rank tick before the start was not read, and may be nearer: read the whole span
                 self._usual_age = max(pair.price.interval, pair.rank.interval) + 2 * self.max_skew
                 changes += _changes([marker for marker in markers if marker.tick >= first_rank], known_at)
-                return PairFound(pair, answering, resolution, max([pair.visible_since, *changes])), changes
+                since = max([pair.visible_since, *changes])
+                return PairFound(at, pair, resolution, known_at or since, answering, since), changes
             if age >= max_age:  # a shorter span is part of the next one
                 changes += _changes(markers, known_at)
         return None, changes

@@ -1,6 +1,7 @@
 """The pairs of many instants, each pair looked for once."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from query_api.asof.absence import NoSnapshot
@@ -16,26 +17,19 @@ async def find_pairs(
     max_age: timedelta | None,
     known_at: datetime | None,
 ) -> dict[datetime, PairFound | NoSnapshot]:
-    """What `PairFinder.find` answers for each instant. It is asked once for all instants that one answer is for."""
+    """What `PairFinder.search` answers for each instant. It is asked once for all instants that one answer is for."""
     answers: dict[datetime, PairFound | NoSnapshot] = {}
     last: PairFound | NoSnapshot | None = None
     for at in sorted(instants, reverse=True):
         if last is None or not _answers_too(last, at):
             async with long_work.step():
-                last = await _find(finder, at, max_age, known_at)
-        elif isinstance(last, NoSnapshot) and last.absence:
+                last = await finder.search(at, max_age=max_age, known_at=known_at)
+        if isinstance(last, PairFound):
+            last = replace(last, at=at, among=())  # these markers are large
+        elif last.absence:
             last = last.absence.explain(at)
         answers[at] = last
     return answers
-
-
-async def _find(
-    finder: PairFinder, at: datetime, max_age: timedelta | None, known_at: datetime | None
-) -> PairFound | NoSnapshot:
-    try:
-        return await finder.find(at, max_age=max_age, known_at=known_at)
-    except NoSnapshot as exc:
-        return exc
 
 
 def _answers_too(answer: PairFound | NoSnapshot, earlier: datetime) -> bool:

@@ -55,6 +55,11 @@ class AsOf:
         """The snapshots the answer uses."""
         return (self.pair.price, self.pair.rank)
 
+    @property
+    def key(self) -> tuple[datetime, datetime, Resolution]:
+        """What identifies the pair."""
+        return self.pair.price.tick, self.pair.rank.tick, self.resolution
+
 
 def newest_pair(markers: Iterable[Marker], at: datetime, *, max_skew: timedelta, max_age: timedelta) -> Pair | None:
     """The newest price tick up to `at` that has a rank tick, also up to `at`, within `max_skew` of it.

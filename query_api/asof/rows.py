@@ -28,73 +28,62 @@ class FirstRows:
     filtered: Filtered | None = None
 
 
-class RowReader:
-    """Reads lists from one store. The markers hold the ids of each side, so most rows need not be read."""
+async def read_first_rows(
+    store: Store,
+    pairs: Sequence[Pair],
+    limit: int,
+    resolution: Resolution,
+    filters: Filters = NO_FILTERS,
+    more: Sequence[Column] = (),
+    long_work: LongWork | None = None,
+) -> list[FirstRows]:
+    """Of each pair the first `limit` assets on both sides that pass the filters, renumbered from 1.
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    `more` are further columns. The markers hold the ids of each side, so most rows need not be read. `long_work` if the
+    pairs are a part of it.
+    """
+    fields = dict.fromkeys((*PRICE_FIELDS, *filters.fields, *(column.field for column in more)))
+    read = PairRows(store, pairs, resolution, tuple(fields), long_work)
+    if filters == NO_FILTERS:
+        return await _plain(read, limit, more)
+    return await _filtered(read, limit, filters, more)
 
-    async def first(
-        self,
-        pair: Pair,
-        limit: int,
-        resolution: Resolution,
-        filters: Filters = NO_FILTERS,
-        more: Sequence[Column] = (),
-    ) -> FirstRows:
-        """The first `limit` assets on both sides that pass the filters, renumbered from 1, with `more` columns."""
-        return (await self.first_of_each([pair], limit, resolution, filters, more))[0]
 
-    async def first_of_each(
-        self,
-        pairs: Sequence[Pair],
-        limit: int,
-        resolution: Resolution,
-        filters: Filters = NO_FILTERS,
-        more: Sequence[Column] = (),
-        long_work: LongWork | None = None,
-    ) -> list[FirstRows]:
-        """The same of each pair, read together; `long_work` if they are a part of it."""
-        fields = dict.fromkeys((*PRICE_FIELDS, *filters.fields, *(column.field for column in more)))
-        read = PairRows(self._store, pairs, resolution, tuple(fields), long_work)
-        if filters == NO_FILTERS:
-            return await self._plain(read, limit, more)
-        return await self._filtered(read, limit, filters, more)
+async def _plain(read: PairRows, limit: int, more: Sequence[Column]) -> list[FirstRows]:
+    wanted = np.minimum(limit, read.matched)
+    await read.tiers(tiers_holding(wanted.max()))
+    while read.more and np.any(read.ranks < wanted):
+        await read.tiers(read.stop)
+    top = np.flatnonzero(places_within(read.owners) < wanted[read.owners])
+    await read.prices_of(top)
+    return await read.compute(lambda: _first_rows(read, top, wanted, more))
 
-    async def _plain(self, read: PairRows, limit: int, more: Sequence[Column]) -> list[FirstRows]:
-        wanted = np.minimum(limit, read.matched)
-        await read.tiers(tiers_holding(wanted.max()))
-        while read.more and np.any(read.ranks < wanted):
-            await read.tiers(read.stop)
-        top = np.flatnonzero(places_within(read.owners) < wanted[read.owners])
-        await read.prices_of(top)
-        return await read.compute(lambda: _first_rows(read, top, wanted, more))
 
-    async def _filtered(self, read: PairRows, limit: int, filters: Filters, more: Sequence[Column]) -> list[FirstRows]:
-        """Reads tiers until enough assets pass; of assets asked for by name, only their rows."""
-        if filters.named:
-            await read.only(filters)
-        else:
-            await read.tiers(tiers_holding(min(limit, read.matched.max())))
-        rows = await self._with_reasons(read, filters)
-        while read.more and any(each[REASON].null_count() < limit for each in rows):
-            await read.tiers(read.stop)
-            rows = await self._with_reasons(read, filters)
-        parts = zip(rows, read.matched.tolist(), strict=True)
-        return await read.compute(lambda: [_passed(own, matched, limit, filters, more) for own, matched in parts])
+async def _filtered(read: PairRows, limit: int, filters: Filters, more: Sequence[Column]) -> list[FirstRows]:
+    """Reads tiers until enough assets pass; of assets asked for by name, only their rows."""
+    if filters.named:
+        await read.only(filters)
+    else:
+        await read.tiers(tiers_holding(min(limit, read.matched.max())))
+    rows = await _with_reasons(read, filters)
+    while read.more and any(each[REASON].null_count() < limit for each in rows):
+        await read.tiers(read.stop)
+        rows = await _with_reasons(read, filters)
+    parts = zip(rows, read.matched.tolist(), strict=True)
+    return await read.compute(lambda: [_passed(own, matched, limit, filters, more) for own, matched in parts])
 
-    @staticmethod
-    async def _with_reasons(read: PairRows, filters: Filters) -> list[pl.DataFrame]:
-        """All rows read so far of each pair, by the source's rank, each with the reason it is left out."""
-        await read.prices_of(np.arange(len(read.ids)))
 
-        def joined() -> list[pl.DataFrame]:
-            order = np.lexsort((read.ids, read.places, read.owners))
-            both, counts = read.join(order)
-            read.check(counts, read.ranks)
-            return parts_of(filters.with_reasons(both), counts.tolist())
+async def _with_reasons(read: PairRows, filters: Filters) -> list[pl.DataFrame]:
+    """All rows read so far of each pair, by the source's rank, each with the reason it is left out."""
+    await read.prices_of(np.arange(len(read.ids)))
 
-        return await read.compute(joined)
+    def joined() -> list[pl.DataFrame]:
+        order = np.lexsort((read.ids, read.places, read.owners))
+        both, counts = read.join(order)
+        read.check(counts, read.ranks)
+        return parts_of(filters.with_reasons(both), counts.tolist())
+
+    return await read.compute(joined)
 
 
 def _first_rows(read: PairRows, top: Counts, wanted: Counts, more: Sequence[Column]) -> list[FirstRows]:

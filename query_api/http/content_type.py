@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Literal
 
-from query_api.http.problems import BadRequest, NotAcceptable
+from starlette.exceptions import HTTPException
+
+from query_api.http.problems import BadRequest
 
 Format = Literal["json", "csv", "ndjson", "parquet", "text"]
 TableFormat = Literal["csv", "ndjson", "parquet"]
@@ -25,7 +27,7 @@ FORMATS = tuple(MEDIA_TYPES)
 
 
 def choose_format(name: str | None, accept: str | None, among: Sequence[Format] = FORMATS) -> Format:
-    """The format to answer in. NotAcceptable if the header allows none, BadRequest for an unknown name."""
+    """The format to answer in. HTTPException if the header allows none, BadRequest for an unknown name."""
     if name is not None:
         for format in among:
             if name.lower() == format:
@@ -34,7 +36,7 @@ def choose_format(name: str | None, accept: str | None, among: Sequence[Format] 
     best = _preferred((accept or "*/*")[:RANGES_LENGTH], tuple(among))
     if best is None:
         shown, kinds = (accept or "")[:150], ", ".join(_kind(MEDIA_TYPES[format]) for format in among)
-        raise NotAcceptable(f"Accept: {shown}: this address answers {kinds}")
+        raise HTTPException(406, f"Accept: {shown}: this address answers {kinds}")
     return best
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import orjson
 from fastapi import FastAPI
-from fastapi.routing import APIRoute
 
 from query_api.http.problems import Problem
 from query_api.middleware.access import PUBLIC_PATHS
@@ -60,11 +59,6 @@ def _example(examples: Mapping[str, Any], kind: str) -> Any:
         if kind.startswith(prefix) and language in examples:
             return examples[language]
     return None
-
-
-def name_of(route: APIRoute) -> str:
-    """The operation's id: the endpoint's name."""
-    return route.name
 
 
 def tag_of(path: str) -> str:

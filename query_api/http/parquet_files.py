@@ -20,6 +20,7 @@ import orjson
 import polars as pl
 from cachetools import TTLCache
 from fastapi import Request
+from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, MalformedRangeHeader, RangeNotSatisfiable, Response
 from starlette.types import Receive, Scope, Send
 
@@ -27,7 +28,6 @@ from lib.archive.panel import METADATA
 from lib.errors import Busy
 from query_api.http.caching import is_known
 from query_api.http.content_type import MEDIA_TYPES
-from query_api.http.problems import NoSuchRange
 
 KEEP_S = 600.0
 KEEP_BYTES = 64 * 2**20
@@ -82,7 +82,8 @@ class ParquetResponse(FileResponse):
         except MalformedRangeHeader:
             return []
         except RangeNotSatisfiable as exc:
-            raise NoSuchRange(file_size) from exc
+            why = f"the file has {file_size} bytes, and the range lies behind them; for example Range: bytes=0-99"
+            raise HTTPException(416, why, {"content-range": f"bytes */{file_size}"}) from exc
 
 
 class ParquetFiles:

@@ -17,7 +17,6 @@ from lib.errors import Busy, Malformed, Rejected, TopcoinsError, Unavailable
 from lib.invalid import why_invalid
 from query_api.asof.absence import NoSnapshot
 from query_api.asof.asset import AmbiguousTicker, NoAsset
-from query_api.http.body import BodyEncoded, BodyTooLong, BodyTooSlow
 from query_api.http.json_line import json_line
 
 MEDIA_TYPE = "application/problem+json"
@@ -34,16 +33,8 @@ class BadRequest(TopcoinsError):
         self.fields = {"parameter": parameter, "value": shown, "example": example}
 
 
-class NotAcceptable(TopcoinsError):
-    """The caller accepts none of our formats."""
-
-
-class NoSuchRange(TopcoinsError):
-    """A range lies behind the end of a file of this many bytes."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__(f"the file has {size} bytes, and the range lies behind them; for example Range: bytes=0-99")
-        self.size = size
+class TooManyListeners(TopcoinsError):
+    """The number of a stream's listeners is at its limit, or the service is stopping."""
 
 
 EXAMPLES = {
@@ -145,11 +136,7 @@ PROBLEMS: Mapping[type[TopcoinsError], tuple[int, Callable[[Any], Mapping[str, A
     NoSnapshot: (404, _no_snapshot),
     NoAsset: (404, _no_asset),
     AmbiguousTicker: (409, lambda exc: {"candidates": exc.candidates}),
-    NotAcceptable: (406, lambda exc: {}),
-    BodyTooSlow: (408, lambda exc: {}),
-    BodyTooLong: (413, lambda exc: {}),
-    BodyEncoded: (415, lambda exc: {}),
-    NoSuchRange: (416, lambda exc: {}),
+    TooManyListeners: (503, lambda exc: {"title": "Too many listeners"}),
     Busy: (503, lambda exc: {"title": "Busy"}),
     Unavailable: (503, lambda exc: _STORE_FIELDS),
     Malformed: (503, lambda exc: _STORE_FIELDS),
@@ -163,16 +150,9 @@ async def _known_error(request: Request, exc: Exception) -> Response:
     fields = fields_of(exc)
     if fields is _STORE_FIELDS:  # only the operator's log names what is wrong with the store
         request.app.state.store_failed(exc)
-    return problem(status, headers=_headers_of(exc, status), **{"detail": str(exc), **fields})
-
-
-def _headers_of(exc: Exception, status: int) -> dict[str, str]:
-    if isinstance(exc, NoSuchRange):
-        return {"content-range": f"bytes */{exc.size}"}
-    if status != 503:
-        return {}
     wait = exc.retry_after.total_seconds() if isinstance(exc, Unavailable) and exc.retry_after else RETRY_AFTER_S
-    return {"retry-after": str(max(1, round(wait)))}
+    headers = {"retry-after": str(max(1, round(wait)))} if status == 503 else {}
+    return problem(status, headers=headers, **{"detail": str(exc), **fields})
 
 
 async def _invalid(request: Request, exc: Exception) -> Response:
@@ -188,7 +168,7 @@ async def _http(request: Request, exc: Exception) -> Response:
     why = {
         404: f"{path} is no address of this API; /docs lists them, for example /v1/top",
         405: f"{request.method} is not allowed at {path}; allowed is {allowed}",
-    }.get(exc.status_code, f"{path}: {exc.detail}")
+    }.get(exc.status_code, exc.detail)
     return problem(exc.status_code, why, headers=exc.headers)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from cachetools import TLRUCache
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from query_api.middleware.security_headers import STATUS
@@ -47,16 +48,17 @@ class AnswerCache:
     def __init__(self, app: ASGIApp, *, timer: Callable[[], float], total_bytes: int = TOTAL_BYTES) -> None:
         self._app = app
         self._timer = timer
-        self._total_bytes = total_bytes
-        self._answers: dict[Hashable, CachedAnswer] = {}
-        self.bytes = 0
+        self.answers: TLRUCache[Hashable, CachedAnswer] = TLRUCache(
+            total_bytes, ttu=lambda key, answer, now: answer.deadline, timer=timer, getsizeof=lambda answer: answer.size
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer from memory, or pass on and remember the answer."""
         deciding = tuple([header for header in scope["headers"] if header[0] in _DECIDING])
         key = (scope["method"], scope["path"], scope["query_string"], deciding)
-        answer = self._answers.get(key)
-        if answer is None or answer.deadline <= self._timer():
+        try:
+            answer = self.answers[key]  # `get` looks at the time twice
+        except KeyError:
             await self._pass_on(key, scope, receive, send)
             return
         scope["route"], scope[STATUS] = answer.route, answer.status
@@ -82,22 +84,4 @@ class AnswerCache:
         if complete and size <= LARGEST_ANSWER:
             deadline = arrived + scope[KEEP_FOR]
             whole = size + OVERHEAD + len(repr(key))
-            self._keep(key, CachedAnswer(status, headers, b"".join(chunks), deadline, whole, scope.get("route")))
-
-    def _keep(self, key: Hashable, answer: CachedAnswer) -> None:
-        """Add an answer. All of them expire within a second, in about the order they were added."""
-        now = self._timer()
-        self._drop(key)
-        if answer.deadline > now:
-            self._answers[key] = answer
-            self.bytes += answer.size
-        while self._answers:
-            oldest, first = next(iter(self._answers.items()))
-            if self.bytes <= self._total_bytes and first.deadline > now:
-                return
-            self._drop(oldest)
-
-    def _drop(self, key: Hashable) -> None:
-        answer = self._answers.pop(key, None)
-        if answer:
-            self.bytes -= answer.size
+            self.answers[key] = CachedAnswer(status, headers, b"".join(chunks), deadline, whole, scope.get("route"))

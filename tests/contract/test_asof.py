@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lib.schema import TIER_PLACES
-from query_api.asof.top_list import TopListFinder
+from query_api.asof.top_list import ListQuery, TopListFinder
 from tests.examples import examples
 from tests.fakes import HOUR, NOON
 from tests.unit.query_api import reference
@@ -19,7 +19,7 @@ hours = itertools.count(2)
 
 
 async def listed(lists: TopListFinder, at: datetime, limit: int) -> tuple[str, list[dict[str, object]], int]:
-    top = await lists.find(at, limit=limit, max_age=MAX_AGE)
+    top = await lists.find(at, ListQuery(limit, MAX_AGE))
     return top.resolution, top.rows.to_dicts(), top.matched
 
 

@@ -22,7 +22,7 @@ from lib.schema import PRICE, VOLUME_RANK
 from lib.simulator import Market, create_app
 from lib.source import Source, read_source
 from lib.store import Store
-from query_api.asof.top_list import TopListFinder
+from query_api.asof.top_list import ListQuery, TopListFinder
 from tests.contract.snapshots import MINUTE
 from tests.fakes import NOON, Upstream, recorded, says
 from tests.sample import sample_snapshot
@@ -92,7 +92,7 @@ async def test_a_bought_day_is_marked_has_its_own_time_and_costs_the_price_of_th
         assert [(marker.source, marker.interval) for marker in found] == [("coinmarketcap_historical", DAY)] * 2
         assert {marker.visible_since for marker in found} == {clock()}
     at = done[1].tick + 5 * MINUTE
-    top = await TopListFinder(gapped, max_skew=MINUTE).find(at, limit=50, max_age=10 * MINUTE)
+    top = await TopListFinder(gapped, max_skew=MINUTE).find(at, ListQuery(50, 10 * MINUTE))
     assert top.pair.price.tick == top.pair.rank.tick == done[1].tick
     assert len(top.rows) == 50
 

@@ -10,8 +10,8 @@ import pytest
 from lib.clock import isoformat
 from lib.instants import Span
 from lib.schema import PRICE, VOLUME_RANK
-from query_api.asof.top_list import TopListFinder
-from query_api.features.export.work import ExportList, StepGap, Steps, read_steps
+from query_api.asof.top_list import ListQuery, TopListFinder
+from query_api.features.export.work import StepGap, Steps, read_steps
 from query_api.http.content_type import TableFormat
 from query_api.http.formats import to_json
 from query_api.long_work import LongWork
@@ -35,7 +35,7 @@ async def lists(store):
 
 
 def read(lists: TopListFinder, span: Span = SPAN) -> Steps:
-    return read_steps(lists, span, ExportList(7, AGE), known_at=None, long_work=LongWork())
+    return read_steps(lists, span, ListQuery(7, AGE), LongWork())
 
 
 async def body(lists: TopListFinder, format: TableFormat, span: Span = SPAN) -> bytes:
@@ -48,7 +48,7 @@ async def test_each_step_is_the_answer_of_its_instant_and_a_gap_is_a_step_too(li
     assert [(step.at - NOON) // MINUTE for step in steps if isinstance(step, StepGap)] == [-1, 7, 19]
     for step in steps:
         if not isinstance(step, StepGap):
-            alone = await lists.find(step.at, limit=7, max_age=AGE)
+            alone = await lists.find(step.at, ListQuery(7, AGE))
             assert to_json(step, 7) == to_json(alone, 7)
             assert step.pair.price.tick <= step.at
 
@@ -60,7 +60,7 @@ async def test_each_line_is_a_row_and_the_last_line_has_the_totals(lists):
     gap, *lines, end = map(orjson.loads, (await body(lists, "ndjson")).splitlines())
     assert end.items() >= {"end": True, **COUNTS}.items()
     assert {name for name, value in gap.items() if value is not None} == {"step", "gap"}
-    alone = await lists.find(NOON + MINUTE, limit=7, max_age=AGE)
+    alone = await lists.find(NOON + MINUTE, ListQuery(7, AGE))
     for line, row in zip(lines[:7], orjson.loads(to_json(alone, 7))["data"], strict=True):
         assert line.items() >= row.items()
         assert line["price_time"] == isoformat(alone.pair.price.tick)
@@ -75,7 +75,7 @@ async def test_the_end_has_the_known_at_that_gives_the_file_again_and_a_hash_of_
         await store.write(sample_snapshot(series, NOON + 7 * MINUTE, 30))
     now = await body(lists, "csv")
     assert f"snapshots={end['snapshots']}" not in now.decode()
-    steps = read_steps(lists, SPAN, ExportList(7, AGE), known_at=known_at, long_work=LongWork())
+    steps = read_steps(lists, SPAN, ListQuery(7, AGE, known_at), LongWork())
     again = b"".join([chunk async for chunk in export_chunks("csv", steps)])
     assert again == export
 
@@ -117,4 +117,4 @@ async def test_full_hours_read_together_are_the_answers_of_their_instants_too(st
     assert [(step.at - NOON) // hour for step in steps if isinstance(step, StepGap)] == [-9, -7]
     for step in steps:
         if not isinstance(step, StepGap):
-            assert to_json(step, 7) == to_json(await lists.find(step.at, limit=7, max_age=AGE), 7)
+            assert to_json(step, 7) == to_json(await lists.find(step.at, ListQuery(7, AGE)), 7)

@@ -14,7 +14,7 @@ from lib.store.influx import InfluxStore
 from lib.store.influx.hourly import AT_ONCE, TASK, script
 from lib.store.influx.lines import marker as marker_line
 from lib.store.influx.setup import set_up
-from query_api.asof.top_list import TopListFinder
+from query_api.asof.top_list import ListQuery, TopListFinder
 from tests.fakes import NOON, FakeClock
 from tests.influxd import VERIFIES, Bucket, fresh_influxd
 from tests.sample import sample_snapshot
@@ -117,7 +117,7 @@ async def test_past_the_raw_retention_the_hourly_bucket_answers_and_the_answer_n
     run_script(influx_bucket)
     clock.now = NOON + timedelta(days=91)
     lists = TopListFinder(store, max_skew=MINUTE)
-    top = await lists.find(NOON + 45 * MINUTE, limit=10, max_age=10 * MINUTE)
+    top = await lists.find(NOON + 45 * MINUTE, ListQuery(10, 10 * MINUTE))
     assert (top.resolution, top.pair.price.tick, top.matched) == ("1h", NOON, 30)
     assert len(top.rows) == 10
     await store.close()

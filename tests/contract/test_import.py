@@ -15,9 +15,9 @@ from lib.instants import Span
 from lib.schema import ID, PRICE, VOLUME_RANK
 from lib.snapshot import pack_ids
 from lib.store import Store
-from query_api.asof.asset import AssetFinder
-from query_api.asof.top_list import TopListFinder
-from query_api.features.export.work import ExportList, Steps, read_steps
+from query_api.asof.asset import find_asset
+from query_api.asof.top_list import ListQuery, TopListFinder
+from query_api.features.export.work import Steps, read_steps
 from query_api.http.content_type import TableFormat
 from query_api.long_work import LongWork
 from tests.contract.snapshots import MINUTE
@@ -41,7 +41,7 @@ def lists(store: Store) -> TopListFinder:
 
 
 def read(store: Store) -> Steps:
-    return read_steps(lists(store), SPAN, ExportList(TOP, 10 * MINUTE), known_at=None, long_work=LongWork())
+    return read_steps(lists(store), SPAN, ListQuery(TOP, 10 * MINUTE), LongWork())
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ async def test_a_fresh_store_gives_the_exported_answers_again(archive, store, cl
     (done,) = [each async for each in imported([file], store, clock=clock)]
     assert (done.written, done.kept) == (2 * len(TICKS), 0)
     for at in (NOON + n * MINUTE for n in (0, 5, 25, 45)):
-        first, again = [await lists(each).find(at, limit=TOP, max_age=10 * MINUTE) for each in (archive, store)]
+        first, again = [await lists(each).find(at, ListQuery(TOP, 10 * MINUTE)) for each in (archive, store)]
         assert again.rows.to_dicts() == first.rows.to_dicts()
         assert again.rows["source_rank"].to_list() != list(range(1, TOP + 1))
         assert (again.pair.price.tick, again.pair.rank.tick) == (first.pair.price.tick, first.pair.rank.tick)
@@ -90,7 +90,7 @@ async def test_a_fresh_store_gives_the_exported_answers_again(archive, store, cl
         assert again.known_at == clock()
         assert again.matched == TOP < first.matched
         last = again.rows.row(-1, named=True)
-        asset = await AssetFinder(store, lists(store).pair_finder).find(str(last[ID]), at, max_age=10 * MINUTE)
+        asset = await find_asset(store, lists(store).pair_finder, str(last[ID]), at, max_age=10 * MINUTE)
         assert asset.row.items() >= last.items()
 
 

@@ -11,7 +11,7 @@ from lib.snapshot import content_hash
 from lib.store import Store
 from lib.store.influx import lines
 from query_api.asof.absence import NoSnapshot
-from query_api.asof.top_list import TopList, TopListFinder
+from query_api.asof.top_list import ListQuery, TopList, TopListFinder
 from tests.contract.snapshots import MINUTE, many, snapshot
 from tests.fakes import HOUR, NOON
 
@@ -24,7 +24,7 @@ async def store_pair(store: Store, tick: datetime, stored_at: datetime) -> None:
 
 
 async def top(store: Store, at: datetime, known_at: datetime | None = None) -> TopList:
-    return await TopListFinder(store, max_skew=MINUTE).find(at, limit=10, max_age=10 * MINUTE, known_at=known_at)
+    return await TopListFinder(store, max_skew=MINUTE).find(at, ListQuery(10, 10 * MINUTE, known_at=known_at))
 
 
 async def test_a_store_stamps_what_it_takes_and_lets_a_stamp_be(store, clock):

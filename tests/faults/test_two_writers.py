@@ -13,7 +13,7 @@ from lib.schema import ID, PRICE, TIER, VOLUME_RANK
 from lib.snapshot import Snapshot
 from lib.store import Store
 from query_api.asof.absence import NoSnapshot
-from query_api.asof.top_list import TopListFinder
+from query_api.asof.top_list import ListQuery, TopListFinder
 from tests.contract.snapshots import many
 from tests.fakes import FakeClock
 from tests.faults.world import MINUTE, START
@@ -47,7 +47,7 @@ async def prices(store: Store, clock: FakeClock) -> list[float] | None:
     """Those of the whole top list, or None when it is refused."""
     lists = TopListFinder(store, max_skew=timedelta())
     try:
-        return (await lists.find(clock.now, limit=5000, max_age=SOON)).rows["price_usd"].to_list()
+        return (await lists.find(clock.now, ListQuery(5000, SOON))).rows["price_usd"].to_list()
     except (NoSnapshot, StoreMalformed, StoreUnavailable):
         return None
 

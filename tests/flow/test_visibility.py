@@ -12,7 +12,7 @@ from lib.schema import PRICE
 from lib.snapshot import Marker, unpack_ids
 from lib.store.sqlite import SqliteStore
 from query_api.asof.absence import NoSnapshot
-from query_api.asof.top_list import TopListFinder
+from query_api.asof.top_list import ListQuery, TopListFinder
 from tests.flow.processes import ROOT, WITHIN_S
 from tests.flow.writer import MANY, ROWS, SERIES
 
@@ -98,7 +98,7 @@ async def test_a_list_asked_for_while_snapshots_are_written_is_whole(store, writ
     answers = 0
     while process.returncode is None:
         try:
-            top = await lists.find(utc_now(), limit=5000, max_age=DAY)
+            top = await lists.find(utc_now(), ListQuery(5000, DAY))
         except NoSnapshot:
             continue
         except StoreMalformed as exc:

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from lib.columns import COLUMNS
 from lib.schema import ID
-from query_api.asof.asset import AssetFinder, AssetFound
+from query_api.asof.asset import AssetFound, find_asset
 from query_api.asof.names import names_until
 from query_api.http import parameters, responses
 from query_api.http.caching import cache_control_of, conditional_response
@@ -59,7 +59,6 @@ ASSET_RESPONSES: responses.Responses = {
 
 def install(app: FastAPI, services: Services) -> None:
     """One asset."""
-    assets = AssetFinder(services.store, services.lists.pair_finder)
 
     async def asset(
         request: Request,
@@ -76,8 +75,14 @@ def install(app: FastAPI, services: Services) -> None:
             datetime, max_age=max_age, known_at=known_at, now=now, default_age=services.max_age
         )
         at = parameters.parse_datetime(datetime, now)
-        asset_found = await assets.find(
-            id, at, max_age=as_of.max_age, known_at=as_of.known_at, by=parameters.parse_by(by)
+        asset_found = await find_asset(
+            services.store,
+            services.lists.pair_finder,
+            id,
+            at,
+            max_age=as_of.max_age,
+            known_at=as_of.known_at,
+            by=parameters.parse_by(by),
         )
         answer = {**pair_info(asset_found), **asset_found.row, "also_ticker_of": asset_found.also_ticker_of}
         if names:

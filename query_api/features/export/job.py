@@ -1,6 +1,6 @@
 """One export: what it asks for, and the response that sends its file."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,9 +14,10 @@ from lib.archive.panel import Totals
 from lib.clock import isoformat
 from lib.instants import Span
 from lib.version import VERSION
+from query_api.asof.top_list import ListQuery
 from query_api.features.export.parquet import write_parquet
 from query_api.features.export.response import Columns, ExportResponse, to_csv, to_ndjson
-from query_api.features.export.work import ExportList, Steps, after_first, read_steps
+from query_api.features.export.work import Steps, after_first, read_steps
 from query_api.http.client import client_of
 from query_api.http.content_type import MEDIA_TYPES, TableFormat
 from query_api.http.parquet_files import KEEP_S
@@ -29,42 +30,35 @@ FRESH_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class ExportJob:
-    """A request for a file. `known_at` is None where the caller names none; then it is when the request came, `now`."""
+    """A request for a file. All steps ignore what is stored after `read_at`: an export takes a while."""
 
     request: Request
     services: Services
     span: Span
     every: str
-    wanted: ExportList
+    query: ListQuery
     columns: Columns
     format: TableFormat
-    known_at: datetime | None
-    now: datetime
+    read_at: datetime
+    totals: Totals
 
     async def respond(self) -> Response:
         """The response. Parquet is made whole first; the other formats are sent while they are made."""
         if self.format == "parquet":
             return await self._parquet()
-        options: dict[str, Any] = {"headers": self._headers(self._read_at), "media_type": MEDIA_TYPES[self.format]}
+        options: dict[str, Any] = {"headers": self._headers(self.read_at), "media_type": MEDIA_TYPES[self.format]}
         if self.request.method == "HEAD":
             return _without_length(Response(**options))
+        long_work = self.services.long_work
         with ExitStack() as running:
-            running.enter_context(self.services.long_work.request(client_of(self.request.scope)))
+            running.enter_context(long_work.request(client_of(self.request.scope)))
             steps = await after_first(self._steps())
-            return ExportResponse(self._chunks(steps), steps, running.pop_all(), **options)
-
-    @property
-    def _read_at(self) -> datetime:
-        """All steps ignore what is stored later: an export takes a while."""
-        return self.known_at or self.now
+            write = to_csv if self.format == "csv" else to_ndjson
+            body = write(steps, self.columns, self.totals, long_work)
+            return ExportResponse(body, steps, running.pop_all(), **options)
 
     def _steps(self) -> Steps:
-        lists, long_work = self.services.lists, self.services.long_work
-        return read_steps(lists, self.span, self.wanted, known_at=self._read_at, long_work=long_work)
-
-    def _chunks(self, steps: Steps) -> AsyncGenerator[bytes, None]:
-        write = to_csv if self.format == "csv" else to_ndjson
-        return write(steps, self.columns, self._no_totals(), self.services.long_work)
+        return read_steps(self.services.lists, self.span, self.query, self.services.long_work)
 
     async def _parquet(self) -> Response:
         files = self.services.parquet_files
@@ -76,21 +70,24 @@ class ExportJob:
 
     async def _write(self, path: Path) -> Mapping[str, str]:
         """Write the file. Its `known_at` depends on its content alone, so that another worker writes the same file."""
-        totals = self._no_totals()
-        await write_parquet(path, self._steps(), self.columns, totals, self.services.long_work, self._about)
-        return self._headers(totals.gives_again or self.span.stop)
+        await write_parquet(path, self._steps(), self.columns, self.totals, self.services.long_work, self._about)
+        return self._headers(self._gives_again)
 
-    def _about(self, totals: Totals) -> dict[str, object]:
+    @property
+    def _gives_again(self) -> datetime:
+        return self.totals.gives_again or self.span.stop
+
+    def _about(self) -> dict[str, object]:
         """The metadata of a Parquet file."""
         return {
-            "question": self._link(totals.gives_again or self.span.stop),
+            "question": self._link(self._gives_again),
             "from": isoformat(self.span.start),
             "to": isoformat(self.span.stop),
             "every": self.every,
-            "top": self.wanted.top,
+            "top": self.query.limit,
             "notice": self.services.notice,
             "version": VERSION,
-            **totals.fields,
+            **self.totals.fields,
         }
 
     def _headers(self, known_at: datetime) -> dict[str, str]:
@@ -109,9 +106,6 @@ class ExportJob:
     def _link(self, known_at: datetime) -> str:
         ends = {"from": isoformat(self.span.start), "to": isoformat(self.span.stop)}
         return permalink(self.request, ends | {"known_at": isoformat(known_at)})
-
-    def _no_totals(self) -> Totals:
-        return Totals(asked_known_at=self.known_at)
 
 
 def _without_length(response: Response) -> Response:

@@ -22,16 +22,16 @@ async def write_parquet(
     columns: Columns,
     totals: Totals,
     long_work: LongWork,
-    about: Callable[[Totals], Mapping[str, object]],
+    about: Callable[[], Mapping[str, object]],
 ) -> None:
-    """Write a file for each group of rows, then one of all, whose metadata `about` makes of the totals."""
+    """Write a file for each group of rows, then one of all. `about` makes its metadata once the totals are counted."""
     parts = [whole.with_name("0")]
     pl.DataFrame(schema=columns).write_parquet(parts[0])
     async with aclosing(steps):
         async for group in in_groups(steps, MOST_ROWS, totals):
             parts.append(whole.with_name(str(len(parts))))
             await long_work.in_thread(partial(_write_part, group, columns, parts[-1]))
-    await long_work.in_thread(lambda: _join(parts, whole, about(totals)))
+    await long_work.in_thread(lambda: _join(parts, whole, about()))
 
 
 def _write_part(group: Sequence[Step], columns: Columns, file: Path) -> None:

@@ -6,11 +6,13 @@ from typing import Annotated, get_args
 from fastapi import FastAPI, Request
 from starlette.responses import Response, StreamingResponse
 
+from lib.archive.panel import Totals
 from lib.columns import MORE, extra_columns, names
 from lib.instants import Span, first_step
+from query_api.asof.top_list import ListQuery
 from query_api.features.export.job import ExportJob
 from query_api.features.export.response import all_columns, chosen_columns
-from query_api.features.export.work import MOST_STEPS, ExportList
+from query_api.features.export.work import MOST_STEPS
 from query_api.http import parameters
 from query_api.http.content_type import MEDIA_TYPES, TableFormat
 from query_api.http.filter_parameters import Filtering
@@ -75,18 +77,11 @@ def install(app: FastAPI, services: Services) -> None:
         chosen = parameters.parse_choice("format", format.lower(), FORMATS, why, example="ndjson")
         shown = chosen_columns(parameters.parse_columns(columns, chosen, known_columns), services.extras)
         more = tuple(name for name in names(MORE) if name in shown and name not in own)
-        job = ExportJob(
-            request,
-            services,
-            _span(start, stop, every, now),
-            every,
-            ExportList(top, parameters.parse_max_age(max_age, services.max_age), filters, more),
-            shown,
-            chosen,
-            parameters.parse_known_at(known_at, now),
-            now,
-        )
-        return await job.respond()
+        span = _span(start, stop, every, now)
+        age, known = parameters.parse_max_age(max_age, services.max_age), parameters.parse_known_at(known_at, now)
+        read_at, totals = known or now, Totals(asked_known_at=known)
+        query = ListQuery(top, age, read_at, filters, more=more)
+        return await ExportJob(request, services, span, every, query, shown, chosen, read_at, totals).respond()
 
     summary = "Who was in the list, step by step"
     get_and_head(app, "/v1/export", export, summary=summary, responses=_SHOWN, response_class=StreamingResponse)

@@ -10,8 +10,7 @@ from datetime import datetime, timedelta
 from lib.archive.panel import Totals
 from lib.clock import DAY, HOUR, slot
 from lib.instants import Span
-from query_api.asof.filters import NO_FILTERS, Filters
-from query_api.asof.top_list import TopList, TopListFinder
+from query_api.asof.top_list import ListQuery, TopList, TopListFinder
 from query_api.long_work import LongWork
 
 MOST_STEPS = 10_000
@@ -21,16 +20,6 @@ LONGEST = HOUR
 """A block's span. Hours are read two days at a time."""
 GROUP_STEPS = 100
 """The most steps of a block."""
-
-
-@dataclass(frozen=True, slots=True)
-class ExportList:
-    """Which list an export has at each step."""
-
-    top: int
-    max_age: timedelta | None
-    filters: Filters = NO_FILTERS
-    more: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,27 +45,17 @@ def totals_of_step(step: Step) -> Totals:
     return Totals(1, 1, 0, len(step.rows), digest, step.known_since, missing)
 
 
-async def read_steps(
-    lists: TopListFinder, span: Span, wanted: ExportList, *, known_at: datetime | None, long_work: LongWork
-) -> Steps:
+async def read_steps(lists: TopListFinder, span: Span, query: ListQuery, long_work: LongWork) -> Steps:
     """Each step's answer, in order. An error of the store ends it: no step is ever left out."""
 
     async def answers(instants: Sequence[datetime]) -> list[Step]:
         async with long_work.step():
-            found = await lists.find_each(
-                instants,
-                long_work,
-                limit=wanted.top,
-                max_age=wanted.max_age,
-                known_at=known_at,
-                filters=wanted.filters,
-                more=wanted.more,
-            )
+            found = await lists.find_each(instants, query, long_work)
         return [step if isinstance(step, TopList) else StepGap(step.at, str(step), step.known_since) for step in found]
 
     ahead: asyncio.Task[list[Step]] | None = None
     try:
-        for instants in _blocks(span, wanted.top):
+        for instants in _blocks(span, query.limit):
             block, ahead = ahead, asyncio.create_task(answers(instants))
             for step in await block if block else ():
                 yield step

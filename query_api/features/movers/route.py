@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from lib.answer_tables import movers_table
 from lib.clock import isoformat
-from query_api.asof.top_list import TopList
+from query_api.asof.top_list import ListQuery, TopList
 from query_api.features.movers.work import COLUMNS, MOVES, Mover, movers
 from query_api.http import parameters
 from query_api.http.caching import cache_control_of, header_list
@@ -85,8 +85,8 @@ def install(app: FastAPI, services: Services) -> None:
         as_of = parameters.parse_as_of(
             start, stop, max_age=max_age, known_at=known_at, now=now, default_age=services.max_age
         )
-        find = partial(services.top, limit=top, max_age=as_of.max_age, known_at=as_of.known_at, filters=filters)
-        found = await asyncio.gather(find(first), find(last), return_exceptions=True)
+        query = ListQuery(top, as_of.max_age, as_of.known_at, filters)
+        found = await asyncio.gather(services.top(first, query), services.top(last, query), return_exceptions=True)
         lists = [_list(one) for one in found]  # if both fail, the error is that of `from`
         rows = await asyncio.to_thread(movers, lists[0].rows, lists[1].rows)
         headers = {"cache-control": cache_control_of(lists, as_of, sent=services.clock()), "vary": "Accept"}

@@ -10,7 +10,7 @@ from lib.errors import TopcoinsError
 from lib.price_rows import MOST_ROWS, MOST_TIMES
 from query_api.features.prices.response import PricesAnswer, answer_rows, to_json, to_rows
 from query_api.features.prices.rows import read_rows
-from query_api.features.prices.work import Prices
+from query_api.features.prices.work import find_prices
 from query_api.http import parameters, responses
 from query_api.http.body import read_body
 from query_api.http.caching import header_list
@@ -69,7 +69,6 @@ PRICES_RESPONSES: responses.Responses = {
 
 def install(app: FastAPI, services: Services) -> None:
     """Prices of rows."""
-    finder = Prices(services.store, services.lists.pair_finder, services.long_work)
 
     async def prices(
         request: Request,
@@ -90,7 +89,7 @@ def install(app: FastAPI, services: Services) -> None:
             body = await read_body(request)
             rows = await services.long_work.in_thread(lambda: read_rows(body, now))
             wanted = [row.wanted for row in rows if not isinstance(row.wanted, TopcoinsError)]
-            found = await finder.find(wanted, max_age=as_of.max_age, known_at=as_of.known_at, by=named_by)
+            found = await find_prices(services, wanted, max_age=as_of.max_age, known_at=as_of.known_at, by=named_by)
             known = as_of.known_at or max((each.known_since for each in found), default=now.replace(microsecond=0))
 
             def write() -> bytes:

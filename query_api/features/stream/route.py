@@ -7,22 +7,19 @@ from typing import Annotated
 from fastapi import Depends, FastAPI, Header, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, BeforeValidator, Field
-from starlette.responses import Response
 
 from lib.clock import Clock, isoformat
 from lib.instants import CLOCK_DIFFERENCE
 from lib.units import format_duration
 from query_api.features.stream.listener import POSITION, Listener, Position, parse_position
-from query_api.features.stream.work import REPLAY, SnapshotStream, TooManyListeners
+from query_api.features.stream.work import REPLAY, SnapshotStream
 from query_api.http.client import client_of
-from query_api.http.openapi import tag_of
 from query_api.http.parameters import OptionalText, text_query
-from query_api.http.problems import BadRequest, problem
+from query_api.http.problems import BadRequest
 from query_api.http.responses import STORE_RESPONSES, Responses
 from query_api.services import Services
 
 RETRY_MS = 2000
-RETRY_AFTER_S = "10"
 LAST_EVENT_ID = "last_event_id"
 
 _EXAMPLE = """: price and rank snapshots as they are stored
@@ -107,10 +104,8 @@ def install(app: FastAPI, services: Services, snapshot_stream: SnapshotStream) -
                 event="snapshot", id=listener.id, data=NewSnapshot.model_validate(marker, from_attributes=True)
             )
 
-    app.add_exception_handler(TooManyListeners, _too_many_listeners)
     app.get(
         "/v1/stream",
-        tags=[tag_of("/v1/stream")],
         summary="New snapshots as they come",
         response_class=EventSourceResponse,
         responses=_SHOWN,
@@ -136,7 +131,3 @@ def _missed(after: datetime, to: datetime) -> Missed:
         " /v1/top?datetime= answers for any instant"
     )
     return Missed(after=after, to=to, why=why)
-
-
-async def _too_many_listeners(request: Request, exc: Exception) -> Response:
-    return problem(503, str(exc), title="Too many listeners", headers={"retry-after": RETRY_AFTER_S})

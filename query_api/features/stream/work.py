@@ -15,6 +15,7 @@ from lib.instants import CLOCK_DIFFERENCE
 from lib.snapshot import Marker, next_tick
 from lib.store import Store
 from query_api.features.stream.listener import Listener, Position
+from query_api.http.problems import TooManyListeners
 
 MAX_LISTENERS = 400
 PER_CLIENT = 100
@@ -27,10 +28,6 @@ Timer = Callable[[], float]
 """Seconds that nobody sets forward or back."""
 
 log = structlog.get_logger()
-
-
-class TooManyListeners(TopcoinsError):
-    """The number of listeners is at its limit, or the service is stopping."""
 
 
 class SnapshotStream:

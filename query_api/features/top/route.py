@@ -8,8 +8,7 @@ from starlette.responses import Response
 from lib import columns as declared
 from lib.answer_tables import top_table
 from lib.clock import isoformat
-from query_api.asof.pair import AsOf
-from query_api.asof.top_list import TopList
+from query_api.asof.top_list import ListQuery, TopList
 from query_api.http import parameters
 from query_api.http.caching import cache_control_of, header_list, weak_etag
 from query_api.http.content_type import choose_format
@@ -77,18 +76,14 @@ def install(app: FastAPI, services: Services) -> None:
         by = parameters.parse_sort(sort, known)
         implied = [*([by.column] if by else []), *(shown_columns or ([TEXT_CHANGE] if chosen == "text" else []))]
         with_more = tuple(name for name in parameters.parse_more(more, known, *implied) if name in further)
-        found = await services.top(
-            at,
-            limit=limit,
-            max_age=as_of.max_age,
-            known_at=as_of.known_at,
-            filters=filters,
-            sort=by,
-            more=with_more,
-        )
+        query = ListQuery(limit, as_of.max_age, as_of.known_at, filters, by, with_more)
+        found = await services.top(at, query)
         if chosen != "parquet":  # which is read in ranges
             keep_this_second(request.scope, now)
-        headers = {"cache-control": cache_control_of(_answers(found), as_of, sent=services.clock()), "vary": "Accept"}
+        headers = {
+            "cache-control": cache_control_of([found, *found.earlier], as_of, sent=services.clock()),
+            "vary": "Accept",
+        }
         if as_of.depends_on_now:
             headers["etag"] = weak_etag(_basis(found), limit, chosen, shown_columns, filters, by, with_more)
         if chosen != "json":  # JSON says the same in its body
@@ -107,13 +102,8 @@ def install(app: FastAPI, services: Services) -> None:
         get_and_head(app, path, top, operation_id=name, summary="The top list", responses=responses)
 
 
-def _answers(top: TopList) -> list[AsOf | None]:
-    """The list, and the earlier ones that its changes come from."""
-    return [top, *(earlier.answer for earlier in top.earlier)]
-
-
 def _basis(top: TopList) -> tuple[object, ...]:
     """What the list is made from."""
     price, rank = top.pair.price, top.pair.rank
-    earlier = [answer and (answer.pair.price.tick, answer.pair.price.hash) for answer in _answers(top)[1:]]
+    earlier = [answer and (answer.pair.price.tick, answer.pair.price.hash) for answer in top.earlier]
     return (price.tick, price.hash, rank.tick, rank.hash, top.known_at, top.resolution, top.extras, earlier)

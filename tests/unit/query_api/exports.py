@@ -20,7 +20,7 @@ async def export_chunks(format: TableFormat, steps: Steps) -> AsyncGenerator[byt
     if format == "parquet":
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "whole"
-            await write_parquet(file, steps, COLUMNS, totals, long_work, lambda totals: totals.fields)
+            await write_parquet(file, steps, COLUMNS, totals, long_work, lambda: totals.fields)
             yield file.read_bytes()
         return
     async for chunk in (to_csv if format == "csv" else to_ndjson)(steps, COLUMNS, totals, long_work):

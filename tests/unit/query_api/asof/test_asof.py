@@ -21,7 +21,7 @@ from lib.store.sqlite import SqliteStore
 from query_api.asof.absence import NoSnapshot
 from query_api.asof.filters import NO_FILTERS, Filters
 from query_api.asof.pair import nearest_marker, newest_pair, numbered_rows
-from query_api.asof.top_list import TopList, TopListFinder
+from query_api.asof.top_list import ListQuery, TopList, TopListFinder
 from query_api.long_work import LongWork
 from tests.examples import examples
 from tests.fakes import FakeClock, MemoryStore
@@ -127,7 +127,7 @@ async def top_list_of(
     store: Store, at: datetime, *, limit: int = 5000, max_age: timedelta = MAX_AGE, max_skew: timedelta = MINUTE
 ) -> TopList | None:
     try:
-        return await TopListFinder(store, max_skew=max_skew).find(at, limit=limit, max_age=max_age)
+        return await TopListFinder(store, max_skew=max_skew).find(at, ListQuery(limit, max_age))
     except NoSnapshot:
         return None
 
@@ -286,13 +286,13 @@ async def test_the_lists_of_many_instants_are_those_of_each_and_are_read_togethe
     instants = [T + second * SECOND for second in (-2540, -2500, -2460, -2400, -1500, -900, -130, -60, -20, 0)]
     store.asked = 0
     long_work = CountedThreads()
-    together = await lists.find_each(instants, long_work, limit=150, max_age=MAX_AGE, filters=filters)
+    together = await lists.find_each(instants, ListQuery(150, MAX_AGE, filters=filters), long_work)
     assert store.asked <= 12
     assert long_work.works >= 2, "the rows are joined in the lane's threads"
     assert [step.at for step in together if isinstance(step, NoSnapshot)] == instants[4:6]
     for step in together:
         if isinstance(step, TopList):
-            alone = await lists.find(step.at, limit=150, max_age=MAX_AGE, filters=filters)
+            alone = await lists.find(step.at, ListQuery(150, MAX_AGE, filters=filters))
             assert_frame_equal(step.rows, alone.rows)
             assert replace(step, rows=alone.rows) == alone
 
@@ -350,8 +350,8 @@ async def test_the_fields_of_an_extra_series_are_joined_and_null_where_it_has_no
             ],
         )
         await store.write(market_caps(T - MINUTE, [(1, 10.0, None), (3, 30.0, 3.5), (9, 90.0, 9.0)]))
-        top = await TopListFinder(store, max_skew=MINUTE, extras=[MARKET_CAP]).find(T, limit=10, max_age=MAX_AGE)
-        far = await TopListFinder(store, max_skew=30 * SECOND, extras=[MARKET_CAP]).find(T, limit=10, max_age=MAX_AGE)
+        top = await TopListFinder(store, max_skew=MINUTE, extras=[MARKET_CAP]).find(T, ListQuery(10, MAX_AGE))
+        far = await TopListFinder(store, max_skew=30 * SECOND, extras=[MARKET_CAP]).find(T, ListQuery(10, MAX_AGE))
     assert top.rows.select("cmc_id", "market_cap_usd", "supply").rows() == [
         (3, 30.0, 3.5),
         (2, None, None),
@@ -368,8 +368,8 @@ async def test_an_extra_series_never_shows_a_tick_after_the_instant() -> None:
     await fill(store, [Prices(T, [(1, "BTC", "Bitcoin", 1.0, 1.0)]), Ranks(T, [(1, 1.0)])])
     await store.write(market_caps(T + 10 * SECOND, [(1, 10.0, 1.0)]))
     lists = TopListFinder(store, max_skew=MINUTE, extras=[MARKET_CAP])
-    assert (await lists.find(T, limit=1, max_age=MAX_AGE)).extras[0].marker is None
-    assert (await lists.find(T + 10 * SECOND, limit=1, max_age=MAX_AGE)).extras[0].marker is not None
+    assert (await lists.find(T, ListQuery(1, MAX_AGE))).extras[0].marker is None
+    assert (await lists.find(T + 10 * SECOND, ListQuery(1, MAX_AGE))).extras[0].marker is not None
 
 
 def hour_of_minutes(start: datetime) -> list[Prices | Ranks]:
@@ -413,7 +413,7 @@ async def test_past_the_retention_the_first_tick_of_the_hour_answers_with_resolu
 
 async def reason(store: Store, at: datetime, max_age: timedelta = MAX_AGE) -> NoSnapshot:
     with pytest.raises(NoSnapshot) as refused:
-        await TopListFinder(store, max_skew=MINUTE).find(at, limit=1, max_age=max_age)
+        await TopListFinder(store, max_skew=MINUTE).find(at, ListQuery(1, max_age))
     return refused.value
 
 
@@ -505,20 +505,20 @@ async def test_a_withdrawn_tick_does_not_answer_from_then_on_and_answers_as_know
         clock.now = T
         await fill(store, [*both(T - 2 * MINUTE), *both(T - MINUTE)])
         finder = TopListFinder(store, max_skew=MINUTE)
-        first = await finder.find(T, limit=1, max_age=MAX_AGE)
+        first = await finder.find(T, ListQuery(1, MAX_AGE))
         clock.move(minutes=5)
         assert await store.withdraw(PRICE.name, T - MINUTE, T, why="multiplied") == [T - MINUTE]
-        after = await finder.find(T, limit=1, max_age=MAX_AGE)
+        after = await finder.find(T, ListQuery(1, MAX_AGE))
         assert after.pair.price.tick == T - 2 * MINUTE
         assert after.known_at == clock()
-        before = await finder.find(T, limit=1, max_age=MAX_AGE, known_at=first.known_at)
+        before = await finder.find(T, ListQuery(1, MAX_AGE, known_at=first.known_at))
         assert (before.pair.price.tick, before.known_at) == (T - MINUTE, first.known_at)
-        assert await finder.find(T, limit=1, max_age=MAX_AGE, known_at=after.known_at)
+        assert await finder.find(T, ListQuery(1, MAX_AGE, known_at=after.known_at))
         clock.move(minutes=5)
         await store.undo_withdrawal(PRICE.name, T - MINUTE, T)
-        restored = await finder.find(T, limit=1, max_age=MAX_AGE)
+        restored = await finder.find(T, ListQuery(1, MAX_AGE))
         assert (restored.pair.price.tick, restored.known_at) == (T - MINUTE, clock())
-        again = await finder.find(T, limit=1, max_age=MAX_AGE, known_at=after.known_at)
+        again = await finder.find(T, ListQuery(1, MAX_AGE, known_at=after.known_at))
         assert again.pair.price.tick == T - 2 * MINUTE
         await store.withdraw(VOLUME_RANK.name, T - HOUR, T, why="all of it")
         refused = await reason(store, T)

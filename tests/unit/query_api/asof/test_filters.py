@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lib.store.sqlite import SqliteStore
 from query_api.asof.filters import NO_FILTERS, Filters
-from query_api.asof.top_list import TopList, TopListFinder
+from query_api.asof.top_list import ListQuery, TopList, TopListFinder
 from tests.fakes import FakeClock, MemoryStore
 from tests.unit.query_api import reference
 from tests.unit.query_api.market import MAX_AGE, MINUTE, NEWEST, NOW, Kind, PriceRow, Prices, Ranks, calling, fill
@@ -41,7 +41,7 @@ def lists_of(assets: list[tuple[str | None, float, Kind]]) -> tuple[Prices, Rank
 
 
 async def top_list_of(store: MemoryStore | SqliteStore, limit: int, filters: Filters) -> TopList:
-    return await TopListFinder(store, max_skew=MINUTE).find(T, limit=limit, max_age=MAX_AGE, filters=filters)
+    return await TopListFinder(store, max_skew=MINUTE).find(T, ListQuery(limit, MAX_AGE, filters=filters))
 
 
 @given(ASSETS, FILTERS, st.integers(1, 14))

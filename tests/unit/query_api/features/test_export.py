@@ -25,10 +25,10 @@ from lib.clock import isoformat
 from lib.errors import Busy, StoreUnavailable
 from lib.instants import Span
 from lib.store import Store
-from query_api.asof.top_list import TopListFinder
+from query_api.asof.top_list import ListQuery, TopListFinder
 from query_api.features.export.parquet import write_parquet
 from query_api.features.export.response import ExportResponse, to_csv
-from query_api.features.export.work import ExportList, Steps, read_steps
+from query_api.features.export.work import Steps, read_steps
 from query_api.long_work import REQUESTS_PER_CLIENT, LongWork
 from query_api.middleware.access import Access
 from tests.fakes import FakeClock
@@ -85,7 +85,7 @@ A_BLOCK = 6
 
 def read_all(store: Store, span: Span, long_work: LongWork | None = None) -> Steps:
     lists = TopListFinder(store, max_skew=MINUTE)
-    return read_steps(lists, span, ExportList(3, MAX_AGE), known_at=None, long_work=long_work or LongWork())
+    return read_steps(lists, span, ListQuery(3, MAX_AGE), long_work or LongWork())
 
 
 async def read(chunks: AsyncIterator[bytes], body: bytearray) -> None:
@@ -407,9 +407,9 @@ class TestParquet:
         for name in ("one", "other"):
             (tmp_path / name).mkdir()
             long_work = LongWork()
-            steps = read_steps(lists, span, ExportList(700, MAX_AGE), known_at=clock(), long_work=long_work)
+            steps = read_steps(lists, span, ListQuery(700, MAX_AGE, clock()), long_work)
             file = tmp_path / name / "whole"
-            await write_parquet(file, steps, COLUMNS, Totals(), long_work, lambda totals: totals.fields)
+            await write_parquet(file, steps, COLUMNS, Totals(), long_work, dict)
             clock.move(seconds=1)
         assert pl.read_parquet(file).height > 20_000
         assert file.read_bytes() == (tmp_path / "one" / "whole").read_bytes()

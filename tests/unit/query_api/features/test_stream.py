@@ -12,7 +12,8 @@ import pytest
 from lib.errors import StoreUnavailable
 from lib.snapshot import Marker
 from query_api.features.stream.listener import BACKLOG, Listener, parse_position, position_text
-from query_api.features.stream.work import LONGEST_WAIT, REPLAY, SHORTEST_WAIT, SnapshotStream, TooManyListeners
+from query_api.features.stream.work import LONGEST_WAIT, REPLAY, SHORTEST_WAIT, SnapshotStream
+from query_api.http.problems import TooManyListeners
 from tests.fakes import FakeClock
 from tests.unit.query_api.market import (
     FIRST,

@@ -126,7 +126,7 @@ async def test_all_answers_together_have_a_bound_in_bytes(timer):
     cache = AnswerCache(app := App(bytes(1000)), timer=timer, total_bytes=50_000)
     for number in range(100):
         await ask(cache, b"%d&" % number + bytes(1000))
-        assert cache.bytes <= 50_000
+        assert cache.answers.currsize <= 50_000
     await ask(cache, b"99&" + bytes(1000))
     assert app.answered == 100
     await ask(cache, b"0&" + bytes(1000))
@@ -139,7 +139,7 @@ async def test_an_answer_that_is_too_large_or_not_marked_is_not_cached(timer, ki
     await ask(cache)
     await ask(cache)
     assert app.answered == 2
-    assert cache.bytes == 0
+    assert cache.answers.currsize == 0
 
 
 async def test_the_headers_of_a_cached_answer_never_change(timer):

@@ -3,18 +3,16 @@
 import hashlib
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, fields
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import orjson
 import polars as pl
 from pydantic import TypeAdapter, ValidationError
 
-from lib.clock import isoformat
 from lib.errors import DamagedFile as DamagedFile
 from lib.schema import NAME, OWN, Series
 from lib.snapshot import Marker, Snapshot
@@ -82,7 +80,7 @@ def encode(snapshot: Snapshot) -> bytes:
     rows = io.BytesIO()
     snapshot.rows.write_ipc(rows, compression="zstd")
     series = {"name": snapshot.series.name, "tags": snapshot.series.tags, "fields": snapshot.series.fields}
-    head = orjson.dumps({"version": VERSION, "series": series, "marker": marker_as_json(snapshot.marker)})
+    head = as_json({"version": VERSION, "series": series, "marker": snapshot.marker})
     body = head + b"\n" + rows.getvalue()
     return _digest(body) + b"\n" + body
 
@@ -121,13 +119,6 @@ def _digest(body: bytes) -> bytes:
     return hashlib.blake2b(body, digest_size=16).hexdigest().encode()
 
 
-def marker_as_json(marker: Marker) -> dict[str, Any]:
-    """A marker as a JSON object: times as RFC 3339, durations as seconds."""
-    values = asdict(marker)
-    for field in fields(marker):
-        value = values[field.name]
-        if isinstance(value, timedelta):
-            values[field.name] = value.total_seconds()
-        elif isinstance(value, datetime):
-            values[field.name] = isoformat(value)
-    return values
+def as_json(value: Marker | Mapping[str, object]) -> bytes:
+    """A marker, or a mapping with one, as JSON: times as RFC 3339, durations as seconds."""
+    return orjson.dumps(value, default=timedelta.total_seconds, option=orjson.OPT_UTC_Z)

@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import get_args
 
-import orjson
 import polars as pl
 
 from lib.archive import tables
@@ -25,7 +24,7 @@ from lib.errors import SettingsRejected, StoreMalformed
 from lib.instants import refuse_future
 from lib.schema import Series
 from lib.snapshot import Marker, Snapshot, content_hash
-from lib.snapshot_file import marker_as_json
+from lib.snapshot_file import as_json
 from lib.store import Resolution, Store
 
 RESOLUTIONS: tuple[Resolution, ...] = get_args(Resolution)
@@ -123,7 +122,7 @@ class _Tally:
         content = content_hash(self._series, marker.source, snapshot.tick, snapshot.rows)
         # A withdrawal after the backup is no difference.
         plain = marker.without_withdrawal()
-        self.ticks[snapshot.tick] = len(snapshot.rows), content, orjson.dumps(marker_as_json(plain))
+        self.ticks[snapshot.tick] = len(snapshot.rows), content, as_json(plain)
         self.hours.add(slot(snapshot.tick, HOUR))
 
     def day(self, day: date) -> Day:

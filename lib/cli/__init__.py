@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from lib.cli import archive, ask, doubtful, export, ids, mcp, operate, price, start, withdraw
+from lib.cli import archive, ask, doubtful, export, ids, mcp, operate, price, start, withdraw  # noqa: F401
 from lib.cli.app import HELP, app
 from lib.cli.exit_code import ExitCode, Refused, exit_code
 from lib.errors import DamagedFile, SettingsRejected, TopcoinsError
@@ -27,21 +27,6 @@ UsageError: Any = typer.BadParameter.__base__
 """What Typer raises for a wrong command line; it exports only this child."""
 _NO_KEY = re.compile(r"--?[a-z-]+$|\d{4}-\d\d-\d\d")
 """An option, or a time."""
-
-__all__ = [
-    "archive",
-    "ask",
-    "doubtful",
-    "export",
-    "ids",
-    "in_words",
-    "main",
-    "mcp",
-    "operate",
-    "price",
-    "start",
-    "withdraw",
-]
 
 
 def main() -> None:
@@ -66,7 +51,7 @@ def main() -> None:
         exc.show()
         sys.exit(ExitCode.WRONG_USE)
     except Exception as exc:
-        if not _is_explained(exc):
+        if not isinstance(exc, TopcoinsError | DamagedFile | ValueError | OSError):  # their text is enough
             sys.exit(_redacted(traceback.format_exc(), exc))
         print(f"topcoins: {_redacted(without_control(in_words(exc)), exc)}", file=sys.stderr)
         sys.exit(exit_code(exc))
@@ -128,10 +113,3 @@ def in_words(exc: Exception) -> str:
     if isinstance(exc, OSError) and exc.strerror:
         return f"{exc.filename}: {exc.strerror}" if exc.filename else exc.strerror
     return str(exc)
-
-
-def _is_explained(exc: Exception) -> bool:
-    """Whether the text of an error is enough."""
-    from lib.cli.stack import Ended
-
-    return isinstance(exc, TopcoinsError | DamagedFile | Ended | ValueError | OSError)

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -47,23 +46,16 @@ app = typer.Typer(
 )
 
 
-def plain_console(*, stderr: bool = False) -> "Console":
-    """A console on which nothing is markup, because texts of upstreams may have brackets. Its width is that of now."""
+def out(*, stderr: bool = False) -> "Console":
+    """For answers. Nothing on it is markup, because texts of upstreams may have brackets. Its width is that of now."""
     from rich.console import Console
 
     return Console(stderr=stderr, markup=False, highlight=False, emoji=False)
 
 
-@cache
 def console() -> "Console":
     """For all but answers."""
-    return plain_console(stderr=True)
-
-
-@cache
-def out() -> "Console":
-    """For answers."""
-    return plain_console()
+    return out(stderr=True)
 
 
 Assets = Annotated[int, typer.Option(min=1, max=5000, help="How many assets the market has.")]

@@ -105,12 +105,11 @@ async def _verify(chosen: "Settings", store: "Store | None") -> bool:
         print(f"{day.day}: {day.snapshots} snapshots, {'well' if not day.faults else 'DAMAGED'}", flush=True)
         for fault in day.faults:
             print(f"  {fault.name}: {fault.what}", flush=True)
+        failures: Sequence[object] = day.faults
         if day.faults and store:
             failures = await Mender(store, objects, series, clock=utc_now).mend(day)
             print("\n".join(f"  not mended: {failure}" for failure in failures) or "  mended", flush=True)
-            is_well = is_well and not failures
-        else:
-            is_well = is_well and not day.faults
+        is_well = is_well and not failures
     if not days:
         print(f"no day is sealed in {objects.shown}")
     return await _verify_months(objects, series, mend=store is not None) and is_well

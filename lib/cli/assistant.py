@@ -5,6 +5,7 @@ counted.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
@@ -22,9 +23,10 @@ from lib.cli.client import (
     other_program,
     refusal,
     searched_name,
+    sent,
     with_matches,
 )
-from lib.errors import SettingsRejected
+from lib.errors import TopcoinsError
 from lib.instants import EXAMPLE
 from lib.invalid import why_invalid
 from lib.version import VERSION
@@ -67,15 +69,18 @@ def server(client: httpx.AsyncClient, at: str, link_at: str) -> MCPServer[Any]:
 
 
 class Server(MCPServer[Any]):
-    """The SDK's server, but for its words about wrong arguments."""
+    """The SDK's server, but for its words about errors."""
 
     async def call_tool(self, name: str, arguments: Answer, context: Any = None) -> Any:
-        """The result of a tool. ToolError names an argument, its value and a valid example."""
+        """The result of a tool. ToolError names an argument, its value and a valid example, or has the API's words."""
         try:
             return await super().call_tool(name, arguments, context)
         except ToolError as exc:
-            if isinstance(exc.__cause__, ValidationError):
-                raise ToolError(_wrong_argument(exc.__cause__)) from exc
+            match exc.__cause__:
+                case ValidationError() as cause:
+                    raise ToolError(_wrong_argument(cause)) from exc
+                case TopcoinsError() as cause:
+                    raise ToolError(f"Error executing tool {name}: {cause}") from exc
             raise
 
 
@@ -86,13 +91,13 @@ def _wrong_argument(exc: ValidationError) -> str:
     return f"{name}{value} {why_invalid(error)}; for example {name}={_EXAMPLES.get(name, '')}"
 
 
+@dataclass(frozen=True, slots=True)
 class Tools:
     """One method for each tool. Its docstring and annotations are what the assistant reads."""
 
-    def __init__(self, client: httpx.AsyncClient, at: str, link_at: str) -> None:
-        self._client = client
-        self._at = at
-        self._link_at = link_at
+    client: httpx.AsyncClient
+    at: str
+    link_at: str
 
     async def top_list(
         self,
@@ -110,8 +115,8 @@ class Tools:
 
     async def asset(self, id: Asset, datetime: At = None, known_at: KnownAt = None) -> Answer:
         """One asset as of an instant: price, volume, place by volume, market cap, kind."""
-        answer = await self._ask(_path(id), {"datetime": datetime, "known_at": known_at})
-        return {"permalink": self._link(_path(answer["cmc_id"]), _pinned(answer)), **answer}
+        answer = await self._ask(asset_path(id), {"datetime": datetime, "known_at": known_at})
+        return {"permalink": self._link(asset_path(answer["cmc_id"]), _pinned(answer)), **answer}
 
     async def history(
         self,
@@ -125,12 +130,12 @@ class Tools:
         """One asset over time, with nulls in gaps. `last` says which snapshots and sources the last step is from."""
         asked: Parameters = {"every": every, "fill": "null", "limit": limit}
         ends = {"from": start, "to": stop, "known_at": known_at}
-        answer = await self._ask(f"{_path(id)}/history", {**asked, **ends})
-        path, known = f"{_path(answer['cmc_id'])}/history", {"known_at": answer["known_at"]}
+        answer = await self._ask(f"{asset_path(id)}/history", {**asked, **ends})
+        path, known = f"{asset_path(answer['cmc_id'])}/history", {"known_at": answer["known_at"]}
         link = self._link(path, {**asked, "from": answer["from"], "to": answer["to"], **known})
         following = httpx.URL(answer.pop("next") or "").params.get("from")
         times = [point["price_time"] for point in answer["data"] if point["price_usd"] is not None]
-        last = await self._ask(_path(answer["cmc_id"]), {"datetime": times[-1], **known}) if times else None
+        last = await self._ask(asset_path(answer["cmc_id"]), {"datetime": times[-1], **known}) if times else None
         return {"permalink": link, "next_from": following, "last": last and _only(last, _BASIS), **answer}
 
     async def movers(
@@ -175,35 +180,24 @@ class Tools:
         return {"permalink": self._link("/v1/status", {}), **answer}
 
     async def _ask(self, path: str, parameters: Parameters) -> Answer:
-        """An answer of the API. ToolError has its reason, in the API's words."""
+        """An answer of the API. Raises Refused."""
         try:
-            response = await self._client.get(f"{self._at}{path}", params=_sent(parameters))
+            response = await self.client.get(f"{self.at}{path}", params=sent(parameters))
         except httpx.HTTPError as exc:
-            raise ToolError(str(no_answer(self._at, exc))) from exc
+            raise no_answer(self.at, exc) from exc
         if not response.is_success:
             error = refusal(response, _NAMES)
             if name := searched_name(error):
                 error = with_matches(error, await self._ask("/v1/assets", {"q": name, "limit": MATCHES}))
-            raise ToolError(str(error))
+            raise error
         if not response.headers.get("content-type", "").startswith("application/json"):
-            raise ToolError(str(other_program(self._at)))
+            raise other_program(self.at)
         notice = notice_of(response)
         return {**({"notice": notice} if notice else {}), **response.json()}
 
     def _link(self, path: str, parameters: Parameters) -> str:
-        query = urlencode(_sent(parameters), safe=":,")
-        return f"{self._link_at}{path}{query and '?'}{query}"
-
-
-def _sent(parameters: Parameters) -> dict[str, str | int]:
-    return {name: value for name, value in parameters.items() if value is not None}
-
-
-def _path(id: str | int) -> str:
-    try:
-        return asset_path(str(id))
-    except SettingsRejected as exc:
-        raise ToolError(str(exc)) from exc
+        query = urlencode(sent(parameters), safe=":,")
+        return f"{self.link_at}{path}{query and '?'}{query}"
 
 
 def _pinned(answer: Answer) -> Parameters:

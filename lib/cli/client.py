@@ -95,11 +95,12 @@ def no_answer(at: str, cause: Exception) -> Refused:
     return Refused(text, ExitCode.NO_ANSWER)
 
 
-def address(url: str | None) -> str:
-    """The API's address: of the option `--url`, else of the settings."""
+def address(url: str | None, *, for_browser: bool = False) -> str:
+    """The API's address: of the option `--url`, else of the settings. A browser refuses the port 6667."""
     if url is None:
         chosen = settings.load(os.environ, "query_api")
-        return http_url(to_ask(chosen.http_host), chosen.http_port)
+        port = (for_browser and chosen.http_safe_port) or chosen.http_port
+        return http_url(to_ask(chosen.http_host), port)
     try:
         return TypeAdapter(ApiUrl).validate_python(url)
     except ValidationError as exc:  # its text has the address, and so a password in it
@@ -109,14 +110,6 @@ def address(url: str | None) -> str:
     raise SettingsRejected(f"--url {shown(url)}: {why}; for example http://127.0.0.1:6667")
 
 
-def link_address(url: str | None) -> str:
-    """The API's address for a browser, which refuses the port 6667: that of the settings' second port."""
-    if url is not None:
-        return address(url)
-    chosen = settings.load(os.environ, "query_api")
-    return http_url(to_ask(chosen.http_host), chosen.http_safe_port or chosen.http_port)
-
-
 def _lacks_scheme(url: str) -> bool:
     try:
         return "://" not in url and bool(urlsplit(f"//{url}").hostname)
@@ -124,8 +117,9 @@ def _lacks_scheme(url: str) -> bool:
         return False
 
 
-def asset_path(id: str) -> str:
+def asset_path(id: str | int) -> str:
     """The address of an asset. Its id or ticker is one segment: SettingsRejected for what a URL takes for another."""
+    id = str(id)
     if not id.strip() or "/" in id or id in (".", ".."):
         raise SettingsRejected(f"the asset {id!r} is no CoinMarketCap id and no ticker; for example 1 or BTC")
     return f"/v1/assets/{quote(id, safe='')}"
@@ -137,14 +131,18 @@ def key_header() -> dict[str, str]:
     return {"x-api-key": key.get_secret_value()} if key else {}
 
 
+def sent(parameters: Mapping[str, Any]) -> dict[str, str]:
+    """The parameters of a request, without those that are None."""
+    return {name: str(value) for name, value in parameters.items() if value is not None}
+
+
 def ask(url: str | None, path: str, parameters: Mapping[str, Any], *, body: bytes | None = None) -> httpx.Response:
     """A running API's answer, read whole; a body is sent with POST. Parameters may be None. Raises Refused."""
-    params = {name: str(value) for name, value in parameters.items() if value is not None}
     at = address(url)
     method, timeout_s = ("GET", TIMEOUT_S) if body is None else ("POST", BODY_TIMEOUT_S)
     try:
         with open_sync_client(os.environ, headers=key_header(), timeout_s=timeout_s) as client:
-            response = client.request(method, f"{at}{path}", params=params, content=body)
+            response = client.request(method, f"{at}{path}", params=sent(parameters), content=body)
     except httpx.HTTPError as exc:
         raise no_answer(at, exc) from exc
     if not response.is_success:

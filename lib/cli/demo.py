@@ -1,9 +1,7 @@
 """`topcoins demo`: the three services as processes, over a simulated market."""
 
-import json
 import os
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,7 +20,7 @@ from lib.cli.stack import Ended, Stack, running
 from lib.clock import DAY, slot, utc_now
 from lib.endpoint import LOOPBACK, shown_url
 from lib.settings import PREFIX, SERVICES
-from lib.simulator.history import Fill, shared, sources
+from lib.simulator.history import REPORT_EVERY, Fill, shared, sources
 
 INTERVAL = timedelta(seconds=60)
 EARLIER, EARLIER_INTERVAL = timedelta(days=7), timedelta(minutes=10)
@@ -42,13 +40,12 @@ class Demo:
     safe_port: int
     data: Path | None
     once: bool
-    seed: int = 1
 
     def run(self, console: Console, environ: Mapping[str, str]) -> bytes:
         """Run until Ctrl-C. With `once`, return the first list instead."""
         refuse_taken(self.port, "--port")
         refuse_taken(self.safe_port, "--safe-port")
-        with _folder(self.data) as data, running() as stack:
+        with _folder(self.data) as data, running(data) as stack:
             return self._run(stack, data, console, _without_settings(environ))
         return b""
 
@@ -58,19 +55,20 @@ class Demo:
         simulator = free_port()
         console.print(SIMULATED, style="bold yellow")
         console.print(f"Data and logs are in {data}" + ("" if self.data else " and are deleted when the demo ends"))
-        arguments = ["--port", str(simulator), "--assets", str(self.assets), "--seed", str(self.seed)]
-        arguments += ["--events-at", events_at.isoformat(), "--unlimited"]
-        stack.start("simulator", ["-m", "lib.cli", "simulate", *arguments], environ, log=data / "simulator.log")
+        arguments = ["--port", str(simulator), "--assets", str(self.assets), "--events-at", events_at.isoformat()]
+        stack.start("simulator", ["-m", "lib.cli", "simulate", "--unlimited", *arguments], environ)
         wait_for_port(stack, simulator)
         own = environ | self._settings(data, simulator)
-        start_services(stack, own, data)
+        start_services(stack, own)
         # With --data an earlier run may have left a list; the history must end where this run begins.
         body = first_list(stack, self.port, now.replace(microsecond=0))
         if self.once:
             return body
         print_addresses(console, LOOPBACK, self.port, self.safe_port, now)
-        self._fill(stack, data, console, environ, events_at, _ticks(body))
-        start_archiver(stack, own, data)
+        firsts = zip(sources(), _ticks(body), strict=True)
+        fills = [fill for source, first in firsts for fill in self.fills(source, data, events_at, first)]
+        self._fill(stack, fills, console, environ)
+        start_archiver(stack, own)
         console.print("Ctrl-C ends it.")
         stack.wait()
         return b""
@@ -92,43 +90,23 @@ class Demo:
         }
         return {PREFIX + name: value for name, value in settings.items()}
 
-    def _fill(
-        self,
-        stack: Stack,
-        data: Path,
-        console: Console,
-        environ: Mapping[str, str],
-        events_at: datetime,
-        firsts: tuple[datetime, datetime],
-    ) -> None:
+    def _fill(self, stack: Stack, fills: list[Fill], console: Console, environ: Mapping[str, str]) -> None:
         """Fill the history up to the first live tick of each series, on all cores."""
-        fills = [
-            fill
-            for source, first in zip(sources(), firsts, strict=True)
-            for fill in self.fills(source, data, events_at, first)
-        ]
         total = sum(len(each.ticks()) for each in fills)
         if not total:
             return
         began = time.monotonic()
-        with _progress(console) as progress:
+        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+        with Progress(*columns, console=console) as progress:
             task = progress.add_task("filling the history, newest first", total=total)
-            workers = [
-                stack.start(
-                    "history",
-                    ["-m", "lib.simulator.history", fills_of_one],
-                    environ,
-                    log=data / "history.log",
-                    passing=True,
-                )
-                for fills_of_one in shared(fills)
-            ]
-            done = [0] * len(workers)
-            for number, worker in enumerate(workers):
-                threading.Thread(target=_read, args=(worker.stdout, done, number), daemon=True).start()
+            parts = [["-m", "lib.simulator.history", part] for part in shared(fills)]
+            workers = [stack.start("history", part, environ, passing=True) for part in parts]
+            reports = [worker.stdout for worker in workers if worker.stdout]
+            for report in reports:
+                os.set_blocking(report.fileno(), False)
 
             def finished() -> bool:
-                progress.update(task, completed=sum(done))
+                progress.advance(task, REPORT_EVERY * sum(len(report.readlines()) for report in reports))
                 return all(worker.poll() is not None for worker in workers)
 
             stack.wait(finished)
@@ -144,7 +122,6 @@ class Demo:
             store=data / "topcoins.db",
             log_file=data / "history.log",
             assets=self.assets,
-            seed=self.seed,
             events_at=events_at,
             start=begin,
             stop=first,
@@ -156,38 +133,37 @@ class Demo:
         return [minutes.model_copy(update=earlier), minutes]
 
 
-def start_services(stack: Stack, environ: Mapping[str, str], logs: Path | None) -> None:
+def start_services(stack: Stack, environ: Mapping[str, str]) -> None:
     """Start the two ingestors and the API."""
     for service in SERVICES:
-        stack.start(service, ["-m", service], environ, log=logs / f"{service}.log" if logs else None)
+        stack.start(service, ["-m", service], environ)
 
 
-def start_archiver(stack: Stack, environ: Mapping[str, str], logs: Path | None) -> None:
+def start_archiver(stack: Stack, environ: Mapping[str, str]) -> None:
     """Start the archiver, if the settings name an archive."""
     if settings.load(environ).archive_url != "none":
-        stack.start("archive", ["-m", "lib.cli", "archive"], environ, log=logs / "archive.log" if logs else None)
+        stack.start("archive", ["-m", "lib.cli", "archive"], environ)
 
 
-def first_list(stack: Stack, port: int, since: datetime | None = None) -> bytes:
+def first_list(stack: Stack, port: int, since: datetime) -> bytes:
     """The first top list whose ticks are both at or after `since`; raises Ended when none comes in time."""
-    bodies: list[bytes] = []
-    refusals: list[str] = ["nothing answered"]
+    body = b""
     deadline = time.monotonic() + PATIENCE_S
 
     def answered() -> bool:
+        nonlocal body
         try:
             response = httpx.get(f"http://127.0.0.1:{port}/v1/top", params={"limit": 10}, trust_env=False, verify=False)
         except httpx.TransportError:
             return False
-        refusals.append(response.text)
-        if response.status_code == httpx.codes.OK and (since is None or min(_ticks(response.content)) >= since):
-            bodies.append(response.content)
-        elif time.monotonic() > deadline:
-            raise Ended(f"no list within {PATIENCE_S:g} s: {refusals[-1]}")
-        return bool(bodies)
+        body = response.content
+        is_new = response.status_code == httpx.codes.OK and min(_ticks(body)) >= since
+        if not is_new and time.monotonic() > deadline:
+            raise Ended(f"no list within {PATIENCE_S:g} s: {response.text}")
+        return is_new
 
     stack.wait(answered)
-    return bodies[0]
+    return body
 
 
 def print_addresses(
@@ -214,17 +190,6 @@ def _ticks(body: bytes) -> tuple[datetime, datetime]:
     """The price's and the rank's tick of an answer."""
     answer = orjson.loads(body)
     return datetime.fromisoformat(answer["price_time"]), datetime.fromisoformat(answer["rank_time"])
-
-
-def _read(stream: object, done: list[int], number: int) -> None:
-    for line in stream:  # type: ignore[attr-defined]
-        done[number] = int(json.loads(line))
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console
-    )
 
 
 @contextmanager

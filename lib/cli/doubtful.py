@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -71,16 +70,12 @@ async def admit_file(file: Path, store: "Store") -> str:
     from lib.snapshot_file import decode
 
     snapshot = decode(await asyncio.to_thread(file.read_bytes))
-    if await _is_stored(store, snapshot.series.name, snapshot.tick):
+    newest = await store.nearest(snapshot.series.name, snapshot.tick)
+    if newest and newest.tick == snapshot.tick:
         return "not stored: its tick has a snapshot; drop it, or withdraw that one"
     await store.write(Snapshot(snapshot.series, replace(snapshot.marker, new_level=True), snapshot.rows))
     drop(file)
     return "stored"
-
-
-async def _is_stored(store: "Store", series: str, tick: datetime) -> bool:
-    newest = await store.nearest(series, tick)
-    return newest is not None and newest.tick == tick
 
 
 def _files() -> Iterator[Path]:

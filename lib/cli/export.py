@@ -36,19 +36,18 @@ def export(
     import httpx
     from rich.progress import Progress
 
-    from lib.cli.client import address, key_header, no_answer
+    from lib.cli.client import address, key_header, no_answer, sent
     from lib.cli.download import TIMEOUT_S, Download
     from lib.http_client import open_sync_client
 
-    chosen = {
-        "columns": columns, "exclude": exclude, "max_volume_to_cap": max_volume_to_cap, "symbols": symbols, "ids": ids,
-        "max_age": max_age, "known_at": known_at,
-    }  # fmt: skip
-    parameters = {"from": start, "to": stop, "every": every, "top": str(top)}
-    parameters |= {name: str(value) for name, value in chosen.items() if value is not None}
-    parameters["format"] = (format or output.suffix.removeprefix(".")).lower()
-    if parameters["format"] not in FORMATS:
-        raise SettingsRejected(f"--format {parameters['format']}: must be csv, ndjson or parquet; for example csv")
+    kind = (format or output.suffix.removeprefix(".")).lower()
+    if kind not in FORMATS:
+        raise SettingsRejected(f"--format {kind}: must be csv, ndjson or parquet; for example csv")
+    parameters = sent({
+        "from": start, "to": stop, "every": every, "top": top, "columns": columns, "exclude": exclude,
+        "max_volume_to_cap": max_volume_to_cap, "symbols": symbols, "ids": ids, "max_age": max_age,
+        "known_at": known_at, "format": kind,
+    })  # fmt: skip
     at = address(url)
     client = open_sync_client(os.environ, headers=key_header(), timeout_s=TIMEOUT_S)
     with client, Progress(console=console()) as progress:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lib.cli.app import Json, app, console, load_settings, plain_console
+from lib.cli.app import Json, app, console, load_settings, out
 from lib.errors import SettingsRejected
 
 if TYPE_CHECKING:
@@ -47,27 +47,27 @@ def ids(
 
 
 def _show(report: "IdsReport") -> None:
-    out = plain_console()
+    answer = out()
     rules = ", ".join(f"{count} by {rule}" for rule, count in sorted(report.rules.items(), key=lambda each: -each[1]))
     what = f"{report.source} as {report.series}"
-    out.print(f"{what}, list of {report.at:%Y-%m-%dT%H:%M:%SZ}, map of {report.map_day or 'no day'}")
-    out.print(
+    answer.print(f"{what}, list of {report.at:%Y-%m-%dT%H:%M:%SZ}, map of {report.map_day or 'no day'}")
+    answer.print(
         f"{report.matched} of {report.listed} assets have an id: {rules or 'none'}; {report.without} have no candidate,"
         f" and {report.untested} no price of CoinMarketCap to test it by."
     )
     if comparison := report.comparison:
         shares = ", ".join(f"{share:.0%} of the first {places}" for places, share in comparison.unshared.items())
         off = f"{comparison.price_off:.1%} of {comparison.assets} by more than 5 %"
-        out.print(
+        answer.print(
             f"Prices differ by {comparison.price_median:.2%} in the median from {comparison.price_source}, {off}."
         )
-        out.print(f"Not shared with {comparison.rank_source}: {shares}." if shares else "No ranks to compare with.")
+        answer.print(f"Not shared with {comparison.rank_source}: {shares}." if shares else "No ranks to compare with.")
     if report.refused:
         rows = [(each.own, each.symbol, each.name, each.why) for each in report.refused]
-        out.print(_table("Without an id, and why", ("own id", "symbol", "name", "why"), rows))
+        answer.print(_table("Without an id, and why", ("own id", "symbol", "name", "why"), rows))
     if report.changed:
         rows = [(each.own, str(each.pinned), str(each.now or "none"), each.why) for each in report.changed]
-        out.print(_table("Pinned, and would now be decided otherwise", ("own id", "pinned", "now", "why"), rows))
+        answer.print(_table("Pinned, and would now be decided otherwise", ("own id", "pinned", "now", "why"), rows))
 
 
 def _table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> "Table":

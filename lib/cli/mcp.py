@@ -26,8 +26,8 @@ def mcp(url: Url = None) -> None:
         if (exc.name or "").partition(".")[0] not in ("mcp", "mcp_types"):
             raise
         raise SettingsRejected(f"topcoins mcp needs an optional package; run it as {INSTALL}") from exc
-    from lib.cli.client import address, key_header, link_address
+    from lib.cli.client import address, key_header
     from lib.http_client import open_client
 
     client = open_client(os.environ, headers=key_header(), timeout_s=30)
-    server(client, address(url), link_address(url)).run("stdio")
+    server(client, address(url), address(url, for_browser=True)).run("stdio")

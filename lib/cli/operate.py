@@ -167,9 +167,10 @@ def simulate(
 
     By default on loopback.
     """
+    import uvicorn
+
     from lib.cli.ports import refuse_taken
     from lib.simulator import Market, Plan, Replay, create_app, load_faults
-    from lib.simulator.serve import serve
 
     refuse_taken(port, "--port")
     plan = Plan(requests_per_minute=requests, credits_per_month=credits, assets_per_credit=assets_per_credit)
@@ -181,7 +182,13 @@ def simulate(
         faults=load_faults(faults) if faults else (),
     )
     what = "recorded answers" if replay else f"a simulated market of {assets} assets"
-    serve(app, what, console(), host, port)
+    console().print(f"Serving {what}; to use it, set:")
+    for name in ("CMC", "COINDESK", "COINPAPRIKA", "COINGECKO"):
+        console().print(f"  TOPCOINS_{name}_URL=http://127.0.0.1:{port}")
+    for name in ("CMC", "COINDESK", "COINGECKO"):
+        console().print(f"  TOPCOINS_{name}_API_KEY=demo")
+    console().print("A key that begins with bad is refused.")
+    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, lifespan="off")
 
 
 async def _print_days(days: "AsyncIterator[Day]") -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from lib.errors import TopcoinsError
 from lib.lifeline import Lifeline
 from lib.process import ignore_harmless_signals
 
@@ -21,7 +22,7 @@ class Interrupted(Exception):
     """Ctrl-C, SIGTERM or a closed terminal ended the command."""
 
 
-class Ended(Exception):
+class Ended(TopcoinsError):
     """A process that should keep running has ended."""
 
 
@@ -42,19 +43,20 @@ class _Child:
 class Stack:
     """Child processes. Each has its own session, so that Ctrl-C reaches only this process, which ends them in order.
 
-    If this process is killed they end by themselves.
+    If this process is killed they end by themselves. Their output goes to files in `logs`, or to our own stdout.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, logs: Path | None = None) -> None:
+        self._logs = logs
         self._children: list[_Child] = []
         self._lifeline = Lifeline()
         self._interrupted = False
 
     def start(
-        self, name: str, arguments: Sequence[str], environ: Mapping[str, str], *, log: Path | None = None,
-        passing: bool = False,
-    ) -> "subprocess.Popen[bytes]":  # fmt: skip
-        """Run `python ARGUMENTS`; output goes to `log`, or to our own stdout. A `passing` process may end by itself."""
+        self, name: str, arguments: Sequence[str], environ: Mapping[str, str], *, passing: bool = False
+    ) -> "subprocess.Popen[bytes]":
+        """Run `python ARGUMENTS`. A `passing` process may end by itself; its stdout is a pipe."""
+        log = self._logs / f"{name}.log" if self._logs else None
         with log.open("ab") if log else nullcontext() as out:
             process = subprocess.Popen(
                 [sys.executable, *arguments],
@@ -109,9 +111,9 @@ def _ending_signals() -> list[int]:
 
 
 @contextmanager
-def running() -> Iterator[Stack]:
+def running(logs: Path | None = None) -> Iterator[Stack]:
     """A stack whose processes end with the block, whatever happens. Interrupted leaves the block without an error."""
-    stack = Stack()
+    stack = Stack(logs)
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         stack.interrupt()  # raising here could lose a child that has just started

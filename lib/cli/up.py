@@ -16,7 +16,7 @@ from lib.cli.app import all_series
 from lib.cli.demo import print_addresses, start_archiver, start_services
 from lib.cli.ports import ask_own, refuse_taken
 from lib.cli.stack import running
-from lib.clock import Clock, utc_now
+from lib.clock import utc_now
 from lib.errors import SettingsRejected
 from lib.ingest.missed import MissedTick, read_missed
 from lib.ingest.sources import find_source, named_sources
@@ -35,9 +35,7 @@ EARLIER = timedelta(minutes=1)
 class Up:
     """The services of one run. They are recognised by an id that they have in their environment."""
 
-    def __init__(
-        self, console: Console, environ: Mapping[str, str], *, clock: Clock = utc_now, patience: timedelta = PATIENCE
-    ) -> None:
+    def __init__(self, console: Console, environ: Mapping[str, str]) -> None:
         self._console = console
         self._services = {name: _load(environ, name) for name in SERVICES}
         self._api = self._services["query_api"]
@@ -45,20 +43,19 @@ class Up:
         self._spools = {PRICE.name: price.spool_dir / PRICE.name, VOLUME_RANK.name: rank.spool_dir / VOLUME_RANK.name}
         self._run_id = uuid.uuid4().hex
         self._environ = {**environ, RUN_ID: self._run_id}
-        self._clock = clock
-        self._patience = patience
 
     def run(self) -> None:
         """Check, start, report, and run until Ctrl-C."""
         self.check()
         stored = self._stored()
-        began = self._clock()
+        began = utc_now()
         with running() as stack:
-            start_services(stack, self._environ, None)
-            start_archiver(stack, self._environ, None)
+            start_services(stack, self._environ)
+            start_archiver(stack, self._environ)
             stack.wait(self._answers)
             stack.wait(lambda: self._has_list(stored) or self._failed(began))
-            self._print_addresses(began)
+            host, port, safe_port = self._api.http_host, self._api.http_port, self._api.http_safe_port
+            print_addresses(self._console, host, port, safe_port, began, key=bool(self._api.client_keys))
             if not self._has_list(stored):
                 self._report_absence(began)
                 stack.wait(lambda: self._has_list(stored), look_s=1)
@@ -73,14 +70,12 @@ class Up:
             refuse_taken(port, f"{PREFIX}{setting.upper()}", host)
         price = self._services["ingest_price"]
         extra = [price.spool_dir / series.name for series in all_series(price) if series.name not in OWN]
-        for spool in (*self._spools.values(), *extra):
-            _open_spool(spool, price)
+        for folder in (*self._spools.values(), *extra):
+            spool = Spool(folder, limit=price.spool_limit)
+            spool.open()  # SettingsRejected when it cannot be written, or another process fills it
+            spool.close()
         for chosen in self._services.values():
             _check_folders(chosen)
-
-    def _print_addresses(self, began: datetime) -> None:
-        host, port, safe_port = self._api.http_host, self._api.http_port, self._api.http_safe_port
-        print_addresses(self._console, host, port, safe_port, began, key=bool(self._api.client_keys))
 
     def _answers(self) -> bool:
         """Whether our own API answers, not another program on its port."""
@@ -99,12 +94,11 @@ class Up:
 
     def _failed(self, began: datetime) -> bool:
         """Whether the first ticks failed, or take too long."""
-        return len(self._missed(began)) == len(OWN) or self._clock() - began > self._patience
+        return len(self._missed(began)) == len(OWN) or utc_now() - began > PATIENCE
 
     def _missed(self, began: datetime) -> dict[str, MissedTick]:
         """The last failed tick of each series in this run."""
-        now = self._clock()
-        failed = {name: read_missed(spool, began - EARLIER, now) for name, spool in self._spools.items()}
+        failed = {name: read_missed(spool, began - EARLIER, utc_now()) for name, spool in self._spools.items()}
         return {name: missed[-1] for name, missed in failed.items() if missed}
 
     def _report_absence(self, began: datetime) -> None:
@@ -118,13 +112,6 @@ def _load(environ: Mapping[str, str], service: str) -> Settings:
         return settings.load(environ, service)
     except SettingsRejected as exc:
         raise SettingsRejected(f"{service}: {exc}") from exc
-
-
-def _open_spool(folder: Path, chosen: Settings) -> None:
-    """SettingsRejected when the spool cannot be written, or another process fills it."""
-    spool = Spool(folder, limit=chosen.spool_limit)
-    spool.open()
-    spool.close()
 
 
 def _check_folders(chosen: Settings) -> None:

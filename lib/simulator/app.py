@@ -42,36 +42,26 @@ def create_app(
     unlimited `plan` no vendor has a limit.
     """
     feed = upstream if isinstance(upstream, Replay) else MarketFeed(upstream)
-    stage = _Stage(Script(faults), clock, sleep)
-    served = routes(feed, clock, plan or Plan(), coindesk_plan)
-    return Starlette(routes=[Route(path, stage.endpoint(serve), methods=["GET"]) for path, serve in served.items()])
+    script = Script(faults)
 
-
-class _Stage:
-    """Serves an answer with the faults that the script has for this request."""
-
-    def __init__(self, script: Script, clock: Clock, sleep: Sleep) -> None:
-        self._script = script
-        self._clock = clock
-        self._sleep = sleep
-
-    def endpoint(self, serve: Serve) -> Callable[[Request], Awaitable[Response]]:
-        """A route's endpoint."""
-
+    def endpoint(serve: Serve) -> Callable[[Request], Awaitable[Response]]:
         async def respond(request: Request) -> Response:
-            faults = self._script.next(request.url.path)
-            for fault in faults:
+            met = script.next(request.url.path)
+            for fault in met:
                 if fault.kind == "delay":
-                    await self._sleep(fault.seconds)
+                    await sleep(fault.seconds)
             # A replaced answer is not charged and does not advance a replay.
-            replaced = any(fault.kind in REPLACING for fault in faults)
-            frozen = self._script.frozen(faults, self._clock())
-            answer = Answer(b"") if replaced else _answer(serve, request, frozen)
-            for fault in faults:
-                answer = spoiled(answer, fault, request.url.path, request.query_params, self._clock())
-            return _response(answer, faults)
+            is_replaced = any(fault.kind in REPLACING for fault in met)
+            frozen = script.frozen(met, clock())
+            answer = Answer(b"") if is_replaced else _answer(serve, request, frozen)
+            for fault in met:
+                answer = spoiled(answer, fault, request.url.path, request.query_params, clock())
+            return _response(answer, met)
 
         return respond
+
+    served = routes(feed, clock, plan or Plan(), coindesk_plan)
+    return Starlette(routes=[Route(path, endpoint(serve), methods=["GET"]) for path, serve in served.items()])
 
 
 def _answer(serve: Serve, request: Request, frozen: datetime | None) -> Answer:

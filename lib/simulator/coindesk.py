@@ -40,7 +40,7 @@ class CoinDesk(Vendor):
             words = f"{wrong} has an invalid value: {query[wrong][:64]}"
             raise RequestRefused(coindesk(Refusal(400, _BAD_PARAMETER, words), self.clock()))
         page, size = int(query["page"]), int(query["page_size"])
-        top = self.feed.top_list(frozen or self.clock(), first=page == 1, hold=frozen is not None)
+        top = self.feed.top_list(frozen or self.clock(), advance=page == 1 and frozen is None)
         records = top.page(page, size, descending=query["sort_direction"] == "DESC")
         stats = {"PAGE": page, "PAGE_SIZE": size, "TOTAL_ASSETS": len(top)}
         return Answer(orjson.dumps({"Data": {"STATS": stats, "LIST": records}, "Err": {}}))
@@ -52,15 +52,10 @@ class CoinDesk(Vendor):
         self.usage.charge(key, 1)
         used, plan = self.usage.of(key), self.usage.plan
         spent = {"MINUTE": used.requests, "DAY": used.day_credits, "MONTH": used.month_credits}
-        most = {
-            "MINUTE": plan.requests_per_minute,
-            "DAY": plan.credits_per_day,
-            "MONTH": plan.credits_per_month,
-        }
+        most = {"MINUTE": plan.requests_per_minute, "DAY": plan.credits_per_day, "MONTH": plan.credits_per_month}
         remaining = {name: max(0, most[name] - count) for name, count in spent.items()}
-        return Answer(
-            orjson.dumps({"Data": {"API_KEY": {"USED": spent, "MAX": most, "REMAINING": remaining}}, "Err": {}})
-        )
+        usage = {"USED": spent, "MAX": most, "REMAINING": remaining}
+        return Answer(orjson.dumps({"Data": {"API_KEY": usage}, "Err": {}}))
 
     def _key(self, request: Request) -> str:
         scheme, _, key = request.headers.get("authorization", "").partition(" ")

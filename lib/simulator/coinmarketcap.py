@@ -48,9 +48,10 @@ class CoinMarketCap(Vendor):
 
     def listings(self, request: Request, frozen: datetime | None) -> Answer:
         """One page of the list. With `frozen`, its values are those of that instant."""
-        client, now = self._admitted(request), self.clock()
+        client = self._admitted(request)
         with self._refusing():
-            page = self.feed.listings(Ask.of(request.query_params), frozen or now, hold=frozen is not None)
+            ask = Ask.of(request.query_params)
+            page = self.feed.listings(ask, frozen or self.clock(), advance=ask.start == 1 and frozen is None)
         return self._list(request, client, page, assets_per_credit=self.usage.plan.assets_per_credit)
 
     def historical(self, request: Request, frozen: datetime | None) -> Answer:

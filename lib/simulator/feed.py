@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
-from typing import Any, Protocol
+from functools import lru_cache
+from typing import Any
 
+from lib.clock import MINUTE, slot
 from lib.simulator.listings import Ask, records
 from lib.simulator.market import Listing, Market
 from lib.simulator.toplist import TopList
@@ -25,31 +27,15 @@ class Page:
     status: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Feed(Protocol):
-    """A source of both vendors' lists. `hold` repeats the last list instead of advancing."""
-
-    def listings(self, ask: Ask, at: datetime, *, hold: bool = False) -> Page:
-        """The requested part of CoinMarketCap's list."""
-
-    def listings_of(self, day: date, ask: Ask) -> Page:
-        """The requested part of CoinMarketCap's list at the end of a day; raises BadParameter without one."""
-
-    def top_list(self, at: datetime, *, first: bool, hold: bool = False) -> TopList:
-        """CoinDesk's whole list; `first` when its first page is asked for."""
-
-    def listing(self, at: datetime) -> Listing:
-        """Everything listed at an instant, for CoinMarketCap's map and for other providers. Does not advance."""
-
-
 class MarketFeed:
-    """A simulated market. Caches the last minute, because its pages are requested together."""
+    """The lists of a simulated market. Caches the last minute, because its pages are requested together."""
 
     def __init__(self, market: Market) -> None:
         self._market = market
-        self._listing: Listing | None = None
-        self._top: TopList | None = None
+        self._listing = lru_cache(maxsize=1)(market.at)
+        self._top = lru_cache(maxsize=1)(lambda minute: TopList(self._listing(minute), market.oddities))
 
-    def listings(self, ask: Ask, at: datetime, *, hold: bool = False) -> Page:
+    def listings(self, ask: Ask, at: datetime, *, advance: bool) -> Page:
         """The requested part of the market's list at this minute."""
         listing = self.listing(at)
         return Page(records(listing, ask), len(listing.ids))
@@ -59,15 +45,10 @@ class MarketFeed:
         listing = self._market.at(datetime.combine(day, LAST_MINUTE))
         return Page(records(listing, ask), len(listing.ids))
 
-    def top_list(self, at: datetime, *, first: bool, hold: bool = False) -> TopList:
+    def top_list(self, at: datetime, *, advance: bool) -> TopList:
         """CoinDesk's view of the market at this minute."""
-        listing = self.listing(at)
-        if self._top is None or self._top.listing is not listing:
-            self._top = TopList(listing, self._market.oddities)
-        return self._top
+        return self._top(slot(at, MINUTE))
 
     def listing(self, at: datetime) -> Listing:
         """The market at this minute."""
-        if self._listing is None or self._listing.at != at.replace(second=0, microsecond=0):
-            self._listing = self._market.at(at)
-        return self._listing
+        return self._listing(slot(at, MINUTE))

@@ -1,11 +1,12 @@
 """Fills a simulated history through the ordinary ingest path: the source asks, the gate judges, the store writes.
 
 A worker process: `python -m lib.simulator.history '[{…}]'` with the fields of one `Fill` or more as JSON, and fills
-them concurrently. It prints its progress on stdout: the number of ticks done, one per line.
+them concurrently. It prints an empty line for each `REPORT_EVERY` ticks that are done.
 """
 
 import asyncio
 import gc
+import itertools
 import os
 import signal
 import sys
@@ -49,7 +50,6 @@ class Fill(BaseModel):
     store: Path
     log_file: Path
     assets: int
-    seed: int
     events_at: datetime
     start: datetime
     stop: datetime
@@ -129,7 +129,7 @@ def sources() -> list[Path]:
 
 async def fill(plan: Fill, done: Callable[[], None]) -> None:
     """Ingest the ticks of a plan's worker, the newest stretch first; call `done` after each."""
-    market = Market(plan.seed, plan.assets, events_at=plan.events_at)
+    market = Market(assets=plan.assets, events_at=plan.events_at)
     store = SqliteStore(plan.store, clock=utc_now, durable=False)
     past = Past(plan.source, market, store, WriteThrough(store), assets=plan.assets)
     gc.freeze()  # nothing of this is garbage; scanning it takes a tenth of a tick
@@ -143,13 +143,11 @@ async def fill(plan: Fill, done: Callable[[], None]) -> None:
 
 async def _work(fills: Sequence[Fill]) -> None:
     log.configure(Settings(log_file=fills[0].log_file, log_level="warning"))
-    count = 0
+    count = itertools.count(1)
 
     def done() -> None:
-        nonlocal count
-        count += 1
-        if count % REPORT_EVERY == 0:
-            print(count, flush=True)
+        if next(count) % REPORT_EVERY == 0:
+            print(flush=True)
 
     await asyncio.gather(*(fill(plan, done) for plan in fills))
 

@@ -16,7 +16,7 @@ import structlog
 
 from lib import process
 from lib.clock import HOUR, MINUTE, slot, utc_now
-from lib.ingest.delivery import Delivery, WriteThrough
+from lib.ingest.delivery import WriteThrough
 from lib.settings import Settings
 from lib.simulator.history import Past, sources
 from lib.simulator.market import Market
@@ -66,27 +66,23 @@ class ToBothBuckets(WriteThrough):
             await self._hourly.write(snapshot)
 
 
-async def fill(number: int, store: Store, delivery: Delivery, assets: int, now: datetime) -> None:
-    """Fill the series of a source, stretch by stretch; a later run continues an interrupted one."""
-    past = Past(sources()[number], Market(assets=assets), store, delivery, assets=assets)
-    gc.freeze()
-    try:
-        for stretch in stretches(now):
-            await past.fill(stretch.ticks, stretch.interval, lambda: None)
-            if stretch.ticks:
-                since = stretch.ticks[0]
-                log.info("the past is filled", source=number, since=since, interval_s=stretch.interval.total_seconds())
-    finally:
-        await past.close()
-
-
 async def fill_one(number: int, chosen: Settings) -> None:
-    """Fill a source's series. The token must be able to write both buckets."""
+    """Fill the series of a source, stretch by stretch; a later run continues an interrupted one.
+
+    The token must be able to write both buckets.
+    """
     store = open_store(chosen, utc_now)
     hourly = open_store(chosen.model_copy(update={"influx_bucket": flux.hourly(chosen.influx_bucket)}), utc_now)
+    market, delivery = Market(assets=chosen.assets), ToBothBuckets(store, hourly)
+    past = Past(sources()[number], market, store, delivery, assets=chosen.assets)
+    gc.freeze()
     try:
-        await fill(number, store, ToBothBuckets(store, hourly), chosen.assets, utc_now())
+        for interval, ticks in stretches(utc_now()):
+            await past.fill(ticks, interval, lambda: None)
+            if ticks:
+                log.info("the past is filled", source=number, since=ticks[0], interval_s=interval.total_seconds())
     finally:
+        await past.close()
         await store.close()
         await hourly.close()
 

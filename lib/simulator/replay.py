@@ -69,9 +69,9 @@ class Replay:
         """Whether there is a list of CoinMarketCap, of which CoinDesk's and others' lists are made."""
         return bool(self._captures)
 
-    def listings(self, ask: Ask, at: datetime, *, hold: bool = False) -> Page:
+    def listings(self, ask: Ask, at: datetime, *, advance: bool) -> Page:
         """The requested part of the current capture, with its times moved to `at`; sorted only for a sort by volume."""
-        capture = self._current("listings " + ask.sort, first=ask.start == 1 and not hold)
+        capture = self._current("listings " + ask.sort, advance=advance)
         records = capture.records
         if ask.sort == "volume_24h":
             records = sorted(records, key=_volume, reverse=True)
@@ -90,16 +90,16 @@ class Replay:
                 return Page(chosen, len(capture.records), {**capture.status, "total_count": len(capture.records)})
         raise BadParameter(f'"date" {day} has no recorded list')
 
-    def top_list(self, at: datetime, *, first: bool, hold: bool = False) -> TopList:
+    def top_list(self, at: datetime, *, advance: bool) -> TopList:
         """The current capture as a CoinDesk list."""
-        return self._current("top list", first=first and not hold).top
+        return self._current("top list", advance=advance).top
 
     def listing(self, at: datetime) -> Listing:
         """The current capture, of what has USD quotes."""
-        return self._current("listing", first=False).top.listing
+        return self._current("listing", advance=False).top.listing
 
-    def _current(self, reader: str, *, first: bool) -> Capture:
-        self._steps[reader] += first
+    def _current(self, reader: str, *, advance: bool) -> Capture:
+        self._steps[reader] += advance
         return self._captures[min(max(self._steps[reader], 1), len(self._captures)) - 1]
 
 

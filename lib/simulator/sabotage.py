@@ -10,7 +10,7 @@ import orjson
 
 from lib.simulator import refusals
 from lib.simulator.answer import Answer
-from lib.simulator.faults import Fault, Poison
+from lib.simulator.faults import Fault
 
 REPLACING: Final = frozenset({"error", "garbage", "redirect", "huge", "bomb"})
 """These faults replace the answer, so it is not made."""
@@ -35,26 +35,35 @@ def spoiled(answer: Answer, fault: Fault, path: str, query: Mapping[str, str], n
             return Answer(_HTML, fault.status or 200, "text/html; charset=utf-8", _retry_after(fault))
         case "redirect":
             return Answer(b"", 302, headers={"location": fault.to + path})
-        case "half":
-            return _with_records(answer, lambda records: records[: len(records) // 2])
-        case "empty":
-            return _with_records(answer, lambda _: [])
-        case "wrong_types":
-            return _with_records(answer, lambda records: [_other_types(record) for record in records])
-        case "poisoned":
-            return _poisoned(answer, fault.poison)
         case "bomb":
             return _bomb(fault.bytes, fault.codings)
-        case "text_codes" | "without" | "announced":
-            return _with_body(answer, lambda body: _changed(body, fault))
-        case "short":
-            return _with_records(answer, lambda records: records[: fault.rows])
-        case "capped":
-            return _with_records(answer, lambda records: records[: max(0, fault.rows - _before(query))])
         case "cookie":
             return replace(answer, headers={**answer.headers, "set-cookie": COOKIE})
+        case "text_codes" | "without" | "announced":
+            return _with_body(answer, lambda body: _changed(body, fault))
+        case "half" | "empty" | "wrong_types" | "poisoned" | "short" | "capped":
+            return _with_records(answer, lambda records: _spoiled_records(records, fault, query))
         case _:
             return answer
+
+
+def _spoiled_records(records: list[Any], fault: Fault, query: Mapping[str, str]) -> Any:
+    match fault.poison or fault.kind:
+        case "half":
+            return records[: len(records) // 2]
+        case "empty":
+            return []
+        case "short":
+            return records[: fault.rows]
+        case "capped":
+            return records[: max(0, fault.rows - _before(query))]
+        case "prices":
+            return _times(records, _PRICES, WRONG_PRICES)
+        case "no_volumes":
+            return _times(records, _VOLUMES, 0)
+        case "no_bitcoin":
+            return [record for record in records if _is_other(record)]
+    return [_other_types(record) for record in records]
 
 
 def _error(fault: Fault, now: datetime) -> Answer:
@@ -78,7 +87,7 @@ def _with_body(answer: Answer, change: Callable[[Any], Any]) -> Answer:
     return replace(answer, body=orjson.dumps(change(body)))
 
 
-def _with_records(answer: Answer, change: Callable[[list[Any]], list[Any]]) -> Answer:
+def _with_records(answer: Answer, change: Callable[[list[Any]], Any]) -> Answer:
     """The answer with other records in its list; an answer without a list stays as it is."""
 
     def changed(body: Any) -> Any:
@@ -146,16 +155,6 @@ def _other_types(value: Any) -> Any:
             return f"about {value}"
 
 
-def _poisoned(answer: Answer, poison: Poison | None) -> Answer:
-    match poison:
-        case "prices":
-            return _with_records(answer, lambda records: _times(records, _PRICES, WRONG_PRICES))
-        case "no_volumes":
-            return _with_records(answer, lambda records: _times(records, _VOLUMES, 0))
-        case _:
-            return _with_records(answer, lambda records: [record for record in records if _is_other(record)])
-
-
 def _is_other(record: dict[str, Any]) -> bool:
     """Whether a record is of another asset than Bitcoin."""
     return record.get("id") not in _BITCOIN and {"NAME": "CMC", "ID": "1"} not in (
@@ -163,21 +162,16 @@ def _is_other(record: dict[str, Any]) -> bool:
     )
 
 
-def _times(value: Any, names: frozenset[str], factor: int) -> Any:
-    """The same records; the numbers of these names are multiplied."""
+def _times(value: Any, names: frozenset[str], factor: int, name: str = "") -> Any:
+    """The value of this name; the numbers of these names in it are multiplied."""
     match value:
-        case dict():
-            return {key: _multiplied(key, inner, names, factor) for key, inner in value.items()}
+        case dict() if name != _PLACES:
+            return {key: _times(inner, names, factor, key) for key, inner in value.items()}
         case list():
             return [_times(inner, names, factor) for inner in value]
-        case _:
-            return value
-
-
-def _multiplied(key: str, value: Any, names: frozenset[str], factor: int) -> Any:
-    if key in names and isinstance(value, int | float):
-        return value * factor
-    return value if key == _PLACES else _times(value, names, factor)
+        case int() | float() if name in names:
+            return value * factor
+    return value
 
 
 def _bomb(size: int, codings: int) -> Answer:

@@ -8,9 +8,13 @@ from starlette.requests import Request
 
 from lib.clock import Clock
 from lib.simulator.answer import Answer
-from lib.simulator.feed import Feed
+from lib.simulator.feed import MarketFeed
 from lib.simulator.refusals import RequestRefused, named
+from lib.simulator.replay import Replay
 from lib.simulator.usage import Usage
+
+Feed = MarketFeed | Replay
+"""The lists that the vendors serve. Recorded ones follow each other: `advance` goes on to the next."""
 
 Serve = Callable[[Request, datetime | None], Answer]
 """Answers a request, or raises RequestRefused. With an instant, its values are those of that instant."""

@@ -9,12 +9,11 @@ from lib.simulator.coindesk import CoinDesk
 from lib.simulator.coingecko import CoinGecko
 from lib.simulator.coinmarketcap import CoinMarketCap
 from lib.simulator.coinpaprika import CoinPaprika
-from lib.simulator.feed import Feed
 from lib.simulator.recorded import Recordings
 from lib.simulator.refusals import Refusal, coindesk, coingecko, coinmarketcap
 from lib.simulator.replay import Replay
 from lib.simulator.usage import COINDESK, COINGECKO, COINPAPRIKA, Plan, Usage
-from lib.simulator.vendor import Serve
+from lib.simulator.vendor import Feed, Serve
 
 
 def routes(feed: Feed, clock: Clock, plan: Plan, coindesk_plan: Plan | None) -> dict[str, Serve]:

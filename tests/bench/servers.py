@@ -138,7 +138,6 @@ async def fill_history(store: Path, *, assets: int, ticks: int) -> datetime:
             store=store,
             log_file=store.with_suffix(".log"),
             assets=assets,
-            seed=1,
             events_at=stop - ticks // 2 * MINUTE,
             start=stop - ticks * MINUTE,
             stop=stop,

@@ -128,8 +128,8 @@ def test_a_port_in_use_is_one_sentence_that_names_the_option(stage, option):
 
 
 def test_a_process_that_ends_by_itself_is_named_with_the_end_of_its_log(tmp_path, environ):
-    stack = Stack()
-    stack.start("one", ["-c", "import sys; print('why'); sys.exit(3)"], environ, log=tmp_path / "one.log")
+    stack = Stack(tmp_path)
+    stack.start("one", ["-c", "import sys; print('why'); sys.exit(3)"], environ)
     with pytest.raises(Ended, match=r"^one ended with exit code 3; its log ends: why$"):
         stack.wait()
 

@@ -119,7 +119,7 @@ def put_into_settings(key: str) -> None:
 def _use(chosen: Settings, environ: dict[str, str]) -> None:
     """What the services and doctor do with settings. Each part prints its own failure."""
     upstream = Upstream(LISTED)
-    for finding in examine(environ, utc_now, client=upstream.client):
+    for finding in examine(environ, utc_now, print, client=upstream.client):
         print(finding.what, finding.seen)
     for part in (_tick, _answer):
         with printed(), process.begin("ingest_price", []):

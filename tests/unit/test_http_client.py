@@ -88,7 +88,7 @@ def test_an_ingestor_ends_with_that_sentence_and_doctor_shows_it(monkeypatch):
     monkeypatch.setenv("ALL_PROXY", "ftp://proxy.example")
     with pytest.raises(SystemExit, match="ingest_price: ALL_PROXY is no proxy address that can be used"):
         main("ingest_price", plan, arguments=[])
-    (finding,) = examine({"ALL_PROXY": "ftp://proxy.example"}, FakeClock())
+    (finding,) = examine({"ALL_PROXY": "ftp://proxy.example"}, FakeClock(), print)
     assert not finding.well
     assert finding.seen.startswith("ALL_PROXY is no proxy address")
 

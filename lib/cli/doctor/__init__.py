@@ -43,11 +43,7 @@ Findings = Finding | list[Finding]
 
 
 def examine(
-    environ: Mapping[str, str],
-    clock: Clock,
-    announce: Announce = lambda text: None,
-    *,
-    client: httpx.AsyncClient | None = None,
+    environ: Mapping[str, str], clock: Clock, announce: Announce, *, client: httpx.AsyncClient | None = None
 ) -> list[Finding]:
     """All findings. Broken settings are the only finding, because nothing else can be checked then."""
     try:
@@ -61,10 +57,8 @@ def examine(
 
     async def run() -> list[Finding]:
         async with opened:
-            findings = await findings_of(
-                services["ingest_price"], opened, clock, services=services, announce=announce,
-                token_file=environ.get(f"{PREFIX}INFLUX_TOKEN_FILE", ""),
-            )  # fmt: skip
+            token_file = environ.get(f"{PREFIX}INFLUX_TOKEN_FILE", "")
+            findings = await findings_of(services, opened, clock, announce, token_file)
             return [*findings, *await _guarded("ports", lambda: check_ports(services["query_api"]))]
 
     where = environ.get(f"{PREFIX}CONFIG", "the environment and the defaults")
@@ -93,16 +87,10 @@ def as_json(findings: Sequence[Finding]) -> bytes:
 
 
 async def findings_of(
-    chosen: Settings,
-    client: httpx.AsyncClient,
-    clock: Clock,
-    *,
-    services: Mapping[str, Settings] | None = None,
-    announce: Announce = lambda text: None,
-    token_file: str = "",
+    services: Mapping[str, Settings], client: httpx.AsyncClient, clock: Clock, announce: Announce, token_file: str
 ) -> list[Finding]:
-    """The findings for these settings, group by group. `services` has those of each service where they differ."""
-    services = services or dict.fromkeys(SERVICES, chosen)
+    """The findings for the settings of each service, group by group."""
+    chosen = services["ingest_price"]
     sources, findings = find_sources(services, client, clock)
     spools = dict.fromkeys(each.settings.spool_dir / each.file.series for each in sources)
     interval = min((each.interval for each in sources if each.may_fill), default=chosen.interval)

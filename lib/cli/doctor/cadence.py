@@ -1,16 +1,18 @@
 """How often a list comes with these settings, how old "now" gets, what it costs, and what twice the assets would."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from lib.cli.doctor.finding import Finding
 from lib.cli.doctor.sources import ConfiguredSource
-from lib.cli.forecast import list_cost
 from lib.clock import DAY, isoformat, next_month
 from lib.ingest.credit_plan import CreditPlan, choose_interval, read_plans
 from lib.settings import PREFIX
-from lib.source import Allowance
+from lib.source import Allowance, SourceFile
+from lib.source.expression import get
+from lib.source.values import read_number
 from lib.units import format_duration
 
 
@@ -28,7 +30,7 @@ class Cadence:
     def cost(self) -> float:
         """What a tick costs. A list that two series share counts once."""
         lists = {each.source.list_address: each for each in self.sources}
-        return sum(list_cost(each.file, each.settings.assets) for each in lists.values())
+        return sum(_list_cost(each.file, each.settings.assets) for each in lists.values())
 
     def interval(self, times: int = 1) -> timedelta:
         """The distance between lists of so many times the assets: by the plan, or as it would be planned now."""
@@ -39,6 +41,14 @@ class Cadence:
             return asked
         remaining = max(self.resets_at - self.now, DAY)
         return choose_interval(asked, asked, left=self.left, per_slot=self.cost * times, share=1.0, remaining=remaining)
+
+
+def _list_cost(file: SourceFile, assets: int) -> float:
+    """The credits of a list of so many assets, by the source file; 0 where it names none."""
+    if file.assets_per_credit:
+        return math.ceil(assets / file.assets_per_credit)
+    for_each_page = read_number(get(file.cost, {})) or 0.0  # a cost that no answer is needed for
+    return for_each_page * (file.paging.pages(assets) if file.paging else 1)
 
 
 def check_cadence(

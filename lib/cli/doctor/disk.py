@@ -7,13 +7,15 @@ from pathlib import Path
 import httpx
 
 from lib.cli.doctor.finding import Finding
-from lib.cli.forecast import SQLITE_BYTES, YEAR, in_a_year
-from lib.clock import DAY
+from lib.clock import DAY, HOUR
 from lib.schema import OWN
 from lib.settings import Settings
 from lib.units import format_duration
 
 GIB = 2**30
+SQLITE_BYTES = 105
+"""What a tick of both series adds to the embedded store for each asset."""
+YEAR = timedelta(days=365)
 LESS = "free space, lower TOPCOINS_ASSETS, or raise TOPCOINS_INTERVAL"
 
 
@@ -43,6 +45,12 @@ async def check_server_disk(chosen: Settings, interval: timedelta, client: httpx
     counted = f"by InfluxDB's own count of {row.rows:,} rows" if row.rows else "by what a simulated market took"
     seen = _forecast(chosen.assets, interval, row.bytes * rows, year, RETENTION)
     return Finding("disk", True, f"{seen}, {counted}")
+
+
+def in_a_year(tick: float, hour: float, interval: timedelta, *, ticks_kept: timedelta, hours_kept: timedelta) -> float:
+    """The bytes stored after a year: all ticks within the retention, and one tick an hour for `hours_kept`."""
+    ticks = DAY / interval
+    return tick * ticks * (ticks_kept / DAY) + hour * min(ticks, DAY / HOUR) * (hours_kept / DAY)
 
 
 def _forecast(assets: int, interval: timedelta, per_tick: float, year: float, retention: timedelta) -> str:

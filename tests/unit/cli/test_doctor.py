@@ -16,8 +16,8 @@ from rich.console import Console
 from lib import settings
 from lib.cli.app import out
 from lib.cli.doctor import as_json, examine, findings_of, show
+from lib.cli.doctor.disk import SQLITE_BYTES, in_a_year
 from lib.cli.doctor.finding import Finding
-from lib.cli.forecast import SQLITE_BYTES, in_a_year
 from lib.clock import utc_now
 from lib.ingest.delivery import WriteThrough
 from lib.ingest.missed import MissedTick, MissedTicks
@@ -33,10 +33,12 @@ MINUTE = timedelta(minutes=1)
 PATIENCE_S = 30
 
 
-def findings(environ, clock, *, plan=None, upstream=None, announce=lambda text: None, **more) -> dict[str, Finding]:
+def findings(
+    environ, clock, *, plan=None, upstream=None, announce=print, services=None, own_clock=None, token_file=""
+) -> dict[str, Finding]:
     """All findings, the upstreams being the simulator in process, on its own clock, or a given transport."""
     app = create_app(Market(1, 50), clock, plan=plan or Plan())
-    chosen = settings.load(environ)
+    services = services or dict.fromkeys(settings.SERVICES, settings.load(environ))
 
     async def found() -> list[Finding]:
         ways = {
@@ -44,7 +46,7 @@ def findings(environ, clock, *, plan=None, upstream=None, announce=lambda text: 
             "all://": upstream or httpx.ASGITransport(app),
         }
         async with httpx.AsyncClient(mounts=ways, verify=VERIFIES) as client:
-            return await findings_of(chosen, client, more.pop("own_clock", clock), announce=announce, **more)
+            return await findings_of(services, client, own_clock or clock, announce, token_file)
 
     return {finding.what: finding for finding in asyncio.run(found())}
 
@@ -90,7 +92,7 @@ def test_without_keys_all_is_well_and_the_sources_left_out_are_named(environ, cl
 
 
 def test_a_broken_setting_is_the_only_finding_and_wrong():
-    (only,) = examine({"TOPCOINS_ASSETS": "9000"}, utc_now)
+    (only,) = examine({"TOPCOINS_ASSETS": "9000"}, utc_now, print)
     assert (only.what, only.well) == ("settings", False)
     assert "9000" in only.seen
 
@@ -261,14 +263,14 @@ def test_an_api_without_a_store_is_well(environ, clock):
 
 def test_a_key_given_twice_is_the_only_finding():
     key = {"TOPCOINS_CMC_API_KEY": "a" * 9, "TOPCOINS_CMC_API_KEY_FILE": "/dev/stdin"}
-    (only,) = examine({**key, "TOPCOINS_CMC_API_KEY_FILE": __file__}, utc_now)
+    (only,) = examine({**key, "TOPCOINS_CMC_API_KEY_FILE": __file__}, utc_now, print)
     assert only.seen == "TOPCOINS_CMC_API_KEY and TOPCOINS_CMC_API_KEY_FILE are both set; set one of them"
 
 
 def test_the_settings_of_each_service_count(clock, tmp_path):
     path = tmp_path / "topcoins.toml"
     path.write_text("[query_api]\nhttp_port = 0\n")
-    (only,) = examine({"TOPCOINS_CONFIG": str(path)}, utc_now)
+    (only,) = examine({"TOPCOINS_CONFIG": str(path)}, utc_now, print)
     assert "TOPCOINS_HTTP_PORT" in only.seen
 
 

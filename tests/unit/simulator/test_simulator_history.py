@@ -26,7 +26,6 @@ def fill(start: datetime, stop: datetime, *, source: Path = SOURCE, folder: Path
         store=folder / "topcoins.db",
         log_file=folder / "history.log",
         assets=20,
-        seed=1,
         events_at=NOON,
         start=start,
         stop=stop,

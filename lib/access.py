@@ -12,12 +12,6 @@ from urllib.parse import urlsplit
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _LINE = re.compile(rf"({_NAME.pattern}):([0-9a-f]{{64}})")
 _RATE = re.compile(r"([1-9][0-9]{0,8})/(second|minute|hour|day)")
-_PERIODS = {
-    "second": timedelta(seconds=1),
-    "minute": timedelta(minutes=1),
-    "hour": timedelta(hours=1),
-    "day": timedelta(days=1),
-}
 ANY_ORIGIN = "*"
 
 
@@ -79,7 +73,7 @@ def rate(value: object) -> object:
     match = _RATE.fullmatch(value.strip())
     if not match:
         raise ValueError("must be a number, a slash, and second, minute, hour or day")
-    return Rate(int(match[1]), _PERIODS[match[2]])
+    return Rate(int(match[1]), timedelta(**{f"{match[2]}s": 1}))
 
 
 def networks(names: tuple[str, ...]) -> tuple[str, ...]:

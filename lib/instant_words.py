@@ -1,6 +1,7 @@
 """Instants as people say them: `tue 14:37`, `yesterday`, `3 days ago`, `24 nov 09:00`. All are in UTC."""
 
 import re
+from calendar import monthrange
 from datetime import UTC, date, datetime, time, timedelta
 
 from lib.units import parse_duration
@@ -128,18 +129,10 @@ def _on_date(words: list[str], at: time, now: datetime) -> datetime:
     if len(words) > 2:
         return _at(date(int(words[2]), place, int(number)), at)
     years = range(now.year, now.year - 9, -1)  # 29 February is at most eight years ago
-    dates = [_at(date(year, place, int(number)), at) for year in years if _exists(year, place, int(number))]
+    dates = [_at(date(year, place, int(number)), at) for year in years if int(number) <= monthrange(year, place)[1]]
     if not dates:
         raise ValueError("day is out of range for month")
     return next(at for at in dates if at <= now)
-
-
-def _exists(year: int, month: int, day: int) -> bool:
-    try:
-        date(year, month, day)
-    except ValueError:
-        return False
-    return True
 
 
 def _clock_time(text: str) -> time:

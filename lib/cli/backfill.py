@@ -7,10 +7,9 @@ from pathlib import Path
 
 import httpx
 import typer
-from rich.console import Console
 
 from lib.archive.backfill import Offer, TooOld, fill, forget_answers, offers, shared_answers
-from lib.cli.app import duration, out, with_store
+from lib.cli.app import console, duration, out, with_store
 from lib.cli.table import folded
 from lib.clock import isoformat, utc_now
 from lib.http_client import open_client
@@ -22,7 +21,7 @@ from lib.store import Store
 SOURCES = (("ingest_price", "coinmarketcap_historical.toml"), ("ingest_rank", "coinmarketcap_historical.toml"))
 
 
-def run(chosen: Settings, since: str, *, yes: bool, console: Console) -> None:
+def run(chosen: Settings, since: str, *, yes: bool) -> None:
     """List, ask, buy."""
     start = utc_now().replace(microsecond=0) - duration("--since", since)
 
@@ -31,7 +30,7 @@ def run(chosen: Settings, since: str, *, yes: bool, console: Console) -> None:
             sources = [_source(chosen, package, name, client) for package, name in SOURCES]
             listed = await offers(sources, store, start, now=utc_now(), spools=chosen.spool_dir, assets=chosen.assets)
             _show(listed)
-            await _print_left(listed, console)
+            await _print_left(listed)
             if _wanted(listed, yes):
                 await _buy(listed, store, chosen)
 
@@ -62,11 +61,10 @@ def _show(listed: list[Offer]) -> None:
         )
 
 
-async def _print_left(listed: list[Offer], console: Console) -> None:
+async def _print_left(listed: list[Offer]) -> None:
     if any(offer.calls for offer in listed) and (left := await listed[0].source.allowance()):
-        console.print(
-            f"Together {sum(offer.credits for offer in listed)} of the {left.left:g} credits the key has left."
-        )
+        credits = sum(offer.credits for offer in listed)
+        console().print(f"Together {credits} of the {left.left:g} credits the key has left.")
 
 
 def _wanted(listed: list[Offer], yes: bool) -> bool:

@@ -80,13 +80,14 @@ class Table:
 
     def __init__(self, text: Iterable[str], name: str, *, time: str = TIME, asset: str | None = None) -> None:
         self.name = name
-        lines = iter(text)
-        with self._in_utf8():
-            first = next(lines, "")
+        lines = self._in_utf8(text)
+        first = next(lines, "")
         # Where the comma is part of a number, spreadsheets write a semicolon.
         self._reader = csv.reader(chain([first], lines), delimiter=max(",;\t", key=first.count), strict=True)
         self.header = self._next() or []
-        self._check_header()
+        for name in ADDED:
+            if name in self.header:
+                raise SettingsRejected(f"{self.name} has a column {name}, which this command adds: rename it")
         self._time = self._place(time)
         column = asset or self._asset_column()
         self._asset = self._place(column)
@@ -113,24 +114,17 @@ class Table:
         surplus = ",".join(row[len(self.header) :])
         return f"{len(row)} cells, the header has {len(self.header)}{surplus and f'; left out here: {surplus}'}"
 
-    @contextmanager
-    def _in_utf8(self) -> Iterator[None]:
+    def _in_utf8(self, text: Iterable[str]) -> Iterator[str]:
         try:
-            yield
+            yield from text
         except UnicodeDecodeError as exc:
             raise SettingsRejected(f"{self.name} is not UTF-8; save it as CSV in UTF-8") from exc
 
     def _next(self) -> Row | None:
         try:
-            with self._in_utf8():
-                return next(self._reader, None)
+            return next(self._reader, None)
         except csv.Error as exc:
             raise SettingsRejected(f"{self.name}, line {self._reader.line_num}: is no CSV: {exc}") from exc
-
-    def _check_header(self) -> None:
-        for name in ADDED:
-            if name in self.header:
-                raise SettingsRejected(f"{self.name} has a column {name}, which this command adds: rename it")
 
     def _asset_column(self) -> str:
         known = [name for name in self.header if name.lower() in (*IDS, *TICKERS)]

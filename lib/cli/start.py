@@ -59,4 +59,4 @@ def backfill(
     """
     from lib.cli.backfill import run
 
-    run(load_settings(), since, yes=yes, console=console())
+    run(load_settings(), since, yes=yes)

@@ -1,6 +1,5 @@
 """CoinDesk's list: every entry by its 24h volume, with the oddities its data has."""
 
-import itertools
 from typing import Any, Final
 
 import numpy as np
@@ -33,14 +32,8 @@ class TopList:
         """The records of a 1-based page; none past the last."""
         order = self._order if descending else self._order[::-1]
         chosen = order[(number - 1) * size : number * size]
-        entries = zip(
-            itertools.count(1 + (number - 1) * size),
-            self.listing.rows(self._row[chosen]),
-            self._id[chosen].tolist(),
-            self._twin[chosen].tolist(),
-            self._volume[chosen].tolist(),
-            strict=False,  # the places have no end
-        )
+        columns = (column[chosen].tolist() for column in (self._id, self._twin, self._volume))
+        entries = zip(self.listing.rows(self._row[chosen]), *columns, strict=True)
         return [
             {
                 "ID": id_,
@@ -55,7 +48,7 @@ class TopList:
                 "SPOT_MOVING_24_HOUR_QUOTE_VOLUME_USD": volume,
                 "TOPLIST_BASE_RANK": {"SPOT_MOVING_24_HOUR_QUOTE_VOLUME_USD": place},
             }
-            for place, row, id_, twin, volume in entries
+            for place, (row, id_, twin, volume) in enumerate(entries, 1 + (number - 1) * size)
         ]
 
     def _alternatives(self, row: Row) -> list[dict[str, str]] | None:

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple
 
-from lib.ids.price_test import MOST_OFF, Quote, is_close, is_far, proves
-from lib.ids.rules import NO_CANDIDATE, USERS_TABLE, Decision, Rule
+from lib.ids.price_test import MOST_OFF, Quote, Quotes, is_close, is_far, proves
+from lib.ids.rules import NO_CANDIDATE, USERS_TABLE, Decision, Decisions, Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +58,7 @@ class Pins:
         return self._pins
 
     def use(
-        self,
-        decisions: Mapping[str, Decision],
-        listed: Mapping[str, Listed],
-        quotes: Mapping[int, Quote],
-        *,
-        now: datetime,
-        may_pin: bool,
+        self, decisions: Decisions, listed: Mapping[str, Listed], quotes: Quotes, *, now: datetime, may_pin: bool
     ) -> dict[str, Decision]:
         """The decisions to use for a list: pinned, tested by price. New matches are pinned if `may_pin`.
 
@@ -79,7 +73,7 @@ class Pins:
             for own, asset in listed.items()
         }
 
-    def changes(self, decisions: Mapping[str, Decision]) -> list[Change]:
+    def changes(self, decisions: Decisions) -> list[Change]:
         """The pins that the decisions contradict."""
         return [
             Change(own, pin.cmc_id, decision.cmc_id, decision.why)
@@ -87,9 +81,7 @@ class Pins:
             if (decision := decisions.get(own)) and decision.cmc_id != pin.cmc_id
         ]
 
-    def _decided(
-        self, decision: Decision, asset: Listed, quotes: Mapping[int, Quote], now: datetime, may_pin: bool
-    ) -> Decision:
+    def _decided(self, decision: Decision, asset: Listed, quotes: Quotes, now: datetime, may_pin: bool) -> Decision:
         if pin := self._pins.get(decision.own):
             return self._tested(decision.own, pin, asset, quotes.get(pin.cmc_id))
         if decision.cmc_id is None or decision.rule is None or decision.rule == USERS_TABLE:

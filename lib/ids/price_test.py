@@ -1,6 +1,6 @@
 """Do two providers mean the same coin? Their prices of one tick say so, where prices differ at all."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from lib.ids.keys import text_key
@@ -25,6 +25,10 @@ class Quote(NamedTuple):
 
     usd: float
     is_copy: bool = False
+
+
+Quotes = Mapping[int, Quote]
+"""Quotes by CoinMarketCap's ids."""
 
 
 def is_close(usd: float | None, quote: Quote | None) -> bool:

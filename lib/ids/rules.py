@@ -29,6 +29,10 @@ class Decision(NamedTuple):
         return self.cmc_id is None and self.why != NO_CANDIDATE
 
 
+Decisions = Mapping[str, Decision]
+"""The decision on each asset of a provider, by the provider's own id."""
+
+
 class Rules:
     """Decides over two whole lists, because an id must be the only one on either side.
 
@@ -132,7 +136,7 @@ class Rules:
         return text_key(symbol), asset.own.removeprefix(prefix)
 
 
-def decide_all(rules: Rules, assets: Iterable[ProviderAsset], tables: Mapping[str, Decision]) -> dict[str, Decision]:
+def decide_all(rules: Rules, assets: Iterable[ProviderAsset], tables: Decisions) -> dict[str, Decision]:
     """The decision on each asset, by its own id. A table comes before the rules. Two assets never get one id."""
     decisions = {asset.own: tables.get(asset.own) or rules.decide(asset) for asset in assets if asset.own}
     claims = Counter(decision.cmc_id for decision in decisions.values() if decision.cmc_id)

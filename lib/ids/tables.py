@@ -4,14 +4,14 @@ import csv
 from collections import defaultdict
 from collections.abc import Mapping
 
-from lib.ids.rules import Decision, Rule
+from lib.ids.rules import Decision, Decisions, Rule
 from lib.text import is_digits
 
 HEADER = ["source", "own", "cmc_id"]
 EXAMPLE = "coinpaprika,btc-bitcoin,1"
 
-Tables = Mapping[str, Mapping[str, Decision]]
-"""Per source, the decision on each of the provider's ids."""
+Tables = Mapping[str, Decisions]
+"""The decisions of each source."""
 
 
 def read_table(text: str, rule: Rule) -> Tables:

@@ -3,9 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
+import polars as pl
 import structlog
+from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from lib.errors import SnapshotDoubtful
 from lib.ingest.clock_check import check_clock
@@ -13,14 +16,65 @@ from lib.ingest.doubtful import DoubtfulLists
 from lib.ingest.gate import admit
 from lib.ingest.ids.prices_file import read_prices
 from lib.ingest.ids.report import FOLDER as IDS_FOLDER
-from lib.ingest.judge_state import FILE, JudgeState
-from lib.ingest.plausible import differences, faults
+from lib.ingest.plausible import COMPARABLE_FOR, VALUES, Jump, differences, faults, jumps
 from lib.ingest.second_opinion import contradictions
 from lib.ingest.state_file import read_state, save_state
+from lib.schema import ID
 from lib.snapshot import Snapshot
 from lib.source import Reading
 
 log = structlog.get_logger()
+
+FILE = "judge.json"
+MOST_ABSENT = 10_000
+"""The newest are kept: lists of other assets each minute must not fill the memory."""
+
+
+class Absent(BaseModel):
+    """An asset that the snapshot before lacks: its last value and the tick of it; `doubted` was rejected since then."""
+
+    model_config = ConfigDict(frozen=True)
+
+    value: float
+    tick: int
+    doubted: float | None = None
+
+
+class JudgeState(BaseModel):
+    """What the judge of a series remembers, also over a restart: a file beside its spool.
+
+    Since when every list is doubtful, and the assets that the snapshot before lacks, by id.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    doubtful_since: AwareDatetime | None = None
+    absent: dict[int, Absent] = {}
+
+    def jumps(self, now: Snapshot, before: Snapshot | None) -> dict[int, Jump]:
+        """The rows to reject, by id: those that jumped since their asset was last listed, within a day."""
+        oldest = _oldest(now)
+        recent = {id_: each for id_, each in self.absent.items() if each.tick > oldest}
+        last = {id_: each.value for id_, each in recent.items()}
+        doubted = {id_: each.doubted for id_, each in recent.items() if each.doubted is not None}
+        return jumps(now, before, last, doubted)
+
+    def after(self, now: Snapshot, before: Snapshot | None, jumped: Mapping[int, Jump]) -> dict[int, Absent]:
+        """The assets that an accepted snapshot lacks, and that were listed within a day."""
+        value = VALUES.get(now.series.name)
+        if value is None:
+            return {}
+        known = dict(self.absent)
+        if before:
+            gone = before.rows.filter(~pl.col(ID).is_in(now.rows[ID].implode()))
+            tick = int(before.tick.timestamp())
+            known |= {id_: Absent(value=last, tick=tick) for id_, last in gone.select(ID, value).iter_rows()}
+        for id_, jump in jumped.items():
+            last = known.get(id_) or Absent(value=jump.before, tick=int(now.tick.timestamp()))
+            known[id_] = last.model_copy(update={"doubted": jump.now})
+        listed, oldest = {*now.rows[ID].to_list()}, _oldest(now)
+        fresh = [(id_, each) for id_, each in known.items() if id_ not in listed and each.tick > oldest]
+        return dict(sorted(fresh, key=lambda item: -item[1].tick)[:MOST_ABSENT])
 
 
 class Judge:
@@ -46,20 +100,18 @@ class Judge:
         """The snapshot of a reading and its rejects by reason; SnapshotRefused when it must not be stored."""
         if self._clock_check:
             reading = check_clock(reading)
-        snapshot, rejected = admit(reading, tick, interval, before=before, backfilled=backfilled)
+        gate = partial(admit, reading, tick, interval, before=before, backfilled=backfilled)
+        snapshot, rejected = gate()
         wrong, differs = faults(snapshot, before), differences(snapshot, before, asked=self._assets)
         differs += contradictions(snapshot, before, lambda: read_prices(self._ids) if self._ids else ())
         if wrong or differs:
             snapshot = self._new_level(snapshot, wrong, differs, before)
             self._remember(JudgeState())  # the last values of absent assets are of another level
         else:
-            jumps = self._state.jumps(snapshot, before)
-            if jumps:
-                unconfirmed = {id_: jump.reason for id_, jump in jumps.items()}
-                snapshot, rejected = admit(
-                    reading, tick, interval, before=before, backfilled=backfilled, unconfirmed=unconfirmed
-                )
-            self._remember(JudgeState(absent=self._state.after(snapshot, before, jumps)))
+            jumped = self._state.jumps(snapshot, before)
+            if jumped:
+                snapshot, rejected = gate(unconfirmed={id_: jump.reason for id_, jump in jumped.items()})
+            self._remember(JudgeState(absent=self._state.after(snapshot, before, jumped)))
         self._doubtful.end()
         return snapshot, rejected
 
@@ -83,3 +135,7 @@ class Judge:
             raise
         log.warning("doubtful list accepted as the new level", **where, why=why)
         return replace(snapshot, marker=replace(snapshot.marker, new_level=True))
+
+
+def _oldest(now: Snapshot) -> float:
+    return (now.tick - COMPARABLE_FOR).timestamp()

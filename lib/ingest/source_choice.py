@@ -1,6 +1,6 @@
 """Which of a series' sources is used: the first that works, and a better one again only after it has stayed good."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -21,7 +21,7 @@ STAY_GOOD = timedelta(minutes=10)
 GOOD_READINGS = 3
 """So many good answers it needs at least."""
 
-Failures = Mapping[Source, TopcoinsError]
+Failures = dict[Source, TopcoinsError]
 
 
 class UsedSource(BaseModel):

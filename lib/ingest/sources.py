@@ -9,7 +9,7 @@ import httpx
 from lib.clock import Clock
 from lib.errors import SettingsRejected
 from lib.ids.coin_map import CoinMap
-from lib.ids.rules import USERS_TABLE, Decision, Rule
+from lib.ids.rules import USERS_TABLE, Decisions, Rule
 from lib.ids.tables import Tables, read_table
 from lib.ingest.ids.daily import DailyCopy
 from lib.ingest.ids.identify import Identifier
@@ -119,7 +119,7 @@ class ServiceSources:
     def _file(self, name: str) -> Path | None:
         return self.folder / FOLDER / name if self.folder else None
 
-    def _tables(self, source: str, overrides: Path | None) -> Mapping[str, Decision]:
+    def _tables(self, source: str, overrides: Path | None) -> Decisions:
         """The tables of a source's ids. The user's come before those that are shipped."""
         shipped = _read(overrides, "override", f"source {source}: overrides")
         own = _read(self.chosen.id_table, USERS_TABLE, f"{PREFIX}ID_TABLE")

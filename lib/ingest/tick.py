@@ -20,7 +20,7 @@ from lib.ingest.judge import Judge
 from lib.ingest.last_reading import write_last_reading
 from lib.ingest.missed import Cause, MissedTick, MissedTicks, cause_of
 from lib.ingest.outage import Outage, combined
-from lib.ingest.source_choice import SourceChoice
+from lib.ingest.source_choice import Failures, SourceChoice
 from lib.snapshot import Marker, Snapshot
 from lib.source import Reading, Source
 from lib.store import Store
@@ -87,7 +87,7 @@ class Ingest:
         """
         now = asyncio.get_running_loop().time
         until = now() + self.interval.total_seconds() * PART_FOR_FETCHING
-        failures: dict[Source, TopcoinsError] = {}
+        failures: Failures = {}
         try:
             snapshot = await self._fetch(tick, backfilled, until, failures)
         finally:
@@ -101,9 +101,7 @@ class Ingest:
         if self._misses:
             self._misses.record(*(MissedTick(tick, cause, why, self.interval) for tick in ticks))
 
-    async def _fetch(
-        self, tick: datetime, backfilled: bool, until: float, failures: dict[Source, TopcoinsError]
-    ) -> Snapshot | None:
+    async def _fetch(self, tick: datetime, backfilled: bool, until: float, failures: Failures) -> Snapshot | None:
         try:
             if not self._before_is_current:
                 self._before = await self._last_known(tick) or self._before
@@ -130,9 +128,7 @@ class Ingest:
         planner = self._planners[self._choice.used]
         return stored == tick or (planner.is_stretched and slot(stored, self.interval) == slot(tick, self.interval))
 
-    async def _snapshot(
-        self, tick: datetime, backfilled: bool, until: float, failures: dict[Source, TopcoinsError]
-    ) -> Snapshot:
+    async def _snapshot(self, tick: datetime, backfilled: bool, until: float, failures: Failures) -> Snapshot:
         """The accepted snapshot of the first source that gives one. Notes the failures of those before it."""
         for source, is_last in self._choice.candidates(failures):
             try:
@@ -149,7 +145,7 @@ class Ingest:
             return await self._accept(snapshot)
         raise combined(list(failures.values()))
 
-    async def _try_better(self, tick: datetime, until: float, failures: Mapping[Source, TopcoinsError]) -> None:
+    async def _try_better(self, tick: datetime, until: float, failures: Failures) -> None:
         """Read the sources that are preferred to the one in use, to see whether they stay good."""
         for source in self._choice.better:
             if source in failures:

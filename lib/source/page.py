@@ -16,6 +16,7 @@ from lib.source.extract import Extractor
 from lib.source.model import SourceFile
 from lib.source.reading import UpstreamTime
 from lib.source.transport import Answer
+from lib.source.upstream_time import time_of
 
 LARGEST_COUNT = 1e12
 """No list is so long, and none costs so much."""
@@ -48,9 +49,7 @@ class Page:
         return replace(self, rows=self.rows.clear(), records=0, rejected=Counter())
 
 
-def read_page(
-    file: SourceFile, extractor: Extractor, body: Any, answer: Answer, skip: int, time: UpstreamTime | None
-) -> Page:
+def read_page(file: SourceFile, extractor: Extractor, body: Any, answer: Answer, skip: int) -> Page:
     """The page of an answer's body, without its first `skip` records; SourceMalformed where it has no list.
 
     An answer that another ingestor got costs nothing more.
@@ -69,7 +68,7 @@ def read_page(
         rejected=rejected,
         total=None if total is None else int(total),
         credits=0.0 if answer.is_shared else read_count(file.cost, body) or 0.0,
-        time=time,
+        time=time_of(answer.headers, body, file.timestamp),
         asked_at=answer.asked_at,
         answered_at=answer.answered_at,
     )

@@ -27,7 +27,7 @@ from lib.source.pauses import Pauses
 from lib.source.reading import PrepareIdentify, Reading
 from lib.source.shared_answers import SharedAnswers, Turn
 from lib.source.transport import Answer, Params, Transport
-from lib.source.upstream_time import spanning, time_of
+from lib.source.upstream_time import spanning
 
 log = structlog.get_logger()
 
@@ -230,12 +230,10 @@ class Source:
         return self._shared.turn(request, tick, patience=budget)
 
     async def _page(self, answer: Answer, skip: int) -> Page:
-        def parse() -> Page:
-            body = self._reader.parse(answer)
-            time = time_of(answer.headers, body, self._file.timestamp)
-            return read_page(self._file, self._extractor, body, answer, skip, time)
+        def read() -> Page:
+            return read_page(self._file, self._extractor, self._reader.parse(answer), answer, skip)
 
         try:
-            return await asyncio.to_thread(parse)
+            return await asyncio.to_thread(read)
         except MonthUsedUp as exc:
             raise await self._credits.used_up(exc) from exc

@@ -16,8 +16,8 @@ from lib.errors import TopcoinsError
 from lib.ids.asset import ProviderAsset
 from lib.ids.coin_map import CoinMap
 from lib.ids.pins import NOT_TESTED, Listed, Pin, Pins
-from lib.ids.price_test import Quote, mixed_up
-from lib.ids.rules import Decision, Rules, decide_all
+from lib.ids.price_test import Quote, Quotes, mixed_up
+from lib.ids.rules import Decision, Decisions, Rules, decide_all
 from lib.ingest.ids.compare import compared, disagrees
 from lib.ingest.ids.daily import DailyCopy
 from lib.ingest.ids.lists import ProviderAssets
@@ -60,7 +60,7 @@ class Identifier:
         *,
         coin_map: DailyCopy[CoinMap],
         contracts: DailyCopy[ProviderAssets] | None = None,
-        tables: Mapping[str, Decision],
+        tables: Decisions,
         store: Store,
         clock: Clock,
         folder: Path | None = None,
@@ -79,7 +79,7 @@ class Identifier:
         self._pins = Pins(
             read_state(dict[str, Pin], self._pins_file, "the pinned ids can't be read: matches are made anew")
         )
-        self._decided: tuple[object, dict[str, Decision]] | None = None
+        self._decided: tuple[object, Decisions] | None = None
         self._disagrees = False
         self._changed: set[str] = set()
         self._lock = asyncio.Lock()
@@ -133,7 +133,7 @@ class Identifier:
             rejected=rejected,
         )
 
-    def _decisions(self, listed: Mapping[str, Listed], basis: _Basis) -> dict[str, Decision]:
+    def _decisions(self, listed: Mapping[str, Listed], basis: _Basis) -> Decisions:
         """What tables and rules decide. They are applied again only if something they depend on changed."""
         coin_map, contracts = basis.coin_map, basis.contracts
         by_own = {asset.own: asset for asset in contracts.assets} if contracts else {}
@@ -148,9 +148,7 @@ class Identifier:
             self._decided = (depends_on, decide_all(rules, everything, self._tables))
         return self._decided[1]
 
-    def _used(
-        self, listed: Mapping[str, Listed], decisions: Mapping[str, Decision], basis: _Basis
-    ) -> dict[str, Decision]:
+    def _used(self, listed: Mapping[str, Listed], decisions: Decisions, basis: _Basis) -> Decisions:
         """The decisions that pass the price test. The pins are written."""
         now, coin_map = self._clock(), basis.coin_map
         may_pin = coin_map is not None and coin_map.is_fresh(now.astimezone(UTC).date())
@@ -164,12 +162,7 @@ class Identifier:
         return used | {own: Decision(own, why=MIXED_UP) for own in confused}
 
     def _report(
-        self,
-        reading: Reading,
-        listed: Mapping[str, Listed],
-        used: Mapping[str, Decision],
-        decisions: Mapping[str, Decision],
-        basis: _Basis,
+        self, reading: Reading, listed: Mapping[str, Listed], used: Decisions, decisions: Decisions, basis: _Basis
     ) -> IdsReport:
         matched = [each for each in used.values() if each.cmc_id]
         return IdsReport(
@@ -209,7 +202,7 @@ def _listed(rows: pl.DataFrame) -> dict[str, Listed]:
     return {own: Listed(symbol or "", name or "", usd) for own, symbol, name, usd in columns if own}
 
 
-def _quotes(price: Snapshot | None) -> dict[int, Quote]:
+def _quotes(price: Snapshot | None) -> Quotes:
     if price is None:
         return {}
     rows = price.rows.select(ID, "usd", "stablecoin", "wrapped").iter_rows()

@@ -15,8 +15,7 @@ import ingest_price
 import ingest_rank
 from lib.errors import SnapshotDoubtful, SnapshotRefused
 from lib.ingest.doubtful import AGREEING, FOLDER, MOST, count_doubtful, reasons_of, stored_lists, tick_of
-from lib.ingest.judge import Judge
-from lib.ingest.judge_state import MOST_ABSENT, JudgeState
+from lib.ingest.judge import MOST_ABSENT, Judge, JudgeState
 from lib.ingest.missed import cause_of
 from lib.ingest.plausible import LONG_LIST
 from lib.schema import PRICE, VOLUME_RANK, Series

@@ -33,7 +33,7 @@ class NoStore(Store):
 
     write = withdraw = undo_withdrawal = _refuse
     markers = ticks = stored_ticks = _nothing
-    nearest = first = newest_tick = _none
+    nearest = first = _none
 
     async def history(self, series: Series, *args: Any, **more: Any) -> pl.DataFrame:
         """See `Store.history`."""

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Container
 from datetime import date, datetime
 from functools import partial
 from pathlib import Path
-from typing import get_args
 
 import polars as pl
 
@@ -25,9 +24,8 @@ from lib.instants import refuse_future
 from lib.schema import Series
 from lib.snapshot import Marker, Snapshot, content_hash
 from lib.snapshot_file import as_json
-from lib.store import Resolution, Store
+from lib.store import RESOLUTIONS, Store
 
-RESOLUTIONS: tuple[Resolution, ...] = get_args(Resolution)
 Snapshots = AsyncIterator[tuple[Path, Snapshot]]
 """Snapshots with the file that has each, every series oldest first."""
 

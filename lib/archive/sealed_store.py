@@ -90,18 +90,6 @@ class SealedStore:
         """See `Store.first`."""
         return await self._marker(series, await self._reader.days(), pl.lit(True), place=0)
 
-    async def newest_tick(self, series: str, at: datetime) -> StoredTick | None:
-        """See `Store.newest_tick`."""
-        newest: StoredTick | None = None
-        where = of_series(series) & (pl.col(TICK) <= pl.lit(at, TIME))
-        for days in in_steps(await self._days_before(at)):
-            frame = await self._markers.light(days, where)
-            ticks = stored_ticks(series, frame, await self._reader.withdrawals(days) if len(frame) else {})
-            if live := [tick for tick in ticks if not tick.backfilled]:
-                return live[-1]
-            newest = newest or next(reversed(ticks), None)
-        return newest
-
     async def rows_between(
         self, series: Series, ticks: Collection[datetime], **selection: Unpack[Selection]
     ) -> dict[datetime, pl.DataFrame]:

@@ -114,15 +114,6 @@ class Tiers(Store):
             lambda store, first, last: store.stored_ticks(series, first, last, **wanted),
         )
 
-    async def newest_tick(self, series: str, at: datetime) -> StoredTick | None:
-        """See `Store.newest_tick`."""
-        first, last = await self._span("1m")
-        hot = await self._hot.newest_tick(series, at)
-        if first >= last or at < first or (hot and hot.tick >= last and not hot.backfilled):
-            return hot
-        found = [tick for tick in (hot, await self._sealed.newest_tick(series, min(at, last - SECOND))) if tick]
-        return max(found, key=lambda tick: (not tick.backfilled, tick.tick), default=None)
-
     async def history(
         self, series: Series, cmc_id: int, ticks: Collection[datetime], *, resolution: Resolution = "1m"
     ) -> pl.DataFrame:

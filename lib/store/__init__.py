@@ -2,11 +2,13 @@
 
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
-from typing import Literal, NamedTuple, Protocol, TypedDict, Unpack
+from itertools import product
+from typing import Literal, NamedTuple, Protocol, TypedDict, Unpack, get_args
 
 import polars as pl
 import structlog
 
+from lib.clock import DAY, EPOCH
 from lib.schema import Series
 from lib.snapshot import Marker, Snapshot, StoredTick
 
@@ -14,6 +16,7 @@ log = structlog.get_logger()
 
 Resolution = Literal["1m", "1h"]
 """Raw ticks, or the first tick of each hour, which outlives them."""
+RESOLUTIONS: tuple[Resolution, ...] = get_args(Resolution)
 
 
 class View(TypedDict, total=False):
@@ -113,7 +116,20 @@ class Store(Protocol):
         """As `ticks`, with intervals; withdrawn ticks are among them and marked. See `WantedTicks`."""
 
     async def newest_tick(self, series: str, at: datetime) -> StoredTick | None:
-        """The newest tick not after `at`, however old, that was fetched at its time; else the newest of all."""
+        """The newest tick not after `at`, however old, that was fetched at its time; else the newest of all.
+
+        Looks back in growing spans, but most often the newest of all was fetched at its time.
+        """
+        newest = await self.nearest(series, at)
+        if newest is None:
+            return None
+        if not newest.backfilled:
+            return newest.stored_tick
+        for resolution, start in product(RESOLUTIONS, (newest.tick - DAY, newest.tick - 30 * DAY, EPOCH)):
+            ticks = await self.stored_ticks(series, start, newest.tick, resolution=resolution)
+            if live := [tick for tick in ticks if not tick.backfilled]:
+                return live[-1]
+        return newest.stored_tick
 
     async def history(
         self, series: Series, cmc_id: int, ticks: Collection[datetime], *, resolution: Resolution = "1m"

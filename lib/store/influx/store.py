@@ -28,8 +28,6 @@ from lib.store.influx.server import TIMEOUT, Server
 T = TypeVar("T")
 
 RETENTION = timedelta(days=90)  # how long the raw bucket keeps a tick, by default
-_WIDENING = (timedelta(), timedelta(days=1), timedelta(days=30), FOREVER - EVER)
-"""How far back from the newest tick `newest_tick` looks, step by step, for one that was not backfilled."""
 
 
 class InfluxStore(Store):
@@ -125,17 +123,6 @@ class InfluxStore(Store):
         ticks = await self._stored_ticks(self._bucket_of(resolution), series, start, stop, known=known)
         return first_of_hours(ticks) if resolution == "1h" else ticks
 
-    async def newest_tick(self, series: str, at: datetime) -> StoredTick | None:
-        """See `Store.newest_tick`. Looks back in growing spans: the first one most often suffices."""
-        for bucket in (self._bucket, flux.hourly(self._bucket)):
-            newest = max(await self._times(flux.outermost(bucket, series, EVER, at, "last")), default=EVER)
-            for span in _WIDENING:
-                ticks = await self._stored_ticks(bucket, series, max(newest - span, EVER), newest)
-                if live := [tick for tick in ticks if not tick.backfilled]:
-                    return live[-1]
-        marker = await self.nearest(series, at)
-        return marker.stored_tick if marker else None
-
     async def history(
         self, series: Series, cmc_id: int, ticks: Collection[datetime], *, resolution: Resolution = "1m"
     ) -> pl.DataFrame:
@@ -206,13 +193,6 @@ class InfluxStore(Store):
             return ticks
         late = {*await self._ask(flux.backfilled(bucket, series, start, stop), answer.times)}
         return [tick._replace(backfilled=tick.tick in late) for tick in ticks]
-
-    async def _times(self, question: str) -> list[datetime]:
-        """The times that a query gives; none where the bucket is missing, as in `_hourly`."""
-        try:
-            return await self._ask(question, answer.times)
-        except StoreMissing:
-            return []
 
     async def _hourly(self, series: str, start: datetime, stop: datetime, pick: flux.Pick) -> Marker | None:
         """The first or last marker in the hourly bucket; None where that bucket is missing or may not be read."""

@@ -89,12 +89,6 @@ class Markers:
             values.append(near.first.timestamp())
         return self._select_ticks(f"{where} ORDER BY tick", series, *values, known=known)
 
-    def newest_tick(self, series: str, at: datetime) -> StoredTick | None:
-        """The newest tick not after `at` that was not backfilled; else the newest of all."""
-        newest = "tick <= ? ORDER BY tick DESC LIMIT 1"
-        in_time = self._select_ticks(f"NOT backfilled AND {newest}", series, at.timestamp())
-        return next(iter(in_time or self._select_ticks(newest, series, at.timestamp())), None)
-
     def insert(self, marker: Marker) -> None:
         """Add a marker, in the caller's transaction."""
         self._database.execute(_INSERT, [_as_number(getattr(marker, name)) for name in _TYPES])

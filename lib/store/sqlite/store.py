@@ -110,10 +110,6 @@ class SqliteStore(Store):
         ticks = await self._do(lambda file: file.markers.stored_ticks(series, start, stop, near, known=known))
         return first_of_hours(ticks) if wanted.get("resolution") == "1h" else ticks
 
-    async def newest_tick(self, series: str, at: datetime) -> StoredTick | None:
-        """See `Store.newest_tick`."""
-        return await self._do(lambda file: file.markers.newest_tick(series, at))
-
     async def history(
         self, series: Series, cmc_id: int, ticks: Collection[datetime], *, resolution: Resolution = "1m"
     ) -> pl.DataFrame:

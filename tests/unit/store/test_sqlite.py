@@ -104,11 +104,10 @@ async def test_queries_for_ticks_read_no_ids(open_store):
     recorder.statements.clear()
     await store.stored_ticks(PRICE.name, NOON, NOON + HOUR)
     await store.stored_ticks(PRICE.name, NOON, NOON + HOUR, known=True)
-    await store.newest_tick(PRICE.name, NOON)
     await store.ticks(PRICE.name, NOON, NOON + HOUR, known_at=NOON)
     recorder.connection.set_trace_callback(None)
     queries = [*recorder.statements]
-    assert len(queries) == 5
+    assert len(queries) == 3
     for query in queries:
         plan = str(recorder.connection.execute(f"EXPLAIN QUERY PLAN {query}").fetchall())
         assert "COVERING INDEX" in plan, (query, plan)

@@ -13,9 +13,9 @@ from lib.cli.app import console, duration, out, with_store
 from lib.cli.table import folded
 from lib.clock import isoformat, utc_now
 from lib.http_client import open_client
-from lib.ingest.sources import only_usable
+from lib.ingest.sources import configured_source, only_usable
 from lib.settings import Settings
-from lib.source import Source, configured_source, read_source
+from lib.source import Source, read_source
 from lib.store import Store
 
 SOURCES = (("ingest_price", "coinmarketcap_historical.toml"), ("ingest_rank", "coinmarketcap_historical.toml"))

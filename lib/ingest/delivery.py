@@ -18,22 +18,25 @@ TIME_LIMIT = timedelta(seconds=15)
 
 
 class Delivery(Protocol):
-    """Brings accepted snapshots to the store, each once, in order."""
+    """Brings accepted snapshots to the store, each once, in order. By default none waits."""
 
     async def accept(self, snapshot: Snapshot) -> None:
         """Accept a snapshot for delivery. After this returns it survives a crash."""
 
     async def amend(self, snapshot: Snapshot) -> None:
         """Replace the snapshot accepted last, of the same tick, if it still waits: its marker says more now."""
+        return
 
     async def flush(self) -> None:
         """Write the snapshots that wait to the store."""
+        return
 
     async def newest(self) -> Snapshot | None:
         """The last snapshot that waits."""
+        return None
 
 
-class WriteThrough:
+class WriteThrough(Delivery):
     """Writes at once: for what can be fetched again at any time, such as a simulated history."""
 
     def __init__(self, store: Store) -> None:
@@ -43,18 +46,8 @@ class WriteThrough:
         """Write it to the store; the store's errors reach the caller."""
         await self._store.write(snapshot)
 
-    async def amend(self, snapshot: Snapshot) -> None:
-        """Do nothing: no snapshot waits."""
 
-    async def flush(self) -> None:
-        """Do nothing: no snapshot waits."""
-
-    async def newest(self) -> Snapshot | None:
-        """None: no snapshot waits."""
-        return None
-
-
-class ViaSpool:
+class ViaSpool(Delivery):
     """Writes to the spool first. Snapshots that the store does not take now are written later, in order.
 
     A flush ends after `time_limit`; the rest waits for the next one, so that a long queue does not delay the next tick.

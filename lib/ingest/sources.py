@@ -17,9 +17,9 @@ from lib.ingest.ids.lists import ProviderAssets, fetch_contracts, fetch_map
 from lib.ingest.ids.report import FOLDER, stem
 from lib.redaction import shown
 from lib.settings import PREFIX, Settings, naming
-from lib.source import Source, SourceFile, configured_source, read_source
+from lib.source import Source, SourceFile, read_source
 from lib.source.reading import PrepareIdentify
-from lib.source.shared_answers import shared_answers
+from lib.source.shared_answers import SharedAnswers, shared_answers
 from lib.source.source_file import VENDORS
 from lib.store import Store
 
@@ -48,6 +48,21 @@ def find_source(folder: Path, name: str, setting: str) -> SourceFile:
                 f"source {shown(name)!r}: there is no file of this name; for example {known}, or /path/to/file.toml"
             )
         return read_source(path)
+
+
+def configured_source(
+    file: SourceFile,
+    chosen: Settings,
+    *,
+    client: httpx.AsyncClient,
+    clock: Clock,
+    shared: SharedAnswers | None = None,
+    identify: PrepareIdentify | None = None,
+) -> Source:
+    """The source of a file, with its key, if the settings have it, and at the address that they move it to."""
+    key = chosen.api_keys.get(file.key.setting) if file.key else None
+    url = chosen.source_urls.get(file.request.url_setting)
+    return Source(file, client=client, clock=clock, key=key, url=url, shared=shared, identify=identify)
 
 
 def only_usable(sources: Sequence[Source]) -> list[Source]:

@@ -4,11 +4,10 @@
 `answer_reader` finds errors, `paging` goes through the pages, and `extract` takes rows out of their records.
 """
 
-from lib.source.configured import configured_source, extra_series
 from lib.source.key_credits import Allowance
 from lib.source.model import SourceFile
 from lib.source.reading import Reading, UpstreamTime
-from lib.source.source_file import read_source
+from lib.source.source_file import extra_series, read_source
 from lib.source.upstream import Source
 
 __all__ = [
@@ -17,7 +16,6 @@ __all__ = [
     "Source",
     "SourceFile",
     "UpstreamTime",
-    "configured_source",
     "extra_series",
     "read_source",
 ]

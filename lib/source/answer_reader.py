@@ -12,8 +12,8 @@ from typing import Any, Final
 from lib.clock import DAY, HOUR, MINUTE, Clock, slot
 from lib.errors import DayTooOld, SourceExhausted, SourceMalformed, SourceRejected, SourceUnavailable
 from lib.retry_after import parse_retry_after
+from lib.source.body import JsonRefused, parse_json
 from lib.source.expression import get
-from lib.source.json_body import JsonRefused, parse_json
 from lib.source.model import Action, Errors
 from lib.source.pauses import Pauses, SourceError
 from lib.source.transport import Answer, Params, Transport

@@ -8,6 +8,8 @@ from pydantic import ValidationError
 
 from lib.errors import SettingsRejected
 from lib.redaction import without_keys
+from lib.schema import Series
+from lib.settings import Settings, naming
 from lib.source.model import SourceFile
 
 VENDORS = Path(__file__).parent / "vendors"
@@ -29,6 +31,12 @@ def read_source(path: Path, *, vendors: Path = VENDORS) -> SourceFile:
         return SourceFile.model_validate(merged)
     except ValidationError as exc:
         raise SettingsRejected(_sentence(exc, layers)) from None
+
+
+def extra_series(chosen: Settings) -> list[Series]:
+    """The series of the settings' extra sources, in their order."""
+    with naming("extra_sources"):
+        return [read_source(Path(name)).values for name in chosen.extra_sources]
 
 
 def _read_toml(path: Path) -> Table:

@@ -15,10 +15,10 @@ from lib.clock import Clock
 from lib.errors import ClockDisagrees, SettingsRejected, TopcoinsError
 from lib.ingest.clock_check import TOLERANCE, check_clock
 from lib.ingest.service import refuse_no_check
-from lib.ingest.sources import find_source, named_sources
+from lib.ingest.sources import configured_source, find_source, named_sources
 from lib.redaction import shown
 from lib.settings import PREFIX, Settings
-from lib.source import Reading, Source, SourceFile, configured_source
+from lib.source import Reading, Source, SourceFile
 from lib.units import format_duration
 
 WITHIN = timedelta(seconds=20)

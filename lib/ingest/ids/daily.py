@@ -46,16 +46,13 @@ class DailyCopy(Generic[T]):
     async def current(self) -> T | None:
         """Today's value, or the newest one that could be had; None if there never was one."""
         async with self._lock:  # several providers use one map
-            return await self._current()
-
-    async def _current(self) -> T | None:
-        now = self._clock()
-        today = now.astimezone(UTC).date()
-        if not self._is_of(today):
-            self._value = await asyncio.to_thread(read_state, self._kind, self._file, CANNOT_READ) or self._value
-        if not self._is_of(today) and (self._again is None or now >= self._again):
-            await self._refresh(now)
-        return self._value
+            now = self._clock()
+            today = now.astimezone(UTC).date()
+            if not self._is_of(today):
+                self._value = await asyncio.to_thread(read_state, self._kind, self._file, CANNOT_READ) or self._value
+            if not self._is_of(today) and (self._again is None or now >= self._again):
+                await self._refresh(now)
+            return self._value
 
     def _is_of(self, today: date) -> bool:
         return self._value is not None and self._value.day >= today

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lib.ingest.gate import admit
-from lib.source.json_body import MOST_VALUES, JsonRefused, parse_json
+from lib.source.body import MOST_VALUES, JsonRefused, parse_json
 from tests.fakes import NOON, FakeClock, Upstream, says
 from tests.unit.source.test_upstream import CMC, MINUTE, made
 

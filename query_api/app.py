@@ -34,11 +34,10 @@ from query_api.http.known_parameters import known_parameters
 from query_api.http.openapi import Api
 from query_api.middleware.access import EVERYBODY, Access, Timer, with_access
 from query_api.middleware.answer_cache import AnswerCache
-from query_api.middleware.compression import Compression
-from query_api.middleware.metrics_port import MetricsPort
-from query_api.middleware.notice import NoticeHeader
-from query_api.middleware.request_metrics import CountRequests, RequestMetrics
-from query_api.middleware.security_headers import SecurityHeaders
+from query_api.middleware.compression import with_compression
+from query_api.middleware.metrics_port import with_metrics_port
+from query_api.middleware.request_metrics import RequestMetrics, with_counts
+from query_api.middleware.security_headers import security_headers
 from query_api.page import load
 from query_api.page import route as page
 from query_api.services import Services
@@ -90,14 +89,13 @@ def create_app(
     export.install(app, services)
     stream.install(app, services, snapshot_stream or SnapshotStream(store, services.series, clock))
 
-    # From the inside out: a request passes the last one first, and `RequestLimits` of the server before all.
-    asgi: ASGIApp = SecurityHeaders(Compression(page.ViewAddresses(app)), private=bool(access.keys))
-    asgi = NoticeHeader(asgi, notice) if notice else asgi
+    # From the inside out: a request passes the last one first, and the limits of `server.py` before all.
+    asgi = security_headers(with_compression(page.with_view_addresses(app)), private=bool(access.keys), notice=notice)
     asgi = AnswerCache(asgi, timer=timer)
     guarded = with_access(asgi, access, timer=timer)
     if metrics_port:
-        guarded = MetricsPort(guarded, asgi, metrics_port)
-    return CountRequests(guarded, requests)
+        guarded = with_metrics_port(guarded, asgi, metrics_port)
+    return with_counts(guarded, requests)
 
 
 def new_app() -> FastAPI:

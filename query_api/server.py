@@ -21,7 +21,7 @@ from query_api.features.stream.work import SnapshotStream
 from query_api.http.client import Addresses, with_mapped
 from query_api.middleware.connection import connection_factory
 from query_api.middleware.connection_limits import ConnectionLimits
-from query_api.middleware.request_limits import RequestLimits
+from query_api.middleware.request_limits import with_request_limits
 from query_api.middleware.request_metrics import RequestMetrics
 
 DRAIN_S = 10
@@ -132,7 +132,7 @@ async def serve(
         is_proxy=Addresses(settings.trusted_proxies).__contains__,
     )
     config = uvicorn.Config(
-        RequestLimits(app), log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=DRAIN_S,
+        with_request_limits(app), log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=DRAIN_S,
         server_header=False,
         http=connection_factory(limits), ws="none", proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=with_mapped(settings.trusted_proxies),

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 from cachetools import LRUCache
 from starlette.middleware.cors import CORSMiddleware
-from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lib.access import Keys, Rate, digest
@@ -17,7 +16,7 @@ from lib.settings import Settings
 from query_api.http.client import KEY_NAME, client_of
 from query_api.http.headers import EXPOSED_HEADERS
 from query_api.http.problems import problem
-from query_api.middleware.security_headers import SecurityHeaders
+from query_api.middleware.security_headers import security_headers
 
 PUBLIC_PATHS = frozenset({"/healthz", "/readyz", "/docs", "/redoc", "/openapi.json", "/favicon.ico", "/robots.txt"})
 """Answered without a key: probes, and the description of the API. Metrics and status describe the inside."""
@@ -60,7 +59,7 @@ def with_access(app: ASGIApp, access: Access, *, timer: Timer) -> ASGIApp:
             app, allow_origins=access.origins, allow_methods=["GET", "HEAD", "POST"], expose_headers=EXPOSED_HEADERS,
             allow_headers=["authorization", "x-api-key", "if-none-match", "content-type"],
         )  # fmt: skip
-        app = SecurityHeaders(cors)  # it answers preflight requests itself
+        app = security_headers(cors)  # it answers preflight requests itself
     return app
 
 
@@ -84,12 +83,12 @@ class AccessControl:
             name = self._key_owner(scope)
             if name is None:
                 why = "a key is needed: Authorization: Bearer KEY, or X-Api-Key: KEY; ask who runs this API for one"
-                return _refused(problem(401, why, headers={"www-authenticate": CHALLENGE}))
+                return security_headers(problem(401, why, headers={"www-authenticate": CHALLENGE}))
             scope[KEY_NAME] = name
         if self._rates and (wait := self._rates.wait(client := client_of(scope))):
             seconds = math.ceil(wait)
             why = f"{client} asks more often than its limit allows; ask again in {seconds} s"
-            return _refused(problem(429, why, headers={"retry-after": str(seconds)}))
+            return security_headers(problem(429, why, headers={"retry-after": str(seconds)}))
         return None
 
     def _key_owner(self, scope: Scope) -> str | None:
@@ -101,10 +100,6 @@ class AccessControl:
                 if hmac.compare_digest(hashed, known):
                     owner = client
         return owner
-
-
-def _refused(answer: Response) -> ASGIApp:
-    return SecurityHeaders(answer)
 
 
 def _keys_in(headers: Iterable[tuple[bytes, bytes]]) -> list[str]:

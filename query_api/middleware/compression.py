@@ -50,21 +50,19 @@ CODINGS: Mapping[Coding, Callable[[], Compressor]] = {"zstd": _zstd, "gzip": _gz
 """The codings, the preferred one first."""
 
 
-class Compression:
-    """An ASGI middleware. It lies inside of the answer cache, so that an answer is compressed once.
+def with_compression(app: ASGIApp) -> ASGIApp:
+    """The app with compressed answers. It lies inside of the answer cache, so that an answer is compressed once.
 
     `http.caching` gives a compressed answer its own ETag.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on, and compress what comes back."""
+    async def pass_on(scope: Scope, receive: Receive, send: Send) -> None:
         if coding := accepted_coding(scope):
-            await _Compressed(self._app, coding)(scope, receive, send)
+            await _Compressed(app, coding)(scope, receive, send)
         else:  # adds `Vary` where the answer would be compressed for others
-            await IdentityResponder(self._app, SMALLEST, exclude_content_types=PACKED)(scope, receive, send)
+            await IdentityResponder(app, SMALLEST, exclude_content_types=PACKED)(scope, receive, send)
+
+    return pass_on
 
 
 class _Compressed(IdentityResponder):

@@ -3,25 +3,18 @@
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from query_api.http.problems import problem
-from query_api.middleware.security_headers import SecurityHeaders
+from query_api.middleware.security_headers import security_headers
 
 METRICS = "/metrics"
 
 
-class MetricsPort:
+def with_metrics_port(app: ASGIApp, metrics: ASGIApp, port: int) -> ASGIApp:
     """Requests that arrive on `port` reach `metrics`, and nothing but `/metrics`; all others reach `app`."""
+    nothing = security_headers(problem(404, f"this port has {METRICS} and nothing else"))
 
-    def __init__(self, app: ASGIApp, metrics: ASGIApp, port: int) -> None:
-        self._app = app
-        self._metrics = metrics
-        self._port = port
+    async def pass_on(scope: Scope, receive: Receive, send: Send) -> None:
+        inside = metrics if scope["path"] == METRICS else nothing
+        is_inside = scope["server"][1] == port  # of the socket, which no header can change
+        await (inside if is_inside else app)(scope, receive, send)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on by the port of the socket, which no header can change."""
-        if scope["server"][1] != self._port:
-            await self._app(scope, receive, send)
-        elif scope["path"] == METRICS:
-            await self._metrics(scope, receive, send)
-        else:
-            nothing = problem(404, f"this port has {METRICS} and nothing else")
-            await SecurityHeaders(nothing)(scope, receive, send)
+    return pass_on

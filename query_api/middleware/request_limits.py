@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from query_api.http.body import MOST_BYTES, too_long
 from query_api.http.problems import problem
 from query_api.middleware.connection import CONNECTION
-from query_api.middleware.security_headers import SecurityHeaders
+from query_api.middleware.security_headers import security_headers
 
 URL_BYTES = 16 * 2**10
 HEAD_BYTES = 32 * 2**10
@@ -19,29 +19,27 @@ BODY_BYTES = 64 * 2**10
 _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
 
 
-class RequestLimits:
-    """An ASGI middleware that ties each request to its connection."""
+def with_request_limits(app: ASGIApp) -> ASGIApp:
+    """The app for requests of the right form, each of which is tied to its connection."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on what has the right form."""
-        app = refusal(scope) or self._app
+    async def pass_on(scope: Scope, receive: Receive, send: Send) -> None:
+        answer = refusal(scope) or app
         connection = CONNECTION.get()
         if connection is None:
-            await app(scope, receive, send)
+            await answer(scope, receive, send)
             return
         if connection.lost:
             return
         connection.begin(asyncio.current_task())
         try:
-            await app(scope, receive, send)
+            await answer(scope, receive, send)
         except asyncio.CancelledError:
             if not connection.lost:
                 raise
         finally:
             connection.end()
+
+    return pass_on
 
 
 def refusal(scope: Scope) -> ASGIApp | None:
@@ -71,4 +69,4 @@ def _is_host(value: bytes) -> bool:
 
 
 def _refused(status: int, why: str) -> ASGIApp:
-    return SecurityHeaders(problem(status, why, headers={"connection": "close"}))
+    return security_headers(problem(status, why, headers={"connection": "close"}))

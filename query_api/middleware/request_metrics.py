@@ -88,19 +88,16 @@ class _RequestCollector(Collector):
         yield durations
 
 
-class CountRequests:
-    """An ASGI middleware that counts every request under its route's template, by the status noted in its scope."""
+def with_counts(app: ASGIApp, metrics: RequestMetrics) -> ASGIApp:
+    """The app with every request counted under its route's template, by the status noted in its scope."""
 
-    def __init__(self, app: ASGIApp, metrics: RequestMetrics) -> None:
-        self._app = app
-        self._metrics = metrics
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on, and count by what was answered."""
+    async def pass_on(scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
         try:
-            await self._app(scope, receive, send)
+            await app(scope, receive, send)
         finally:
             route = scope.get("route")
             path = route.path if route else OTHER
-            self._metrics.count(path, scope.get(STATUS, HUNG_UP), time.perf_counter() - began)
+            metrics.count(path, scope.get(STATUS, HUNG_UP), time.perf_counter() - began)
+
+    return pass_on

@@ -1,6 +1,8 @@
-"""Response headers that limit what a browser does with an answer."""
+"""Response headers that limit what a browser does with an answer, and the operator's notice."""
 
 from collections.abc import Iterable
+from string import ascii_letters, digits, punctuation
+from urllib.parse import quote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -19,30 +21,30 @@ DOCUMENTATION_POLICY = (
 EVERY_ANSWER = ((b"x-content-type-options", b"nosniff"), (b"cross-origin-resource-policy", b"same-origin"))
 EVERY_PAGE = ((b"referrer-policy", b"no-referrer"), (b"x-frame-options", b"DENY"))
 """Only HTML has links to follow; other answers are kept out of frames by their policy."""
+_VISIBLE = "".join({*ascii_letters, *digits, *punctuation, " "} - {"%"})
 CACHING, UNSAID = b"cache-control", b"no-cache"
 """Without the header a cache may keep an answer for as long as it guesses (RFC 9111, 4.2.2)."""
 
 
-class SecurityHeaders:
-    """Adds the headers that an answer does not set itself, and notes its status in the scope.
+def security_headers(app: ASGIApp, *, private: bool = False, notice: str = "") -> ASGIApp:
+    """Adds the headers that an answer of the app does not set itself, and notes its status in the scope.
 
-    `private` keeps answers out of shared caches, which would give them to callers without a key.
+    `private` keeps answers out of shared caches, which would give them to callers without a key. A notice is added as
+    `X-Notice`, with `%` before what is not ASCII.
     """
+    more = [(b"x-notice", quote(notice, safe=_VISIBLE).encode())] if notice else []
 
-    def __init__(self, app: ASGIApp, *, private: bool = False) -> None:
-        self._app = app
-        self._private = private
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on, with more headers."""
-
+    async def pass_on(scope: Scope, receive: Receive, send: Send) -> None:
         async def add(message: Message) -> None:
             if message["type"] == "http.response.start":
                 scope[STATUS] = message["status"]
-                message = {**message, "headers": with_security_headers(message.get("headers", ()), self._private)}
+                headers = with_security_headers(message.get("headers", ()), private)
+                message = {**message, "headers": headers + more}
             await send(message)
 
-        await self._app(scope, receive, add)
+        await app(scope, receive, add)
+
+    return pass_on
 
 
 def with_security_headers(headers: Iterable[Header], private: bool = False) -> list[Header]:

@@ -83,18 +83,15 @@ def install(app: FastAPI, page: Page) -> None:
         routing.file(app, path, endpoint)
 
 
-class ViewAddresses:
-    """An ASGI middleware: `/?view=movers&top=10` is the page's view in a browser, and `/v1/movers?top=10` elsewhere."""
+def with_view_addresses(app: ASGIApp) -> ASGIApp:
+    """The app where `/?view=movers&top=10` is the page's view in a browser, and `/v1/movers?top=10` elsewhere."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on, to the address of the view."""
+    async def pass_on(scope: Scope, receive: Receive, send: Send) -> None:
         if scope.get("path") == "/" and b"view=" in scope["query_string"] and not is_for_browsers(scope):
             parameters = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-            path = VIEWS.get(dict(parameters)["view"]) if "view" in dict(parameters) else None
-            if path:
+            if path := VIEWS.get(dict(parameters).get("view", "")):
                 query = urlencode([(name, value) for name, value in parameters if name != "view"]).encode()
                 scope.update({"path": path, "raw_path": path.encode(), "query_string": query, IS_VIEW: True})
-        await self._app(scope, receive, send)
+        await app(scope, receive, send)
+
+    return pass_on

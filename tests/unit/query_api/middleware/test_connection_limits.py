@@ -21,7 +21,7 @@ from query_api.middleware.connection_limits import (
     STALLED_FOR,
     ConnectionLimits,
 )
-from query_api.middleware.request_limits import BODY_BYTES, HEAD_BYTES, HEADERS, URL_BYTES, RequestLimits
+from query_api.middleware.request_limits import BODY_BYTES, HEAD_BYTES, HEADERS, URL_BYTES, with_request_limits
 from query_api.server import affordable_connections, allowed_files, ignore_faults_of_callers
 
 HEAD = b" HTTP/1.1\r\nhost: t\r\n"
@@ -96,7 +96,7 @@ class Server:
         self.now = 0.0
         self.app = App()
         self.connections = ConnectionLimits(most, timer=lambda: self.now, is_proxy=proxies.split().__contains__)
-        app = RequestLimits(self.app)
+        app = with_request_limits(self.app)
         self.config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", ws="none")
         self.state = ServerState()
 

@@ -8,8 +8,8 @@ import orjson
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from query_api.middleware.request_metrics import CountRequests, RequestMetrics
-from query_api.middleware.security_headers import SecurityHeaders
+from query_api.middleware.request_metrics import RequestMetrics, with_counts
+from query_api.middleware.security_headers import security_headers
 
 
 def samples(metrics: RequestMetrics) -> dict[tuple[str, ...], float]:
@@ -69,5 +69,5 @@ async def test_the_status_of_an_answer_is_counted_and_499_without_one(answers, s
         assert message["status"] == 204
 
     metrics = RequestMetrics()
-    await CountRequests(SecurityHeaders(app), metrics)({"type": "http"}, None, send)  # type: ignore[arg-type]
+    await with_counts(security_headers(app), metrics)({"type": "http"}, None, send)  # type: ignore[arg-type]
     assert re.search(rf'requests_total{{route="other",status="{status}"}} 1.0', metrics.exposition().decode())

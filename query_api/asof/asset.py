@@ -11,7 +11,7 @@ from lib.clock import isoformat
 from lib.errors import TopcoinsError
 from lib.schema import ID, PRICE, VOLUME_RANK
 from lib.snapshot import unpack_ids
-from lib.store import Store
+from lib.store import Resolution, Store
 from lib.text import is_digits, search_key
 from query_api.asof.find_pair import PairFinder, PairFound
 from query_api.asof.pair import AsOf
@@ -66,7 +66,7 @@ async def find_asset(
 ) -> AssetFound:
     """The asset as the list of that instant has it. `known_at` ignores snapshots stored after it."""
     basis = await pairs.find(at, max_age=max_age, known_at=known_at)
-    candidates = await _with_ticker(store, name, basis)
+    candidates = await with_ticker(store, name, basis.pair.price.tick, basis.resolution)
     cmc_id = await identify(store, name, candidates, basis, by=by)
     rank = await _rank_of(store, basis, cmc_id)
     (first,) = await read_first_rows(store, [basis.pair], rank, basis.resolution)
@@ -96,10 +96,10 @@ async def identify(store: Store, name: str, candidates: Sequence[Named], basis: 
     return cmc_id
 
 
-async def _with_ticker(store: Store, ticker: str, basis: PairFound) -> list[Named]:
-    """The assets of the price snapshot with this ticker, in any case."""
-    wanted, tick = search_key(ticker), basis.pair.price.tick
-    rows = await store.rows(PRICE, tick, fields=("usd",), tickers=[wanted], resolution=basis.resolution)
+async def with_ticker(store: Store, ticker: str, tick: datetime, resolution: Resolution) -> list[Named]:
+    """The assets of a price snapshot with this ticker, in any case."""
+    wanted = search_key(ticker)
+    rows = await store.rows(PRICE, tick, fields=("usd",), tickers=[wanted], resolution=resolution)
     return by_ticker(rows).get(wanted, [])
 
 

@@ -9,14 +9,16 @@ from typing import Any
 from lib.clock import isoformat
 from lib.schema import ID, PRICE
 from lib.snapshot import unpack_ids
-from lib.store import Resolution, Store
-from query_api.asof.asset import AmbiguousTicker, By, NoAsset, is_id
+from lib.store import Store
+from lib.text import search_key
+from query_api.asof.asset import AmbiguousTicker, By, NoAsset, is_id, with_ticker
+from query_api.asof.rows import read_history, resolution_of
 from query_api.asof.tick_pairs import read_ticks
 
 MOST_TICKS = 1000
 """Of more ticks in a span so many are looked at, evenly spread. A holder of a few of the others may be missed."""
 MOST_LISTS = 8
-"""Whole lists that are read for one name; the ticks of each holder found are read alone."""
+"""Lists that are searched for one name; the ticks of each holder found are read alone."""
 
 
 @dataclass(slots=True)
@@ -29,90 +31,75 @@ class Holder:
     places: list[int] = field(default_factory=list)
 
 
-class AssetOverSpan:
-    """Finds assets by name over spans of one store."""
+async def find_over_span(
+    store: Store,
+    name: str,
+    start: datetime,
+    stop: datetime,
+    *,
+    now: datetime,
+    by: By | None = None,
+    known_at: datetime | None = None,
+) -> int:
+    """The id that a name means between two instants, by the snapshots that were stored at `known_at`.
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    Digits are the id of an asset that is in the newest list before `stop` or in the span; anything else is a
+    ticker. NoAsset when nobody had the ticker, AmbiguousTicker when more than one asset had it.
+    """
+    number = int(name) if by is None and is_id(name) else None
+    if number is not None and await _is_in_newest(store, number, stop):
+        return number
+    ticks = await ticks_of_span(store, start, stop, known_at)
+    if number is not None and await _symbols(store, number, ticks):
+        return number
+    holders = await _holders(store, name, ticks)
+    if len(holders) == 1:
+        return holders[0].cmc_id
+    if holders:
+        raise AmbiguousTicker(name, [_candidate(holder, ticks) for holder in holders])
+    if number is not None:
+        return number
+    why = f"no asset had the ticker {name} between {isoformat(start)} and {isoformat(stop)}"
+    raise NoAsset(why, known_at=known_at or now, ticker=name)
 
-    async def find(
-        self,
-        name: str,
-        start: datetime,
-        stop: datetime,
-        *,
-        now: datetime,
-        by: By | None = None,
-        known_at: datetime | None = None,
-    ) -> int:
-        """The id that a name means between two instants, by the snapshots that were stored at `known_at`.
 
-        Digits are the id of an asset that is in the newest list before `stop` or in the span; anything else is a
-        ticker. NoAsset when nobody had the ticker, AmbiguousTicker when more than one asset had it.
-        """
-        number = int(name) if by is None and is_id(name) else None
-        if number is not None and await self._is_in_newest(number, stop):
-            return number
-        ticks = await self._ticks(start, stop, known_at)
-        if number is not None and await self._symbols(number, ticks):
-            return number
-        holders = await self._holders(name, ticks)
-        if len(holders) == 1:
-            return holders[0].cmc_id
-        if holders:
-            raise AmbiguousTicker(name, [_candidate(holder, ticks) for holder in holders])
-        if number is not None:
-            return number
-        raise NoAsset(
-            f"no asset had the ticker {name} between {isoformat(start)} and {isoformat(stop)}",
-            known_at=known_at or now,
-            ticker=name,
-        )
+async def ticks_of_span(
+    store: Store, start: datetime, stop: datetime, known_at: datetime | None = None
+) -> list[datetime]:
+    """The price ticks of a span, and the newest before it, which its first instant uses. At most `MOST_TICKS`."""
+    before = await store.nearest(PRICE.name, start)
+    within = await read_ticks(store, PRICE.name, start, stop, known=known_at is not None)
+    is_known = before and (known_at is None or before.visible_since <= known_at)
+    ticks = sorted(
+        {*([before.tick] if before and is_known else []), *(tick.tick for tick in within if tick.answers(known_at))}
+    )
+    return [*ticks[: -1 : -(-len(ticks) // MOST_TICKS) or 1], *ticks[-1:]]
 
-    async def _ticks(self, start: datetime, stop: datetime, known_at: datetime | None = None) -> list[datetime]:
-        """The price ticks of a span, and the newest before it, which its first instant uses. At most `MOST_TICKS`."""
-        before = await self._store.nearest(PRICE.name, start)
-        within = await read_ticks(self._store, PRICE.name, start, stop, known=known_at is not None)
-        is_known = before and (known_at is None or before.visible_since <= known_at)
-        ticks = sorted(
-            {*([before.tick] if before and is_known else []), *(tick.tick for tick in within if tick.answers(known_at))}
-        )
-        return [*ticks[: -1 : -(-len(ticks) // MOST_TICKS) or 1], *ticks[-1:]]
 
-    async def _is_in_newest(self, cmc_id: int, stop: datetime) -> bool:
-        newest = await self._store.nearest(PRICE.name, stop)
-        return bool(newest and cmc_id in unpack_ids(newest.ids))
+async def _is_in_newest(store: Store, cmc_id: int, stop: datetime) -> bool:
+    newest = await store.nearest(PRICE.name, stop)
+    return bool(newest and cmc_id in unpack_ids(newest.ids))
 
-    async def _holders(self, ticker: str, ticks: Sequence[datetime]) -> list[Holder]:
-        """The assets that had a ticker: from the last list, the first one, then from ticks that no holder explains."""
-        holders: dict[int, Holder] = {}
-        seen = set[int]()
-        while len(seen) < MOST_LISTS and (place := _next_place(len(ticks), holders.values(), seen)) is not None:
-            seen.add(place)
-            for row in await self._with_ticker(ticker, ticks[place]):
-                if row[ID] not in holders:
-                    symbols = await self._symbols(row[ID], ticks)
-                    places = [
-                        place for place, tick in enumerate(ticks) if symbols.get(tick, "").lower() == ticker.lower()
-                    ]
-                    holders[row[ID]] = Holder(row[ID], row["name"], row["symbol"], places)
-        return sorted(holders.values(), key=lambda holder: holder.places)
 
-    async def _with_ticker(self, ticker: str, tick: datetime) -> list[dict[str, Any]]:
-        rows = await self._store.rows(PRICE, tick, fields=("usd",), resolution=self._resolution(tick))
-        named = rows.select(ID, "symbol", "name").iter_rows(named=True)
-        return [row for row in named if row["symbol"] and row["symbol"].lower() == ticker.lower()]
+async def _holders(store: Store, ticker: str, ticks: Sequence[datetime]) -> list[Holder]:
+    """The assets that had a ticker: from the last list, the first one, then from ticks that no holder explains."""
+    holders: dict[int, Holder] = {}
+    seen = set[int]()
+    while len(seen) < MOST_LISTS and (place := _next_place(len(ticks), holders.values(), seen)) is not None:
+        seen.add(place)
+        tick = ticks[place]
+        for row in await with_ticker(store, ticker, tick, resolution_of(tick, store.horizon())):
+            if row[ID] not in holders:
+                symbols = await _symbols(store, row[ID], ticks)
+                places = [place for place, tick in enumerate(ticks) if symbols.get(tick) == search_key(ticker)]
+                holders[row[ID]] = Holder(row[ID], row["name"], row["symbol"], places)
+    return sorted(holders.values(), key=lambda holder: holder.places)
 
-    async def _symbols(self, cmc_id: int, ticks: Sequence[datetime]) -> dict[datetime, str]:
-        """An asset's tickers at these ticks."""
-        symbols: dict[datetime, str] = {}
-        for resolution, some in groupby(ticks, key=self._resolution):
-            rows = await self._store.history(PRICE.only(("usd",)), cmc_id, list(some), resolution=resolution)
-            symbols |= {tick: symbol or "" for tick, symbol in rows.select("tick", "symbol").iter_rows()}
-        return symbols
 
-    def _resolution(self, tick: datetime) -> Resolution:
-        return "1h" if tick < self._store.horizon() else "1m"
+async def _symbols(store: Store, cmc_id: int, ticks: Sequence[datetime]) -> dict[datetime, str]:
+    """An asset's tickers at these ticks, as `search_key` has them."""
+    rows = await read_history(store, PRICE.only(("usd",)), cmc_id, ticks, store.horizon())
+    return {tick: search_key(symbol or "") for tick, symbol in rows.select("tick", "symbol").iter_rows()}
 
 
 def _next_place(count: int, holders: Iterable[Holder], seen: set[int]) -> int | None:

@@ -1,15 +1,18 @@
 """The first rows of pairs of snapshots. Reads only the tiers and ids that the answer needs, of all pairs at once."""
 
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 import polars as pl
 
 from lib.columns import Column, fields_of
-from lib.schema import ID, PRICE, tiers_holding
+from lib.schema import ID, PRICE, Series, tiers_holding
 from lib.snapshot import parts_of
 from lib.store import Resolution, Store
+from lib.times import TIME
 from query_api.asof.filters import NO_FILTERS, REASON, Filtered, Filters
 from query_api.asof.keys import Counts, places_within
 from query_api.asof.pair import Pair, numbered_rows
@@ -17,6 +20,24 @@ from query_api.asof.pair_rows import PairRows
 from query_api.long_work import LongWork
 
 PRICE_FIELDS = fields_of(PRICE)
+
+
+def resolution_of(tick: datetime, horizon: datetime) -> Resolution:
+    """The resolution in which a store with this horizon is sure to have a tick."""
+    return "1h" if tick < horizon else "1m"
+
+
+async def read_history(
+    store: Store, series: Series, cmc_id: int, ticks: Collection[datetime], horizon: datetime
+) -> pl.DataFrame:
+    """One asset's rows at these ticks, on either side of the horizon. See `Store.history`."""
+    wanted = sorted(ticks)
+    raw_from = bisect_left(wanted, horizon)
+    parts: dict[Resolution, list[datetime]] = {"1h": wanted[:raw_from], "1m": wanted[raw_from:]}
+    frames = [
+        await store.history(series, cmc_id, some, resolution=resolution) for resolution, some in parts.items() if some
+    ]
+    return pl.concat(frames) if frames else series.empty().with_columns(pl.lit(None, TIME).alias("tick"))
 
 
 @dataclass(frozen=True, slots=True)

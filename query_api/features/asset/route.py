@@ -97,4 +97,4 @@ def install(app: FastAPI, services: Services) -> None:
         newest = row["symbol"], row["name"]
         return await names_until(services.store, row[ID], until, newest, asset_found.known_at)
 
-    get_and_head(app, "/v1/assets/{id}", asset, operation_id="asset", summary="One asset", responses=ASSET_RESPONSES)
+    get_and_head(app, "/v1/assets/{id}", asset, summary="One asset", responses=ASSET_RESPONSES)

@@ -15,9 +15,9 @@ from lib.answer_tables import history_table
 from lib.clock import isoformat
 from lib.instants import Span, first_step
 from query_api.asof.asset import is_id
-from query_api.asof.asset_over_span import AssetOverSpan
+from query_api.asof.asset_over_span import find_over_span
 from query_api.features.history.points import COLUMNS, TIMES, Point
-from query_api.features.history.work import FILLS, Covered, Fill, Histories, History
+from query_api.features.history.work import FILLS, Covered, Fill, History, history_of
 from query_api.http import parameters, responses
 from query_api.http.caching import READABLE_AFTER, WRITE_TIMEOUT, all_final, cache_control, header_list
 from query_api.http.client import client_of
@@ -78,8 +78,7 @@ HISTORY_RESPONSES: responses.Responses = {
 
 def install(app: FastAPI, services: Services) -> None:
     """Histories."""
-    assets = AssetOverSpan(services.store)
-    histories = Histories(services.store, services.lists.pair_finder)
+    store, finder = services.store, services.lists.pair_finder
     which = parameters.columns_query(f"For all formats but JSON: which of {', '.join(COLUMNS)}", COLUMNS, EXAMPLE)
 
     async def history(
@@ -112,9 +111,11 @@ def install(app: FastAPI, services: Services) -> None:
         span = Span(first_step(first, start, distance), last, distance)
         steps = [span.at(number) for number in range(min(span.steps, limit))]
         async with nullcontext() if is_id(id) else services.long_work.step():  # a ticker takes several whole lists
-            cmc_id = await assets.find(id, span.start, last, now=now, by=parameters.parse_by(by), known_at=known)
+            cmc_id = await find_over_span(
+                store, id, span.start, last, now=now, by=parameters.parse_by(by), known_at=known
+            )
         async with _lane(services, request, len(steps)):
-            found = await histories.of(cmc_id, steps, distance, how, now=now, known_at=known)
+            found = await history_of(store, finder, cmc_id, steps, distance, how, now=now, known_at=known)
         sent = {"format": format and chosen, "known_at": isoformat(known) if known else None, "columns": columns}
         following = _next(cmc_id, span, limit, every=every, fill=how, **sent)
         is_final = await asyncio.to_thread(all_final, found.steps, found.pairs, max_age=services.max_age, now=now)
@@ -141,14 +142,8 @@ def install(app: FastAPI, services: Services) -> None:
         )
         return await answer.respond(request, services, chosen, headers)
 
-    get_and_head(
-        app,
-        "/v1/assets/{id}/history",
-        history,
-        operation_id="history",
-        summary="One asset over time",
-        responses=HISTORY_RESPONSES,
-    )
+    path = "/v1/assets/{id}/history"
+    get_and_head(app, path, history, summary="One asset over time", responses=HISTORY_RESPONSES)
 
 
 def _lane(services: Services, request: Request, steps: int) -> AbstractAsyncContextManager[None]:

@@ -1,8 +1,7 @@
 """One asset over time: at each step the values that the as-of rule gives there. Gaps show; nothing looks ahead."""
 
 import asyncio
-from bisect import bisect_left
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, get_args
@@ -10,12 +9,11 @@ from typing import Any, Literal, get_args
 import polars as pl
 from pydantic import BaseModel
 
-from lib.schema import PRICE, VOLUME_RANK, Series
+from lib.schema import PRICE, VOLUME_RANK
 from lib.store import Resolution, Store
-from lib.times import TIME
 from query_api.asof.find_pair import PairFinder
 from query_api.asof.names import name_runs
-from query_api.asof.rows import PRICE_FIELDS
+from query_api.asof.rows import PRICE_FIELDS, read_history, resolution_of
 from query_api.asof.tick_pairs import TickPair
 from query_api.features.history.points import IS_GAP, NAME, SCHEMA, points_of
 from query_api.features.history.step_pairs import Pairs, StepPairs
@@ -52,80 +50,64 @@ class History:
     known_at: datetime
 
 
-class Histories:
-    """Reads histories from one store."""
+async def history_of(
+    store: Store,
+    finder: PairFinder,
+    cmc_id: int,
+    steps: Sequence[datetime],
+    every: timedelta,
+    fill: Fill,
+    *,
+    now: datetime,
+    known_at: datetime | None = None,
+) -> History:
+    """An asset's point at each step T: of the newest pair whose price tick lies in (T - every, T].
 
-    def __init__(self, store: Store, pairs: PairFinder) -> None:
-        self._store = store
-        self._pairs = pairs
+    Without such a pair the step is a gap: left out, null, or with `fill="previous"` the point of the newest pair
+    before it, marked as filled. A step whose pair does not hold the asset is never filled: it was not listed.
+    """
+    horizon = store.horizon()
+    if not steps:
+        none = Covered(expected=0, present=0, absent=0, missing=0, filled=0)
+        return History(pl.DataFrame(schema=SCHEMA), [], none, [], [], known_at or now)
+    step_pairs = StepPairs(store, finder, steps, every)
+    newest, known = await _known_pairs(step_pairs, steps[-1], now, known_at, ever=fill == "previous")
+    pairs = [
+        pair if pair and pair.price.tick > step - every else None for step, pair in zip(steps, newest, strict=True)
+    ]
+    shown = newest if fill == "previous" else pairs
+    used = [pair for pair in shown if pair]
+    price, rank = await asyncio.gather(
+        read_history(store, PRICE.only(PRICE_FIELDS), cmc_id, {pair.price.tick for pair in used}, horizon),
+        read_history(store, VOLUME_RANK, cmc_id, {pair.rank.tick for pair in used}, horizon),
+    )
 
-    async def of(
-        self,
-        cmc_id: int,
-        steps: Sequence[datetime],
-        every: timedelta,
-        fill: Fill,
-        *,
-        now: datetime,
-        known_at: datetime | None = None,
-    ) -> History:
-        """An asset's point at each step T: of the newest pair whose price tick lies in (T - every, T].
+    def build() -> History:
+        points = points_of(steps, shown, pairs, price, rank, horizon)
+        resolved = [(pair, resolution_of(pair.price.tick, horizon)) if pair else None for pair in pairs]
+        there = points.filter(pl.col("price_usd").is_not_null())
+        listed = points if fill == "null" else there
+        return History(listed.select(*SCHEMA), _names(there), _coverage(points), steps, resolved, known)
 
-        Without such a pair the step is a gap: left out, null, or with `fill="previous"` the point of the newest pair
-        before it, marked as filled. A step whose pair does not hold the asset is never filled: it was not listed.
-        """
-        horizon = self._store.horizon()
-        if not steps:
-            none = Covered(expected=0, present=0, absent=0, missing=0, filled=0)
-            return History(pl.DataFrame(schema=SCHEMA), [], none, [], [], known_at or now)
-        newest, known = await self._known_pairs(steps, every, now, known_at, ever=fill == "previous")
-        pairs = [
-            pair if pair and pair.price.tick > step - every else None for step, pair in zip(steps, newest, strict=True)
-        ]
-        shown = newest if fill == "previous" else pairs
-        used = [pair for pair in shown if pair]
-        price, rank = await asyncio.gather(
-            self._rows(PRICE.only(PRICE_FIELDS), cmc_id, {pair.price.tick for pair in used}, horizon),
-            self._rows(VOLUME_RANK, cmc_id, {pair.rank.tick for pair in used}, horizon),
-        )
+    return await asyncio.to_thread(build)
 
-        def build() -> History:
-            points = points_of(steps, shown, pairs, price, rank, horizon)
-            resolved = [(pair, _resolution(pair.price.tick, horizon)) if pair else None for pair in pairs]
-            there = points.filter(pl.col("price_usd").is_not_null())
-            listed = points if fill == "null" else there
-            return History(listed.select(*SCHEMA), _names(there), _coverage(points), steps, resolved, known)
 
-        return await asyncio.to_thread(build)
-
-    async def _known_pairs(
-        self, steps: Sequence[datetime], every: timedelta, now: datetime, known_at: datetime | None, *, ever: bool
-    ) -> tuple[Pairs, datetime]:
-        """The newest pair up to each step, and a `known_at` that gives them: of a span long past always the same."""
-        pairs = StepPairs(self._store, self._pairs, steps, every)
-        if known_at:
-            return await pairs.newest(known_at, ever=ever), known_at
-        newest = await pairs.newest(None, ever=ever)
-        ticks = [max(pair.price.tick, pair.rank.tick) for pair in newest if pair]
-        usual = max(ticks, default=steps[-1]) + USUALLY_STORED
-        for at in (usual, now - WRITE_TIMEOUT):
-            if at >= now or not await asyncio.to_thread(_were_known, newest, at):
-                continue
-            if _ticks(await pairs.newest(at, ever=ever)) == _ticks(newest):
-                return newest, at
-        known = await pairs.newest(now, ever=ever)
-        return (newest if _ticks(known) == _ticks(newest) else known), now
-
-    async def _rows(self, series: Series, cmc_id: int, ticks: Collection[datetime], horizon: datetime) -> pl.DataFrame:
-        wanted = sorted(ticks)
-        raw_from = bisect_left(wanted, horizon)
-        parts: dict[Resolution, list[datetime]] = {"1h": wanted[:raw_from], "1m": wanted[raw_from:]}
-        found = [
-            await self._store.history(series, cmc_id, some, resolution=resolution)
-            for resolution, some in parts.items()
-            if some
-        ]
-        return pl.concat(found) if found else series.empty().with_columns(pl.lit(None, TIME).alias("tick"))
+async def _known_pairs(
+    pairs: StepPairs, last: datetime, now: datetime, known_at: datetime | None, *, ever: bool
+) -> tuple[Pairs, datetime]:
+    """The newest pair up to each step, and a `known_at` that gives them: of a span long past always the same."""
+    if known_at:
+        return await pairs.newest(known_at, ever=ever), known_at
+    newest = await pairs.newest(None, ever=ever)
+    ticks = [max(pair.price.tick, pair.rank.tick) for pair in newest if pair]
+    usual = max(ticks, default=last) + USUALLY_STORED
+    for at in (usual, now - WRITE_TIMEOUT):
+        if at >= now or not await asyncio.to_thread(_were_known, newest, at):
+            continue
+        if _ticks(await pairs.newest(at, ever=ever)) == _ticks(newest):
+            return newest, at
+    known = await pairs.newest(now, ever=ever)
+    return (newest if _ticks(known) == _ticks(newest) else known), now
 
 
 def _were_known(pairs: Pairs, at: datetime) -> bool:
@@ -135,10 +117,6 @@ def _were_known(pairs: Pairs, at: datetime) -> bool:
 
 def _ticks(pairs: Pairs) -> list[tuple[datetime, datetime] | None]:
     return [(pair.price.tick, pair.rank.tick) if pair else None for pair in pairs]
-
-
-def _resolution(tick: datetime, horizon: datetime) -> Resolution:
-    return "1h" if tick < horizon else "1m"
 
 
 def _coverage(points: pl.DataFrame) -> Covered:

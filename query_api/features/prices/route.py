@@ -1,7 +1,5 @@
 """`POST /v1/prices`: the prices of assets, each as of an instant of its own."""
 
-from typing import Any
-
 from fastapi import FastAPI, Request
 from starlette.responses import Response
 
@@ -100,5 +98,5 @@ def install(app: FastAPI, services: Services) -> None:
         headers = {"cache-control": "no-store", "vary": "Accept", "x-known-at": isoformat(known)}
         return Response(content, headers=headers, media_type=MEDIA_TYPES[chosen])
 
-    shown: dict[str, Any] = {"openapi_extra": {"requestBody": _BODY}, "responses": PRICES_RESPONSES}
-    post(app, "/v1/prices", prices, operation_id="prices", summary="Prices of many assets and instants", **shown)
+    summary, body_shown = "Prices of many assets and instants", {"requestBody": _BODY}
+    post(app, "/v1/prices", prices, summary=summary, openapi_extra=body_shown, responses=PRICES_RESPONSES)

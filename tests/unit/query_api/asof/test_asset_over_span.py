@@ -7,7 +7,7 @@ import pytest
 from lib.clock import isoformat
 from lib.schema import PRICE
 from query_api.asof.asset import AmbiguousTicker, NoAsset
-from query_api.asof.asset_over_span import MOST_LISTS, MOST_TICKS, AssetOverSpan
+from query_api.asof.asset_over_span import MOST_LISTS, MOST_TICKS, find_over_span, ticks_of_span
 from tests.fakes import FakeClock
 from tests.unit.query_api.market import FIRST, HOUR, MINUTE, CountingStore, Prices, Ranks, calling, fill
 
@@ -28,7 +28,7 @@ async def market(names: dict[int, dict[int, str]]) -> CountingStore:
 
 
 async def find(store: CountingStore, name: str, start: int, stop: int, **by) -> int:
-    return await AssetOverSpan(store).find(name, at(start), at(stop), now=STOP, **by)
+    return await find_over_span(store, name, at(start), at(stop), now=STOP, **by)
 
 
 async def test_a_ticker_is_that_of_the_one_asset_that_had_it_however_old_the_newest_list_is() -> None:
@@ -99,14 +99,14 @@ async def test_digits_are_an_id_and_a_ticker_only_where_no_asset_has_the_id() ->
 
 async def test_of_a_long_span_a_bounded_number_of_ticks_is_looked_at() -> None:
     store = await market({0: {1: "BTC"}, 100: {1: "BTC"}})
-    looked = await AssetOverSpan(store)._ticks(FIRST, STOP)
+    looked = await ticks_of_span(store, FIRST, STOP)
     assert looked == [at(0), at(100)]
     many = [at(minute) for minute in range(2 * MOST_TICKS + 5)]
     store.snapshots = {("price", tick): store.snapshots["price", at(0)] for tick in many}
     for tick in many:
         whole = store.snapshots["price", tick]
         store.snapshots["price", tick] = type(whole)(whole.series, _with_tick(whole.marker, tick), whole.rows)
-    looked = await AssetOverSpan(store)._ticks(many[0], many[-1])
+    looked = await ticks_of_span(store, many[0], many[-1])
     assert (looked[0], looked[-1], len(looked) <= MOST_TICKS + 1) == (many[0], many[-1], True)
 
 

@@ -45,9 +45,14 @@ class Series:
             **dict.fromkeys(self.fields, pl.Float64()),
         }
 
-    def only(self, fields: Collection[str]) -> "Series":
-        """This series with only these fields, in its own order."""
-        return replace(self, fields=tuple(name for name in self.fields if name in fields))
+    def only(self, fields: Collection[str] | None) -> "Series":
+        """This series with only these fields, in its own order; with all without them."""
+        return self if fields is None else replace(self, fields=tuple(n for n in self.fields if n in fields))
+
+    def complete(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Rows with the columns of this series; null in those they lack."""
+        missing = [pl.lit(None, kind).alias(name) for name, kind in self.columns.items() if name not in rows.columns]
+        return rows.with_columns(missing).select(*self.columns)
 
     def empty(self) -> pl.DataFrame:
         """No rows, with the right columns."""

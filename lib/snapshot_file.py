@@ -111,8 +111,7 @@ def _with_all_columns(snapshot: Snapshot) -> Snapshot:
     series = OWN.get(snapshot.series.name, snapshot.series)
     if not snapshot.series.columns.keys() < series.columns.keys():
         return snapshot
-    missing = [pl.lit(None, kind).alias(n) for n, kind in series.columns.items() if n not in snapshot.rows.columns]
-    return Snapshot(series, snapshot.marker, snapshot.rows.with_columns(missing).select(*series.columns))
+    return Snapshot(series, snapshot.marker, series.complete(snapshot.rows))
 
 
 def _digest(body: bytes) -> bytes:

@@ -115,7 +115,7 @@ class MemoryStore(Store):
     def _select(self, series: Series, tick: datetime, **selection: Unpack[Selection]) -> pl.DataFrame:
         fields, tiers, ids = selection.get("fields"), selection.get("tiers"), selection.get("ids")
         found = self.snapshots.get((series.name, tick))
-        shown = series if fields is None else series.only(fields)
+        shown = series.only(fields)
         rows = (found.rows if found else series.empty()).select(*shown.columns)
         rows = rows.filter(pl.any_horizontal(pl.lit(False), *(pl.col(name).is_not_null() for name in shown.fields)))
         if tiers is not None:

@@ -43,8 +43,7 @@ class NoStore(Store):
         self, series: Series, ticks: Collection[datetime], **selection: Unpack[Selection]
     ) -> dict[datetime, pl.DataFrame]:
         """See `Store.rows_between`."""
-        fields = selection.get("fields")
-        return dict.fromkeys(ticks, (series if fields is None else series.only(fields)).empty())
+        return dict.fromkeys(ticks, series.only(selection.get("fields")).empty())
 
     async def asset_names(self, since: datetime) -> pl.DataFrame:
         """See `Store.asset_names`."""

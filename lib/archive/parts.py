@@ -119,9 +119,3 @@ def series_of(table: str, path: Path) -> Series:
         if not NAME.fullmatch(name):  # names become part of the stores' statements
             raise StoreMalformed(f"{path}: {name!r} is no name of a series, tag or field; for example volume_rank")
     return OWN.get(table, Series(table, tags, fields))
-
-
-def with_columns(rows: pl.DataFrame, series: Series) -> pl.DataFrame:
-    """The rows of a snapshot, with null in the columns that its part lacks."""
-    missing = [pl.lit(None, kind).alias(name) for name, kind in series.columns.items() if name not in rows.columns]
-    return rows.with_columns(missing).select(*series.columns).sort(ID)

@@ -14,20 +14,21 @@ from lib.archive.backup import UNSEALED, Day, checksum, copy_day, report_damaged
 from lib.archive.manifest import FOLDER, sealed_days, start_of
 from lib.archive.objects import Objects
 from lib.archive.objects.folder import Folder
-from lib.archive.old_backup import old_days, old_snapshots
-from lib.archive.parts import read_frames, series_of, with_columns
+from lib.archive.parts import read_frames, series_of
 from lib.archive.tables import TICK, with_withdrawals
 from lib.archive.verify import Verified, verify_day
 from lib.clock import DAY, HOUR, SECOND, Clock, slot
 from lib.errors import SettingsRejected, StoreMalformed
 from lib.instants import refuse_future
-from lib.schema import Series
+from lib.schema import ID, Series
 from lib.snapshot import Marker, Snapshot, content_hash
-from lib.snapshot_file import as_json
+from lib.snapshot_file import ENDING, DamagedFile, as_json, decode
 from lib.store import RESOLUTIONS, Store
 
 Snapshots = AsyncIterator[tuple[Path, Snapshot]]
 """Snapshots with the file that has each, every series oldest first."""
+_OLD_DAY = "[0-9][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]"
+"""A day's folder in a backup of a version before 0.2. Others, such as `lost+found`, are no part of it."""
 
 
 async def restore(folder: Path, store: Store, archive: Objects | None, *, clock: Clock) -> AsyncIterator[Day]:
@@ -62,7 +63,7 @@ async def _days(
 ) -> AsyncIterator[tuple[date, Snapshots]]:
     """The days of a backup, or of one of an earlier version."""
     places = [Folder(place) for place in (folder, folder / UNSEALED) if (place / FOLDER).is_dir()]
-    old = [*old_days(folder)]
+    old = _old_days(folder)
     if not places and not old:
         raise SettingsRejected(f"{folder} is not a backup made by topcoins; for example ./backup")
     days = [(day, place) for place in places for day in await sealed_days(place)]
@@ -77,7 +78,7 @@ async def _days(
             await copy_day(backup, archive, day)
         yield day, _snapshots(backup, verified, folder, damaged)
     for day in old:
-        yield day, old_snapshots(folder, day, damaged)
+        yield day, _old_snapshots(folder, day, damaged)
 
 
 async def _snapshots(backup: Folder, verified: Verified, folder: Path, damaged: list[str]) -> Snapshots:
@@ -103,7 +104,20 @@ async def _snapshots(backup: Folder, verified: Verified, folder: Path, damaged: 
             for (tick,), rows in frame.partition_by(TICK, as_dict=True, maintain_order=True).items():
                 if isinstance(tick, datetime) and (marker := markers.get((series.name, tick))):
                     marker = with_withdrawals(marker, changes.get((series.name, tick), ()))
-                    yield path, Snapshot(series, marker, with_columns(rows, series))
+                    yield path, Snapshot(series, marker, series.complete(rows).sort(ID))
+
+
+def _old_days(folder: Path) -> list[date]:
+    return [date.fromisoformat(day.name) for day in sorted(folder.glob(_OLD_DAY))]
+
+
+async def _old_snapshots(folder: Path, day: date, damaged: list[str]) -> Snapshots:
+    """The snapshots of a day of an old backup: a file for each, in the spool's form."""
+    for path in sorted((folder / str(day)).glob(f"*{ENDING}")):
+        try:
+            yield path, decode(await asyncio.to_thread(path.read_bytes))
+        except DamagedFile as exc:
+            damaged.append(f"{path}: {exc}")
 
 
 class _Tally:

@@ -94,8 +94,7 @@ class SealedStore:
         self, series: Series, ticks: Collection[datetime], **selection: Unpack[Selection]
     ) -> dict[datetime, pl.DataFrame]:
         """See `Store.rows_between`."""
-        fields = selection.get("fields")
-        shown = series if fields is None else series.only(fields)
+        shown = series.only(selection.get("fields"))
         found = dict.fromkeys(ticks, shown.empty())
         if not shown.fields or not ticks:
             return found

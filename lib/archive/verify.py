@@ -1,4 +1,7 @@
-"""`topcoins archive verify`: is every sealed day what was sealed? Each fault is named, and none stops the rest."""
+"""`topcoins archive verify`: is every sealed day or month what was sealed? Each fault is named, none stops the rest.
+
+Months have nothing that their days lack.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -10,8 +13,9 @@ import polars as pl
 
 from lib.archive import tables
 from lib.archive.manifest import Manifest, Part, SealedTick, newest_manifest, sealed_days
+from lib.archive.months import FOLDER, MANIFESTS, read_month
 from lib.archive.objects import Objects
-from lib.archive.parts import describe_part, hash_part
+from lib.archive.parts import describe_part, hash_part, sound_part
 from lib.clock import isoformat
 from lib.errors import Malformed
 from lib.schema import OWN, Series
@@ -127,6 +131,32 @@ class _Check:
     def _fault(self, part: Part, what: str) -> None:
         self._damaged.add(part.name)
         self.faults.append(Fault(part.name, what))
+
+
+async def verify_months(objects: Objects) -> AsyncIterator[tuple[str, list[Fault]]]:
+    """Check each sealed month, such as `2026-11`, oldest first."""
+    for name in await objects.names(MANIFESTS):
+        yield name.rpartition("=")[2].removesuffix(".json"), await _faults_of_month(objects, name)
+
+
+async def _faults_of_month(objects: Objects, name: str) -> list[Fault]:
+    try:
+        month = await read_month(objects, name)
+    except Malformed as exc:
+        return [Fault(name, str(exc))]
+    with objects.copies() as folder:
+        parts = [part for part in month.parts if await sound_part(objects, part, folder) is None]
+    return [Fault(part.name, "it is not what was sealed, or is missing") for part in parts]
+
+
+async def delete_month(objects: Objects, month: str) -> None:
+    """Delete a damaged month, its manifest last: a damaged part without one would be adopted.
+
+    The archiver seals it again from its days.
+    """
+    names = [name for name in await objects.names(FOLDER.rstrip("/")) if f"month={month}" in name]
+    for name in sorted(names, key=lambda name: name.startswith(MANIFESTS)):
+        await objects.delete(name)
 
 
 def _named(ticks: Iterable[datetime]) -> str:

@@ -119,7 +119,7 @@ async def _verify_months(objects: "Objects", series: "Sequence[Series]", *, mend
     """Print each sealed month; mend it from its days. Returns whether all is well in the end."""
     from lib.archive.manifest import sealed_days
     from lib.archive.seal_month import MonthSealer
-    from lib.archive.verify_months import delete_month, verify_months
+    from lib.archive.verify import delete_month, verify_months
 
     damaged = []
     async for month, faults in verify_months(objects):

@@ -13,7 +13,6 @@ TAIL = "\u2060"
 """An invisible joiner. It is added after a backslash at the end of a tag, which would escape the next character."""
 
 _CONTROL = r"[\x00-\x1f\x7f]"
-_PLAIN = r"^[^\x00-\x1f\x7f ,=\\]*$"
 
 
 def rows(snapshot: Snapshot) -> bytes:
@@ -92,13 +91,10 @@ def _tag(name: str) -> pl.Expr:
     """`,name=value`, or null where there is no value: InfluxDB has no empty tags."""
     if name in (ID, TIER):
         return pl.format(f",{name}={{}}", pl.col(name))
-    text = pl.col(name)
     # A tag cannot contain a line break: control characters become spaces.
-    text = text.str.replace_all(_CONTROL, " ").str.replace(r"\\$", f"\\{TAIL}")
+    text = pl.col(name).str.replace_all(_CONTROL, " ").str.replace(r"\\$", f"\\{TAIL}")
     escaped = text.str.replace_all(r"([ ,=])", r"\$1")
-    plain = pl.col(name).str.contains(_PLAIN)
-    shown = pl.when(plain).then(pl.col(name)).otherwise(escaped)
-    return pl.when(pl.col(name) != "").then(pl.format(f",{name}={{}}", shown))
+    return pl.when(pl.col(name) != "").then(pl.format(f",{name}={{}}", escaped))
 
 
 def _escaped(value: str) -> str:

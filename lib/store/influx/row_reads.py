@@ -64,13 +64,12 @@ async def _read_span(
     ask: Ask, bucket: str, series: Series, ticks: Sequence[datetime], **selection: Unpack[Selection]
 ) -> Rows:
     """The rows of ascending ticks of a bucket, by one query."""
-    fields, tiers, ids = selection.get("fields"), selection.get("tiers"), selection.get("ids")
-    shown = series if fields is None else series.only(fields)
+    tiers, ids, tickers = selection.get("tiers"), selection.get("ids"), selection.get("tickers")
+    shown = series.only(selection.get("fields"))
     if tiers is not None and tiers.start <= ALL_TIERS.start and ALL_TIERS.stop <= tiers.stop:
         tiers = None  # a filter that excludes nothing costs time all the same
     numbers = None if ids is None else sorted({int(id_) for id_ in ids})
     query = ""
-    tickers = selection.get("tickers")
     if ticks and shown.fields and (numbers != [] or tickers) and (tiers is None or tiers):
         query = flux.rows(bucket, series, shown.fields, ticks[0], ticks[-1], tiers, numbers, tickers)
     return await ask(query, lambda csv: answer.rows_by_tick(csv, shown, ticks))

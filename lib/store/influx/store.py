@@ -18,7 +18,8 @@ from lib.clock import HOUR, SECOND, Clock, slot
 from lib.schema import Series
 from lib.snapshot import Marker, Snapshot, StoredTick, first_of_hours, visible_at
 from lib.store import Resolution, Selection, Store, View, WantedTicks, log_withdrawal
-from lib.store.influx import answer, asset_names, flux, lines, row_reads
+from lib.store.asset_names import merged_names
+from lib.store.influx import answer, flux, lines, row_reads
 from lib.store.influx.claims import VALID, Claim, any_new, read_claims, without_unsettled
 from lib.store.influx.failures import StoreMissing
 from lib.store.influx.flux import EVER, FOREVER
@@ -28,6 +29,8 @@ from lib.store.influx.server import TIMEOUT, Server
 T = TypeVar("T")
 
 RETENTION = timedelta(days=90)  # how long the raw bucket keeps a tick, by default
+_RECENT = timedelta(hours=3)
+"""The hourly bucket is filled every ten minutes, and an hour's first tick may be late."""
 
 
 class InfluxStore(Store):
@@ -140,8 +143,14 @@ class InfluxStore(Store):
         return await row_reads.read(self._ask, self._bucket, series, ticks, **selection)
 
     async def asset_names(self, since: datetime) -> pl.DataFrame:
-        """See `Store.asset_names`."""
-        return await asset_names.read(self._ask, self._bucket, since, self._clock())
+        """See `Store.asset_names`. Those of the last hours are in the raw bucket, all others in the hourly one."""
+        try:
+            old = await self._ask(flux.asset_names(flux.hourly(self._bucket), since, FOREVER), answer.asset_names)
+        except StoreMissing:  # before `topcoins init`
+            return await self._ask(flux.asset_names(self._bucket, since, FOREVER), answer.asset_names)
+        begin = max(since, self._clock() - _RECENT)
+        recent = await self._ask(flux.asset_names(self._bucket, begin, FOREVER), answer.asset_names)
+        return merged_names([old, recent])
 
     def horizon(self) -> datetime:
         """See `Store.horizon`."""

@@ -1,15 +1,16 @@
 """The tables of rows: one for each series, clustered by (tick, tier, cmc_id)."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, Unpack
 
 import polars as pl
 
 from lib import schema
 from lib.schema import ID, TIER, Series
 from lib.snapshot import parts_of
+from lib.store import Selection
 from lib.store.sqlite.database import Database
 from lib.store.sqlite.tag_sets import NUMBER, Tags, TagSets
 from lib.text import is_plain
@@ -32,18 +33,12 @@ class Rows:
         self._looked_at: dict[str, int] = {}
         self._converted_all: set[str] = set()
 
-    def at_each(
-        self,
-        series: Series,
-        ticks: Sequence[int],
-        tiers: range | None,
-        ids: Collection[int] | None,
-        tickers: Collection[str] | None,
-    ) -> list[pl.DataFrame]:
+    def at_each(self, series: Series, ticks: Sequence[int], **selection: Unpack[Selection]) -> list[pl.DataFrame]:
         """The selected rows of each tick, by id. One frame is made of all: a frame costs as much as 200 rows."""
+        series = series.only(selection.get("fields"))
         if not self._has_fields(series):
             return [series.empty()] * len(ticks)
-        select = f"{self._select(series, tiers, ids, tickers)} ORDER BY {ID}"
+        select = f"{self._select(series, **selection)} ORDER BY {ID}"
         reads = [self._database.execute(select, (tick,)).fetchall() for tick in ticks]
         return parts_of(self._frame(series, reads), map(len, reads))
 
@@ -52,7 +47,7 @@ class Rows:
         reads: list[Found] = []
         its_ticks: list[int] = []
         if self._has_fields(series):
-            select = self._select(series, None, [cmc_id], None)
+            select = self._select(series, ids=[cmc_id])
             for tick in ticks:
                 reads.append(self._database.execute(select, (tick,)).fetchall())
                 its_ticks += [tick] * len(reads[-1])
@@ -139,16 +134,16 @@ class Rows:
             f'CREATE TABLE "{series.name}" (tick INTEGER, {declared}, PRIMARY KEY (tick, {TIER}, {ID})) WITHOUT ROWID'
         )
 
-    def _select(
-        self, series: Series, tiers: range | None, ids: Collection[int] | None, tickers: Collection[str] | None
-    ) -> str:
+    def _select(self, series: Series, **selection: Unpack[Selection]) -> str:
         # All tiers are named where none is asked for: the key (tick, tier, id) then leads to the ids.
+        tiers = selection.get("tiers")
         select = _select_tiers(series, self._columns_of(series), _ALL_TIERS if tiers is None else tiers)
-        named = self._named(series, ids, tickers)
+        named = self._named(series, **selection)
         return f"{select} AND ({named})" if named else select
 
-    def _named(self, series: Series, ids: Collection[int] | None, tickers: Collection[str] | None) -> str:
+    def _named(self, series: Series, **selection: Unpack[Selection]) -> str:
         """The condition for one of these ids or tickers. Of tickers only letters and digits enter a statement."""
+        ids, tickers = selection.get("ids"), selection.get("tickers")
         either = [] if ids is None else [f"{ID} IN ({_listed(ids)})"]
         if tickers is not None:
             if not all(map(is_plain, tickers)):

@@ -121,13 +121,10 @@ class SqliteStore(Store):
         self, series: Series, ticks: Collection[datetime], **selection: Unpack[Selection]
     ) -> dict[datetime, pl.DataFrame]:
         """See `Store.rows_between`. Ticks in between are not read. Between groups of ticks, others have their turn."""
-        fields, tiers, ids = selection.get("fields"), selection.get("tiers"), selection.get("ids")
-        shown = series if fields is None else series.only(fields)
-        tickers = selection.get("tickers")
 
         async def read(some: Sequence[datetime]) -> list[pl.DataFrame]:
             seconds = [as_second(tick) for tick in some]
-            return await self._do(lambda file: file.rows.at_each(shown, seconds, tiers, ids, tickers))
+            return await self._do(lambda file: file.rows.at_each(series, seconds, **selection))
 
         wanted = list(ticks)
         groups = [wanted[at : at + TICKS_AT_ONCE] for at in range(0, len(wanted), TICKS_AT_ONCE)]

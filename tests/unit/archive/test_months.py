@@ -17,7 +17,7 @@ from lib.archive.reader import ArchiveReader
 from lib.archive.seal_month import MonthSealer
 from lib.archive.sealed_store import SealedStore
 from lib.archive.tables import MARKERS
-from lib.archive.verify_months import delete_month, verify_months
+from lib.archive.verify import delete_month, verify_months
 from lib.cli.archive import _verify_months
 from lib.clock import DAY as A_DAY
 from lib.clock import HOUR, MINUTE

@@ -14,10 +14,9 @@ from lib.errors import SnapshotDoubtful
 from lib.ingest.clock_check import check_clock
 from lib.ingest.doubtful import DoubtfulLists
 from lib.ingest.gate import admit
-from lib.ingest.ids.prices_file import read_prices
+from lib.ingest.ids.compare import contradictions, read_prices
 from lib.ingest.ids.report import FOLDER as IDS_FOLDER
 from lib.ingest.plausible import COMPARABLE_FOR, VALUES, Jump, differences, faults, jumps
-from lib.ingest.second_opinion import contradictions
 from lib.ingest.state_file import read_state, save_state
 from lib.schema import ID
 from lib.snapshot import Snapshot

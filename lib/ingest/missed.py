@@ -27,6 +27,7 @@ from lib.errors import (
     StoreUnavailable,
 )
 from lib.ingest.spool_folder import waiting
+from lib.snapshot_file import write_whole
 
 log = structlog.get_logger()
 
@@ -110,19 +111,13 @@ class MissedTicks:
         if not self._pending:
             return
         if self._file.exists() and self._file.stat().st_size > LARGEST:
-            self._halve()
+            write_whole(self._file, self._file.read_bytes()[-LARGEST // 2 :].partition(b"\n")[2])
         # Starts with a line end, so that half a line, left by a full disk, does not spoil the next.
         body = b"\n" + b"\n".join(missed.line() for missed in self._pending) + b"\n"
         with self._file.open("ab", buffering=0) as file:
             if file.write(body) < len(body):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._pending.clear()
-
-    def _halve(self) -> None:
-        newest = self._file.read_bytes()[-LARGEST // 2 :].partition(b"\n")[2]
-        part = self._file.with_suffix(".part")
-        part.write_bytes(newest)
-        os.replace(part, self._file)
 
 
 def read_missed(folder: Path, start: datetime, stop: datetime) -> list[MissedTick]:

@@ -1,7 +1,7 @@
 """Which of a series' sources is used: the first that works, and a better one again only after it has stayed good."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -40,17 +40,6 @@ class UsedSource(BaseModel):
     asked: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
-class _Recovery:
-    """The good answers of a source since it last failed."""
-
-    since: datetime
-    readings: int = 0
-
-    def is_over(self, now: datetime) -> bool:
-        return self.readings >= GOOD_READINGS and now - self.since >= STAY_GOOD
-
-
 class SourceChoice:
     """Chooses among the sources of a series, which are in the order of preference.
 
@@ -63,7 +52,8 @@ class SourceChoice:
         self._clock = clock
         self._file = folder / FILE if folder else None
         self._asked = tuple(source.identity for source in sources)
-        self._recoveries: dict[Source, _Recovery] = {}
+        self._good_answers: dict[Source, list[datetime]] = defaultdict(list)
+        """The first ones of each source that is not used, since it last failed."""
         self._state = self._resumed(read_state(UsedSource, self._file))
 
     @property
@@ -92,7 +82,7 @@ class SourceChoice:
     def use(self, source: Source, failures: Failures) -> None:
         """Note that a source gave the snapshot. A change is logged with the failures of those asked before it."""
         before, state = self.used, self._state
-        self._recoveries.pop(source, None)
+        self._good_answers.pop(source, None)
         if state and source is before and state.asked == self._asked:
             return
         why = tuple(str(failure) for failure in failures.values())
@@ -112,16 +102,20 @@ class SourceChoice:
 
     def failed(self, source: Source) -> None:
         """Note that a source gave no list: it has to recover from the beginning."""
-        self._recoveries.pop(source, None)
+        self._good_answers.pop(source, None)
 
     def answered(self, source: Source) -> None:
         """Note a good answer of a source that is not used."""
-        self._recoveries.setdefault(source, _Recovery(self._clock())).readings += 1
+        self._good_answers[source] = [*self._good_answers[source], self._clock()][:GOOD_READINGS]
 
     def _order(self) -> Sequence[Source]:
-        now, better = self._clock(), self.better
-        recovered = [each for each in better if each in self._recoveries and self._recoveries[each].is_over(now)]
+        better = self.better
+        recovered = [each for each in better if self._has_recovered(each)]
         return list(dict.fromkeys([*recovered, self.used, *better, *self._sources]))
+
+    def _has_recovered(self, source: Source) -> bool:
+        good = self._good_answers[source]
+        return len(good) >= GOOD_READINGS and self._clock() - good[0] >= STAY_GOOD
 
     def _needs_stand_in(self, source: Source, failures: Failures) -> bool:
         keyed = self._sources[self._sources.index(source) - 1]

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from lib.errors import SnapshotDoubtful
-from lib.ingest.ids.prices_file import write_prices
+from lib.ingest.ids.compare import write_prices
 from lib.ingest.judge import Judge
 from lib.schema import ID, PRICE, VOLUME_RANK, Series
 from lib.source import Reading

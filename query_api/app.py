@@ -32,10 +32,9 @@ from query_api.http import documentation, problems
 from query_api.http.json_line import JsonLine
 from query_api.http.known_parameters import known_parameters
 from query_api.http.openapi import Api
-from query_api.middleware.access import EVERYBODY, Access, Timer, with_access
+from query_api.middleware.access import EVERYBODY, Access, Timer, with_access, with_metrics_port
 from query_api.middleware.answer_cache import AnswerCache
 from query_api.middleware.compression import with_compression
-from query_api.middleware.metrics_port import with_metrics_port
 from query_api.middleware.request_metrics import RequestMetrics, with_counts
 from query_api.middleware.security_headers import security_headers
 from query_api.page import load

@@ -55,8 +55,7 @@ class AssetFound(AsOf):
 
 
 async def find_asset(
-    store: Store,
-    pairs: PairFinder,
+    finder: PairFinder,
     name: str,
     at: datetime,
     *,
@@ -65,7 +64,7 @@ async def find_asset(
     by: By | None = None,
 ) -> AssetFound:
     """The asset as the list of that instant has it. `known_at` ignores snapshots stored after it."""
-    basis = await pairs.find(at, max_age=max_age, known_at=known_at)
+    store, basis = finder.store, await finder.find(at, max_age=max_age, known_at=known_at)
     candidates = await with_ticker(store, name, basis.pair.price.tick, basis.resolution)
     cmc_id = await identify(store, name, candidates, basis, by=by)
     rank = await _rank_of(store, basis, cmc_id)

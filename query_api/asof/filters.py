@@ -1,10 +1,11 @@
-"""Which assets of a list a caller wants. Every asset that a filter leaves out is counted."""
+"""Which assets of a list a caller wants, in which order. Every asset that a filter leaves out is counted."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
+from lib.columns import RANK
 from lib.schema import ID
 from lib.text import search_key
 
@@ -81,3 +82,21 @@ class Filters:
 
 
 NO_FILTERS = Filters()
+
+
+@dataclass(frozen=True, slots=True)
+class Sort:
+    """The order by a column, ascending or descending; a text in any case. The rank stays the place by volume.
+
+    Null is last, and of equals the better rank first.
+    """
+
+    column: str
+    descending: bool = False
+
+    def apply(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The rows in this order."""
+        key = pl.col(self.column)
+        if rows.schema[self.column] == pl.String:
+            key = key.str.to_lowercase()
+        return rows.sort(key, RANK.name, descending=[self.descending, False], nulls_last=True)

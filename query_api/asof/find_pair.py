@@ -41,7 +41,7 @@ class PairFinder:
     """Finds pairs in one store."""
 
     def __init__(self, store: Store, *, max_skew: timedelta) -> None:
-        self._store = store
+        self.store = store
         self.max_skew = max_skew
         # A pair most often lies within this age: one interval, and the skew on either side. `find` adapts it.
         self._usual_age = MINUTE + 2 * max_skew
@@ -76,7 +76,7 @@ class PairFinder:
         To explain a missing pair takes more queries than to find one, so a caller with many steps does without.
         `markers` has the markers of the store, by default the store itself.
         """
-        markers = markers or self._store
+        markers = markers or self.store
         age = max_age or max(LEAST_AGE, self._usual_age)
         found, changes = await self._within(at, age, known_at, markers)
         if max_age is None:
@@ -96,7 +96,7 @@ class PairFinder:
         """What `search` answers for each of the ascending instants, unexplained. Reads their markers together."""
         spans = [(at, next(self._spans(at, max_age or LEAST_AGE), None)) for at in instants]
         windows = [(span[0], at, span[2]) for at, span in spans if span]
-        markers = await MarkerWindows.read(self._store, windows, known_at)
+        markers = await MarkerWindows.read(self.store, windows, known_at)
         return [
             await self.search(at, max_age=max_age, known_at=known_at, explain=False, markers=markers) for at in instants
         ]
@@ -128,7 +128,7 @@ class PairFinder:
 
     def _spans(self, at: datetime, max_age: timedelta) -> Iterator[tuple[datetime, timedelta, Resolution]]:
         """The spans that may hold the pair: where each begins, the largest age of a tick in it, and its resolution."""
-        horizon = self._store.horizon()
+        horizon = self.store.horizon()
         if at >= max(OLDEST, horizon):
             # The last few minutes cost less to read, and most often suffice.
             for age in sorted({min(max_age, self._usual_age), max_age}):
@@ -143,7 +143,7 @@ class PairFinder:
     ) -> NoSnapshot:
         """Why there is no pair: nothing stored, too early, no ticks within the skew, or the nearest pair is too old."""
         series = (PRICE.name, VOLUME_RANK.name)
-        oldest = await asyncio.gather(*(first_marker(self._store, name, known_at) for name in series))
+        oldest = await asyncio.gather(*(first_marker(self.store, name, known_at) for name in series))
         missing = [name for name, marker in zip(series, oldest, strict=True) if marker is None]
         if missing:
             when = f"nothing was stored by {isoformat(known_at)}" if known_at else "nothing is stored yet"
@@ -165,14 +165,14 @@ class PairFinder:
         last, span = at, HOUR
         while True:
             price, rank = await asyncio.gather(
-                self._store.nearest(PRICE.name, last),
-                self._store.nearest(VOLUME_RANK.name, min(last + self.max_skew, at)),
+                self.store.nearest(PRICE.name, last),
+                self.store.nearest(VOLUME_RANK.name, min(last + self.max_skew, at)),
             )
             if price is None or rank is None:
                 return None
             last = min(price.tick, rank.tick + self.max_skew)
             start = last - span
-            if last >= (horizon := self._store.horizon()) > start:
+            if last >= (horizon := self.store.horizon()) > start:
                 start = horizon
             if pair := await self._pair_in(start, last, at, known_at):
                 return pair
@@ -182,19 +182,19 @@ class PairFinder:
     async def _pair_in(self, start: datetime, last: datetime, at: datetime, known_at: datetime | None) -> Pair | None:
         """The newest pair whose price tick lies in a window."""
         if known_at is None:
-            pair = (await read_pairs(self._store, start, last, self.max_skew)).at(at, since=start - self.max_skew)
+            pair = (await read_pairs(self.store, start, last, self.max_skew)).at(at, since=start - self.max_skew)
             price = await self._marker(PRICE.name, pair.price.tick) if pair else None
             rank = await self._marker(VOLUME_RANK.name, pair.rank.tick) if pair else None
             return Pair(price, rank) if price and rank else None
-        resolution: Resolution = "1m" if last >= self._store.horizon() else "1h"
+        resolution: Resolution = "1m" if last >= self.store.horizon() else "1h"
         stop = min(last + self.max_skew, at)
-        markers = await self._store.markers(start - self.max_skew, stop, resolution=resolution, known_at=known_at)
+        markers = await self.store.markers(start - self.max_skew, stop, resolution=resolution, known_at=known_at)
         answering = [marker for marker in markers if not marker.is_withdrawn(known_at)]
         fit = [marker for marker in answering if marker.series != PRICE.name or start <= marker.tick <= last]
         return newest_pair(fit, stop, max_skew=self.max_skew, max_age=stop - start + self.max_skew)
 
     async def _marker(self, series: str, tick: datetime) -> Marker | None:
-        marker = await self._store.nearest(series, tick)
+        marker = await self.store.nearest(series, tick)
         return marker if marker and marker.tick == tick else None
 
 

@@ -1,5 +1,6 @@
-"""The top list as of an instant: the pair, its first rows, and the columns of extra series."""
+"""The top list as of an instant: the pair, its first rows, and the columns of extra series and of changes."""
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -8,20 +9,20 @@ import polars as pl
 
 from lib.clock import EPOCH
 from lib.columns import CHANGES, MORE
-from lib.schema import ID, Series
+from lib.schema import ID, PRICE, Series
 from lib.snapshot import Marker
 from lib.store import Resolution, Store
 from query_api.asof.absence import NoSnapshot
-from query_api.asof.changes import with_changes
-from query_api.asof.filters import NO_FILTERS, Filtered, Filters
+from query_api.asof.filters import NO_FILTERS, Filtered, Filters, Sort
 from query_api.asof.find_pair import PairFinder, PairFound
 from query_api.asof.pair import AsOf, Pair, nearest_marker
 from query_api.asof.rows import FirstRows, read_first_rows
-from query_api.asof.sort import Sort
 from query_api.long_work import LongWork
 
 WHOLE = 2**31
 """More assets than any list has."""
+MOST_BY_ID = 500
+"""Above so many assets, a whole earlier snapshot is read for changes: that is faster than to name them."""
 _Key = tuple[datetime, datetime, Resolution]
 
 
@@ -123,10 +124,7 @@ class TopListFinder:
         rows = first.rows
         for extra in extras:
             rows = await self._with(extra, rows, resolution)
-        spans = [name for name in CHANGES if name in query.more]
-        rows, earlier = await with_changes(
-            rows, spans, pair.price.tick, self._store, self.pair_finder, max_age=query.max_age, known_at=query.known_at
-        )
+        rows, earlier = await self._with_changes(rows, pair.price.tick, query)
         since = max(
             [
                 *(pair_found.known_since for pair_found in (basis, *earlier) if pair_found),
@@ -146,3 +144,24 @@ class TopListFinder:
             ids = rows[ID].to_list()
             values = await self._store.rows(extra.series, extra.marker.tick, ids=ids, resolution=resolution)
         return rows.join(values.drop("tier"), on=ID, how="left", maintain_order="left")
+
+    async def _with_changes(
+        self, rows: pl.DataFrame, tick: datetime, query: ListQuery
+    ) -> tuple[pl.DataFrame, list[PairFound | None]]:
+        """The rows of the price tick with the columns of changes, and the pairs they compare with."""
+
+        async def before(name: str) -> tuple[PairFound | None, pl.DataFrame]:
+            found = await self.pair_finder.search(
+                tick - CHANGES[name], max_age=query.max_age, known_at=query.known_at, explain=False
+            )
+            if isinstance(found, NoSnapshot):
+                return None, PRICE.only(("usd",)).empty()
+            then, ids = found.pair.price.tick, rows[ID].to_list() if len(rows) <= MOST_BY_ID else None
+            return found, await self._store.rows(PRICE, then, ids=ids, fields=("usd",), resolution=found.resolution)
+
+        names = [name for name in CHANGES if name in query.more]
+        read = await asyncio.gather(*(before(name) for name in names))
+        for name, (_, prices) in zip(names, read, strict=True):
+            then = rows.select(ID).join(prices, on=ID, how="left", maintain_order="left")["usd"]
+            rows = rows.with_columns(((pl.col("price_usd") / then - 1) * 100).round(4).alias(name))
+        return rows, [found for found, _ in read]

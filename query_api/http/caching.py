@@ -15,7 +15,7 @@ from query_api.asof.absence import HOURLY_AGE
 from query_api.asof.pair import AsOf, Pair
 from query_api.asof.tick_pairs import TickPair, age_by_interval
 from query_api.http.parameters import AsOfParameters
-from query_api.middleware.compression import CODINGS, SMALLEST, coding_of, compress
+from query_api.middleware.compression import CODINGS, SMALLEST, coding_of
 
 DAY_S = 86400
 SOON_S = 30
@@ -107,7 +107,7 @@ def _interval(side: Marker | StoredTick, resolution: Resolution) -> timedelta:
 
 
 def conditional_response(request: Request, body: bytes, headers: Mapping[str, str], media_type: str) -> Response:
-    """A response with an ETag, by default a strong one. No body for HEAD and where the caller's copy is right.
+    """A response with an ETag, by default a strong one. No body where the caller's copy is right.
 
     The strong ETag of a body that is sent compressed ends with the coding, such as `-gzip`: it identifies other bytes.
     A body with a `content-encoding` is sent as it is, and brings its own `vary`.
@@ -116,17 +116,11 @@ def conditional_response(request: Request, body: bytes, headers: Mapping[str, st
     coding = None if is_encoded else coding_of(request.scope, len(body), media_type)
     shown = MutableHeaders(headers)
     shown.setdefault("etag", strong_etag(body, f"-{coding}" if coding else ""))
-    known = is_known(request, shown["etag"])
-    if request.method != "HEAD" and not known:
+    if not is_known(request, shown["etag"]):
         return Response(body, headers=shown, media_type=media_type)
     if len(body) >= SMALLEST and not is_encoded:
         shown.add_vary_header("Accept-Encoding")  # as the middleware does where there is a body
-    if known:
-        return Response(status_code=304, headers=shown)
-    if coding:
-        shown["content-encoding"] = coding
-    shown["content-length"] = str(len(compress(body, coding) if coding else body))
-    return Response(b"", headers=shown, media_type=media_type)
+    return Response(status_code=304, headers=shown)
 
 
 def strong_etag(body: bytes, ending: str = "") -> str:

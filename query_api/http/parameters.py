@@ -15,7 +15,7 @@ from lib.instants import DURATION, FORMS, SHAPE, is_absolute, parse_instant
 from lib.text import no_column
 from lib.units import format_duration, parse_duration
 from query_api.asof.asset import By
-from query_api.asof.sort import Sort
+from query_api.asof.filters import Sort
 from query_api.http.content_type import MEDIA_TYPES, Format, TableFormat
 from query_api.http.problems import EXAMPLES, BadRequest
 

@@ -21,6 +21,7 @@ from query_api.middleware.security_headers import security_headers
 PUBLIC_PATHS = frozenset({"/healthz", "/readyz", "/docs", "/redoc", "/openapi.json", "/favicon.ico", "/robots.txt"})
 """Answered without a key: probes, and the description of the API. Metrics and status describe the inside."""
 PUBLIC_FOLDER = "/static-offline-docs/"
+METRICS = "/metrics"
 CHALLENGE = 'Bearer realm="topcoins", Basic realm="topcoins"'
 MOST_KEYS = 2
 """A request is tried with its first two keys: a proxy may add its own."""
@@ -61,6 +62,21 @@ def with_access(app: ASGIApp, access: Access, *, timer: Timer) -> ASGIApp:
         )  # fmt: skip
         app = security_headers(cors)  # it answers preflight requests itself
     return app
+
+
+def with_metrics_port(app: ASGIApp, metrics: ASGIApp, port: int) -> ASGIApp:
+    """Requests that arrive on `port` reach `metrics`, and nothing but `/metrics`; all others reach `app`.
+
+    It needs no key: for scrapers that send no headers, on a network of the inside.
+    """
+    nothing = security_headers(problem(404, f"this port has {METRICS} and nothing else"))
+
+    async def pass_on(scope: Scope, receive: Receive, send: Send) -> None:
+        inside = metrics if scope["path"] == METRICS else nothing
+        is_inside = scope["server"][1] == port  # of the socket, which no header can change
+        await (inside if is_inside else app)(scope, receive, send)
+
+    return pass_on
 
 
 class AccessControl:

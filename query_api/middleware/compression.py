@@ -100,11 +100,6 @@ def coding_of(scope: Scope, length: int, media_type: str) -> Coding | None:
     return accepted_coding(scope) if is_sent_packed else None
 
 
-def compress(body: bytes, coding: Coding) -> bytes:
-    """A whole body as it is sent."""
-    return CODINGS[coding]()(body, True)
-
-
 @lru_cache(maxsize=128)
 def compress_file(body: bytes, coding: Coding) -> bytes:
     """A file as small as the coding makes it, compressed once."""

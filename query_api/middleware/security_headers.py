@@ -29,6 +29,7 @@ CACHING, UNSAID = b"cache-control", b"no-cache"
 def security_headers(app: ASGIApp, *, private: bool = False, notice: str = "") -> ASGIApp:
     """Adds the headers that an answer of the app does not set itself, and notes its status in the scope.
 
+    An answer to HEAD is that to GET, without its body.
     `private` keeps answers out of shared caches, which would give them to callers without a key. A notice is added as
     `X-Notice`, with `%` before what is not ASCII.
     """
@@ -40,6 +41,8 @@ def security_headers(app: ASGIApp, *, private: bool = False, notice: str = "") -
                 scope[STATUS] = message["status"]
                 headers = with_security_headers(message.get("headers", ()), private)
                 message = {**message, "headers": headers + more}
+            elif scope["method"] == "HEAD":
+                message = {**message, "body": b""}
             await send(message)
 
         await app(scope, receive, add)

@@ -76,7 +76,7 @@ def install(app: FastAPI, page: Page) -> None:
 
     async def robots(request: Request) -> Response:
         """What crawlers may ask."""
-        return PlainTextResponse(b"" if request.method == "HEAD" else ROBOTS)
+        return PlainTextResponse(ROBOTS)
 
     app.router.routes.insert(0, _ForBrowsers("/", document, methods=["GET"]))
     for path, endpoint in (("/page/{version}/{name:path}", file), ("/favicon.ico", icon), ("/robots.txt", robots)):

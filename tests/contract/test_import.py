@@ -90,7 +90,7 @@ async def test_a_fresh_store_gives_the_exported_answers_again(archive, store, cl
         assert again.known_at == clock()
         assert again.matched == TOP < first.matched
         last = again.rows.row(-1, named=True)
-        asset = await find_asset(store, lists(store).pair_finder, str(last[ID]), at, max_age=10 * MINUTE)
+        asset = await find_asset(lists(store).pair_finder, str(last[ID]), at, max_age=10 * MINUTE)
         assert asset.row.items() >= last.items()
 
 

@@ -75,15 +75,8 @@ def install(app: FastAPI, services: Services) -> None:
             datetime, max_age=max_age, known_at=known_at, now=now, default_age=services.max_age
         )
         at = parameters.parse_datetime(datetime, now)
-        asset_found = await find_asset(
-            services.store,
-            services.lists.pair_finder,
-            id,
-            at,
-            max_age=as_of.max_age,
-            known_at=as_of.known_at,
-            by=parameters.parse_by(by),
-        )
+        finder, named_by = services.lists.pair_finder, parameters.parse_by(by)
+        asset_found = await find_asset(finder, id, at, max_age=as_of.max_age, known_at=as_of.known_at, by=named_by)
         answer = {**pair_info(asset_found), **asset_found.row, "also_ticker_of": asset_found.also_ticker_of}
         if names:
             async with services.long_work.single_step(client_of(request.scope)):

@@ -1,12 +1,14 @@
 """One export: what it asks for, and the response that sends its file."""
 
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, aclosing
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 from fastapi import Request
 from starlette.responses import Response
 
@@ -15,15 +17,16 @@ from lib.clock import isoformat
 from lib.instants import Span
 from lib.version import VERSION
 from query_api.asof.top_list import ListQuery
-from query_api.features.export.parquet import write_parquet
-from query_api.features.export.response import Columns, ExportResponse, to_csv, to_ndjson
-from query_api.features.export.work import Steps, after_first, read_steps
+from query_api.features.export.response import Columns, ExportResponse, table, to_csv, to_ndjson
+from query_api.features.export.work import MOST_ROWS, Step, Steps, after_first, in_groups, read_steps
 from query_api.http.client import client_of
 from query_api.http.content_type import MEDIA_TYPES, TableFormat
-from query_api.http.parquet_files import KEEP_S
+from query_api.http.parquet_files import KEEP_S, metadata
 from query_api.http.permalink import file_headers, permalink
+from query_api.long_work import LongWork
 from query_api.services import Services
 
+ROW_GROUP = 10_000
 FRESH_S = 60.0
 """So long after it was made a Parquet file answers the same request again; reads of its ranges find it for `KEEP_S`."""
 
@@ -112,3 +115,34 @@ def _without_length(response: Response) -> Response:
     """A response to HEAD whose GET has a body of unknown length."""
     del response.headers["content-length"]
     return response
+
+
+async def write_parquet(
+    whole: Path,
+    steps: Steps,
+    columns: Columns,
+    totals: Totals,
+    long_work: LongWork,
+    about: Callable[[], Mapping[str, object]],
+) -> None:
+    """Write a file for each group of rows, then one of all. `about` makes its metadata once the totals are counted.
+
+    No thread waits for the store, and memory stays flat.
+    """
+    parts = [whole.with_name("0")]
+    pl.DataFrame(schema=columns).write_parquet(parts[0])
+    async with aclosing(steps):
+        async for group in in_groups(steps, MOST_ROWS, totals):
+            parts.append(whole.with_name(str(len(parts))))
+            await long_work.in_thread(partial(_write_part, group, columns, parts[-1]))
+    await long_work.in_thread(lambda: _join(parts, whole, about()))
+
+
+def _write_part(group: Sequence[Step], columns: Columns, file: Path) -> None:
+    table(group, columns).write_parquet(file)
+
+
+def _join(parts: list[Path], whole: Path, about: Mapping[str, object]) -> None:
+    pl.scan_parquet(parts).sink_parquet(whole, metadata=metadata(about), maintain_order=True, row_group_size=ROW_GROUP)
+    for part in parts:
+        part.unlink()

@@ -78,7 +78,7 @@ HISTORY_RESPONSES: responses.Responses = {
 
 def install(app: FastAPI, services: Services) -> None:
     """Histories."""
-    store, finder = services.store, services.lists.pair_finder
+    finder = services.lists.pair_finder
     which = parameters.columns_query(f"For all formats but JSON: which of {', '.join(COLUMNS)}", COLUMNS, EXAMPLE)
 
     async def history(
@@ -112,10 +112,10 @@ def install(app: FastAPI, services: Services) -> None:
         steps = [span.at(number) for number in range(min(span.steps, limit))]
         async with nullcontext() if is_id(id) else services.long_work.step():  # a ticker takes several whole lists
             cmc_id = await find_over_span(
-                store, id, span.start, last, now=now, by=parameters.parse_by(by), known_at=known
+                finder.store, id, span.start, last, now=now, by=parameters.parse_by(by), known_at=known
             )
         async with _lane(services, request, len(steps)):
-            found = await history_of(store, finder, cmc_id, steps, distance, how, now=now, known_at=known)
+            found = await history_of(finder, cmc_id, steps, distance, how, now=now, known_at=known)
         sent = {"format": format and chosen, "known_at": isoformat(known) if known else None, "columns": columns}
         following = _next(cmc_id, span, limit, every=every, fill=how, **sent)
         is_final = await asyncio.to_thread(all_final, found.steps, found.pairs, max_age=services.max_age, now=now)

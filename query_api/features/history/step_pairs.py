@@ -10,7 +10,7 @@ import numpy as np
 from lib.clock import MINUTE, SECOND
 from lib.schema import PRICE, VOLUME_RANK
 from lib.snapshot import StoredTick
-from lib.store import Steps, Store
+from lib.store import Steps
 from lib.times import microseconds
 from query_api.asof.find_pair import OLDEST, PairFinder
 from query_api.asof.tick_pairs import TickPair, TickPairs, read_ticks
@@ -27,8 +27,7 @@ _Ticks = tuple[list[StoredTick], list[StoredTick]]
 class StepPairs:
     """Pairs for regular steps, at any `known_at`. Every tick is read once."""
 
-    def __init__(self, store: Store, finder: PairFinder, steps: Sequence[datetime], every: timedelta) -> None:
-        self._store = store
+    def __init__(self, finder: PairFinder, steps: Sequence[datetime], every: timedelta) -> None:
         self._finder = finder
         self._steps = steps
         self._at = microseconds(steps[:1]) + np.arange(len(steps)) * (every // timedelta.resolution)
@@ -86,8 +85,8 @@ class StepPairs:
             start, stop = max(self._steps[first], OLDEST) - self._every, self._steps[last]
             skew, steps = self._finder.max_skew, Steps(self._steps[0], self._every) if near else None
             prices, ranks = await asyncio.gather(
-                read_ticks(self._store, PRICE.name, start, stop, known=True, near=steps),
-                read_ticks(self._store, VOLUME_RANK.name, start - skew, stop + skew, known=True, near=steps),
+                read_ticks(self._finder.store, PRICE.name, start, stop, known=True, near=steps),
+                read_ticks(self._finder.store, VOLUME_RANK.name, start - skew, stop + skew, known=True, near=steps),
             )
             self._reads[key] = prices, ranks
         return self._reads[key]

@@ -10,7 +10,7 @@ import polars as pl
 from pydantic import BaseModel
 
 from lib.schema import PRICE, VOLUME_RANK
-from lib.store import Resolution, Store
+from lib.store import Resolution
 from query_api.asof.find_pair import PairFinder
 from query_api.asof.names import name_runs
 from query_api.asof.rows import PRICE_FIELDS, read_history, resolution_of
@@ -51,7 +51,6 @@ class History:
 
 
 async def history_of(
-    store: Store,
     finder: PairFinder,
     cmc_id: int,
     steps: Sequence[datetime],
@@ -66,11 +65,11 @@ async def history_of(
     Without such a pair the step is a gap: left out, null, or with `fill="previous"` the point of the newest pair
     before it, marked as filled. A step whose pair does not hold the asset is never filled: it was not listed.
     """
-    horizon = store.horizon()
+    store, horizon = finder.store, finder.store.horizon()
     if not steps:
         none = Covered(expected=0, present=0, absent=0, missing=0, filled=0)
         return History(pl.DataFrame(schema=SCHEMA), [], none, [], [], known_at or now)
-    step_pairs = StepPairs(store, finder, steps, every)
+    step_pairs = StepPairs(finder, steps, every)
     newest, known = await _known_pairs(step_pairs, steps[-1], now, known_at, ever=fill == "previous")
     pairs = [
         pair if pair and pair.price.tick > step - every else None for step, pair in zip(steps, newest, strict=True)

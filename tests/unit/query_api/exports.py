@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from lib.archive.panel import Totals
-from query_api.features.export.parquet import write_parquet
+from query_api.features.export.job import write_parquet
 from query_api.features.export.response import chosen_columns, to_csv, to_ndjson
 from query_api.features.export.work import Steps
 from query_api.http.content_type import TableFormat

@@ -26,7 +26,7 @@ from lib.errors import Busy, StoreUnavailable
 from lib.instants import Span
 from lib.store import Store
 from query_api.asof.top_list import ListQuery, TopListFinder
-from query_api.features.export.parquet import write_parquet
+from query_api.features.export.job import write_parquet
 from query_api.features.export.response import ExportResponse, to_csv
 from query_api.features.export.work import Steps, read_steps
 from query_api.long_work import REQUESTS_PER_CLIENT, LongWork

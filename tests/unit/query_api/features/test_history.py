@@ -64,7 +64,7 @@ async def test_a_history_is_what_the_rule_answers_step_by_step(prices, ranks, st
     distance = every * SECOND
     span = Span(T + start * 30 * SECOND, T + MINUTE, distance)
     steps = [span.at(number) for number in range(span.steps)]
-    found = await history_of(store, PairFinder(store, max_skew=MINUTE), 1, steps, distance, how, now=T + HOUR)
+    found = await history_of(PairFinder(store, max_skew=MINUTE), 1, steps, distance, how, now=T + HOUR)
     shown_points = found.points.to_dicts()
     points, counts = expected(prices, ranks, steps, distance, how)
     shown = [(p["at"], p["price_time"], p["rank_time"], p["price_usd"], p["filled"]) for p in shown_points]
@@ -250,7 +250,7 @@ async def test_a_step_has_the_rank_tick_of_its_list_also_where_the_first_price_i
     await fill(store, [Prices(at["price"], [(1, "A", "A", 1.0, 1.0)])])
     for seconds in (110, 119, 230):
         step = FIRST + seconds * SECOND
-        found = await history_of(store, PairFinder(store, max_skew=MINUTE), 1, [step], MINUTE, fill_, now=T + HOUR)
+        found = await history_of(PairFinder(store, max_skew=MINUTE), 1, [step], MINUTE, fill_, now=T + HOUR)
         assert [point["rank_time"] for point in found.points.to_dicts()] in ([isoformat(at["before"])], [])
         assert len(found.points) or (fill_ == "none" and seconds == 230)
 
@@ -340,7 +340,7 @@ async def calls_on_the_event_loop(steps: int) -> int:
     ticks = sorted(minute.tick for minute in store.minutes)
     sys.setprofile(count)
     try:
-        found = await history_of(store, finder, 1, ticks, MINUTE, "none", now=T + HOUR)
+        found = await history_of(finder, 1, ticks, MINUTE, "none", now=T + HOUR)
     finally:
         sys.setprofile(None)
     assert found.coverage.present == steps
@@ -372,7 +372,7 @@ async def test_a_history_of_hours_reads_the_ticks_of_its_steps_once_and_others_o
             marker = replace(whole.marker, tick=tick, stored_at=tick)
             store.snapshots[whole.series.name, tick] = replace(whole, marker=marker)
     steps = [T - hour * HOUR for hour in range(9, -1, -1)]
-    found = await history_of(store, PairFinder(store, max_skew=MINUTE), 1, steps, HOUR, "none", now=T + HOUR)
+    found = await history_of(PairFinder(store, max_skew=MINUTE), 1, steps, HOUR, "none", now=T + HOUR)
     ages = [(step - pair[0].price.tick) // MINUTE for step, pair in zip(steps, found.pairs, strict=True) if pair]
     assert ages == [0, 0, 0, 0, 3, 0, 0, 0, 0, 0]
     assert store.reads == 4

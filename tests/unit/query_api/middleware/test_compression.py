@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from query_api.http.caching import conditional_response
 from query_api.middleware.compression import CODINGS, LARGEST_AT_ONCE, accepted_coding, with_compression
+from query_api.middleware.security_headers import security_headers
 from tests.fakes import FakeClock
 from tests.unit.query_api.market import NOW, calling, stocked
 
@@ -61,7 +62,7 @@ async def streamed(request: Request) -> Response:
 async def client() -> AsyncIterator[httpx.AsyncClient]:
     endpoints = (answer, short, parquet, part, streamed)
     routes = [Route(f"/{each.__name__}", each, methods=["GET", "HEAD"]) for each in endpoints]
-    transport = httpx.ASGITransport(with_compression(Starlette(routes=routes)))
+    transport = httpx.ASGITransport(security_headers(with_compression(Starlette(routes=routes))))
     async with httpx.AsyncClient(transport=transport, base_url="http://topcoins") as caller:
         yield caller
 

@@ -69,5 +69,5 @@ async def test_the_status_of_an_answer_is_counted_and_499_without_one(answers, s
         assert message["status"] == 204
 
     metrics = RequestMetrics()
-    await with_counts(security_headers(app), metrics)({"type": "http"}, None, send)  # type: ignore[arg-type]
+    await with_counts(security_headers(app), metrics)({"type": "http", "method": "GET"}, None, send)  # type: ignore[arg-type]
     assert re.search(rf'requests_total{{route="other",status="{status}"}} 1.0', metrics.exposition().decode())

@@ -43,7 +43,7 @@ class NoSnapshot(TopcoinsError):
     @property
     def before(self) -> Pair | None:
         """The nearest pair before."""
-        return self.absence.before_of(self.at) if self.absence else None
+        return self.absence.before if self.absence and self.at >= self.absence.first else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +58,6 @@ class Absence:
     max_age: timedelta
     asked_for: bool
     known_at: datetime
-
-    def before_of(self, at: datetime) -> Pair | None:
-        """The pair before an instant."""
-        return self.before if at >= self.first else None
 
     def explain(self, at: datetime) -> NoSnapshot:
         """The error of an instant that these facts leave without an answer."""

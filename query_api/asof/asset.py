@@ -1,7 +1,6 @@
 """One asset as of an instant, by its id or by a ticker that only one asset has."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -14,7 +13,6 @@ from lib.snapshot import unpack_ids
 from lib.store import Resolution, Store
 from lib.text import is_digits, search_key
 from query_api.asof.find_pair import PairFinder, PairFound
-from query_api.asof.pair import AsOf
 from query_api.asof.rows import read_first_rows
 
 By = Literal["symbol"]
@@ -43,17 +41,6 @@ class AmbiguousTicker(TopcoinsError):
         self.candidates = candidates
 
 
-@dataclass(frozen=True, slots=True)
-class AssetFound(AsOf):
-    """An asset: its row of the list, and what else its price source reports.
-
-    `also_ticker_of` are the other assets whose ticker is the digits asked for.
-    """
-
-    row: Mapping[str, Any]
-    also_ticker_of: Sequence[Named]
-
-
 async def find_asset(
     finder: PairFinder,
     name: str,
@@ -62,8 +49,12 @@ async def find_asset(
     max_age: timedelta | None,
     known_at: datetime | None = None,
     by: By | None = None,
-) -> AssetFound:
-    """The asset as the list of that instant has it. `known_at` ignores snapshots stored after it."""
+) -> tuple[PairFound, dict[str, Any], Sequence[Named]]:
+    """The asset as the list of that instant has it. `known_at` ignores snapshots stored after it.
+
+    The pair, the asset's row of the list with what else its price source reports, and the other assets whose ticker is
+    the name.
+    """
     store, basis = finder.store, await finder.find(at, max_age=max_age, known_at=known_at)
     candidates = await with_ticker(store, name, basis.pair.price.tick, basis.resolution)
     cmc_id = await identify(store, name, candidates, basis, by=by)
@@ -71,8 +62,7 @@ async def find_asset(
     (first,) = await read_first_rows(store, [basis.pair], rank, basis.resolution)
     (row,) = first.rows.filter(cmc_id=cmc_id).to_dicts()
     namesakes = [other for other in candidates if other[ID] != cmc_id]
-    more = await _reported(store, basis, cmc_id)
-    return AssetFound(at, basis.pair, basis.resolution, basis.known_at, row | more, namesakes)
+    return basis, row | await _reported(store, basis, cmc_id), namesakes
 
 
 async def identify(store: Store, name: str, candidates: Sequence[Named], basis: PairFound, *, by: By | None) -> int:
@@ -88,7 +78,7 @@ async def identify(store: Store, name: str, candidates: Sequence[Named], basis: 
     elif candidates:
         raise AmbiguousTicker(name, await _by_rank(store, candidates, basis))
     else:
-        kind = "cmc_id or ticker" if by is None and is_id(name) else "ticker"
+        kind = "cmc_id or ticker" if by is None and is_digits(name) else "ticker"
         why = f"no asset has the {kind} {name} in the snapshots of {isoformat(basis.pair.price.tick)}"
         raise NoAsset(why, known_at=basis.known_at, ticker=name)
     check_sides(basis, cmc_id)
@@ -127,7 +117,7 @@ async def _reported(store: Store, basis: PairFound, cmc_id: int) -> dict[str, An
 
 def is_id_in(name: str, basis: PairFound, by: By | None) -> bool:
     """Whether a name means the id of an asset that is in one of a pair's snapshots."""
-    if by or not is_id(name):
+    if by or not is_digits(name):
         return False
     return any(int(name) in unpack_ids(marker.ids) for marker in (basis.pair.price, basis.pair.rank))
 
@@ -147,8 +137,3 @@ def by_ticker(rows: pl.DataFrame) -> dict[str, list[Named]]:
         if row["symbol"]:
             tickers.setdefault(search_key(row["symbol"]), []).append(row)
     return tickers
-
-
-def is_id(name: str) -> bool:
-    """Whether a name is read as an id: it is digits."""
-    return is_digits(name)

@@ -10,8 +10,8 @@ from lib.clock import isoformat
 from lib.schema import ID, PRICE
 from lib.snapshot import unpack_ids
 from lib.store import Store
-from lib.text import search_key
-from query_api.asof.asset import AmbiguousTicker, By, NoAsset, is_id, with_ticker
+from lib.text import is_digits, search_key
+from query_api.asof.asset import AmbiguousTicker, By, NoAsset, with_ticker
 from query_api.asof.rows import read_history, resolution_of
 from query_api.asof.tick_pairs import read_ticks
 
@@ -46,7 +46,7 @@ async def find_over_span(
     Digits are the id of an asset that is in the newest list before `stop` or in the span; anything else is a
     ticker. NoAsset when nobody had the ticker, AmbiguousTicker when more than one asset had it.
     """
-    number = int(name) if by is None and is_id(name) else None
+    number = int(name) if by is None and is_digits(name) else None
     if number is not None and await _is_in_newest(store, number, stop):
         return number
     ticks = await ticks_of_span(store, start, stop, known_at)

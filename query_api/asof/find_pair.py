@@ -210,7 +210,7 @@ async def first_marker(store: Store, series: str, known_at: datetime | None) -> 
     The search reads only ticks, in windows that double: a few queries, however many ticks came later.
     """
     marker = await store.first(series)
-    if marker is None or (_is_visible(marker, known_at) and not marker.is_withdrawn(known_at)):
+    if marker is None or marker.known_tick.answers(known_at):
         return marker
     newest = await store.nearest(series, FOREVER)
     window, start = HOUR, marker.tick
@@ -220,7 +220,3 @@ async def first_marker(store: Store, series: str, known_at: datetime | None) -> 
             return (await store.markers(ticks[0], ticks[0], series=series, resolution=resolution))[0]
         start, window = start + window, window * 2
     return None
-
-
-def _is_visible(marker: Marker, known_at: datetime | None) -> bool:
-    return known_at is None or marker.visible_since <= known_at

@@ -1,15 +1,14 @@
 """What an asset was called, from when to when, to the hour."""
 
 from collections.abc import Collection, Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
-from lib.clock import isoformat
+from lib.clock import EPOCH, isoformat
 from lib.schema import PRICE
 from lib.store import Store
 
-EVER = datetime(1970, 1, 1, tzinfo=UTC)
 SAMPLES = 400
 """Ticks read first, evenly over the archive. Only where two neighbours differ are the ticks between them searched."""
 
@@ -25,7 +24,7 @@ async def names_until(
     Each has the first and the last tick that shows it. A name that lasted less than the distance of two samples may
     be missed. Snapshots stored after `known_at` are ignored.
     """
-    ticks = await store.ticks(PRICE.name, EVER, until, resolution="1h", known_at=known_at)
+    ticks = await store.ticks(PRICE.name, EPOCH, until, resolution="1h", known_at=known_at)
     names = await _names_at(store, cmc_id, {*ticks[:: len(ticks) // SAMPLES + 1], *ticks[-1:]})
     names |= await _changes(store, cmc_id, ticks, names)
     return name_runs((isoformat(tick), name) for tick, name in [*sorted(names.items()), (until, newest)])

@@ -1,6 +1,6 @@
 """The parameters of requests: how the OpenAPI document shows them, and how each is parsed."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -44,6 +44,12 @@ def any_case(names: Iterable[str]) -> str:
     return f"^(?:{'|'.join(''.join(f'[{letter}{letter.upper()}]' for letter in name) for name in names)})$"
 
 
+def format_query(names: Collection[str]) -> Any:
+    """A query parameter that is a format."""
+    description = f"{', '.join(names)}, in any case; else the Accept header decides"
+    return text_query("format", description, any_case(names), 16)
+
+
 def list_of(item: str) -> str:
     """A pattern of items separated by commas."""
     return f"^{item}(?:,{item})*$"
@@ -78,20 +84,10 @@ KnownAt = Annotated[
         "known_at", "Only what the store had at this instant counts, default now; the forms of datetime", SHAPE, 64
     ),
 ]
-FormatName = Annotated[
-    OptionalText,
-    text_query(
-        "format", f"{', '.join(MEDIA_TYPES)}, in any case; else the Accept header decides", any_case(MEDIA_TYPES), 16
-    ),
-]
+FormatName = Annotated[OptionalText, format_query(MEDIA_TYPES)]
 ROW_FORMATS: tuple[Literal["json"] | TableFormat, ...] = ("json", *get_args(TableFormat))
 """Of an answer whose rows are not a list for people to read."""
-RowFormatName = Annotated[
-    OptionalText,
-    text_query(
-        "format", f"{', '.join(ROW_FORMATS)}, in any case; else the Accept header decides", any_case(ROW_FORMATS), 16
-    ),
-]
+RowFormatName = Annotated[OptionalText, format_query(ROW_FORMATS)]
 MaxAge = Annotated[
     OptionalText, duration_query("max_age", "How far before the instant a snapshot may lie, at most 24h")
 ]

@@ -117,16 +117,11 @@ def documented_problem(description: str) -> dict[str, Any]:
     return {"description": description, "content": {MEDIA_TYPE: {"schema": PROBLEM}}}
 
 
-def csv_content(example: str) -> dict[str, Any]:
-    """The documented content of a CSV response."""
-    return {"text/csv": {"schema": {"type": "string"}, "example": example}}
-
-
 def row_content(csv_example: str) -> dict[str, Any]:
     """The documented contents of an answer that has rows, beside JSON."""
     text = {"schema": {"type": "string"}}
     return {
-        **csv_content(csv_example),
+        "text/csv": {**text, "example": csv_example},
         "application/x-ndjson": text,
         "application/vnd.apache.parquet": {"schema": {"type": "string", "format": "binary"}},
         "text/plain": text,

@@ -3,12 +3,12 @@
 import time
 import uuid
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import accumulate
 from pathlib import Path
 
 import orjson
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import generate_latest
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -26,7 +26,7 @@ Counts = dict[tuple[str, int], list[float]]
 """By route and status: the requests of each bucket of durations, then the sum of the durations."""
 
 
-class RequestMetrics:
+class RequestMetrics(Collector):
     """Counts requests in plain numbers: a counter of prometheus_client costs as much as half an answer.
 
     Several workers write their counts into one `folder`, and each reports the sum of all.
@@ -45,9 +45,7 @@ class RequestMetrics:
     def exposition(self) -> bytes:
         """The Prometheus text, over all workers. What is reported is shared first: no counter ever falls."""
         self.share()
-        registry = CollectorRegistry()
-        registry.register(_RequestCollector(self._all_counts()))
-        return generate_latest(registry)
+        return generate_latest(self)
 
     def share(self) -> None:
         """Write the counts where the other workers find them. Those of a killed worker stay."""
@@ -66,15 +64,11 @@ class RequestMetrics:
                 total[route, status] = [one + other for one, other in zip(known, counts, strict=True)]
         return total
 
-
-class _RequestCollector(Collector):
-    def __init__(self, counts: Mapping[tuple[str, int], list[float]]) -> None:
-        self._counts = counts
-
     def collect(self) -> Iterator[CounterMetricFamily | HistogramMetricFamily]:
+        """The counts as Prometheus has them."""
         requests = CounterMetricFamily("topcoins_http_requests", "Requests answered", labels=["route", "status"])
         by_route: dict[str, list[float]] = {}
-        for (route, status), counts in sorted(self._counts.items()):
+        for (route, status), counts in sorted(self._all_counts().items()):
             requests.add_metric([route, str(status)], sum(counts[:_SUM]))
             known = by_route.setdefault(route, [0.0] * len(counts))
             by_route[route] = [one + other for one, other in zip(known, counts, strict=True)]

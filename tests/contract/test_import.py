@@ -90,8 +90,8 @@ async def test_a_fresh_store_gives_the_exported_answers_again(archive, store, cl
         assert again.known_at == clock()
         assert again.matched == TOP < first.matched
         last = again.rows.row(-1, named=True)
-        asset = await find_asset(lists(store).pair_finder, str(last[ID]), at, max_age=10 * MINUTE)
-        assert asset.row.items() >= last.items()
+        _, asset, _ = await find_asset(lists(store).pair_finder, str(last[ID]), at, max_age=10 * MINUTE)
+        assert asset.items() >= last.items()
 
 
 async def test_what_is_in_the_store_stays(archive, store, clock, tmp_path):

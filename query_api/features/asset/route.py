@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from lib.columns import COLUMNS
 from lib.schema import ID
-from query_api.asof.asset import AssetFound, find_asset
+from query_api.asof.asset import find_asset
 from query_api.asof.names import names_until
 from query_api.http import parameters, responses
 from query_api.http.caching import cache_control_of, conditional_response
@@ -76,18 +76,16 @@ def install(app: FastAPI, services: Services) -> None:
         )
         at = parameters.parse_datetime(datetime, now)
         finder, named_by = services.lists.pair_finder, parameters.parse_by(by)
-        asset_found = await find_asset(finder, id, at, max_age=as_of.max_age, known_at=as_of.known_at, by=named_by)
-        answer = {**pair_info(asset_found), **asset_found.row, "also_ticker_of": asset_found.also_ticker_of}
+        basis, row, others = await find_asset(
+            finder, id, at, max_age=as_of.max_age, known_at=as_of.known_at, by=named_by
+        )
+        answer = {**pair_info(basis), **row, "also_ticker_of": others}
         if names:
             async with services.long_work.single_step(client_of(request.scope)):
-                answer["names"] = await _names(asset_found)
+                newest, until = (row["symbol"], row["name"]), basis.pair.price.tick
+                answer["names"] = await names_until(services.store, row[ID], until, newest, basis.known_at)
         body = json_line(answer)
-        headers = {"cache-control": cache_control_of([asset_found], as_of, sent=services.clock())}
+        headers = {"cache-control": cache_control_of([basis], as_of, sent=services.clock())}
         return conditional_response(request, body, headers, MEDIA_TYPES["json"])
-
-    async def _names(asset_found: AssetFound) -> list[dict[str, Any]]:
-        row, until = asset_found.row, asset_found.pair.price.tick
-        newest = row["symbol"], row["name"]
-        return await names_until(services.store, row[ID], until, newest, asset_found.known_at)
 
     get_and_head(app, "/v1/assets/{id}", asset, summary="One asset", responses=ASSET_RESPONSES)

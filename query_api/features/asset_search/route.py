@@ -74,9 +74,6 @@ def _as_json(entry: Entry) -> dict[str, Any]:
         {"symbol": symbol, "name": name, "first": isoformat(first), "last": isoformat(last)}
         for (symbol, name), first, last in entry.names
     ]
-    ends = {"first": min(name["first"] for name in names if name["first"]), "last": names[-1]["last"]}
-    return (
-        {"cmc_id": entry.cmc_id, "symbol": names[-1]["symbol"], "name": names[-1]["name"], "listed": entry.listed}
-        | ends
-        | {"names": names}
-    )
+    first = isoformat(min(first for _, first, _ in entry.names))
+    newest = {"symbol": names[-1]["symbol"], "name": names[-1]["name"], "listed": entry.listed}
+    return {"cmc_id": entry.cmc_id, **newest, "first": first, "last": names[-1]["last"], "names": names}

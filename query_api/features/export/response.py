@@ -34,8 +34,6 @@ log = structlog.get_logger()
 
 Columns = Mapping[str, pl.DataType]
 
-_FILE_TYPES: Mapping[Kind, pl.DataType] = {Kind.TIME: TIME}
-"""Columns whose type in a file differs from that in an answer."""
 _BASIS: Mapping[str, pl.DataType] = {
     "price_time": TIME,
     "rank_time": TIME,
@@ -100,7 +98,8 @@ def all_columns(extras: Sequence[Series]) -> Columns:
     """All columns there are: the step, the list's columns, then the snapshots they come from."""
     further = extra_columns(extras)
     more = [column for column in MORE if column.name not in names(further)]
-    listed = {each.name: _FILE_TYPES.get(each.kind, POLARS[each.kind]) for each in (*COLUMNS, *further, *more)}
+    types = {**POLARS, Kind.TIME: TIME}
+    listed = {each.name: types[each.kind] for each in (*COLUMNS, *further, *more)}
     return {"step": TIME, **listed, **_BASIS}
 
 

@@ -47,11 +47,7 @@ RESPONSES: Responses = {
 def install(app: FastAPI, services: Services) -> None:
     """Add the gaps."""
 
-    async def gaps(
-        request: Request,
-        start: Start = None,
-        stop: Stop = None,
-    ) -> Response:
+    async def gaps(request: Request, start: Start = None, stop: Stop = None) -> Response:
         """Expected ticks that have no snapshot between two instants, by default the last day, at most a week."""
         now = services.clock()
         first, last = parse_range(start, stop, now, longest=LONGEST)

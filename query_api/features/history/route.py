@@ -1,7 +1,7 @@
 """`/v1/assets/{id}/history`: one asset over time."""
 
 import asyncio
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Annotated
@@ -14,7 +14,7 @@ from starlette.responses import Response
 from lib.answer_tables import history_table
 from lib.clock import isoformat
 from lib.instants import Span, first_step
-from query_api.asof.asset import is_id
+from lib.text import is_digits
 from query_api.asof.asset_over_span import find_over_span
 from query_api.features.history.points import COLUMNS, TIMES, Point
 from query_api.features.history.work import FILLS, Covered, Fill, History, history_of
@@ -110,11 +110,12 @@ def install(app: FastAPI, services: Services) -> None:
         known = parameters.parse_known_at(known_at, now)
         span = Span(first_step(first, start, distance), last, distance)
         steps = [span.at(number) for number in range(min(span.steps, limit))]
-        async with nullcontext() if is_id(id) else services.long_work.step():  # a ticker takes several whole lists
+        async with nullcontext() if is_digits(id) else services.long_work.step():  # a ticker takes several lists
             cmc_id = await find_over_span(
                 finder.store, id, span.start, last, now=now, by=parameters.parse_by(by), known_at=known
             )
-        async with _lane(services, request, len(steps)):
+        is_long = len(steps) > SHORT  # and waits for its turn among long requests
+        async with services.long_work.single_step(client_of(request.scope)) if is_long else nullcontext():
             found = await history_of(finder, cmc_id, steps, distance, how, now=now, known_at=known)
         sent = {"format": format and chosen, "known_at": isoformat(known) if known else None, "columns": columns}
         following = _next(cmc_id, span, limit, every=every, fill=how, **sent)
@@ -144,11 +145,6 @@ def install(app: FastAPI, services: Services) -> None:
 
     path = "/v1/assets/{id}/history"
     get_and_head(app, path, history, summary="One asset over time", responses=HISTORY_RESPONSES)
-
-
-def _lane(services: Services, request: Request, steps: int) -> AbstractAsyncContextManager[None]:
-    """A long history waits for its turn among long requests; a short one does not."""
-    return services.long_work.single_step(client_of(request.scope)) if steps > SHORT else nullcontext()
 
 
 def _next(cmc_id: int, span: Span, most: int, **parameters: str | None) -> str | None:

@@ -45,17 +45,13 @@ _BODY = {
         },
     },
 }
+_CONTENT = responses.row_content("time,asset,requested_at,…\r\n2026-11-17T14:37:00Z,BTC,…\r\n")
+del _CONTENT["text/plain"]
 PRICES_RESPONSES: responses.Responses = {
     200: {
         "model": PricesAnswer,
         "description": "A row for each row asked",
-        "content": {
-            name: shown
-            for name, shown in responses.row_content(
-                "time,asset,requested_at,…\r\n2026-11-17T14:37:00Z,BTC,…\r\n"
-            ).items()
-            if name != "text/plain"
-        },
+        "content": _CONTENT,
     },
     406: responses.NOT_ACCEPTABLE,
     408: responses.documented_problem("The body did not come in time"),

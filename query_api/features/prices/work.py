@@ -55,7 +55,12 @@ async def find_prices(
     for key, (basis, assets) in groups.items():
         async with long_work.step():
             found[key] = await _of_pair(services.store, basis, assets, by)
-    return [_priced(at, asset, bases[at], found) for at, asset in wanted]
+    return [
+        Priced(at, basis, found[basis.key][asset])
+        if isinstance(basis := bases[at], PairFound)
+        else Priced(at, None, basis)
+        for at, asset in wanted
+    ]
 
 
 async def _of_pair(
@@ -81,25 +86,10 @@ async def _of_pair(
                 check_sides(basis, cmc_id := asset)
             else:
                 cmc_id = await identify(store, asset, named.get(search_key(asset), []), basis, by=by)
-            found[asset] = _row_of(cmc_id, stored, basis)
+            if cmc_id not in stored:
+                tick = isoformat(basis.pair.price.tick)
+                raise StoreMalformed(f"the price snapshot of {tick} lacks the row of {cmc_id}, which its marker names")
+            found[asset] = stored[cmc_id]
         except (NoAsset, AmbiguousTicker) as exc:
             found[asset] = exc
     return found
-
-
-def _row_of(cmc_id: int, stored: Mapping[int, Stored], basis: PairFound) -> Stored:
-    if cmc_id not in stored:
-        tick = isoformat(basis.pair.price.tick)
-        raise StoreMalformed(f"the price snapshot of {tick} lacks the row of {cmc_id}, which its marker names")
-    return stored[cmc_id]
-
-
-def _priced(
-    at: datetime,
-    asset: Asset,
-    basis: PairFound | NoSnapshot,
-    found: Mapping[object, Mapping[Asset, Stored | NoAsset | AmbiguousTicker]],
-) -> Priced:
-    if isinstance(basis, NoSnapshot):
-        return Priced(at, None, basis)
-    return Priced(at, basis, found[basis.key][asset])

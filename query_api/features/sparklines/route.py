@@ -68,10 +68,10 @@ def install(app: FastAPI, services: Services) -> None:
 
         async def work() -> tuple[bytes, bool]:
             with services.long_work.request(client_of(request.scope)):
-                found = await finder.find(numbers, start, stop, points, ranks=ranks)
-                body = await services.long_work.in_thread(lambda: to_json(found.answer))
-                final = all_final(found.answer.at, found.pairs, max_age=services.max_age, now=now)
-                return body, final and await all_stored_by(services.store, found.pairs, now - WRITE_TIMEOUT)
+                answer, pairs = await finder.find(numbers, start, stop, points, ranks=ranks)
+                body = await services.long_work.in_thread(lambda: to_json(answer))
+                final = all_final(answer.at, pairs, max_age=services.max_age, now=now)
+                return body, final and await all_stored_by(services.store, pairs, now - WRITE_TIMEOUT)
 
         question = ("sparklines", *numbers, start, stop, points, ranks)
         body, final = await services.single_flight.share(question, work)

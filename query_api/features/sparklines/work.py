@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cachetools import LRUCache
@@ -42,14 +41,6 @@ class SparklinesAnswer(BaseModel):
     data: list[Line]
 
 
-@dataclass(frozen=True, slots=True)
-class SparklinesFound:
-    """The answer, and the pair of each of its instants."""
-
-    answer: SparklinesAnswer
-    pairs: Sequence[ListPair | None]
-
-
 class Sparklines:
     """Reads them from one store, each tick as one step of long work."""
 
@@ -75,17 +66,18 @@ class Sparklines:
 
     async def find(
         self, ids: Sequence[int], start: datetime, stop: datetime, points: int, *, ranks: bool = False
-    ) -> SparklinesFound:
+    ) -> tuple[SparklinesAnswer, Sequence[ListPair | None]]:
         """The prices of `ids` at `start`, at multiples of a step between, and at `stop`.
 
-        Each is the price in the list of that instant, so an asset without a rank there has none.
+        Each is the price in the list of that instant, so an asset without a rank there has none. The second part of
+        the result is the pair of each instant.
         """
         at = instants(start, stop, points)
         async with self._long_work.step():
             pairs = await pairs_of_lists(self._store, at, max_age=self._max_age, max_skew=self._max_skew)
         columns = await asyncio.gather(*(self._column(pair, ids) for pair in pairs))
         answer = await self._long_work.in_thread(lambda: _answer(ids, at, pairs, columns, ranks))
-        return SparklinesFound(answer, pairs)
+        return answer, pairs
 
     async def _column(self, pair: ListPair | None, ids: Sequence[int]) -> tuple[Values, Values]:
         """The prices and ranks of a pair."""

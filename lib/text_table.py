@@ -67,9 +67,8 @@ def wrapped(text: str, width: int, *, indent: int = 0) -> list[str]:
 def _lines(
     fields: Sequence[Field], rows: Sequence[Sequence[str]], widths: Mapping[int, int], paint: Paint
 ) -> Iterator[str]:
-    yield paint(
-        None, GAP.join(_padded(fields[place], fields[place].heading, widths[place]) for place in widths).rstrip()
-    )
+    headings = [_padded(fields[place], fields[place].heading, widths[place]) for place in widths]
+    yield paint(None, GAP.join(headings).rstrip())
     for row in rows:
         cells = [paint(fields[place], _padded(fields[place], row[place], widths[place])) for place in widths]
         yield GAP.join(cells).rstrip()
@@ -77,10 +76,7 @@ def _lines(
 
 def _fitted(fields: Sequence[Field], rows: Sequence[Sequence[str]], width: int) -> dict[int, int]:
     """The places of the columns that fit into the width, and how wide each is."""
-    full = [
-        max(cell_len(field.heading), max((cell_len(row[place]) for row in rows), default=0))
-        for place, field in enumerate(fields)
-    ]
+    full = [max(map(cell_len, (field.heading, *(row[place] for row in rows)))) for place, field in enumerate(fields)]
     widths = {
         place: min(full[place], SHORTEST_NAME) if field.is_name else full[place] for place, field in enumerate(fields)
     }

@@ -51,6 +51,8 @@ def top(
     url: Url = None,
 ) -> None:
     """Ask a running API for the top list."""
+    from lib.answer_tables import top_table
+
     _check_format(format)
     if watch and (datetime or known_at):
         raise SettingsRejected("--watch follows now: leave out --datetime and --known-at")
@@ -59,10 +61,12 @@ def top(
         "max_volume_to_cap": max_volume_to_cap, "symbols": symbols, "ids": ids, "max_age": max_age,
         "known_at": known_at,
     }  # fmt: skip
-    tag = _print_top(url, format, parameters)
+    if format == "table":
+        parameters["more"] = columns or "change_24h_pct"
+    tag = _print(url, "/v1/top", format, parameters, top_table)
     for event in _events(url) if watch else ():
         if event.event == "snapshot":
-            tag = _print_top(url, format, parameters, tag)
+            tag = _print(url, "/v1/top", format, parameters, top_table, tag)
 
 
 @app.command()
@@ -161,25 +165,13 @@ def watch(
         print(event.data if json else line(event), flush=True)
 
 
-def _print_top(url: str | None, format: str, parameters: Mapping[str, Any], unless_tag: str = "") -> str:
-    from lib.answer_tables import top_table
-
-    more = {"more": parameters["columns"] or "change_24h_pct"} if format == "table" else {}
-    return _print(url, "/v1/top", format, {**parameters, **more}, top_table, unless_tag)
-
-
 def _check_format(format: str) -> None:
     if format not in FORMATS:
         raise SettingsRejected(f"--format {format}: must be table, json or csv; for example --format csv")
 
 
 def _print(
-    url: str | None,
-    path: str,
-    format: str,
-    parameters: Mapping[str, Any],
-    table: MakeTable,
-    unless_tag: str = "",
+    url: str | None, path: str, format: str, parameters: Mapping[str, Any], table: MakeTable, unless_tag: str = ""
 ) -> str:
     """Ask for an answer, and print it in this format. A table takes its columns from the JSON, which has all."""
     from lib.cli.client import ask

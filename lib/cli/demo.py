@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -117,20 +118,12 @@ class Demo:
     def fills(self, source: Path, data: Path, events_at: datetime, first: datetime) -> list[Fill]:
         """The minutes of the history; before a whole day of them, a week of fewer lists."""
         begin = slot(first - self.history, INTERVAL)
-        minutes = Fill(
-            source=source,
-            store=data / "topcoins.db",
-            log_file=data / "history.log",
-            assets=self.assets,
-            events_at=events_at,
-            start=begin,
-            stop=first,
-            interval=INTERVAL,
-        )
+        fill = partial(Fill, source=source, store=data / "topcoins.db", assets=self.assets, events_at=events_at)
+        minutes = fill(start=begin, stop=first, interval=INTERVAL)
         if self.history < DAY:
             return [minutes]
-        earlier = {"start": slot(begin - EARLIER, EARLIER_INTERVAL), "stop": begin, "interval": EARLIER_INTERVAL}
-        return [minutes.model_copy(update=earlier), minutes]
+        week = slot(begin - EARLIER, EARLIER_INTERVAL)
+        return [fill(start=week, stop=begin, interval=EARLIER_INTERVAL), minutes]
 
 
 def start_services(stack: Stack, environ: Mapping[str, str]) -> None:

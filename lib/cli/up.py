@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from importlib.resources import files
 from pathlib import Path
 
-import httpx
 import orjson
 from rich.console import Console
 
@@ -82,7 +81,7 @@ class Up:
         try:
             answer = ask_own(self._api.http_host, self._api.http_port, "/healthz", timeout_s=10)
             return bool(orjson.loads(answer)["run_id"] == self._run_id)
-        except (httpx.HTTPError, ValueError, LookupError, TypeError):
+        except (ValueError, LookupError, TypeError):
             return False
 
     def _stored(self) -> list[int]:

@@ -48,7 +48,6 @@ class Fill(BaseModel):
 
     source: Path
     store: Path
-    log_file: Path
     assets: int
     events_at: datetime
     start: datetime
@@ -142,7 +141,7 @@ async def fill(plan: Fill, done: Callable[[], None]) -> None:
 
 
 async def _work(fills: Sequence[Fill]) -> None:
-    log.configure(Settings(log_file=fills[0].log_file, log_level="warning"))
+    log.configure(Settings(log_file=fills[0].store.with_name("history.log"), log_level="warning"))
     count = itertools.count(1)
 
     def done() -> None:

@@ -8,9 +8,8 @@ import asyncio
 import gc
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import NamedTuple
 
 import structlog
 
@@ -34,22 +33,15 @@ HOURS = timedelta(days=30)
 DAY_OF_HOURS = 24
 
 
-class Stretch(NamedTuple):
-    """Ticks that are filled in order, and their interval."""
-
-    interval: timedelta
-    ticks: Sequence[datetime]
-
-
-def stretches(now: datetime) -> Iterator[Stretch]:
-    """All ticks before the minute of `now`, the newest stretch first: minutes of one hour, then hours of one day."""
+def stretches(now: datetime) -> Iterator[tuple[timedelta, list[datetime]]]:
+    """Intervals and their ticks before the minute of `now`, the newest first: hours of minutes, then days of hours."""
     stop, newest_hour = slot(now, MINUTE), slot(now, HOUR)
     for back in range(MINUTES // HOUR + 1):
         start = newest_hour - back * HOUR
-        yield Stretch(MINUTE, [tick for n in range(60) if (tick := start + n * MINUTE) < stop])
+        yield MINUTE, [tick for n in range(60) if (tick := start + n * MINUTE) < stop]
     before = newest_hour - MINUTES
     for back in range(DAY_OF_HOURS, (HOURS - MINUTES) // HOUR + 1, DAY_OF_HOURS):
-        yield Stretch(HOUR, [before - (back - n) * HOUR for n in range(DAY_OF_HOURS)])
+        yield HOUR, [before - (back - n) * HOUR for n in range(DAY_OF_HOURS)]
 
 
 class ToBothBuckets(WriteThrough):

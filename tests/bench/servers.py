@@ -136,7 +136,6 @@ async def fill_history(store: Path, *, assets: int, ticks: int) -> datetime:
         Fill(
             source=source,
             store=store,
-            log_file=store.with_suffix(".log"),
             assets=assets,
             events_at=stop - ticks // 2 * MINUTE,
             start=stop - ticks * MINUTE,
@@ -156,5 +155,5 @@ async def fill_history(store: Path, *, assets: int, ticks: int) -> datetime:
     ]
     for worker in workers:
         if await worker.wait():
-            raise RuntimeError(f"the history was not filled: {store.with_suffix('.log').read_text()[-500:]}")
+            raise RuntimeError(f"the history was not filled: {store.with_name('history.log').read_text()[-500:]}")
     return stop - MINUTE

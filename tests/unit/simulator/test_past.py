@@ -14,8 +14,8 @@ HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 
 def test_two_days_of_minutes_and_a_month_of_hours_end_before_the_minute_of_now():
     parts = list(stretches(NOW))
-    minutes = sorted(tick for part in parts if part.interval == MINUTE for tick in part.ticks)
-    hours = sorted(tick for part in parts if part.interval == HOUR for tick in part.ticks)
+    minutes = sorted(tick for interval, ticks in parts if interval == MINUTE for tick in ticks)
+    hours = sorted(tick for interval, ticks in parts if interval == HOUR for tick in ticks)
     assert minutes[-1] == datetime(2026, 11, 26, 22, 13, tzinfo=UTC)
     assert NOW - minutes[0] >= MINUTES
     assert {later - earlier for earlier, later in pairwise(minutes)} == {MINUTE}
@@ -25,7 +25,7 @@ def test_two_days_of_minutes_and_a_month_of_hours_end_before_the_minute_of_now()
 
 
 def test_the_newest_stretch_is_the_first():
-    starts = [part.ticks[0] for part in stretches(NOW) if part.ticks]
+    starts = [ticks[0] for _, ticks in stretches(NOW) if ticks]
     assert starts == sorted(starts, reverse=True)
 
 

@@ -24,7 +24,6 @@ def fill(start: datetime, stop: datetime, *, source: Path = SOURCE, folder: Path
     return Fill(
         source=source,
         store=folder / "topcoins.db",
-        log_file=folder / "history.log",
         assets=20,
         events_at=NOON,
         start=start,

@@ -3,9 +3,9 @@
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 
 MOST = 10
 PERIOD_S = 1.0
@@ -26,16 +26,11 @@ def call_later(seconds: float, work: Callable[[], None]) -> None:
         timer.start()
 
 
-@dataclass(slots=True)
-class _Period:
-    began: float
-    title: str
-    lines: int = 0
-    dropped: int = 0
-
-
 class LineLimit(logging.Filter):
-    """Passes `MOST` lines of a kind each second to a handler. A line after that second counts the others."""
+    """Passes `MOST` lines of a kind each second to a handler. A line after that second counts the others.
+
+    A second begins with a line. Once a line was not logged it lasts until the counts are written.
+    """
 
     def __init__(
         self,
@@ -48,43 +43,38 @@ class LineLimit(logging.Filter):
         self._handler = handler
         self._timer = timer
         self._later = later
-        self._periods: dict[Kind, _Period] = {}
         self._lock = threading.Lock()
+        self._began = timer()
+        self._is_due = False
+        self._lines: Counter[Kind] = Counter()
+        self._titles: dict[Kind, str] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the line is logged."""
         kind, title = _kind(record)
-        now = self._timer()
-        if (late := self._periods.get(kind)) and now - late.began > 3 * PERIOD_S:
-            self._report(kind)
+        if self._timer() - self._began >= PERIOD_S * (3 if self._is_due else 1):
+            self.flush()
         with self._lock:
-            period = self._periods.get(kind)
-            if period is None or (not period.dropped and now - period.began >= PERIOD_S):
-                self._forget_old(now)
-                period = self._periods[kind] = _Period(now, title)
-            period.lines += 1
-            if period.lines <= MOST:
+            self._titles.setdefault(kind, title)
+            self._lines[kind] += 1
+            if self._lines[kind] <= MOST:
                 return True
-            period.dropped += 1
-            first = period.dropped == 1
-        if first:
-            self._later(PERIOD_S, lambda: self._report(kind))
+            was_due, self._is_due = self._is_due, True
+        if not was_due:
+            self._later(PERIOD_S, self.flush)
         return False
 
     def flush(self) -> None:
-        """Write the counts that are due later."""
-        for kind in list(self._periods):
-            self._report(kind)
-
-    def _report(self, kind: Kind) -> None:
+        """Write how many lines of each kind were not logged, and begin another second."""
         with self._lock:
-            period = self._periods.pop(kind, None)
-        if period and period.dropped:
-            name, level, _ = kind
-            self._emit(logging.makeLogRecord({
-                "name": name, "levelno": level, "levelname": logging.getLevelName(level), "msg": COUNT,
-                "kind": period.title, "lines": period.dropped,
-            }))  # fmt: skip
+            lines, titles, self._lines, self._titles = self._lines, self._titles, Counter(), {}
+            self._began, self._is_due = self._timer(), False
+        for (name, level, place), count in lines.items():
+            if count > MOST:
+                self._emit(logging.makeLogRecord({
+                    "name": name, "levelno": level, "levelname": logging.getLevelName(level), "msg": COUNT,
+                    "kind": titles[name, level, place], "lines": count - MOST,
+                }))  # fmt: skip
 
     def _emit(self, record: logging.LogRecord) -> None:
         self._handler.acquire()
@@ -92,11 +82,6 @@ class LineLimit(logging.Filter):
             self._handler.emit(record)
         finally:
             self._handler.release()
-
-    def _forget_old(self, now: float) -> None:
-        self._periods = {
-            kind: period for kind, period in self._periods.items() if period.dropped or now - period.began < PERIOD_S
-        }
 
 
 def _kind(record: logging.LogRecord) -> tuple[Kind, str]:

@@ -13,6 +13,7 @@ import structlog
 from lib.clock import DAY, from_epoch
 from lib.errors import SnapshotDoubtful, SpoolUnavailable
 from lib.ingest.plausible import differences
+from lib.ingest.state_file import read_state
 from lib.snapshot import Snapshot
 from lib.snapshot_file import ENDING, DamagedFile, decode, encode, write_whole
 
@@ -99,9 +100,7 @@ def stored_lists(folder: Path) -> list[Path]:
 
 def reasons_of(path: Path) -> list[str]:
     """Why a list is in doubt; nothing where that can't be read."""
-    with suppress(OSError, orjson.JSONDecodeError):
-        return [str(reason) for reason in orjson.loads(path.with_suffix(REASONS).read_bytes())]
-    return []
+    return read_state(list[str], path.with_suffix(REASONS)) or []
 
 
 def tick_of(path: Path) -> datetime:

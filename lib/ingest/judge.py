@@ -14,7 +14,7 @@ from lib.errors import SnapshotDoubtful
 from lib.ingest.clock_check import check_clock
 from lib.ingest.doubtful import DoubtfulLists
 from lib.ingest.gate import admit
-from lib.ingest.ids.compare import contradictions, read_prices
+from lib.ingest.ids.compare import contradictions
 from lib.ingest.ids.report import FOLDER as IDS_FOLDER
 from lib.ingest.plausible import COMPARABLE_FOR, VALUES, Jump, differences, faults, jumps
 from lib.ingest.state_file import read_state, save_state
@@ -102,7 +102,7 @@ class Judge:
         gate = partial(admit, reading, tick, interval, before=before, backfilled=backfilled)
         snapshot, rejected = gate()
         wrong, differs = faults(snapshot, before), differences(snapshot, before, asked=self._assets)
-        differs += contradictions(snapshot, before, lambda: read_prices(self._ids) if self._ids else ())
+        differs += contradictions(snapshot, before, self._ids)
         if wrong or differs:
             snapshot = self._new_level(snapshot, wrong, differs, before)
             self._remember(JudgeState())  # the last values of absent assets are of another level

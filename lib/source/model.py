@@ -189,11 +189,6 @@ class SourceFile(Part):
         measured = tuple(name for name in self.fields if name not in (schema.ID, "volume_usd"))
         return Series(self.series, (), measured, self.units)
 
-    @property
-    def keyless_pace(self) -> timedelta | None:
-        """The shortest interval without a key."""
-        return self.pace.keyless or (DEFAULT_KEYLESS_PACE if self.key else None)
-
     def filling(self, series: Series) -> Self:
         """This source, when it fills `series`; SettingsRejected otherwise."""
         if self.series != series.name:

@@ -20,7 +20,7 @@ from lib.snapshot import VOLUME
 from lib.source.answer_reader import AnswerReader, MonthUsedUp
 from lib.source.extract import Extractor
 from lib.source.key_credits import Allowance, KeyCredits
-from lib.source.model import SourceFile
+from lib.source.model import DEFAULT_KEYLESS_PACE, SourceFile
 from lib.source.page import MOST_RECORDS, Page, first_rows, read_page
 from lib.source.paging import read_pages
 from lib.source.pauses import Pauses
@@ -57,10 +57,10 @@ class Source:
         """What this source fills."""
         self.daily = file.daily
         """How a past day is asked for, where that can be."""
-        self._client = client
         self._clock = clock
         self._key = key if file.key else None
         self.is_stand_in = is_stand_in
+        self._keyless = partial(Source, file, client=client, clock=clock, url=url, shared=shared, identify=identify)
         self._identify = identify
         self._path = file.request.path if self._key else file.request.keyless_path or file.request.path
         self.base = url or file.request.url
@@ -107,14 +107,15 @@ class Source:
         """The same list asked without the key, for when the key is spent or refused; None where that can't be."""
         if not self._key or not self._file.request.keyless_path:
             return None
-        keyless = partial(Source, self._file, client=self._client, clock=self._clock, url=self.base, is_stand_in=True)
-        return keyless(shared=self._shared, identify=self._identify)
+        return self._keyless(is_stand_in=True)
 
     def interval(self, asked: timedelta) -> timedelta:
         """The asked interval, stretched to the pace of this source with or without its key."""
         if self.base.startswith("http:"):  # settings allow plain http for our own network only
             return asked
-        return max(asked, (self._file.pace.keyed if self._key else self._file.keyless_pace) or asked)
+        pace = self._file.pace
+        keyless = pace.keyless or (DEFAULT_KEYLESS_PACE if self._file.key else None)
+        return max(asked, (pace.keyed if self._key else keyless) or asked)
 
     @property
     def allowance_name(self) -> str:

@@ -4,7 +4,7 @@ It never makes a list doubtful by itself.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
@@ -99,16 +99,12 @@ def write_prices(folder: Path, reading: Reading, rows: pl.DataFrame) -> None:
     save_state(file, prices, "a provider's prices can't be written")
 
 
-def read_prices(folder: Path) -> list[ProviderPrices]:
-    """The newest prices of each provider, without those that can't be read."""
-    return read_states(ProviderPrices, folder.glob(f"*{ENDING}"))
+def contradictions(now: Snapshot, before: Snapshot | None, folder: Path | None) -> list[str]:
+    """The providers that agreed with the list before and not with this one, if this one moved far from it.
 
-
-def contradictions(
-    now: Snapshot, before: Snapshot | None, read_providers: Callable[[], Sequence[ProviderPrices]]
-) -> list[str]:
-    """The providers that agreed with the list before and not with this one, if this one moved far from it."""
-    if before is None or now.series != PRICE:
+    `folder` has the newest prices of each provider.
+    """
+    if before is None or folder is None or now.series != PRICE:
         return []
     bound = allowed_step(now.series.name, now.tick - before.tick)
     old, new = (snapshot.rows.select(ID, "usd") for snapshot in (before, now))
@@ -117,7 +113,7 @@ def contradictions(
         return []
     return [
         f"{each.source} contradicts: its prices of {each.at:%H:%M} UTC are those of the list before"
-        for each in read_providers()
+        for each in read_states(ProviderPrices, folder.glob(f"*{ENDING}"))
         if timedelta() <= now.tick - each.at <= OLDEST and _contradicts(each, old, new, bound)
     ]
 

@@ -11,9 +11,8 @@ from collections.abc import Sequence
 import uvloop
 
 from lib import columns, process
-from lib.archive.address import open_tiers
 from lib.archive.objects.address import open_objects
-from lib.archive.tiers import Tiers
+from lib.archive.tiers import Tiers, open_tiers
 from lib.clock import utc_now
 from lib.errors import SettingsRejected
 from lib.schema import OWN, Series

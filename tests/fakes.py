@@ -15,8 +15,7 @@ from lib.errors import TopcoinsError
 from lib.http_client import open_client
 from lib.schema import ID, PRICE, TIER, Series
 from lib.snapshot import Marker, Snapshot, StoredTick, first_of_hours, visible_at
-from lib.store import Resolution, Selection, Store, View, WantedTicks
-from lib.store.asset_names import merged_names
+from lib.store import Resolution, Selection, Store, View, WantedTicks, merged_names
 from lib.text import search_key
 
 RECORDED = Path(__file__).parent / "recorded"

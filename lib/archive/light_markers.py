@@ -23,19 +23,14 @@ class LightMarkers:
 
     def __init__(self, reader: ArchiveReader, most_bytes: int = MOST_BYTES) -> None:
         self._reader = reader
-        self._parts: LRUCache[str, pl.DataFrame] = LRUCache(most_bytes, getsizeof=lambda part: part.estimated_size())
+        self.parts: LRUCache[str, pl.DataFrame] = LRUCache(most_bytes, getsizeof=lambda part: part.estimated_size())
         self._lock = asyncio.Lock()
-
-    @property
-    def size(self) -> int:
-        """The bytes in memory."""
-        return int(self._parts.currsize)
 
     async def read(self, names: Sequence[str], where: pl.Expr, select: Collection[str]) -> pl.DataFrame:
         """The rows of these parts, in their order."""
         if not {*select} <= {*LIGHT} or not 0 < len(names) <= MOST_PARTS:
             return await self._reader.read_parts(names, tables.MARKER_COLUMNS, where, select)
-        parts = [self._parts.get(name) for name in names]
+        parts = [self.parts.get(name) for name in names]
         if any(part is None for part in parts):
             async with self._lock:  # the other series' reader waits for the same parts
                 parts = await asyncio.gather(*map(self._part, names))
@@ -43,8 +38,8 @@ class LightMarkers:
         return await asyncio.to_thread(lambda: pl.concat(known).lazy().filter(where).select(select).collect())
 
     async def _part(self, name: str) -> pl.DataFrame:
-        if (known := self._parts.get(name)) is None:
+        if (known := self.parts.get(name)) is None:
             known = await self._reader.read_parts([name], tables.MARKER_COLUMNS, pl.lit(True), LIGHT)
-            if known.estimated_size() <= self._parts.maxsize:
-                self._parts[name] = known
+            if known.estimated_size() <= self.parts.maxsize:
+                self.parts[name] = known
         return known

@@ -79,10 +79,6 @@ class Manifest(BaseModel):
     parts: list[Part]
     snapshots: dict[str, Snapshots]
 
-    def names(self, table: str) -> list[str]:
-        """The names of a table's parts, the first part first."""
-        return [part.name for part in self.parts if part.table == table]
-
 
 def start_of(day: date) -> datetime:
     """The first instant of a UTC day."""

@@ -10,8 +10,7 @@ from lib.archive.tables import series_columns
 from lib.clock import Clock
 from lib.errors import StoreRejected
 from lib.schema import Series
-from lib.store import Selection, Store
-from lib.store.asset_names import merged_names
+from lib.store import Selection, Store, merged_names
 
 
 class NoStore(Store):

@@ -24,8 +24,7 @@ from lib.errors import StoreMalformed
 from lib.ingest.missed import MissedTick
 from lib.schema import ID, PRICE, Series
 from lib.snapshot import Marker, StoredTick, visible_at
-from lib.store import Selection, View, WantedTicks
-from lib.store.asset_names import merged_names
+from lib.store import Selection, View, WantedTicks, merged_names
 from lib.times import TIME, times
 
 ROW_GROUP = TICKS_IN_GROUP * MINUTE
@@ -186,9 +185,7 @@ class SealedStore:
         """Rows from the table of the series."""
         if not ticks:
             return pl.DataFrame(schema=tables.series_columns(series))
-        where = pl.col(TICK) == pl.lit(ticks[0], TIME)
-        if len(ticks) > 1:
-            where = between(ticks[0], ticks[-1]) & pl.col(TICK).is_in(times(ticks).implode())
+        where = between(ticks[0], ticks[-1]) & pl.col(TICK).is_in(times(ticks).implode())
         days = sorted({tick.date() for tick in ticks})
         return await self._reader.read(series.name, days, tables.series_columns(series), where & selected)
 

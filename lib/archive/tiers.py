@@ -9,19 +9,36 @@ import polars as pl
 import structlog
 
 from lib.archive.coverage import Coverage, read_coverage
+from lib.archive.no_store import NoStore
+from lib.archive.objects import Objects
 from lib.archive.reader import FRESH, ArchiveReader
 from lib.archive.sealed_store import SealedStore
 from lib.clock import SECOND, Clock
-from lib.errors import TopcoinsError
+from lib.errors import SettingsRejected, TopcoinsError
 from lib.ingest.missed import MissedTick
 from lib.schema import Series
+from lib.settings import NONE, SQLITE, Settings
 from lib.snapshot import Marker, Snapshot, StoredTick
-from lib.store import Resolution, Selection, Store, View, WantedTicks
-from lib.store.asset_names import merged_names
+from lib.store import Resolution, Selection, Store, View, WantedTicks, merged_names
+from lib.store.address import open_store
 
 log = structlog.get_logger()
 
 T = TypeVar("T")
+
+
+def open_tiers(settings: Settings, objects: Objects | None, clock: Clock) -> Store:
+    """The store of the settings, and the archive behind it, if there is one. Does no I/O yet."""
+    if objects is None:
+        if settings.store_url == NONE:
+            raise SettingsRejected(
+                "TOPCOINS_STORE_URL and TOPCOINS_ARCHIVE_URL are both none, so nothing can answer; for example"
+                " TOPCOINS_ARCHIVE_URL=./data/archive"
+            )
+        return open_store(settings, clock)
+    hot = NoStore(clock) if settings.store_url == NONE else open_store(settings, clock)
+    keep = settings.minutes_kept if settings.store_url.startswith(SQLITE) else None
+    return Tiers(hot, ArchiveReader(objects, clock=clock), clock=clock, keep=keep)
 
 
 class Tiers(Store):

@@ -1,6 +1,6 @@
 """`Store`: what both stores promise. `tests/contract` checks each promise on both."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from itertools import product
 from typing import Literal, NamedTuple, Protocol, TypedDict, Unpack, get_args
@@ -9,13 +9,16 @@ import polars as pl
 import structlog
 
 from lib.clock import DAY, EPOCH
-from lib.schema import Series
+from lib.schema import ID, PRICE, Series
 from lib.snapshot import Marker, Snapshot, StoredTick
+from lib.times import TIME
 
 log = structlog.get_logger()
 
 Resolution = Literal["1m", "1h"]
 """Raw ticks, or the first tick of each hour, which outlives them."""
+NAME_COLUMNS = {ID: pl.Int64(), **dict.fromkeys(PRICE.tags, pl.String()), "first": TIME, "last": TIME}
+"""Of the frame that `Store.asset_names` returns."""
 RESOLUTIONS: tuple[Resolution, ...] = get_args(Resolution)
 
 
@@ -163,6 +166,13 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """Close files and connections."""
+
+
+def merged_names(frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
+    """The names of these frames as one row each, from the first to the last of their times."""
+    keys = [ID, *PRICE.tags]
+    every = pl.concat([pl.DataFrame(schema=NAME_COLUMNS), *(frame.select(*NAME_COLUMNS) for frame in frames)])
+    return every.group_by(keys).agg(pl.col("first").min(), pl.col("last").max()).sort(keys)
 
 
 def warn_if_different(stored: Marker, new: Marker) -> None:

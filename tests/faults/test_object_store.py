@@ -37,6 +37,7 @@ from tests.unit.archive.world import (
     archived,
     filled,
     manifest_of,
+    names_of,
     reading,
     sealer,
     stored,
@@ -163,7 +164,7 @@ async def test_polars_shows_no_secret_when_its_read_is_refused(s3: Prefix, clock
     manifest = await sealer(filled(clock, DAY), s3.objects(tmp_path), clock).seal(DAY)
     refused = s3.objects(tmp_path, archive_secret_key=WRONG)
     with pytest.raises(OSError, match="403") as raised:
-        await asyncio.to_thread(lambda: refused.scan(manifest.names("price"), {}).collect())
+        await asyncio.to_thread(lambda: refused.scan(names_of(manifest, "price"), {}).collect())
     assert WRONG not in "".join(traceback.format_exception(raised.value))
 
 
@@ -199,4 +200,4 @@ def test_the_commands_seal_and_verify_in_the_object_store(s3: Prefix, tmp_path):
     asyncio.run(fill())
     assert run("seal") == (0, f"{day} sealed")
     assert run("verify") == (0, f"{day}: 4 snapshots, well")
-    assert asyncio.run(manifest_of(s3.objects(tmp_path), day)).names("price") == [part_name("price", day, 0)]
+    assert names_of(asyncio.run(manifest_of(s3.objects(tmp_path), day)), "price") == [part_name("price", day, 0)]

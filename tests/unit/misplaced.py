@@ -19,8 +19,8 @@ import typer
 import ingest_price.source
 import ingest_rank.source
 from lib import cli, process
-from lib.archive.address import open_tiers
 from lib.archive.objects.address import open_objects
+from lib.archive.tiers import open_tiers
 from lib.cli.app import app
 from lib.cli.doctor import examine
 from lib.clock import utc_now

@@ -12,7 +12,7 @@ import polars as pl
 
 from lib.errors import StoreMalformed
 from lib.schema import ID, PRICE, TIER, Series
-from lib.store import asset_names as names
+from lib.store import merged_names
 from lib.store.influx.flux import EVER, FOREVER, READY
 from lib.store.influx.lines import unescaped
 from lib.times import TIME
@@ -76,12 +76,10 @@ def asset_names(csv: str) -> pl.DataFrame:
     """The names of assets, each with the first and the last of its times."""
     values = table(csv)
     if values.is_empty():
-        return names.merged_names([])
+        return merged_names([])
     tags = [unescaped(name) if name in values.columns else pl.lit(None, pl.String).alias(name) for name in PRICE.tags]
     time = pl.col("_time").str.to_datetime(time_unit="us", time_zone="UTC")
-    return names.merged_names(
-        [values.select(pl.col(ID).cast(pl.Int64), *tags, time.alias("first"), time.alias("last"))]
-    )
+    return merged_names([values.select(pl.col(ID).cast(pl.Int64), *tags, time.alias("first"), time.alias("last"))])
 
 
 def times(csv: str) -> list[datetime]:

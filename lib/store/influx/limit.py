@@ -27,13 +27,6 @@ class QueryLimit:
         """A place among the running queries, free again at the end."""
         if self._places.locked() and self._waiting >= self._most:
             raise Busy(f"{self._waiting} queries wait for the store already; try again later")
-        await self._wait()
-        try:
-            yield
-        finally:
-            self._places.release()
-
-    async def _wait(self) -> None:
         self._waiting += 1
         try:
             async with asyncio.timeout(self._patience.total_seconds()):
@@ -42,3 +35,7 @@ class QueryLimit:
             raise Busy(f"the store had no time for a query within {format_duration(self._patience)}") from exc
         finally:
             self._waiting -= 1
+        try:
+            yield
+        finally:
+            self._places.release()

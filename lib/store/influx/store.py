@@ -17,8 +17,7 @@ from lib import schema
 from lib.clock import HOUR, SECOND, Clock, slot
 from lib.schema import Series
 from lib.snapshot import Marker, Snapshot, StoredTick, first_of_hours, visible_at
-from lib.store import Resolution, Selection, Store, View, WantedTicks, log_withdrawal
-from lib.store.asset_names import merged_names
+from lib.store import Resolution, Selection, Store, View, WantedTicks, log_withdrawal, merged_names
 from lib.store.influx import answer, flux, lines, row_reads
 from lib.store.influx.claims import VALID, Claim, any_new, read_claims, without_unsettled
 from lib.store.influx.failures import StoreMissing

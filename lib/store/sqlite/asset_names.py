@@ -3,7 +3,7 @@
 import polars as pl
 
 from lib.schema import ID, PRICE
-from lib.store.asset_names import COLUMNS
+from lib.store import NAME_COLUMNS
 from lib.store.sqlite.database import Database
 from lib.times import TIME
 
@@ -45,6 +45,6 @@ class AssetNames:
     def since(self, tick: int) -> pl.DataFrame:
         """The names with a snapshot at or after a tick, each with the first and the last one that has it."""
         names = self._database.execute(_SINCE, (tick,)).fetchall()
-        rows = pl.DataFrame(names, schema=COLUMNS | dict.fromkeys(_TIMES, pl.Int64()), orient="row")
+        rows = pl.DataFrame(names, schema=NAME_COLUMNS | dict.fromkeys(_TIMES, pl.Int64()), orient="row")
         times = [(pl.col(name) * 1_000_000).cast(TIME) for name in _TIMES]
         return rows.with_columns(*times, *(pl.col(tag).replace("", None) for tag in PRICE.tags))

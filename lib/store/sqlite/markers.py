@@ -1,11 +1,11 @@
 """The table of markers."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from lib import schema
-from lib.clock import EPOCH, from_epoch
+from lib.clock import EPOCH, SECOND, Clock, from_epoch
 from lib.snapshot import MARKER_KINDS, WITHDRAWAL, Marker, StoredTick
 from lib.store import Steps
 from lib.store.sqlite.database import Database
@@ -30,7 +30,6 @@ _INSERT = f'INSERT INTO "{TABLE}" ({_COLUMNS}) VALUES ({", ".join("?" * len(_TYP
 _UPDATE = f'UPDATE "{TABLE}" SET {", ".join(f"{name} = ?" for name in WITHDRAWAL)} WHERE series = ? AND tick = ?'
 _MARK = f"""UPDATE "{TABLE}" SET {SEALED} = 1 WHERE series = ? AND tick = ? AND {SEALED} IS NULL
   AND ifnull(hash, '') IN ('', ?)"""
-SECOND = timedelta(seconds=1)
 _FOREVER = 253_402_300_799
 """The last second of the year 9999."""
 _ANSWERS = "withdrawn_at IS NULL OR restored_at IS NOT NULL"
@@ -81,33 +80,14 @@ class Markers:
         self, series: str, start: datetime, stop: datetime, near: Steps | None, *, known: bool
     ) -> list[StoredTick]:
         """The ticks with start <= tick <= stop, oldest first. See `WantedTicks`."""
-        values = [start.timestamp(), stop.timestamp()]
-        where = "tick BETWEEN ? AND ?"
+        values = [series, start.timestamp(), stop.timestamp()]
+        where = "series = ? AND tick BETWEEN ? AND ?"
         if near:
             every = int(near.every.total_seconds())
             where += f" AND ((? - tick) % {every} + {every}) % {every} < 60"
             values.append(near.first.timestamp())
-        return self._select_ticks(f"{where} ORDER BY tick", series, *values, known=known)
-
-    def insert(self, marker: Marker) -> None:
-        """Add a marker, in the caller's transaction."""
-        self._database.execute(_INSERT, [_as_number(getattr(marker, name)) for name in _TYPES])
-
-    def change(self, markers: Iterable[Marker], change: Callable[[Marker], Marker]) -> list[datetime]:
-        """Store what a withdrawal or its undoing changes of these markers; the ticks of those that it changes."""
-        changed = [new for old in markers if (new := change(old)) != old]
-        for marker in changed:
-            values = [_as_number(getattr(marker, name)) for name in WITHDRAWAL]
-            self._database.execute(_UPDATE, [*values, marker.series, _as_number(marker.tick)])
-        return [marker.tick for marker in changed]
-
-    def mark_sealed(self, series: str, hashes: Mapping[int, str]) -> None:
-        """Mark the ticks that the archive has with the content of their markers."""
-        self._database.connection.executemany(_MARK, ((series, tick, hashed) for tick, hashed in hashes.items()))
-
-    def _select_ticks(self, where: str, *values: object, known: bool = False) -> list[StoredTick]:
         names = f"tick, interval, backfilled, {_ANSWERS}{f', {_KNOWN}' if known else ''}"
-        select = f'SELECT {names} FROM "{TABLE}" WHERE series = ? AND {where}'
+        ticks = self._database.execute(f'SELECT {names} FROM "{TABLE}" WHERE {where} ORDER BY tick', values)
         return [
             StoredTick(
                 EPOCH + tick * SECOND,
@@ -117,8 +97,32 @@ class Markers:
                 *rest[:1],
                 *map(_as_time, rest[1:]),
             )
-            for tick, interval, backfilled, answers, *rest in self._database.execute(select, values)
+            for tick, interval, backfilled, answers, *rest in ticks
         ]
+
+    def insert(self, marker: Marker) -> None:
+        """Add a marker, in the caller's transaction."""
+        self._database.execute(_INSERT, [_as_number(getattr(marker, name)) for name in _TYPES])
+
+    def change(
+        self, series: str, start: datetime, stop: datetime, change: Callable[[Marker, datetime], Marker], clock: Clock
+    ) -> list[datetime]:
+        """Store what a withdrawal or its undoing changes of a span's markers; the ticks of those that it changes.
+
+        The time is read with the lock: what is seen before the change must not be stamped after it.
+        """
+        with self._database.transaction():
+            now = clock()
+            changed = [new for old in self.between(start, stop, series) if (new := change(old, now)) != old]
+            for marker in changed:
+                values = [_as_number(getattr(marker, name)) for name in WITHDRAWAL]
+                self._database.execute(_UPDATE, [*values, marker.series, _as_number(marker.tick)])
+        return [marker.tick for marker in changed]
+
+    def mark_sealed(self, series: str, hashes: Mapping[int, str]) -> None:
+        """Mark the ticks that the archive has with the content of their markers."""
+        with self._database.transaction():
+            self._database.connection.executemany(_MARK, ((series, tick, hashed) for tick, hashed in hashes.items()))
 
     def _select(self, where: str, *values: object) -> list[Marker]:
         return [
@@ -136,11 +140,9 @@ def _as_number(value: Any) -> Any:
     return value.total_seconds() if isinstance(value, timedelta) else value
 
 
-def _as_span(seconds: float) -> timedelta:
-    return timedelta(seconds=seconds)
-
-
-_FROM_NUMBER: dict[Any, Callable[[Any], Any]] = {datetime: from_epoch, timedelta: _as_span, bool: bool}
+_FROM_NUMBER: dict[Any, Callable[[Any], Any]] = {
+    datetime: from_epoch, timedelta: lambda seconds: timedelta(seconds=seconds), bool: bool
+}  # fmt: skip
 _READERS = [(name, _FROM_NUMBER.get(kind, kind)) for name, kind in MARKER_KINDS.items()]
 
 

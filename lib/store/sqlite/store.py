@@ -70,12 +70,12 @@ class SqliteStore(Store):
     async def withdraw(self, series: str, start: datetime, stop: datetime, *, why: str) -> list[datetime]:
         """See `Store.withdraw`."""
         change = partial(Marker.withdrawn, why=why)
-        ticks = await self._do(lambda file: file.change(series, start, stop, change, self._clock))
+        ticks = await self._do(lambda file: file.markers.change(series, start, stop, change, self._clock))
         return log_withdrawal("ticks withdrawn", series, ticks, why=why)
 
     async def undo_withdrawal(self, series: str, start: datetime, stop: datetime) -> list[datetime]:
         """See `Store.undo_withdrawal`."""
-        ticks = await self._do(lambda file: file.change(series, start, stop, Marker.restored, self._clock))
+        ticks = await self._do(lambda file: file.markers.change(series, start, stop, Marker.restored, self._clock))
         return log_withdrawal("withdrawal undone", series, ticks)
 
     async def markers(
@@ -137,7 +137,7 @@ class SqliteStore(Store):
     async def mark_sealed(self, series: str, hashes: Mapping[datetime, str]) -> None:
         """See `Store.mark_sealed`. With `keep_sealed`, ticks that are not marked are never deleted."""
         seconds = {as_second(tick): hashed for tick, hashed in hashes.items()}
-        await self._do(lambda file: file.mark_sealed(series, seconds))
+        await self._do(lambda file: file.markers.mark_sealed(series, seconds))
 
     def horizon(self) -> datetime:
         """See `Store.horizon`."""
@@ -209,19 +209,3 @@ class _File:
         while converted < MOST_CONVERTED and (old := self.rows.next_old(series)) is not None:
             with self.database.transaction():
                 converted += self.rows.convert(series, old)
-
-    def mark_sealed(self, series: str, hashes: Mapping[int, str]) -> None:
-        """Mark ticks as sealed."""
-        with self.database.transaction():
-            self.markers.mark_sealed(series, hashes)
-
-    def change(
-        self, series: str, start: datetime, stop: datetime, change: Callable[[Marker, datetime], Marker], clock: Clock
-    ) -> list[datetime]:
-        """Change the markers of a span; the ticks whose markers this changed.
-
-        The time is read with the lock: what is seen before the change must not be stamped after it.
-        """
-        with self.database.transaction():
-            now = clock()
-            return self.markers.change(self.markers.between(start, stop, series), lambda marker: change(marker, now))

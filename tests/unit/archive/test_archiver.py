@@ -15,7 +15,7 @@ from lib.errors import StoreMalformed, StoreUnavailable
 from lib.ingest.missed import MissedTick, MissedTicks
 from lib.schema import PRICE
 from tests.fakes import FakeClock, MemoryStore
-from tests.unit.archive.world import BOTH, DAY, archived, filled, manifest_of, reading, stored, ticks_of
+from tests.unit.archive.world import BOTH, DAY, archived, filled, manifest_of, names_of, reading, stored, ticks_of
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ async def test_the_causes_come_from_the_spools(folder, clock, tmp_path):
     MissedTicks(tmp_path / "price").record(MissedTick(last, "source away", "no route", timedelta(hours=1)))
     await archiver(store, folder, clock, tmp_path).catch_up()
     manifest = await manifest_of(folder)
-    gaps = folder.scan(manifest.names("gap"), GAP_COLUMNS).collect()
+    gaps = folder.scan(names_of(manifest, "gap"), GAP_COLUMNS).collect()
     assert gaps.select("series", "tick", "cause", "why").rows() == [
         ("price", last, "source away", "no route"),
         ("volume_rank", last, "not running", None),

@@ -11,7 +11,7 @@ from lib.archive.sealed_store import SealedStore
 from lib.clock import MINUTE
 from lib.schema import PRICE
 from tests.fakes import FakeClock, MemoryStore
-from tests.unit.archive.world import DAY, manifest_of, reading, sealer, ticks_of
+from tests.unit.archive.world import DAY, manifest_of, names_of, reading, sealer, ticks_of
 
 TICKS = ticks_of(DAY, 5 * MINUTE)[:36]
 
@@ -108,7 +108,7 @@ async def test_late_ticks_in_further_parts_are_found(objects, clock):
 
 async def test_a_part_that_is_not_in_the_order_of_its_ticks_is_searched(objects, clock, tmp_path):
     hot = await sealed_store(objects, clock)
-    (part,) = (await manifest_of(objects)).names("price")
+    (part,) = names_of(await manifest_of(objects), "price")
     with objects.workspace() as folder:
         rows = pl.read_parquet(await objects.local(part, folder), hive_partitioning=False)
         rows.reverse().write_parquet(made := folder / "made.parquet")

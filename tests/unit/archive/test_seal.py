@@ -27,6 +27,7 @@ from tests.unit.archive.world import (
     Killed,
     archived,
     filled,
+    names_of,
     reading,
     rot,
     sealer,
@@ -90,7 +91,7 @@ async def test_a_late_snapshot_is_added_as_a_part_of_its_own(objects, clock):
     await store.write(reading(PRICE, late, backfilled=True))
     manifest = await sealer(store, objects, clock).seal(DAY)
     assert manifest.number == 1
-    assert manifest.names("price") == [part_name("price", DAY, 0), part_name("price", DAY, 1)]
+    assert names_of(manifest, "price") == [part_name("price", DAY, 0), part_name("price", DAY, 1)]
     assert [each.part for each in manifest.snapshots["price"]] == [0] * 23 + [1]
     assert await archived(objects) == await stored(store)
 

@@ -81,6 +81,11 @@ async def manifest_of(objects: Objects, day: date = DAY) -> Manifest:
     return manifest
 
 
+def names_of(manifest: Manifest, table: str) -> list[str]:
+    """The names of a table's parts, the first part first."""
+    return [part.name for part in manifest.parts if part.table == table]
+
+
 async def archived(objects: Objects, day: date = DAY) -> list[Marker]:
     """The markers that the archive's manifest in force makes visible, withdrawals applied, by series and tick."""
     manifest = await newest_manifest(objects, day)
@@ -88,13 +93,13 @@ async def archived(objects: Objects, day: date = DAY) -> list[Marker]:
         return []
     changes = await read_withdrawals(objects, manifest)
     sealed = {(name, each.tick) for name, some in manifest.snapshots.items() for each in some}
-    frames = [pl.read_parquet(await objects.read(name)) for name in manifest.names(MARKERS)]
+    frames = [pl.read_parquet(await objects.read(name)) for name in names_of(manifest, MARKERS)]
     markers = [marker for frame in frames for marker in markers_of(frame)]
     assert len(markers) == len({(m.series, m.tick) for m in markers}), "a tick is in two parts"
     assert {(m.series, m.tick) for m in markers} == sealed
     for series in BOTH:
         parts = [
-            pl.read_parquet(await objects.read(name), columns=["tick", ID]) for name in manifest.names(series.name)
+            pl.read_parquet(await objects.read(name), columns=["tick", ID]) for name in names_of(manifest, series.name)
         ]
         rows = pl.concat(parts) if parts else pl.DataFrame(schema={"tick": pl.Datetime, ID: pl.Int64})
         assert not rows.is_duplicated().any(), "a row is in two parts"

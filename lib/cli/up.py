@@ -96,9 +96,10 @@ class Up:
         return len(self._missed(began)) == len(OWN) or utc_now() - began > PATIENCE
 
     def _missed(self, began: datetime) -> dict[str, MissedTick]:
-        """The last failed tick of each series in this run."""
-        failed = {name: read_missed(spool, began - EARLIER, utc_now()) for name, spool in self._spools.items()}
-        return {name: missed[-1] for name, missed in failed.items() if missed}
+        """The last failed tick of each series in this run. A skipped one is not why there is no list."""
+        missed = {name: read_missed(spool, began - EARLIER, utc_now()) for name, spool in self._spools.items()}
+        failed = {name: [tick for tick in ticks if tick.cause != "busy"] for name, ticks in missed.items()}
+        return {name: ticks[-1] for name, ticks in failed.items() if ticks}
 
     def _report_absence(self, began: datetime) -> None:
         self._console.print("No list is stored yet. The services keep trying.")

@@ -66,11 +66,9 @@ class Demo:
             return response
 
     def run(self, text: str, folder: Path) -> None:
-        """Run commands in a shell, as their reader would. `topcoins` is forked: a start costs more than most do."""
-        self.forks.write_command(tools(folder / "forking") / "topcoins")
-        environ = {**self.environ, "PATH": f"{folder / 'forking'}:{self.environ['PATH']}"}
+        """Run commands in a shell, as their reader would."""
         shell = ["bash", "-e", "-u", "-c", text]
-        done = subprocess.run(shell, cwd=folder, env=environ, capture_output=True, text=True, timeout=WITHIN_S)
+        done = subprocess.run(shell, cwd=folder, env=self.environ, capture_output=True, text=True, timeout=WITHIN_S)
         assert done.returncode == 0, done.stdout + done.stderr
 
     def run_python(self, block: Block, folder: Path) -> None:
@@ -112,9 +110,9 @@ def environ() -> Mapping[str, str]:
 
 @pytest.fixture(scope="module")
 def demo(environ, tmp_path_factory, forks) -> Iterator[Demo]:
-    """The README's own command for the demo, with a smaller market and free ports."""
+    """The README's own command for the demo, with a smaller market and free ports. `topcoins` is forked."""
     folder = tmp_path_factory.mktemp("docs")
-    path = f"{tools(folder / 'bin')}:{BIN}:{environ['PATH']}"
+    path = f"{forks.bin}:{tools(folder / 'bin')}:{BIN}:{environ['PATH']}"
     (block,) = (block for block in all_blocks() if block.serves and "topcoins demo" in block.text)
     ports = free_port(), free_port()
     options = f"--assets 120 --history 95m --data kept --port {ports[0]} --safe-port {ports[1]}"

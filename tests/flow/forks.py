@@ -1,9 +1,13 @@
 """Processes of topcoins that are forked from a server with all modules loaded: a start costs a tenth of the CPU.
 
-Each connection asks for a process with its arguments, an environment, a folder and three open files. It gets the number
-of the process, and when that has ended its exit code.
+Each connection asks for a process with its arguments, an environment, a folder and open files. It gets the number of
+the process, and when that has ended its exit code. When the connection ends first, the process is killed.
+
+A process that starts others by `sys.executable`, as `topcoins demo` does, has `fork_client.py` start them in the same
+way: the client is its child, and stands for the forked process.
 """
 
+import fcntl
 import gc
 import io
 import json
@@ -22,6 +26,8 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
+from tests.flow.fork_client import LENGTH, ask
+
 ROOT = Path(__file__).parents[2]
 MODULES = (
     "ingest_price.__main__",
@@ -36,25 +42,19 @@ MODULES = (
     "lib.cli.watch",
 )
 """With these, almost everything is loaded."""
-_LENGTH = 8
-_CLIENT = """#!{python} -IS
-import json, os, socket, sys
-asked = {{"arguments": ["topcoins", *sys.argv[1:]], "environ": dict(os.environ), "folder": os.getcwd()}}
-body = json.dumps(asked).encode()
-with socket.socket(socket.AF_UNIX) as connection:
-    connection.connect({address!r})
-    socket.send_fds(connection, [b"%{length}d" % len(body)], [0, 1, 2])
-    connection.sendall(body)
-    _, code = connection.makefile()
-sys.exit(int(code))
-"""
+MOST_FILES = 16
+HIGHEST_FILE = 256
 
 
 class Forks:
     """The server, and the processes that it is asked for."""
 
     def __init__(self, folder: Path) -> None:
-        self.address = folder / "forks"
+        self.address = folder / "server"
+        self.bin = folder / "bin"
+        """A folder for the PATH of a shell, with `topcoins`."""
+        for path in (self.bin / "topcoins", executable(self.address)):
+            _write_client(path)
         # A library that starts threads when it is loaded could not be forked.
         environ = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
         command = [sys.executable, "-m", __name__, str(self.address)]
@@ -68,9 +68,7 @@ class Forks:
         """`python -m MODULE …`, `python -c TEXT …` or `topcoins …` with these as stdin, stdout and stderr."""
         connection = socket.socket(socket.AF_UNIX)
         connection.connect(str(self.address))
-        asked = json.dumps({"arguments": [*arguments], "environ": {**environ}, "folder": str(folder)}).encode()
-        socket.send_fds(connection, [b"%*d" % (_LENGTH, len(asked))], files)
-        connection.sendall(asked)
+        ask(connection, {"arguments": [*arguments], "environ": {**environ}, "folder": str(folder)}, files, range(3))
         return Fork(connection)
 
     def run(
@@ -84,17 +82,24 @@ class Forks:
             err.seek(0)
             return subprocess.CompletedProcess(arguments, code, out.read(), err.read())
 
-    def write_command(self, path: Path) -> None:
-        """A program `topcoins` for a shell."""
-        path.write_text(_CLIENT.format(python=sys.executable, address=str(self.address), length=_LENGTH), "utf-8")
-        path.chmod(0o755)
-
     def close(self) -> None:
         assert self._server.stdin
         assert self._server.stdout
         self._server.stdin.close()
         self._server.wait(60)
         self._server.stdout.close()
+
+
+def executable(server: Path) -> Path:
+    """The `sys.executable` of forked processes."""
+    return server.parent / "executable" / "python"
+
+
+def _write_client(path: Path) -> None:
+    text = Path(__file__).with_name("fork_client.py").read_text("utf-8")
+    path.parent.mkdir()
+    path.write_text(f"#!{sys.executable} -IS\n{text}", "utf-8")
+    path.chmod(0o755)
 
 
 class Fork:
@@ -135,16 +140,18 @@ def serve(address: str) -> list[str]:
     print("ready", flush=True)
     while sys.stdin not in select.select([listener, sys.stdin], [], [])[0]:
         connection, _ = listener.accept()
-        length, files, *_ = socket.recv_fds(connection, _LENGTH, 3)
+        length, files, *_ = socket.recv_fds(connection, LENGTH, MOST_FILES)
         asked = json.loads(connection.recv(int(length), socket.MSG_WAITALL))
         if os.fork() == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             if (pid := os.fork()) == 0:
-                become(asked, files)
+                for opened in (listener, connection):  # their numbers may become those of other files
+                    opened.detach()
+                become(asked, files, executable(Path(address)))
                 return list(asked["arguments"])
+            _close(files)
             _watch(pid, connection)
-        for file in files:
-            os.close(file)
+        _close(files)
         connection.close()
     sys.exit()
 
@@ -155,21 +162,33 @@ def _reap() -> None:
             pass
 
 
+def _close(files: Sequence[int]) -> None:
+    for file in files:
+        os.close(file)
+
+
 def _watch(pid: int, connection: socket.socket) -> None:
-    """Report a process's number, and its exit code when it has ended."""
-    connection.sendall(b"%d\n" % pid)
+    """Report a process's number, and its exit code when it has ended. Kill it when nobody waits for that any more."""
+    ended = os.pidfd_open(pid)
+    with suppress(BrokenPipeError):
+        connection.sendall(b"%d\n" % pid)
+    if ended not in select.select([ended, connection.fileno()], [], [])[0]:
+        os.kill(pid, signal.SIGKILL)
     _, status = os.waitpid(pid, 0)
     with suppress(BrokenPipeError):
         connection.sendall(b"%d\n" % os.waitstatus_to_exitcode(status))
     os._exit(0)
 
 
-def become(asked: Mapping[str, Any], files: Sequence[int]) -> None:
+def become(asked: Mapping[str, Any], files: Sequence[int], executable: Path) -> None:
     """Take on the files, the folder and the environment of a process of its own."""
     os.setsid()
-    for number, file in enumerate(files):
+    moved = [fcntl.fcntl(file, fcntl.F_DUPFD, HIGHEST_FILE) for file in files]
+    os.closerange(0, HIGHEST_FILE)
+    for number, file in zip(asked["files"], moved, strict=True):
         os.dup2(file, number)
-    os.closerange(len(files), 256)
+        os.close(file)
+    sys.executable = str(executable)
     os.chdir(asked["folder"])
     os.environ.clear()
     os.environ.update(asked["environ"])

@@ -42,7 +42,7 @@ def test_with_client_keys_and_ipv6_in_the_file_up_prints_the_addresses_and_runs_
 def test_an_upstream_that_is_away_is_reported_and_waited_for(stage, config):
     settings, port = config()
     away = free_port()
-    run = stage.topcoins("up", **settings, **upstream(away), INTERVAL="2s")
+    run = stage.topcoins("up", **settings, **upstream(away), INTERVAL="5s")
     run.until(lambda: "No list is stored yet. The services keep trying." in run.err)
     run.until(lambda: "price: source away: coinmarketcap" in run.err)
     assert f"curl 'http://localhost:{port}?limit=200'" in run.err

@@ -31,8 +31,8 @@ def health_checks(api: Api) -> float:
     return float(lines[0].split()[-1]) if lines else 0
 
 
-def test_two_workers_answer_on_both_ports_are_replaced_count_together_and_end_together(stage):
-    api = stage.api(HTTP_WORKERS=2, LOG_FORMAT="json")
+def test_two_workers_answer_on_both_ports_are_replaced_count_together_and_end_together(fresh_stage):
+    api = fresh_stage.api(HTTP_WORKERS=2, LOG_FORMAT="json")
     api.answers("/healthz")
     eventually(lambda: len(workers(api)) == 2)
     asked = 1
@@ -59,7 +59,7 @@ def test_two_workers_answer_on_both_ports_are_replaced_count_together_and_end_to
         assert stream.recv(4096).startswith(b"HTTP/1.1 200 ")
         api.process.send(signal.SIGTERM)
         assert api.process.ends() == 0
-    assert stage.alive() == []
+    assert fresh_stage.alive() == []
     assert not listens(api.port)
     assert "Traceback" not in api.process.out + api.process.err
 

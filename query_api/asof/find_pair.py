@@ -16,7 +16,7 @@ from lib.units import format_duration
 from query_api.asof.absence import HOURLY_AGE, Absence, NoSnapshot
 from query_api.asof.marker_windows import MarkerSource, MarkerWindows
 from query_api.asof.pair import AsOf, Pair, newest_pair
-from query_api.asof.tick_pairs import LEAST_AGE, age_by_interval, read_pairs
+from query_api.asof.tick_pairs import LEAST_AGE, TickPairs, age_by_interval, read_sides
 
 OLDEST = datetime(1972, 1, 1, tzinfo=UTC)
 """No snapshot is older, so the store is not asked. For an instant of the year 1, `at - max_age` would fail."""
@@ -182,7 +182,9 @@ class PairFinder:
     async def _pair_in(self, start: datetime, last: datetime, at: datetime, known_at: datetime | None) -> Pair | None:
         """The newest pair whose price tick lies in a window."""
         if known_at is None:
-            pair = (await read_pairs(self.store, start, last, self.max_skew)).at(at, since=start - self.max_skew)
+            sides = await read_sides(self.store, start, last, self.max_skew)
+            pairs = await asyncio.to_thread(TickPairs, *sides, self.max_skew)
+            pair = pairs.at(at, since=start - self.max_skew)
             price = await self._marker(PRICE.name, pair.price.tick) if pair else None
             rank = await self._marker(VOLUME_RANK.name, pair.rank.tick) if pair else None
             return Pair(price, rank) if price and rank else None

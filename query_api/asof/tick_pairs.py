@@ -17,6 +17,8 @@ from lib.times import Microseconds, microseconds
 
 EVER = datetime(1, 1, 1, tzinfo=UTC)
 Numbers = NDArray[np.intp]
+Sides = tuple[list[StoredTick], list[StoredTick]]
+"""The price and the rank ticks of a span."""
 
 
 class TickPair(NamedTuple):
@@ -107,13 +109,20 @@ class TickPairs:
 _tick = attrgetter("tick")
 
 
-async def read_pairs(store: Store, start: datetime, stop: datetime, max_skew: timedelta) -> TickPairs:
-    """The pairs whose price tick lies in a span; before the horizon, of the first ticks of the hours."""
-    prices, ranks = await asyncio.gather(
-        read_ticks(store, PRICE.name, start, stop),
-        read_ticks(store, VOLUME_RANK.name, start - max_skew, stop + max_skew),
+async def read_sides(
+    store: Store,
+    start: datetime,
+    stop: datetime,
+    max_skew: timedelta,
+    *,
+    known: bool = False,
+    near: Steps | None = None,
+) -> Sides:
+    """The ticks of the pairs whose price tick lies in a span. See `read_ticks`."""
+    return await asyncio.gather(
+        read_ticks(store, PRICE.name, start, stop, known=known, near=near),
+        read_ticks(store, VOLUME_RANK.name, start - max_skew, stop + max_skew, known=known, near=near),
     )
-    return await asyncio.to_thread(TickPairs, prices, ranks, max_skew)
 
 
 async def read_ticks(
@@ -142,8 +151,8 @@ async def pairs_of_lists(
 
     async def pairs(first: datetime, last: datetime, resolution: Resolution) -> TickPairs:
         prices, ranks = await asyncio.gather(
-            store.stored_ticks(PRICE.name, first, last, resolution=resolution),
-            store.stored_ticks(VOLUME_RANK.name, first, last, resolution=resolution),
+            store.stored_ticks(PRICE.name, first, last, resolution=resolution, known=True),
+            store.stored_ticks(VOLUME_RANK.name, first, last, resolution=resolution, known=True),
         )
         return await asyncio.to_thread(TickPairs, prices, ranks, max_skew)
 
@@ -174,14 +183,6 @@ async def _age_at(store: Store, at: datetime) -> timedelta:
     return age_by_interval([marker for marker in newest if marker])
 
 
-async def all_stored_by(store: Store, pairs: Iterable[tuple[TickPair, Resolution] | None], at: datetime) -> bool:
-    """Whether every snapshot of the pairs was in the store at an instant."""
-    ticks: dict[tuple[str, Resolution], set[datetime]] = {}
-    for pair, resolution in filter(None, pairs):
-        ticks.setdefault((PRICE.name, resolution), set()).add(pair.price.tick)
-        ticks.setdefault((VOLUME_RANK.name, resolution), set()).add(pair.rank.tick)
-    reads = [
-        store.ticks(series, min(own), max(own), resolution=resolution, known_at=at)
-        for (series, resolution), own in ticks.items()
-    ]
-    return all(own <= {*known} for own, known in zip(ticks.values(), await asyncio.gather(*reads), strict=True))
+def were_known(pairs: Iterable[TickPair | None], at: datetime) -> bool:
+    """Whether all snapshots of the pairs answered at an instant. Their ticks were read with `known`."""
+    return all(pair.price.answers(at) and pair.rank.answers(at) for pair in pairs if pair)

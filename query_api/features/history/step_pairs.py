@@ -8,20 +8,16 @@ from itertools import groupby
 import numpy as np
 
 from lib.clock import MINUTE, SECOND
-from lib.schema import PRICE, VOLUME_RANK
-from lib.snapshot import StoredTick
 from lib.store import Steps
 from lib.times import microseconds
 from query_api.asof.find_pair import OLDEST, PairFinder
-from query_api.asof.tick_pairs import TickPair, TickPairs, read_ticks
+from query_api.asof.tick_pairs import Sides, TickPair, TickPairs, read_sides
 
 Pairs = list[TickPair | None]
 SPARSE = 5 * MINUTE
 """Of steps so far apart, most ticks between are not read."""
 MOST_RUNS = 20
 """Of more holes in the ticks near the steps, all ticks are read together."""
-
-_Ticks = tuple[list[StoredTick], list[StoredTick]]
 
 
 class StepPairs:
@@ -32,7 +28,7 @@ class StepPairs:
         self._steps = steps
         self._at = microseconds(steps[:1]) + np.arange(len(steps)) * (every // timedelta.resolution)
         self._every = every
-        self._reads: dict[tuple[int, int, bool], _Ticks] = {}
+        self._reads: dict[tuple[int, int, bool], Sides] = {}
 
     async def newest(self, known_at: datetime | None, *, ever: bool) -> Pairs:
         """The newest pair up to each step; before the first one of the span none, or with `ever` however old."""
@@ -79,16 +75,14 @@ class StepPairs:
 
         return await asyncio.to_thread(paired)
 
-    async def _read(self, first: int, last: int, *, near: bool) -> _Ticks:
+    async def _read(self, first: int, last: int, *, near: bool) -> Sides:
         key = first, last, near
         if key not in self._reads:
             start, stop = max(self._steps[first], OLDEST) - self._every, self._steps[last]
-            skew, steps = self._finder.max_skew, Steps(self._steps[0], self._every) if near else None
-            prices, ranks = await asyncio.gather(
-                read_ticks(self._finder.store, PRICE.name, start, stop, known=True, near=steps),
-                read_ticks(self._finder.store, VOLUME_RANK.name, start - skew, stop + skew, known=True, near=steps),
+            steps = Steps(self._steps[0], self._every) if near else None
+            self._reads[key] = await read_sides(
+                self._finder.store, start, stop, self._finder.max_skew, known=True, near=steps
             )
-            self._reads[key] = prices, ranks
         return self._reads[key]
 
 

@@ -14,7 +14,7 @@ from lib.store import Resolution
 from query_api.asof.find_pair import PairFinder
 from query_api.asof.names import name_runs
 from query_api.asof.rows import PRICE_FIELDS, read_history, resolution_of
-from query_api.asof.tick_pairs import TickPair
+from query_api.asof.tick_pairs import TickPair, were_known
 from query_api.features.history.points import IS_GAP, NAME, SCHEMA, points_of
 from query_api.features.history.step_pairs import Pairs, StepPairs
 from query_api.http.caching import WRITE_TIMEOUT
@@ -101,17 +101,12 @@ async def _known_pairs(
     ticks = [max(pair.price.tick, pair.rank.tick) for pair in newest if pair]
     usual = max(ticks, default=last) + USUALLY_STORED
     for at in (usual, now - WRITE_TIMEOUT):
-        if at >= now or not await asyncio.to_thread(_were_known, newest, at):
+        if at >= now or not await asyncio.to_thread(were_known, newest, at):
             continue
         if _ticks(await pairs.newest(at, ever=ever)) == _ticks(newest):
             return newest, at
     known = await pairs.newest(now, ever=ever)
     return (newest if _ticks(known) == _ticks(newest) else known), now
-
-
-def _were_known(pairs: Pairs, at: datetime) -> bool:
-    """Whether all snapshots of the pairs answered at an instant."""
-    return all(pair.price.answers(at) and pair.rank.answers(at) for pair in pairs if pair)
 
 
 def _ticks(pairs: Pairs) -> list[tuple[datetime, datetime] | None]:

@@ -1,7 +1,7 @@
 """The prices of many assets, each as of its own instant. Each snapshot is read once, not once for each row."""
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,9 +12,9 @@ from lib.store import Store
 from lib.text import search_key
 from query_api.asof.absence import NoSnapshot
 from query_api.asof.asset import AmbiguousTicker, By, NoAsset, by_ticker, check_sides, identify, is_id_in
-from query_api.asof.find_pair import PairFound
-from query_api.asof.find_pairs import find_pairs
+from query_api.asof.find_pair import PairFinder, PairFound
 from query_api.asof.rows import PRICE_FIELDS
+from query_api.long_work import LongWork
 from query_api.services import Services
 
 Asset = int | str
@@ -93,3 +93,36 @@ async def _of_pair(
         except (NoAsset, AmbiguousTicker) as exc:
             found[asset] = exc
     return found
+
+
+async def find_pairs(
+    finder: PairFinder,
+    instants: Iterable[datetime],
+    long_work: LongWork,
+    *,
+    max_age: timedelta | None,
+    known_at: datetime | None,
+) -> dict[datetime, PairFound | NoSnapshot]:
+    """What `PairFinder.search` answers for each instant. It is asked once for all instants that one answer is for."""
+    answers: dict[datetime, PairFound | NoSnapshot] = {}
+    last: PairFound | NoSnapshot | None = None
+    for at in sorted(instants, reverse=True):
+        if last is None or not _answers_too(last, at):
+            async with long_work.step():
+                last = await finder.search(at, max_age=max_age, known_at=known_at)
+        if isinstance(last, PairFound):
+            last = replace(last, at=at, among=())  # these markers are large
+        elif last.absence:
+            last = last.absence.explain(at)
+        answers[at] = last
+    return answers
+
+
+def _answers_too(answer: PairFound | NoSnapshot, earlier: datetime) -> bool:
+    """Whether the answer of an instant is certain to be that of an earlier one, for the same parameters.
+
+    A pair is the newest up to every instant from its ticks on.
+    """
+    if isinstance(answer, NoSnapshot):
+        return answer.absence is not None and answer.absence.covers(earlier)
+    return max(answer.pair.price.tick, answer.pair.rank.tick) <= earlier

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from lib.clock import SECOND
 from lib.schema import LARGEST_ID
 from lib.text import is_digits
-from query_api.asof.tick_pairs import all_stored_by
+from query_api.asof.tick_pairs import were_known
 from query_api.features.sparklines.work import Sparklines, SparklinesAnswer
 from query_api.http import parameters
 from query_api.http.caching import WRITE_TIMEOUT, all_final, cache_control, conditional_response
@@ -71,7 +71,7 @@ def install(app: FastAPI, services: Services) -> None:
                 answer, pairs = await finder.find(numbers, start, stop, points, ranks=ranks)
                 body = await services.long_work.in_thread(lambda: to_json(answer))
                 final = all_final(answer.at, pairs, max_age=services.max_age, now=now)
-                return body, final and await all_stored_by(services.store, pairs, now - WRITE_TIMEOUT)
+                return body, final and were_known((each[0] for each in pairs if each), now - WRITE_TIMEOUT)
 
         question = ("sparklines", *numbers, start, stop, points, ranks)
         body, final = await services.single_flight.share(question, work)

@@ -11,7 +11,7 @@ from lib.schema import PRICE, VOLUME_RANK
 from lib.snapshot import Marker
 from query_api.asof.absence import NoSnapshot
 from query_api.asof.find_pair import PairFinder, PairFound
-from query_api.asof.find_pairs import find_pairs
+from query_api.features.prices.work import find_pairs
 from query_api.long_work import LongWork
 from tests.contract.snapshots import MINUTE, snapshot
 from tests.examples import examples

@@ -58,8 +58,9 @@ async def find_asset(
     store, basis = finder.store, await finder.find(at, max_age=max_age, known_at=known_at)
     candidates = await with_ticker(store, name, basis.pair.price.tick, basis.resolution)
     cmc_id = await identify(store, name, candidates, basis, by=by)
-    rank = await _rank_of(store, basis, cmc_id)
-    (first,) = await read_first_rows(store, [basis.pair], rank, basis.resolution)
+    resolution = basis.resolution
+    rank = await store.rows(VOLUME_RANK, basis.pair.rank.tick, ids=[cmc_id], fields=("rank",), resolution=resolution)
+    (first,) = await read_first_rows(store, [basis.pair], int(rank["rank"].item()), resolution)
     (row,) = first.rows.filter(cmc_id=cmc_id).to_dicts()
     namesakes = [other for other in candidates if other[ID] != cmc_id]
     return basis, row | await _reported(store, basis, cmc_id), namesakes
@@ -98,13 +99,6 @@ async def _by_rank(store: Store, candidates: Sequence[Named], basis: PairFound) 
     places = {row[ID]: int(row["rank"]) for row in rank.iter_rows(named=True)}
     ranked = [row | {"source_rank": places.get(row[ID])} for row in candidates]
     return sorted(ranked, key=lambda row: (row["source_rank"] is None, row["source_rank"], row[ID]))
-
-
-async def _rank_of(store: Store, basis: PairFound, cmc_id: int) -> int:
-    """The asset's place in the rank source."""
-    tick = basis.pair.rank.tick
-    rank = await store.rows(VOLUME_RANK, tick, ids=[cmc_id], fields=("rank",), resolution=basis.resolution)
-    return int(rank["rank"].item())
 
 
 async def _reported(store: Store, basis: PairFound, cmc_id: int) -> dict[str, Any]:

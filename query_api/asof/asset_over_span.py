@@ -47,7 +47,8 @@ async def find_over_span(
     ticker. NoAsset when nobody had the ticker, AmbiguousTicker when more than one asset had it.
     """
     number = int(name) if by is None and is_digits(name) else None
-    if number is not None and await _is_in_newest(store, number, stop):
+    newest = await store.nearest(PRICE.name, stop) if number is not None else None
+    if number is not None and newest and number in unpack_ids(newest.ids):
         return number
     ticks = await ticks_of_span(store, start, stop, known_at)
     if number is not None and await _symbols(store, number, ticks):
@@ -74,11 +75,6 @@ async def ticks_of_span(
         {*([before.tick] if before and is_known else []), *(tick.tick for tick in within if tick.answers(known_at))}
     )
     return [*ticks[: -1 : -(-len(ticks) // MOST_TICKS) or 1], *ticks[-1:]]
-
-
-async def _is_in_newest(store: Store, cmc_id: int, stop: datetime) -> bool:
-    newest = await store.nearest(PRICE.name, stop)
-    return bool(newest and cmc_id in unpack_ids(newest.ids))
 
 
 async def _holders(store: Store, ticker: str, ticks: Sequence[datetime]) -> list[Holder]:

@@ -115,17 +115,13 @@ def conditional_response(request: Request, body: bytes, headers: Mapping[str, st
     is_encoded = "content-encoding" in headers
     coding = None if is_encoded else coding_of(request.scope, len(body), media_type)
     shown = MutableHeaders(headers)
-    shown.setdefault("etag", strong_etag(body, f"-{coding}" if coding else ""))
+    ending = f"-{coding}" if coding else ""
+    shown.setdefault("etag", f'"{digest(body)}{ending}"')
     if not is_known(request, shown["etag"]):
         return Response(body, headers=shown, media_type=media_type)
     if len(body) >= SMALLEST and not is_encoded:
         shown.add_vary_header("Accept-Encoding")  # as the middleware does where there is a body
     return Response(status_code=304, headers=shown)
-
-
-def strong_etag(body: bytes, ending: str = "") -> str:
-    """An ETag of exactly these bytes, or of how `ending` names their encoding."""
-    return f'"{digest(body)}{ending}"'
 
 
 def weak_etag(*parts: object) -> str:

@@ -1,7 +1,7 @@
 """One export: what it asks for, and the response that sends its file."""
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, aclosing
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -53,12 +53,12 @@ class ExportJob:
         if self.request.method == "HEAD":
             return _without_length(Response(**options))
         long_work = self.services.long_work
-        with ExitStack() as running:
+        async with AsyncExitStack() as running:
             running.enter_context(long_work.request(client_of(self.request.scope)))
-            steps = await after_first(self._steps())
+            steps = await running.enter_async_context(aclosing(await after_first(self._steps())))
             write = to_csv if self.format == "csv" else to_ndjson
             body = write(steps, self.columns, self.totals, long_work)
-            return ExportResponse(body, steps, running.pop_all(), **options)
+            return ExportResponse(body, running.pop_all(), **options)
 
     def _steps(self) -> Steps:
         return read_steps(self.services.lists, self.span, self.query, self.services.long_work)

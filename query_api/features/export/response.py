@@ -5,7 +5,7 @@ with `#end` and has them in its last cell, Parquet with its footer.
 """
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AsyncExitStack
 from functools import partial
 from itertools import groupby
 from typing import Any
@@ -55,21 +55,17 @@ _ON_REQUEST = ("price_snapshot", "rank_snapshot", *names(MORE))
 class ExportResponse(StreamingResponse):
     """Streams an export. When it fails half-way the connection is closed: neither HTTP's end nor the file's comes.
 
-    `running` counts the export as running until it ends, however it ends.
+    `running` counts the export as running and has its steps, which it closes when it ends, however it ends.
     """
 
-    def __init__(self, body: AsyncGenerator[bytes, None], steps: Steps, running: ExitStack, **options: Any) -> None:
+    def __init__(self, body: AsyncGenerator[bytes, None], running: AsyncExitStack, **options: Any) -> None:
         super().__init__(body, **options)
-        self._steps = steps
         self._running = running
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it."""
-        with self._running:
-            try:
-                await super().__call__(scope, receive, send)
-            finally:
-                await self._steps.aclose()
+        async with self._running:
+            await super().__call__(scope, receive, send)
 
     async def stream_response(self, send: Send) -> None:
         """Send it; the server closes a connection whose response was not completed."""

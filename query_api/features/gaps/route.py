@@ -58,11 +58,8 @@ def install(app: FastAPI, services: Services) -> None:
         async def work() -> bytes:
             async with services.long_work.single_step(client_of(request.scope)):
                 found = await asyncio.gather(*(series_gaps(name) for name in services.series))
-                series = {
-                    name: SeriesGapsAnswer.model_validate(each)
-                    for name, each in zip(services.series, found, strict=True)
-                }
-                answer = GapsAnswer(start=first, stop=last, series=series)
+                series = dict(zip(services.series, found, strict=True))
+                answer = GapsAnswer.model_validate({"start": first, "stop": last, "series": series})
                 return await services.long_work.in_thread(
                     lambda: answer.model_dump_json(by_alias=True).encode() + b"\n"
                 )

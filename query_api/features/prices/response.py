@@ -90,10 +90,7 @@ TIMES = ("requested_at", "price_updated_at", "price_time", "rank_time")
 def answer_rows(rows: Iterable[Row], priced: Iterable[Priced]) -> list[dict[str, Any]]:
     """Each row with its answer; `priced` are those of the rows that ask for something clear, in order."""
     answers = iter(priced)
-    return [
-        _with_error(row, row.wanted) if isinstance(row.wanted, TopcoinsError) else _answered(row, next(answers))
-        for row in rows
-    ]
+    return [_answer(row, None if isinstance(row.wanted, TopcoinsError) else next(answers)) for row in rows]
 
 
 def to_json(rows: Sequence[Mapping[str, Any]], known_at: datetime) -> bytes:
@@ -118,20 +115,18 @@ def to_rows(rows: Sequence[Mapping[str, Any]], known_at: datetime, format: Forma
     return file.getvalue()
 
 
-def _blank(row: Row) -> dict[str, Any]:
-    return {**dict.fromkeys(PriceRow.model_fields), "time": row.time, "asset": row.asset}
-
-
-def _with_error(row: Row, error: TopcoinsError) -> dict[str, Any]:
-    return {**_blank(row), "error": REASONS[type(error)], "detail": str(error)}
-
-
-def _answered(row: Row, priced: Priced) -> dict[str, Any]:
-    found = priced.found
-    answer = _with_error(row, found) if isinstance(found, TopcoinsError) else {**_blank(row), **_values(found)}
+def _answer(row: Row, priced: Priced | None) -> dict[str, Any]:
+    answer = dict.fromkeys(PriceRow.model_fields) | {"time": row.time, "asset": row.asset}
+    found = priced.found if priced else row.wanted
+    if isinstance(found, TopcoinsError):
+        answer |= {"error": REASONS[type(found)], "detail": str(found)}
+    elif isinstance(found, Mapping):
+        answer |= _values(found)
     if isinstance(found, AmbiguousTicker):
         answer["candidates"] = found.candidates
-    return answer | {"requested_at": isoformat(priced.at)} | (_basis(priced.at, priced.basis) if priced.basis else {})
+    if priced:
+        answer |= {"requested_at": isoformat(priced.at), **(_basis(priced.basis) if priced.basis else {})}
+    return answer
 
 
 def _values(stored: Mapping[str, Any]) -> dict[str, Any]:
@@ -140,11 +135,11 @@ def _values(stored: Mapping[str, Any]) -> dict[str, Any]:
     return {**named, "price_usd": stored["usd"], "price_updated_at": updated_at}
 
 
-def _basis(at: datetime, basis: PairFound) -> dict[str, Any]:
+def _basis(basis: PairFound) -> dict[str, Any]:
     price, rank = basis.pair.price, basis.pair.rank
     return {
         "price_time": isoformat(price.tick),
-        "price_age_s": (at - price.tick).total_seconds(),
+        "price_age_s": (basis.at - price.tick).total_seconds(),
         "price_source": price.source,
         "price_backfilled": price.backfilled,
         "rank_time": isoformat(rank.tick),

@@ -5,7 +5,7 @@ import gc
 import io
 import json
 from collections.abc import AsyncIterator
-from contextlib import ExitStack
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any
 from urllib.parse import urljoin
@@ -205,9 +205,10 @@ class Reader:
 
 
 def response(steps: Steps, long_work: LongWork) -> ExportResponse:
-    with ExitStack() as running:
-        running.enter_context(long_work.request("alice"))
-        return ExportResponse(to_csv(steps, COLUMNS, Totals(), long_work), steps, running.pop_all())
+    running = AsyncExitStack()
+    running.enter_context(long_work.request("alice"))
+    running.push_async_callback(steps.aclose)
+    return ExportResponse(to_csv(steps, COLUMNS, Totals(), long_work), running)
 
 
 async def test_a_reader_that_disconnects_ends_the_export_and_its_reads(store):

@@ -16,6 +16,6 @@ from lib.simulator.app import create_app
 from lib.simulator.faults import Fault, load_faults
 from lib.simulator.market import Listing, Market
 from lib.simulator.replay import Replay
-from lib.simulator.usage import Plan
+from lib.simulator.vendor import Plan
 
 __all__ = ["Fault", "Listing", "Market", "Plan", "Replay", "create_app", "load_faults"]

@@ -18,8 +18,7 @@ from lib.simulator.market import Market
 from lib.simulator.refusals import RequestRefused
 from lib.simulator.replay import Replay
 from lib.simulator.sabotage import REPLACING, spoiled
-from lib.simulator.usage import Plan
-from lib.simulator.vendor import Serve
+from lib.simulator.vendor import Plan, Serve
 from lib.simulator.vendors import routes
 
 Sleep = Callable[[float], Awaitable[None]]

@@ -12,8 +12,7 @@ from lib.simulator.answer import Answer, stamp_seconds
 from lib.simulator.identities import CHAINS, coingecko_id, contract, entries
 from lib.simulator.market import Row
 from lib.simulator.refusals import Refusal, RequestRefused, coingecko
-from lib.simulator.usage import Exceeded
-from lib.simulator.vendor import Serve, Vendor, address
+from lib.simulator.vendor import Exceeded, Serve, Vendor, address
 from lib.text import is_digits
 
 MARKETS: Final = "/api/v3/coins/markets"

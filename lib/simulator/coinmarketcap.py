@@ -14,8 +14,7 @@ from lib.simulator.answer import Answer, stamp
 from lib.simulator.feed import Page
 from lib.simulator.listings import RATES, Ask, BadParameter, mapped
 from lib.simulator.refusals import Refusal, RequestRefused, coinmarketcap
-from lib.simulator.usage import Exceeded
-from lib.simulator.vendor import Serve, Vendor, address
+from lib.simulator.vendor import Exceeded, Serve, Vendor, address
 
 KEYLESS: Final = "/public-api"
 LISTINGS: Final = ("/v1/cryptocurrency/listings/latest", "/v3/cryptocurrency/listings/latest")

@@ -26,7 +26,7 @@ from lib.lifeline import end_with_parent
 from lib.settings import Settings
 from lib.simulator.app import create_app
 from lib.simulator.market import Market
-from lib.simulator.usage import Plan
+from lib.simulator.vendor import Plan
 from lib.source import Source, read_source
 from lib.store import Store
 from lib.store.sqlite import SqliteStore

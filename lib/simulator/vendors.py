@@ -12,8 +12,7 @@ from lib.simulator.coinpaprika import CoinPaprika
 from lib.simulator.recorded import Recordings
 from lib.simulator.refusals import Refusal, coindesk, coingecko, coinmarketcap
 from lib.simulator.replay import Replay
-from lib.simulator.usage import COINDESK, COINGECKO, COINPAPRIKA, Plan, Usage
-from lib.simulator.vendor import Feed, Serve
+from lib.simulator.vendor import COINDESK, COINGECKO, COINPAPRIKA, Feed, Plan, Serve, Usage
 
 
 def routes(feed: Feed, clock: Clock, plan: Plan, coindesk_plan: Plan | None) -> dict[str, Serve]:

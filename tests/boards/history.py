@@ -18,7 +18,7 @@ from lib.schema import ID, OWN
 from lib.simulator.app import create_app
 from lib.simulator.history import sources
 from lib.simulator.market import Market
-from lib.simulator.usage import Plan
+from lib.simulator.vendor import Plan
 from lib.snapshot import Snapshot
 from lib.source import Source, read_source
 from lib.store.influx import lines

@@ -17,7 +17,7 @@ from lib.schema import OWN
 from lib.settings import SERVICES, Settings
 from lib.simulator.app import create_app
 from lib.simulator.market import Market
-from lib.simulator.usage import Plan
+from lib.simulator.vendor import Plan
 from tests.docs.test_pages import OPERATING, documented_settings
 from tests.programs import built_program, missing
 from tests.stack_files.files import ROOT, compose, interpolated, variables

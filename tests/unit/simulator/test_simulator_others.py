@@ -12,8 +12,7 @@ from lib.simulator.coingecko import CoinGecko
 from lib.simulator.coinpaprika import CoinPaprika
 from lib.simulator.feed import MarketFeed
 from lib.simulator.refusals import RequestRefused
-from lib.simulator.usage import COINGECKO, Usage
-from lib.simulator.vendor import Serve
+from lib.simulator.vendor import COINGECKO, Serve, Usage
 from tests.unit.simulator.upstreams import Hands, Open
 
 TICKERS = "/v1/tickers"

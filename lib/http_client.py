@@ -30,7 +30,7 @@ def open_client(
 ) -> httpx.AsyncClient:
     """A client for upstreams; SettingsRejected names the variable of the environment that cannot be used."""
     return httpx.AsyncClient(
-        transport=transport or _AsyncRouted(Route(environ)),
+        transport=transport or _Routed(Route(environ)),
         cookies=_no_cookies(),
         headers={**USER_AGENT, **(headers or {})},
         timeout=timeout_s,
@@ -41,14 +41,17 @@ def open_client(
 
 def open_sync_client(
     environ: Mapping[str, str],
+    url: str,
     *,
     headers: Mapping[str, str] | None = None,
     transport: httpx.BaseTransport | None = None,
     timeout_s: float = 20,
 ) -> httpx.Client:
-    """A client for commands, by the same rules."""
+    """A client for commands that ask the server at this address, by the same rules."""
+    route = Route(environ)
+    proxy = None if route.is_direct(httpx.URL(url)) else route.proxy
     return httpx.Client(
-        transport=transport or _Routed(Route(environ)),
+        transport=transport or httpx.HTTPTransport(verify=route.certificates, proxy=proxy),
         cookies=_no_cookies(),
         headers={**USER_AGENT, **(headers or {})},
         timeout=timeout_s,
@@ -71,7 +74,7 @@ class Route:
         return self.proxy is None or url.scheme == "http" or self._bypass(url.host)
 
 
-class _AsyncRouted(httpx.AsyncBaseTransport):
+class _Routed(httpx.AsyncBaseTransport):
     def __init__(self, route: Route) -> None:
         self._route = route
         self._direct = httpx.AsyncHTTPTransport(verify=route.certificates)
@@ -84,21 +87,6 @@ class _AsyncRouted(httpx.AsyncBaseTransport):
     async def aclose(self) -> None:
         await self._direct.aclose()
         await self._proxied.aclose()
-
-
-class _Routed(httpx.BaseTransport):
-    def __init__(self, route: Route) -> None:
-        self._route = route
-        self._direct = httpx.HTTPTransport(verify=route.certificates)
-        self._proxied = httpx.HTTPTransport(verify=route.certificates, proxy=route.proxy)
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        transport = self._direct if self._route.is_direct(request.url) else self._proxied
-        return transport.handle_request(request)
-
-    def close(self) -> None:
-        self._direct.close()
-        self._proxied.close()
 
 
 def _forget_location(response: httpx.Response) -> None:

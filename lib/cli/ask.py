@@ -189,8 +189,9 @@ def _events(url: str | None, notify: Callable[[str], None] = lambda notice: None
     from lib.cli.watch import watch
     from lib.http_client import open_sync_client
 
+    at = address(url)
     try:
-        with open_sync_client(os.environ, headers=key_header()) as client:
-            yield from watch(client, address(url), sleep=time.sleep, report=console().print, notify=notify)
+        with open_sync_client(os.environ, at, headers=key_header()) as client:
+            yield from watch(client, at, sleep=time.sleep, report=console().print, notify=notify)
     except KeyboardInterrupt:
         return

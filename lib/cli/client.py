@@ -141,7 +141,7 @@ def ask(url: str | None, path: str, parameters: Mapping[str, Any], *, body: byte
     at = address(url)
     method, timeout_s = ("GET", TIMEOUT_S) if body is None else ("POST", BODY_TIMEOUT_S)
     try:
-        with open_sync_client(os.environ, headers=key_header(), timeout_s=timeout_s) as client:
+        with open_sync_client(os.environ, at, headers=key_header(), timeout_s=timeout_s) as client:
             response = client.request(method, f"{at}{path}", params=sent(parameters), content=body)
     except httpx.HTTPError as exc:
         raise no_answer(at, exc) from exc

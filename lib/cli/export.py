@@ -49,7 +49,7 @@ def export(
         "known_at": known_at, "format": kind,
     })  # fmt: skip
     at = address(url)
-    client = open_sync_client(os.environ, headers=key_header(), timeout_s=TIMEOUT_S)
+    client = open_sync_client(os.environ, at, headers=key_header(), timeout_s=TIMEOUT_S)
     with client, Progress(console=console()) as progress:
         task = progress.add_task("steps", total=None)
         download = Download(client, f"{at}/v1/export", parameters, output)

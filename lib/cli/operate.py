@@ -95,7 +95,7 @@ def init(
         raise SettingsRejected(
             f"TOPCOINS_STORE_URL={chosen.store_url}: the embedded store needs no init; for example http://localhost:8086"
         )
-    with open_sync_client(os.environ) as client:
+    with open_sync_client(os.environ, chosen.store_url) as client:
         done = set_up(
             chosen.store_url,
             org=chosen.influx_org,

@@ -1,5 +1,7 @@
 """The HTTP clients: which proxy and certificates they use, what they refuse, and that they take no cookie."""
 
+from functools import partial
+
 import httpx
 import pytest
 
@@ -11,6 +13,7 @@ from lib.ingest.service import main
 from tests.fakes import FakeClock, Upstream, says
 
 PROXY = "http://proxy.example:3128"
+API = "https://api.example"
 CMC = httpx.URL("https://pro-api.coinmarketcap.com/v1")
 LOOPBACK = ["http://127.0.0.1:9000", "https://127.0.0.1", "https://localhost:1", "https://[::1]:1", "https://127.8.9.10",
             "https://a.localhost"]  # fmt: skip
@@ -74,7 +77,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("name", "value"), BROKEN)
-@pytest.mark.parametrize("make", [open_client, open_sync_client])
+@pytest.mark.parametrize("make", [open_client, partial(open_sync_client, url=API)])
 def test_a_variable_that_cannot_be_used_is_refused_in_one_sentence_that_names_it(make, name, value):
     with pytest.raises(SettingsRejected) as refused:
         make({name: value})
@@ -117,12 +120,18 @@ async def test_an_odd_address_to_go_to_is_no_error_of_the_client(location):
 @pytest.mark.parametrize("location", ODD)
 def test_an_odd_address_to_go_to_ends_no_command(location):
     answer = httpx.Response(302, headers=[("location", location.encode())])
-    with open_sync_client({}, transport=httpx.MockTransport(lambda request: answer)) as client:
-        assert client.get("https://api.example/").status_code == 302
+    with open_sync_client({}, API, transport=httpx.MockTransport(lambda request: answer)) as client:
+        assert client.get(API).status_code == 302
 
 
 def test_a_command_takes_no_cookie():
-    with open_sync_client({}) as client:
-        request = httpx.Request("GET", "https://api.example/")
+    with open_sync_client({}, API) as client:
+        request = httpx.Request("GET", API)
         client.cookies.extract_cookies(httpx.Response(200, headers={"set-cookie": "a=1"}, request=request))
         assert not list(client.cookies.jar)
+
+
+@pytest.mark.parametrize(("url", "pool"), [(API, "HTTPProxy"), ("http://127.0.0.1:6667", "ConnectionPool")])
+def test_a_command_asks_a_proxy_only_where_the_route_has_one(url, pool):
+    with open_sync_client({"HTTPS_PROXY": PROXY}, url) as client:
+        assert type(vars(client._transport)["_pool"]).__name__ == pool

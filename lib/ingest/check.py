@@ -5,11 +5,10 @@ from datetime import datetime, timedelta
 import structlog
 
 from lib.errors import TopcoinsError
+from lib.ingest.tick import PART_FOR_FETCHING
 from lib.source import Source
 
 log = structlog.get_logger()
-
-PART_FOR_FETCHING = 0.9
 
 
 class Check:

@@ -11,9 +11,8 @@ from lib.errors import SettingsRejected
 from lib.ids.coin_map import CoinMap
 from lib.ids.rules import USERS_TABLE, Decisions, Rule
 from lib.ids.tables import Tables, read_table
-from lib.ingest.ids.daily import DailyCopy
+from lib.ingest.ids.daily import DailyCopy, ProviderAssets, fetch_contracts, fetch_map
 from lib.ingest.ids.identify import Identifier
-from lib.ingest.ids.lists import ProviderAssets, fetch_contracts, fetch_map
 from lib.ingest.ids.report import FOLDER, stem
 from lib.redaction import shown
 from lib.settings import PREFIX, Settings, naming

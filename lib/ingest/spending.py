@@ -30,11 +30,9 @@ class Spending(BaseModel):
     credits: float = 0.0
     month_credits: float = 0.0
 
-    def after(self, credits: float, now: datetime) -> "Spending":
-        """The spending after a list that cost so much."""
-        month = self.month_credits if _month(self.at) == _month(now) else 0.0
-        changed = {"at": now, "credits": self.credits + credits, "month_credits": month + credits}
-        return self.model_copy(update=changed | ({"cost": credits} if credits else {}))
+    def in_month(self, now: datetime) -> float:
+        """The credits of the present calendar month."""
+        return self.month_credits if (self.at.year, self.at.month) == (now.year, now.month) else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +48,7 @@ class Spent:
 
     def in_month(self, now: datetime) -> float:
         """The credits of the present calendar month."""
-        return sum(spending.month_credits for spending in self.each if _month(spending.at) == _month(now))
+        return sum(spending.in_month(now) for spending in self.each)
 
     def per_slot(self, now: datetime, within: timedelta) -> float:
         """What one tick costs of all series that were fetched within this time; of all, when none was.
@@ -83,11 +81,17 @@ class SpendingFile:
 
     def add(self, credits: float, now: datetime) -> None:
         """Count what a list cost."""
-        before = self._own or read_state(Spending, self._file)
-        if before is None or (before.asked, before.requests) != (self._asked, self._requests):
-            totals = before.model_dump(include={"credits", "month_credits"}) if before else {}
-            before = Spending(key=self._key, asked=self._asked, requests=self._requests, at=now, **totals)
-        self._own = before.after(credits, now)
+        before = self._own or read_state(Spending, self._file) or Spending(key=self._key, asked="", at=now)
+        is_same = (before.asked, before.requests) == (self._asked, self._requests)
+        self._own = Spending(
+            key=self._key,
+            asked=self._asked,
+            at=now,
+            cost=credits or (before.cost if is_same else 0.0),
+            requests=self._requests,
+            credits=before.credits + credits,
+            month_credits=before.in_month(now) + credits,
+        )
         save_state(self._file, self._own, CANNOT_WRITE, survives_power_cut=False)
 
     def all(self) -> Spent:
@@ -96,7 +100,3 @@ class SpendingFile:
             return Spent((self._own,) if self._own else ())
         files = self._folder.parent.glob(f"*/{NAME.format(self._key)}")
         return Spent(tuple(read_states(Spending, files)))
-
-
-def _month(at: datetime) -> tuple[int, int]:
-    return at.year, at.month

@@ -107,11 +107,11 @@ def _store_url(url: str) -> str:
         return url
     if url.startswith(SQLITE) and url.removeprefix(SQLITE).strip("/"):
         return f"{SQLITE}{Path(url.removeprefix(SQLITE)).expanduser()}"
-    return _http_url(url, "sqlite:///FILE or http(s)://HOST:PORT")
+    return _url(url, "sqlite:///FILE or http(s)://HOST:PORT")
 
 
-def _http_url(url: str, form: str) -> str:
-    _split(url, form)
+def _url(url: str, form: str, schemes: tuple[str, ...] = ("http", "https")) -> str:
+    _split(url, form, schemes)
     return url.rstrip("/")
 
 
@@ -123,8 +123,7 @@ def _archive_url(url: str) -> str:
     if not _SCHEME.match(url):
         return url if url == NONE else str(Path(url).expanduser())
     form = "a folder, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX or none"
-    _split(url, form, ("s3", "gs", "az"))
-    return url.rstrip("/")
+    return _url(url, form, ("s3", "gs", "az"))
 
 
 def _server_url(url: str) -> str:
@@ -158,7 +157,7 @@ Secret = Annotated[SecretStr, AfterValidator(_header_value)]
 SourceUrl = Annotated[str, AfterValidator(_source_url)]
 StoreUrl = Annotated[str, AfterValidator(_store_url)]
 ServerUrl = Annotated[str, AfterValidator(_server_url)]
-ApiUrl = Annotated[str, AfterValidator(lambda url: _http_url(url, "http(s)://HOST:PORT"))]
+ApiUrl = Annotated[str, AfterValidator(lambda url: _url(url, "http(s)://HOST:PORT"))]
 ArchiveUrl = Annotated[str, Field(min_length=1), AfterValidator(_archive_url)]
 Endpoint = Annotated[str, AfterValidator(lambda url: url and _source_url(url))]
 Whole = Annotated[int, BeforeValidator(_whole_number)]

@@ -104,15 +104,11 @@ class Transport:
         except (httpx.HTTPError, zlib.error, EOFError) as exc:
             raise SourceUnavailable(f"{request}: {type(exc).__name__}: {self.redact(str(exc))}", again=True) from exc
 
-    def bound(self) -> ByteBound:
-        """The bound on one reading."""
-        return ByteBound(self._file.request.largest_reading)
-
     async def get_in_time(self, path: str, params: Params) -> Answer:
         """As `get`; SourceUnavailable too where the whole answer takes longer than one piece of it may."""
         try:
             async with asyncio.timeout(self._file.request.timeout.total_seconds()):
-                return await self.get(path, params, params, self.bound())
+                return await self.get(path, params, params, ByteBound(self._file.request.largest_reading))
         except TimeoutError as exc:
             raise SourceUnavailable(f"{self.describe(path, params)}: no full answer in time") from exc
 

@@ -26,7 +26,7 @@ from lib.source.paging import read_pages
 from lib.source.pauses import Pauses
 from lib.source.reading import PrepareIdentify, Reading
 from lib.source.shared_answers import SharedAnswers, Turn
-from lib.source.transport import Answer, Params, Transport
+from lib.source.transport import Answer, ByteBound, Params, Transport
 from lib.source.upstream_time import spanning
 
 log = structlog.get_logger()
@@ -199,7 +199,7 @@ class Source:
             events.warning("the list is complete again")
 
     async def _pages(self, assets: int, budget: timedelta, of: Params, tick: datetime | None) -> list[Page]:
-        bound = self._transport.bound()
+        bound = ByteBound(self._file.request.largest_reading)
 
         async def ask(place: Params, skip: int) -> Page:
             shown, params = {**of, **place}, {**self._file.request.params, **of, **place}

@@ -19,8 +19,7 @@ from lib.ids.pins import NOT_TESTED, Listed, Pin, Pins
 from lib.ids.price_test import Quote, Quotes, mixed_up
 from lib.ids.rules import Decision, Decisions, Rules, decide_all
 from lib.ingest.ids.compare import compared, disagrees, write_prices
-from lib.ingest.ids.daily import DailyCopy
-from lib.ingest.ids.lists import ProviderAssets
+from lib.ingest.ids.daily import DailyCopy, ProviderAssets
 from lib.ingest.ids.report import IdsReport, RefusedAsset, stem, write_report
 from lib.ingest.state_file import read_state, save_state
 from lib.schema import ID, PRICE, VOLUME_RANK, Series

@@ -15,6 +15,7 @@ from lib.clock import DAY, HOUR, MINUTE, next_month, slot
 from lib.errors import SourceMalformed
 from lib.ingest.credit_plan import FILE, LONGEST, CreditPlan, choose_interval, read_plans
 from lib.ingest.credits import CAUTIOUS, CreditPlanner
+from lib.ingest.spending import SpendingFile
 from lib.source import Allowance, Source
 from tests.fakes import NOON, FakeClock
 
@@ -394,6 +395,14 @@ async def test_a_budget_that_no_answer_reports_is_counted_over_restarts_and_begi
     (plan,) = read_plans(tmp_path)
     assert plan.counted
     assert plan.left == 300 - key.used(plan.told_at)
+
+
+def test_credits_of_the_month_before_do_not_count_when_another_list_is_asked_for(tmp_path):
+    _, october, november = month(2026, 10)
+    SpendingFile(tmp_path / "price", "acme", "250 assets").add(300.0, october)
+    again = SpendingFile(tmp_path / "price", "acme", "1,000 assets")
+    again.add(4.0, november)
+    assert (again.all().in_month(november), again.all().credits) == (4.0, 304.0)
 
 
 async def test_without_a_call_and_without_a_budget_the_interval_is_as_asked(tmp_path):

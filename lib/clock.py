@@ -1,7 +1,8 @@
 """Time as an argument: everything that needs the present takes a `Clock`."""
 
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from typing import TypeVar
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -11,6 +12,7 @@ DAY = timedelta(days=1)
 
 Clock = Callable[[], datetime]
 """Returns the present as an aware UTC datetime."""
+T = TypeVar("T", datetime, date)
 
 
 def utc_now() -> datetime:
@@ -29,9 +31,9 @@ def next_month(now: datetime) -> datetime:
     return datetime(now.year + now.month // 12, now.month % 12 + 1, 1, tzinfo=UTC)
 
 
-def near_runs(instants: Iterable[datetime], apart: timedelta) -> list[list[datetime]]:
-    """Ascending instants, split where two that follow each other are more than this `apart`."""
-    runs: list[list[datetime]] = []
+def near_runs(instants: Iterable[T], apart: timedelta) -> list[list[T]]:
+    """Ascending instants or days, split where two that follow each other are more than this `apart`."""
+    runs: list[list[T]] = []
     for at in instants:
         if runs and at - runs[-1][-1] <= apart:
             runs[-1].append(at)

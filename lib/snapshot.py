@@ -136,9 +136,9 @@ class Snapshot:
         return self.marker.tick
 
 
-def visible_at(markers: Iterable[Marker], at: datetime | None) -> list[Marker]:
-    """The markers that a reader could see at an instant, withdrawn or not; all without an instant."""
-    return [marker for marker in markers if at is None or marker.visible_since <= at]
+def visible_at(stored: Iterable[T], at: datetime | None) -> list[T]:
+    """The markers or ticks that a reader could see at an instant, withdrawn or not; all without an instant."""
+    return [each for each in stored if at is None or (each.visible_since and each.visible_since <= at)]
 
 
 def _reached(at: datetime | None, known_at: datetime | None) -> bool:

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 
 from lib.archive.manifest import start_of
 from lib.archive.reader import ArchiveReader
-from lib.clock import DAY, EPOCH, SECOND, slot
+from lib.clock import DAY, EPOCH, SECOND, near_runs, slot
 from lib.schema import OWN
 from lib.store import Resolution, Store
 
@@ -58,17 +58,9 @@ async def read_coverage(hot: Store, reader: ArchiveReader) -> Coverage:
     hot_first = min(firsts, default=None)
     if not days:
         return Coverage(EPOCH, EPOCH, EPOCH, hot_first)
-    run = _newest_run(days)
+    run = near_runs(days, DAY)[-1]
     minutes = await _first_with_minutes(reader, run)
     return Coverage(start_of(run[0]), minutes, start_of(run[-1]) + DAY, hot_first)
-
-
-def _newest_run(days: Sequence[date]) -> Sequence[date]:
-    """The days up to the newest without a hole."""
-    at = len(days) - 1
-    while at and days[at - 1] + DAY == days[at]:
-        at -= 1
-    return days[at:]
 
 
 async def _first_with_minutes(reader: ArchiveReader, run: Sequence[date]) -> datetime:

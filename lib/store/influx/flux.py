@@ -90,11 +90,9 @@ def markers(bucket: str, start: datetime, stop: datetime, series: str | None) ->
     return _query(bucket, start, stop, _of_markers(series), MARKER_LINES)
 
 
-def ticks(bucket: str, series: str, start: datetime, stop: datetime, *, stored_at: bool) -> str:
-    """The markers' times, their withdrawals and, if wanted, `stored_at`. `observed_at` represents the marker."""
-    names = ["observed_at", "withdrawn_at", "restored_at", *(["stored_at"] if stored_at else [])]
-    wanted = [*_of_markers(series), _any_field(names)]
-    return _query(bucket, start, stop, wanted, ONE_TABLE, _keep("_time", "_field", "_value"))
+def ticks(bucket: str, series: str, start: datetime, stop: datetime) -> str:
+    """The markers' times. `observed_at` represents the marker."""
+    return _query(bucket, start, stop, [*_of_markers(series), 'r._field == "observed_at"'], ONE_TABLE, _keep("_time"))
 
 
 def stored_ticks(bucket: str, series: str, start: datetime, stop: datetime, *, known: bool) -> str:

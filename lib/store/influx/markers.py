@@ -1,6 +1,5 @@
 """Reads the markers of InfluxDB's answers, and ticks: what a query gives of a marker that reads few of its fields."""
 
-import math
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -67,21 +66,6 @@ def _stored_tick(point: Point, fields: Fields) -> StoredTick:
         return tick
     since = _optional_time(fields, "stored_at") or _optional_time(fields, "observed_at")
     return tick._replace(source=point[1], visible_since=since, withdrawn_at=withdrawn_at, restored_at=restored_at)
-
-
-def read_ticks(csv: str, known_at: datetime | None) -> dict[datetime, bool]:
-    """The ticks of the markers visible at `known_at`, oldest first, and whether each answers: it is not withdrawn."""
-    known = known_at.timestamp() if known_at else math.inf
-    return {
-        parse_time(time): not _reached(fields, "withdrawn_at", known) or _reached(fields, "restored_at", known)
-        for (time,), fields in sorted(_points(csv, "_time").items())
-        if float(fields.get("stored_at", fields.get("observed_at", math.nan))) <= known
-    }
-
-
-def _reached(fields: Fields, name: str, known: float) -> bool:
-    """Whether a time is not after `known`; 0 stands for none."""
-    return 0 < float(fields.get(name, 0)) <= known
 
 
 def _complete(csv: str) -> Iterator[Marker]:

@@ -4,9 +4,9 @@ So one query reads all ticks from the first to the last, if they are near each o
 the hourly bucket, which holds the same rows, as far as it has them.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Protocol, TypeVar, Unpack
+from typing import Unpack
 
 import polars as pl
 
@@ -15,9 +15,7 @@ from lib.schema import TIER_PLACES, Series
 from lib.store import Selection
 from lib.store.influx import answer, flux
 from lib.store.influx.failures import StoreMissing
-from lib.store.influx.markers import read_ticks
-
-T = TypeVar("T")
+from lib.store.influx.server import Server
 
 ALL_TIERS = range(len(TIER_PLACES) + 1)
 NEAR = 15 * MINUTE
@@ -26,42 +24,36 @@ NEAR = 15 * MINUTE
 Rows = dict[datetime, pl.DataFrame]
 
 
-class Ask(Protocol):
-    """Sends a query and parses its answer. An empty query matches nothing."""
-
-    def __call__(self, query: str, parse: Callable[[str], T]) -> Awaitable[T]: ...  # noqa: D102
-
-
 async def read(
-    ask: Ask, bucket: str, series: Series, ticks: Collection[datetime], **selection: Unpack[Selection]
+    server: Server, bucket: str, series: Series, ticks: Collection[datetime], **selection: Unpack[Selection]
 ) -> Rows:
     """See `Store.rows_between`."""
     wanted = sorted({*ticks})
     if selection.get("resolution") == "1h":
-        return await _read_span(ask, flux.hourly(bucket), series, wanted, **selection)
-    copied = await _copied_hours(ask, bucket, series, wanted)
-    rows = await _read_span(ask, flux.hourly(bucket), series, copied, **selection)
+        return await _read_span(server, flux.hourly(bucket), series, wanted, **selection)
+    copied = await _copied_hours(server, bucket, series, wanted)
+    rows = await _read_span(server, flux.hourly(bucket), series, copied, **selection)
     rest = sorted({*wanted} - {*copied})
     for run in near_runs(rest, NEAR):
-        rows |= await _read_span(ask, bucket, series, run, **selection)
+        rows |= await _read_span(server, bucket, series, run, **selection)
     return rows
 
 
-async def _copied_hours(ask: Ask, bucket: str, series: Series, ticks: Sequence[datetime]) -> list[datetime]:
+async def _copied_hours(server: Server, bucket: str, series: Series, ticks: Sequence[datetime]) -> list[datetime]:
     """The full hours that the hourly bucket has, if most ticks are full hours: each is the first tick of its hour."""
     hours = [tick for tick in ticks if slot(tick, HOUR) == tick]
     if len(hours) < 2 or 2 * len(hours) < len(ticks):
         return []
-    query = flux.ticks(flux.hourly(bucket), series.name, hours[0], hours[-1], stored_at=False)
+    query = flux.ticks(flux.hourly(bucket), series.name, hours[0], hours[-1])
     try:
-        copied = {*await ask(query, lambda csv: read_ticks(csv, None))}
+        copied = {*await server.query(query, answer.times)}
     except StoreMissing:  # before `topcoins init` there is no hourly bucket
         return []
     return [hour for hour in hours if hour in copied]
 
 
 async def _read_span(
-    ask: Ask, bucket: str, series: Series, ticks: Sequence[datetime], **selection: Unpack[Selection]
+    server: Server, bucket: str, series: Series, ticks: Sequence[datetime], **selection: Unpack[Selection]
 ) -> Rows:
     """The rows of ascending ticks of a bucket, by one query."""
     tiers, ids, tickers = selection.get("tiers"), selection.get("ids"), selection.get("tickers")
@@ -72,4 +64,4 @@ async def _read_span(
     query = ""
     if ticks and shown.fields and (numbers != [] or tickers) and (tiers is None or tiers):
         query = flux.rows(bucket, series, shown.fields, ticks[0], ticks[-1], tiers, numbers, tickers)
-    return await ask(query, lambda csv: answer.rows_by_tick(csv, shown, ticks))
+    return await server.query(query, lambda csv: answer.rows_by_tick(csv, shown, ticks))

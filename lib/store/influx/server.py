@@ -51,7 +51,12 @@ class Server:
         self._client: Any = None
 
     async def query(self, flux: str, parse: Callable[[str], T]) -> T:
-        """The answer to a Flux query: `parse` gets it as CSV without annotations, empty when nothing matched."""
+        """The answer to a Flux query: `parse` gets it as CSV without annotations, empty when nothing matched.
+
+        An empty query matches nothing, without asking.
+        """
+        if not flux:
+            return parse("")
         asked = self._asked("query")
         # The place includes the parsing: answers that wait for it are in memory.
         async with self._limit.place():

@@ -8,13 +8,13 @@ import asyncio
 import uuid
 from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
-from typing import TypeVar, Unpack
+from typing import Unpack
 
 import polars as pl
 from pydantic import SecretStr
 
 from lib import schema
-from lib.clock import HOUR, SECOND, Clock, slot
+from lib.clock import HOUR, SECOND, Clock
 from lib.schema import Series
 from lib.snapshot import Marker, Snapshot, StoredTick, first_of_hours, visible_at
 from lib.store import Resolution, Selection, Store, View, WantedTicks, log_withdrawal, merged_names
@@ -22,10 +22,8 @@ from lib.store.influx import answer, flux, lines, row_reads
 from lib.store.influx.claims import VALID, Claim, any_new, read_claims, without_unsettled
 from lib.store.influx.failures import StoreMissing
 from lib.store.influx.flux import EVER, FOREVER
-from lib.store.influx.markers import read_markers, read_stored_ticks, read_ticks
+from lib.store.influx.markers import read_markers, read_stored_ticks
 from lib.store.influx.server import TIMEOUT, Server
-
-T = TypeVar("T")
 
 RETENTION = timedelta(days=90)  # how long the raw bucket keeps a tick, by default
 _RECENT = timedelta(hours=3)
@@ -89,7 +87,7 @@ class InfluxStore(Store):
         resolution = view.get("resolution")
         markers = await self._markers(self._bucket_of(resolution), start, stop, series)
         if series is None and any_new(markers, self._clock()):
-            claims = await self._ask(flux.claims(self._bucket_of(resolution), VALID), read_claims)
+            claims = await self._read_server.query(flux.claims(self._bucket_of(resolution), VALID), read_claims)
             markers = without_unsettled(markers, claims, start, stop)
         visible = visible_at(markers, view.get("known_at"))
         return first_of_hours(visible) if resolution == "1h" else visible
@@ -110,12 +108,12 @@ class InfluxStore(Store):
     async def ticks(self, series: str, start: datetime, stop: datetime, **view: Unpack[View]) -> list[datetime]:
         """See `Store.ticks`."""
         resolution, known_at = view.get("resolution"), view.get("known_at")
-        query = flux.ticks(self._bucket_of(resolution), series, start, stop, stored_at=known_at is not None)
-        answers = await self._ask(query, lambda csv: read_ticks(csv, known_at))
-        ticks = list(answers)
-        if resolution == "1h":
-            ticks = sorted({slot(tick, HOUR): tick for tick in reversed(ticks)}.values())
-        return [tick for tick in ticks if answers[tick]]
+        query = flux.stored_ticks(self._bucket_of(resolution), series, start, stop, known=known_at is not None)
+        ticks, _ = await self._read_server.query(query, read_stored_ticks)
+        visible = visible_at(ticks, known_at)
+        return [
+            each.tick for each in (first_of_hours(visible) if resolution == "1h" else visible) if each.answers(known_at)
+        ]
 
     async def stored_ticks(
         self, series: str, start: datetime, stop: datetime, **wanted: Unpack[WantedTicks]
@@ -133,22 +131,23 @@ class InfluxStore(Store):
         query = ""
         if wanted and series.fields:
             query = flux.history(self._bucket_of(resolution), series, int(cmc_id), wanted[0], wanted[-1])
-        return await self._ask(query, lambda csv: answer.history(csv, series, wanted))
+        return await self._read_server.query(query, lambda csv: answer.history(csv, series, wanted))
 
     async def rows_between(
         self, series: Series, ticks: Collection[datetime], **selection: Unpack[Selection]
     ) -> dict[datetime, pl.DataFrame]:
         """See `Store.rows_between`, and `row_reads`."""
-        return await row_reads.read(self._ask, self._bucket, series, ticks, **selection)
+        return await row_reads.read(self._read_server, self._bucket, series, ticks, **selection)
 
     async def asset_names(self, since: datetime) -> pl.DataFrame:
         """See `Store.asset_names`. Those of the last hours are in the raw bucket, all others in the hourly one."""
+        hourly = flux.asset_names(flux.hourly(self._bucket), since, FOREVER)
         try:
-            old = await self._ask(flux.asset_names(flux.hourly(self._bucket), since, FOREVER), answer.asset_names)
+            old = await self._read_server.query(hourly, answer.asset_names)
         except StoreMissing:  # before `topcoins init`
-            return await self._ask(flux.asset_names(self._bucket, since, FOREVER), answer.asset_names)
+            return await self._read_server.query(flux.asset_names(self._bucket, since, FOREVER), answer.asset_names)
         begin = max(since, self._clock() - _RECENT)
-        recent = await self._ask(flux.asset_names(self._bucket, begin, FOREVER), answer.asset_names)
+        recent = await self._read_server.query(flux.asset_names(self._bucket, begin, FOREVER), answer.asset_names)
         return merged_names([old, recent])
 
     def horizon(self) -> datetime:
@@ -169,10 +168,6 @@ class InfluxStore(Store):
         """The bucket that holds the ticks of a resolution."""
         return flux.bucket_of(self._bucket, resolution)
 
-    async def _ask(self, query: str, parse: Callable[[str], T]) -> T:
-        """The answer. An empty query matches nothing, without asking."""
-        return await self._read_server.query(query, parse) if query else parse("")
-
     async def _change(
         self, series: str, start: datetime, stop: datetime, change: Callable[[Marker], Marker]
     ) -> list[datetime]:
@@ -190,16 +185,16 @@ class InfluxStore(Store):
         return sorted(ticks)
 
     async def _markers(self, bucket: str, start: datetime, stop: datetime, series: str | None) -> list[Marker]:
-        return await self._ask(flux.markers(bucket, start, stop, series), read_markers)
+        return await self._read_server.query(flux.markers(bucket, start, stop, series), read_markers)
 
     async def _stored_ticks(
         self, bucket: str, series: str, start: datetime, stop: datetime, *, known: bool = False
     ) -> list[StoredTick]:
         query = flux.stored_ticks(bucket, series, start, stop, known=known)
-        ticks, some_late = await self._ask(query, read_stored_ticks)
+        ticks, some_late = await self._read_server.query(query, read_stored_ticks)
         if not some_late:
             return ticks
-        late = {*await self._ask(flux.backfilled(bucket, series, start, stop), answer.times)}
+        late = {*await self._read_server.query(flux.backfilled(bucket, series, start, stop), answer.times)}
         return [tick._replace(backfilled=tick.tick in late) for tick in ticks]
 
     async def _hourly(self, series: str, start: datetime, stop: datetime, pick: flux.Pick) -> Marker | None:
@@ -214,7 +209,7 @@ class InfluxStore(Store):
         self, bucket: str, series: str, start: datetime, stop: datetime, pick: flux.Pick
     ) -> Marker | None:
         """The first or last complete marker of a span."""
-        while ticks := await self._ask(flux.outermost(bucket, series, start, stop, pick), answer.times):
+        while ticks := await self._read_server.query(flux.outermost(bucket, series, start, stop, pick), answer.times):
             tick = min(ticks) if pick == "first" else max(ticks)
             if markers := await self._markers(bucket, tick, tick, series):
                 return markers[0]

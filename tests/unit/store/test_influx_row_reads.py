@@ -3,6 +3,8 @@
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -25,12 +27,13 @@ async def queries(ticks: Sequence[datetime], copied: Sequence[datetime] = ()) ->
         bucket, start, _ = SPAN.search(query).groups()  # type: ignore[union-attr]
         if '"snapshot"' in query:
             assert bucket == "market_hourly"
-            lines = [f",_result,0,{isoformat(tick)},observed_at,1" for tick in copied]
-            return parse("\r\n".join([",result,table,_time,_field,_value", *lines]))
+            lines = [f",_result,0,{isoformat(tick)}" for tick in copied]
+            return parse("\r\n".join([",result,table,_time", *lines]))
         asked.append(f"{bucket} {from_epoch(int(start)):%H:%M}")
         return parse("")
 
-    rows = await row_reads.read(ask, "market", PRICE, ticks, fields=("usd",))
+    server: Any = SimpleNamespace(query=ask)
+    rows = await row_reads.read(server, "market", PRICE, ticks, fields=("usd",))
     assert rows.keys() == {*ticks}
     return asked
 

@@ -48,7 +48,8 @@ class Ear:
         self.heard: list[str] = []
 
     async def query(self, flux: str, parse: Callable[[str], Any]) -> Any:
-        self.heard.append(flux)
+        if flux:
+            self.heard.append(flux)
         return parse(f",result,table,{READY}\r\n,{READY},0,yes\r\n" if READY in flux else "")
 
 

@@ -14,9 +14,8 @@ from lib.snapshot import VOLUME
 from lib.source.expression import get
 from lib.source.extract import Extractor
 from lib.source.model import SourceFile
-from lib.source.reading import UpstreamTime
+from lib.source.reading import UpstreamTime, time_of
 from lib.source.transport import Answer
-from lib.source.upstream_time import time_of
 
 LARGEST_COUNT = 1e12
 """No list is so long, and none costs so much."""

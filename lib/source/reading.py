@@ -1,17 +1,26 @@
-"""What one fetch of a list brought."""
+"""What one fetch of a list brought, and the upstream's clock, as its answers show it."""
 
-from collections.abc import Awaitable, Callable, Mapping
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import httpx
 import polars as pl
 
 from lib.clock import from_epoch
+from lib.retry_after import parse_http_date
 from lib.schema import Series
+from lib.source.expression import get
+from lib.source.values import read_datetime
 
 UPDATED_AT = "updated_at"
 LATEST = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
 """No instant is later: a datetime could not hold it."""
+LARGEST_AGE = timedelta(days=1)
+_SECONDS = re.compile(r"[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +71,28 @@ Identify = Callable[[Reading, int], Awaitable[Reading]]
 
 PrepareIdentify = Callable[[], Awaitable[Identify]]
 """Asks for what identifying needs, before the list is asked for: nothing may delay a list that was paid for."""
+
+
+def time_of(headers: httpx.Headers, body: Any, timestamp: str | None) -> UpstreamTime | None:
+    """Between `Date` and `Date` plus `Age`: some caches rewrite `Date`. Without it, the body's `timestamp`, if any."""
+    with suppress(OverflowError):  # beyond what a datetime can hold
+        if date := parse_http_date(headers.get("date")):
+            return UpstreamTime(date.astimezone(UTC), date.astimezone(UTC) + _age(headers))
+    at = read_datetime(get(timestamp, body))
+    return UpstreamTime(at, at) if at else None
+
+
+def spanning(times: Iterable[UpstreamTime | None]) -> UpstreamTime | None:
+    """From the earliest to the latest of several."""
+    known = [each for each in times if each]
+    if not known:
+        return None
+    return UpstreamTime(min(each.earliest for each in known), max(each.latest for each in known))
+
+
+def _age(headers: httpx.Headers) -> timedelta:
+    """The first `Age`: each cache on the way may add its own. One without end is as old as can be."""
+    value = headers.get("age", "").partition(",")[0].strip()
+    return (
+        timedelta(seconds=min(float(value), LARGEST_AGE.total_seconds())) if _SECONDS.fullmatch(value) else timedelta()
+    )

@@ -24,10 +24,9 @@ from lib.source.model import DEFAULT_KEYLESS_PACE, SourceFile
 from lib.source.page import MOST_RECORDS, Page, first_rows, read_page
 from lib.source.paging import read_pages
 from lib.source.pauses import Pauses
-from lib.source.reading import PrepareIdentify, Reading
+from lib.source.reading import PrepareIdentify, Reading, spanning
 from lib.source.shared_answers import SharedAnswers, Turn
 from lib.source.transport import Answer, ByteBound, Params, Transport
-from lib.source.upstream_time import spanning
 
 log = structlog.get_logger()
 

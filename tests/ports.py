@@ -7,8 +7,10 @@ from contextlib import suppress
 from itertools import cycle
 
 # Below the ports that the system gives by itself, or else another test could get one before it is used. Each process
-# of pytest-xdist has its own thousand, and begins anywhere in it: two runs at once seldom meet.
-_FIRST = 10_000 + 1_000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+# of pytest-xdist has its own thousand, and begins anywhere in it: two runs at once seldom meet, and never if each has
+# its own TOPCOINS_TEST_PORTS.
+_FIRST = int(os.environ.get("TOPCOINS_TEST_PORTS", "10000"))
+_FIRST += 1_000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 _BEGIN = random.randrange(1_000)
 _ports = cycle([*range(_FIRST + _BEGIN, _FIRST + 1_000), *range(_FIRST, _FIRST + _BEGIN)])
 

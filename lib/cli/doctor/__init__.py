@@ -39,7 +39,7 @@ from lib.text import without_control
 Announce = Callable[[str], None]
 """Says what is about to be done that others may notice."""
 
-Findings = Finding | list[Finding]
+Findings = Finding | Iterable[Finding]
 
 
 def examine(
@@ -140,6 +140,6 @@ async def _guarded(what: str, check: Callable[[], Findings | Awaitable[Findings]
     try:
         result = check()
         findings = await result if isinstance(result, Awaitable) else result
+        return [findings] if isinstance(findings, Finding) else list(findings)
     except Exception as exc:
         return [Finding(what, False, f"the check itself failed: {type(exc).__name__}: {exc}; please report this")]
-    return [findings] if isinstance(findings, Finding) else findings

@@ -14,7 +14,7 @@ from lib.clock import DAY, Clock, isoformat, next_month
 from lib.errors import TopcoinsError
 from lib.ingest.credit_plan import CreditPlan, choose_interval, read_plans
 from lib.settings import PREFIX
-from lib.source import Allowance, SourceFile
+from lib.source import Allowance
 from lib.source.expression import get
 from lib.source.values import read_number
 from lib.store import Store
@@ -80,7 +80,7 @@ class Cadence:
     def cost(self) -> float:
         """What a tick costs. A list that two series share counts once."""
         lists = {each.source.list_address: each for each in self.sources}
-        return sum(_list_cost(each.file, each.settings.assets) for each in lists.values())
+        return sum(map(_list_cost, lists.values()))
 
     def interval(self, times: int = 1) -> timedelta:
         """The distance between lists of so many times the assets: by the plan, or as it would be planned now."""
@@ -93,12 +93,13 @@ class Cadence:
         return choose_interval(asked, asked, left=self.left, per_slot=self.cost * times, share=1.0, remaining=remaining)
 
 
-def _list_cost(file: SourceFile, assets: int) -> float:
-    """The credits of a list of so many assets, by the source file; 0 where it names none."""
-    if file.assets_per_credit:
-        return math.ceil(assets / file.assets_per_credit)
-    for_each_page = read_number(get(file.cost, {})) or 0.0  # a cost that no answer is needed for
-    return for_each_page * (file.paging.pages(assets) if file.paging else 1)
+def _list_cost(each: ConfiguredSource) -> float:
+    """The credits of a list, by the source file; 0 where it names none."""
+    assets = each.settings.assets
+    if each.file.assets_per_credit:
+        return math.ceil(assets / each.file.assets_per_credit)
+    for_each_page = read_number(get(each.file.cost, {})) or 0.0  # a cost that no answer is needed for
+    return for_each_page * each.source.requests(assets)
 
 
 def _check_cadence(

@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import httpx
@@ -20,13 +20,12 @@ SAMPLE = b"\0" * 2**16
 """More than a disk without space takes."""
 
 
-def check_same_store(services: Mapping[str, Settings]) -> list[Finding]:
+def check_same_store(services: Mapping[str, Settings]) -> Iterator[Finding]:
     """Wrong where the services use different stores: query_api would never read what the ingestors write."""
     urls = {name: chosen.store_url for name, chosen in services.items() if chosen.store_url != NONE}
-    if len(set(urls.values())) <= 1:
-        return []
-    each = ", ".join(f"{name} {url}" for name, url in urls.items())
-    return [Finding("stores", False, f"the services use different ones: {each}; set one {PREFIX}STORE_URL for all")]
+    if len(set(urls.values())) > 1:
+        each = ", ".join(f"{name} {url}" for name, url in urls.items())
+        yield Finding("stores", False, f"the services use different ones: {each}; set one {PREFIX}STORE_URL for all")
 
 
 def check_spools(folders: Sequence[Path]) -> Finding:

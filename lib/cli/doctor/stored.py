@@ -10,7 +10,7 @@ from lib.errors import TopcoinsError
 from lib.gaps import find_gaps
 from lib.ingest.doubtful import count_doubtful
 from lib.ingest.last_reading import LastReading, read_last_reading
-from lib.ingest.source_choice import UsedSource, read_used_source
+from lib.ingest.source_choice import read_used_source
 from lib.schema import OWN
 from lib.store import Store
 from lib.units import format_duration
@@ -38,26 +38,20 @@ async def check_ticks(store: Store, now: datetime) -> list[Finding]:
     return findings
 
 
-def check_readings(now: datetime, spools: Path) -> list[Finding]:
+def check_readings(now: datetime, spools: Path) -> Iterator[Finding]:
     """The last list of each series: is its time known, are its values fresh, is it complete? And what is in doubt.
 
     A source that stands in for a preferred one is reported with the reason.
     """
-    findings: list[Finding] = []
     for name in OWN:
         if last := read_last_reading(spools / name):
-            findings += _readings(f"list of {name}", last, now)
+            yield from _readings(f"list of {name}", last, now)
         if (used := read_used_source(spools / name)) and used.is_fallback:
-            findings.append(Finding(f"source of {name}", False, _fallback(used)))
+            asked = f"{used.source} without its key" if used.is_keyless else used.source
+            why = f"{asked} since {isoformat(used.since)}, because of: {'; '.join(used.why)}"
+            yield Finding(f"source of {name}", False, why)
         if lists := count_doubtful(spools / name):
-            seen = f"{lists} are kept apart; topcoins doubtful shows them"
-            findings.append(Finding(f"doubtful lists of {name}", False, seen))
-    return findings
-
-
-def _fallback(used: UsedSource) -> str:
-    asked = f"{used.source} without its key" if used.is_keyless else used.source
-    return f"{asked} since {isoformat(used.since)}, because of: {'; '.join(used.why)}"
+            yield Finding(f"doubtful lists of {name}", False, f"{lists} are kept apart; topcoins doubtful shows them")
 
 
 def _readings(what: str, last: LastReading, now: datetime) -> Iterator[Finding]:

@@ -61,7 +61,7 @@ def test_before_the_first_list_it_says_how_to_get_one(run):
 )
 def test_doctor_reports_an_old_map_and_a_provider_that_disagrees(tmp_path, changed, well):
     write_report(tmp_path / FOLDER, REPORT.model_copy(update={"map_day": f"{NOW:%Y-%m-%d}"} | changed))
-    findings = check_providers(NOW, tmp_path)
+    findings = list(check_providers(NOW, tmp_path))
     assert [finding.well for finding in findings] == well
     assert findings[0].what == "provider acme as volume_rank"
     assert "870 of 1000 assets have an id" in findings[0].seen

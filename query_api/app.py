@@ -30,8 +30,8 @@ from query_api.features.stream.work import SnapshotStream
 from query_api.features.top import route as top
 from query_api.http import documentation, problems
 from query_api.http.json_line import JsonLine
-from query_api.http.known_parameters import known_parameters
 from query_api.http.openapi import Api
+from query_api.http.routing import known_parameters
 from query_api.middleware.access import EVERYBODY, Access, Timer, with_access, with_metrics_port
 from query_api.middleware.answer_cache import AnswerCache
 from query_api.middleware.compression import with_compression

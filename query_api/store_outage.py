@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -15,22 +16,16 @@ LOOK_S = 5.0
 log = structlog.get_logger()
 
 
+@dataclass(slots=True)
 class StoreOutage:
     """An outage begins with a request that the store fails. It ends when the store answers and no request failed."""
 
-    def __init__(
-        self,
-        store: Store,
-        *,
-        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
-        timer: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._store = store
-        self._sleep = sleep
-        self._timer = timer
-        self._requests = 0
-        self._kinds: set[type[TopcoinsError]] = set()
-        self._waiting: asyncio.Task[None] | None = None
+    store: Store
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
+    timer: Callable[[], float] = time.monotonic
+    _requests: int = 0
+    _kinds: set[type[TopcoinsError]] = field(default_factory=set)
+    _waiting: asyncio.Task[None] | None = None
 
     def failed(self, exc: TopcoinsError) -> None:
         """Count a request that the store failed. The first one of each kind of error is logged."""
@@ -39,20 +34,20 @@ class StoreOutage:
             self._kinds.add(type(exc))
             log.error("store failed: requests get 503", why=str(exc), kind=type(exc).__name__)
         if self._waiting is None:
-            self._waiting = asyncio.create_task(self._wait(self._timer()))
+            self._waiting = asyncio.create_task(self._wait(self.timer()))
 
     async def _wait(self, began: float) -> None:
         failed = 0
         while failed < self._requests or not await self._answers():
             failed = self._requests
-            await self._sleep(LOOK_S)
-        log.warning("store answers again", failed_requests=failed, after_s=round(self._timer() - began))
+            await self.sleep(LOOK_S)
+        log.warning("store answers again", failed_requests=failed, after_s=round(self.timer() - began))
         self._requests, self._waiting = 0, None
         self._kinds.clear()
 
     async def _answers(self) -> bool:
         try:
-            await self._store.ready()
+            await self.store.ready()
         except TopcoinsError:
             return False
         return True

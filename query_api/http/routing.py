@@ -1,8 +1,9 @@
-"""Adds routes to the app."""
+"""Adds routes to the app, and refuses parameters that a route does not have."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
+from difflib import get_close_matches
 from typing import Any, cast
 
 from fastapi import FastAPI, Request
@@ -13,8 +14,12 @@ from fastapi.routing import request_response as handled_by_fastapi
 from starlette.responses import Response
 from starlette.routing import request_response
 
+from query_api.http.parameters import CSV_COLUMNS
+from query_api.http.problems import EXAMPLES, BadRequest
 from query_api.http.responses import PARAMETER_RESPONSES
 
+CACHE_BUSTER = "_"
+"""Scripts and spreadsheets add this name with a random value, to get past caches. It changes no answer."""
 _DERIVED: dict[tuple[object, ...], APIRoute] = {}
 """Routes by their methods, their endpoint's code and its defaults, with which they are alive: an `id` stays theirs."""
 
@@ -103,3 +108,29 @@ def plain_text(description: str) -> dict[int | str, dict[str, Any]]:
     """The documented responses of an address that answers in plain text."""
     shown = {"description": description, "content": {"text/plain": {"schema": {"type": "string"}}}}
     return {200: shown, **PARAMETER_RESPONSES}
+
+
+async def known_parameters(request: Request) -> None:
+    """Refuse a parameter that is unknown or given twice."""
+    dependant = getattr(request.scope.get("route"), "dependant", None)
+    declared = [dependant, *dependant.dependencies] if dependant else []
+    known = [parameter.alias for each in declared for parameter in each.query_params]
+    seen = set()
+    for name, value in request.query_params.multi_items():
+        if name == CACHE_BUSTER:
+            continue
+        if name not in known:
+            takes = f"this address takes {', '.join(known)}" if known else "this address takes none"
+            raise BadRequest(
+                name, value, f"is no parameter here; {takes}", _suggestion(name, known) or request.url.path
+            )
+        if name in seen:
+            raise BadRequest(name, value, "is given twice; once is enough")
+        seen.add(name)
+
+
+def _suggestion(name: str, known: Sequence[str]) -> str:
+    """The known parameter most like an unknown one, with a valid value; empty if the address has none."""
+    for like in get_close_matches(name.lower(), known, 1, cutoff=0):
+        return CSV_COLUMNS if like == "columns" else f"{like}={EXAMPLES[like]}"
+    return ""

@@ -1,4 +1,4 @@
-"""An answer that has rows, in each of its formats."""
+"""An answer that has rows, in each of its formats, and the address that gives it again."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import orjson
 import polars as pl
@@ -18,7 +19,7 @@ from query_api.http.caching import conditional_response, digest
 from query_api.http.content_type import MEDIA_TYPES, Format, TableFormat
 from query_api.http.formats import frame_to_csv, frame_to_ndjson
 from query_api.http.parquet_files import metadata, with_times
-from query_api.http.permalink import file_headers, permalink
+from query_api.http.routing import CACHE_BUSTER
 from query_api.services import Services
 
 TEXT_WIDTH = 80
@@ -26,6 +27,10 @@ MOST_AT_ONCE = 500
 """So many rows are written as JSON in less time than it takes to change threads."""
 RANGES_S = 60.0
 """So long after a Parquet file was made, reads of its ranges find it."""
+LONGEST = 4000
+"""Some proxies refuse longer headers."""
+IS_VIEW = "topcoins.is_view"
+"""The scope entry of a request to `/?view=…`, which has the path of the API's own address by now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,3 +90,15 @@ def read_again(request: Request, services: Services, chosen: Format) -> Response
         return None
     file = services.parquet_files.find(request, RANGES_S)
     return file.response(request) if file else None
+
+
+def permalink(request: Request, fixed: Mapping[str, str]) -> str:
+    """The path and query of an answer: the parameters that were sent, and in their place those that are `fixed`."""
+    sent = {name: value for name, value in request.query_params.items() if name != CACHE_BUSTER}
+    return f"{request.scope['path']}?{urlencode({**sent, **fixed})}"
+
+
+def file_headers(request: Request, link: str) -> dict[str, str]:
+    """The header of every downloaded file: its permalink, relative to its address."""
+    relative = link.removeprefix("/") if request.scope.get(IS_VIEW) else link[link.index("?") :]
+    return {"content-location": relative} if len(relative) <= LONGEST else {}

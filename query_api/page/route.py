@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from query_api.http import routing
 from query_api.http.caching import conditional_response
 from query_api.http.content_type import prefers_html
-from query_api.http.permalink import IS_VIEW
+from query_api.http.row_answer import IS_VIEW
 from query_api.middleware.compression import SMALLEST, accepted_coding, compress_file
 from query_api.page import Page
 

@@ -22,7 +22,7 @@ from query_api.features.export.work import MOST_ROWS, Step, Steps, after_first, 
 from query_api.http.client import client_of
 from query_api.http.content_type import MEDIA_TYPES, TableFormat
 from query_api.http.parquet_files import KEEP_S, metadata
-from query_api.http.permalink import file_headers, permalink
+from query_api.http.row_answer import file_headers, permalink
 from query_api.long_work import LongWork
 from query_api.services import Services
 

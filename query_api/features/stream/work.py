@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -30,32 +30,22 @@ Timer = Callable[[], float]
 log = structlog.get_logger()
 
 
+@dataclass(slots=True)
 class SnapshotStream:
     """Sends each new snapshot to every listener. One older than the newest of its series is not sent."""
 
-    def __init__(
-        self,
-        store: Store,
-        series: Sequence[str],
-        clock: Clock,
-        *,
-        timer: Timer = time.monotonic,
-        sleep: Sleep = asyncio.sleep,
-        most: int = MAX_LISTENERS,
-        per_client: int = PER_CLIENT,
-    ) -> None:
-        self._store = store
-        self._series = tuple(series)
-        self._clock = clock
-        self._timer = timer
-        self._sleep = sleep
-        self._most = most
-        self._per_client = per_client
-        self._listeners: dict[Listener, str] = {}
-        self._entering = asyncio.Lock()
-        self._poller: asyncio.Task[None] | None = None
-        self._recent: dict[tuple[datetime, str], Marker] | None = None
-        self._ending = False
+    store: Store
+    series: Sequence[str]
+    clock: Clock
+    timer: Timer = time.monotonic
+    sleep: Sleep = asyncio.sleep
+    most: int = MAX_LISTENERS
+    per_client: int = PER_CLIENT
+    _listeners: dict[Listener, str] = field(default_factory=dict)
+    _entering: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _poller: asyncio.Task[None] | None = None
+    _recent: dict[tuple[datetime, str], Marker] | None = None
+    _ending: bool = False
 
     @property
     def listeners(self) -> int:
@@ -70,9 +60,9 @@ class SnapshotStream:
     @asynccontextmanager
     async def listening(self, since: Position | None = None, client: str = "") -> AsyncIterator[Listener]:
         """Listen from now on, or from a position; TooManyListeners at the limit of all, or of the client."""
-        if list(self._listeners.values()).count(client) >= self._per_client:
-            raise TooManyListeners(f"{client} has {self._per_client} streams, the most of one client; close one first")
-        if self._ending or len(self._listeners) >= self._most:
+        if list(self._listeners.values()).count(client) >= self.per_client:
+            raise TooManyListeners(f"{client} has {self.per_client} streams, the most of one client; close one first")
+        if self._ending or len(self._listeners) >= self.most:
             raise TooManyListeners(f"{len(self._listeners)} listen already, the most at a time; try again later")
         listener = Listener()
         self._listeners[listener] = client  # before anything is read, so that no snapshot falls between
@@ -97,11 +87,11 @@ class SnapshotStream:
         self._poller = self._recent = None
 
     async def _enter(self, listener: Listener, since: Position) -> None:
-        now = self._clock()
+        now = self.clock()
         newest = await self._newest(now)
         if self._poller is None:
             self._poller = asyncio.create_task(self._run(newest))
-        since = {name: tick for name, tick in since.items() if name in self._series}
+        since = {name: tick for name, tick in since.items() if name in self.series}
         oldest = now - REPLAY
         start = {name: max(tick, oldest) for name, tick in since.items()}
         if start and self._recent is None:
@@ -115,7 +105,7 @@ class SnapshotStream:
         """Read the replay once for all listeners. From here on `_poll` adds to it."""
         self._recent = {}
         try:
-            reads = (self._store.markers(oldest, now, series=name) for name in self._series)
+            reads = (self.store.markers(oldest, now, series=name) for name in self.series)
             for markers in await asyncio.gather(*reads):
                 self._remember(markers)
         except BaseException:
@@ -123,15 +113,15 @@ class SnapshotStream:
             raise
 
     async def _newest(self, now: datetime) -> dict[str, Marker]:
-        markers = await asyncio.gather(*(self._store.nearest(name, now) for name in self._series))
+        markers = await asyncio.gather(*(self.store.nearest(name, now) for name in self.series))
         return {marker.series: marker for marker in markers if marker}
 
     def _remember(self, markers: Iterable[Marker]) -> None:
         """Keep markers for the replay, without the ids of their members, which are most of their size."""
         if self._recent is not None:
-            oldest = self._clock() - REPLAY
+            oldest = self.clock() - REPLAY
             for marker in markers:
-                if marker.series in self._series and not marker.is_withdrawn():
+                if marker.series in self.series and not marker.is_withdrawn():
                     self._recent[marker.tick, marker.series] = replace(marker, ids="")
             for key in [key for key in self._recent if key[0] < oldest]:
                 del self._recent[key]
@@ -148,13 +138,13 @@ class SnapshotStream:
     async def _poll(self, newest: dict[str, Marker]) -> None:
         """Read what is new, for ever. An outage of the store is logged at its start and at its end."""
         away = False
-        began = self._clock()
+        began = self.clock()
         due = {name: self._due(marker) for name, marker in newest.items()}
         while True:
-            slept = self._timer()
-            await self._sleep(self._until_next(due))
+            slept = self.timer()
+            await self.sleep(self._until_next(due))
             try:
-                await self._follow_clock(newest, due, timedelta(seconds=self._timer() - slept))
+                await self._follow_clock(newest, due, timedelta(seconds=self.timer() - slept))
                 markers = await self._new(newest, began)
             except TopcoinsError as exc:
                 if not away:
@@ -171,18 +161,18 @@ class SnapshotStream:
                     listener.send(marker)
 
     async def _new(self, newest: Mapping[str, Marker], began: datetime) -> list[Marker]:
-        now = self._clock()
-        start = {name: newest[name].tick + SECOND if name in newest else began - REPLAY for name in self._series}
-        reads = (self._store.markers(since, now, series=name) for name, since in start.items())
+        now = self.clock()
+        start = {name: newest[name].tick + SECOND if name in newest else began - REPLAY for name in self.series}
+        reads = (self.store.markers(since, now, series=name) for name, since in start.items())
         new = [marker for markers in await asyncio.gather(*reads) for marker in markers if not marker.is_withdrawn()]
         return sorted(new, key=lambda marker: (marker.tick, marker.series))
 
     async def _follow_clock(self, newest: dict[str, Marker], due: dict[str, float], slept: timedelta) -> None:
         """Where the clock was set back, go on from the newest tick before it was: later ones would hide new ones."""
-        now = self._clock()
+        now = self.clock()
         for name in [name for name, marker in newest.items() if marker.tick > now + CLOCK_DIFFERENCE]:
             log.warning("the clock was set back: the stream goes on from the time it shows", series=name)
-            before = await self._store.nearest(name, now - slept - SECOND)
+            before = await self.store.nearest(name, now - slept - SECOND)
             newest.pop(name)
             due.pop(name, None)
             if before:
@@ -192,11 +182,11 @@ class SnapshotStream:
 
     def _due(self, marker: Marker) -> float:
         """When the tick after a marker's is due, by the timer: at most one interval from now."""
-        remaining = min(next_tick(marker) - self._clock(), marker.interval)
-        return self._timer() + remaining.total_seconds()
+        remaining = min(next_tick(marker) - self.clock(), marker.interval)
+        return self.timer() + remaining.total_seconds()
 
     def _until_next(self, due: Mapping[str, float]) -> float:
         """Seconds until the next tick of any series is due. A late one is looked for ever more seldom."""
         shortest, longest = SHORTEST_WAIT.total_seconds(), LONGEST_WAIT.total_seconds()
-        late = (self._timer() - at for at in due.values())
+        late = (self.timer() - at for at in due.values())
         return min([longest, *(-seconds if seconds < 0 else max(seconds / 4, shortest) for seconds in late)])

@@ -23,7 +23,7 @@ from query_api.features.stream.work import MAX_LISTENERS, PER_CLIENT, SnapshotSt
 from query_api.middleware.access import Access
 from query_api.middleware.request_metrics import RequestMetrics
 from query_api.server import listen, serve
-from query_api.workers import WORKER, Inherited, run_workers
+from query_api.workers import WORKER, inherited, run_workers
 
 
 def read_extras(chosen: Settings) -> list[Series]:
@@ -44,12 +44,12 @@ async def run(chosen: Settings, arguments: Sequence[str]) -> None:
     if not arguments and chosen.http_workers > 1:
         await run_workers(chosen.http_workers, listen(chosen))
         return
-    inherited = Inherited.parse(arguments) if arguments else None
+    counts, sockets = inherited(arguments) if arguments else (None, [])
     archive = open_objects(chosen)
     store = open_tiers(chosen, archive, utc_now)
     if isinstance(store, Tiers):
         await store.refresh()  # so that the first question knows which days are sealed
-    requests = RequestMetrics(inherited.metrics if inherited else None)
+    requests = RequestMetrics(counts)
     snapshot_stream = SnapshotStream(
         store,
         [*OWN, *(series.name for series in extras)],
@@ -72,7 +72,7 @@ async def run(chosen: Settings, arguments: Sequence[str]) -> None:
         metrics_port=chosen.metrics_port,
         run_id=os.environ.get(RUN_ID, ""),
     )
-    sockets = inherited.sockets if inherited else listen(chosen)
+    sockets = sockets or listen(chosen)
     gc.freeze()  # what was loaded is no garbage; to scan it again takes a tenth of a second of a long answer
     await serve(app, chosen, sockets, snapshot_stream, requests)
     await store.close()

@@ -9,7 +9,6 @@ import tempfile
 from asyncio.subprocess import Process
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -24,18 +23,10 @@ WORKER = "--worker"
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Inherited:
-    """What a worker gets from its parent on the command line."""
-
-    sockets: list[socket.socket]
-    metrics: Path
-
-    @classmethod
-    def parse(cls, arguments: Sequence[str]) -> "Inherited":
-        """The folder of the counts and the sockets, as `run_workers` writes them."""
-        folder, *listeners = arguments
-        return cls([socket.socket(fileno=int(listener)) for listener in listeners], Path(folder))
+def inherited(arguments: Sequence[str]) -> tuple[Path, list[socket.socket]]:
+    """The folder of the counts and the sockets, which a worker gets from its parent as `run_workers` writes them."""
+    folder, *listeners = arguments
+    return Path(folder), [socket.socket(fileno=int(listener)) for listener in listeners]
 
 
 async def run_workers(count: int, sockets: Sequence[socket.socket]) -> None:

@@ -27,11 +27,6 @@ class TickPair(NamedTuple):
     price: StoredTick
     rank: StoredTick
 
-    @property
-    def backfilled(self) -> bool:
-        """Whether one of them was bought or imported later."""
-        return self.price.backfilled or self.rank.backfilled
-
 
 LEAST_AGE = timedelta(minutes=10)
 """The least age that is allowed where no setting and no request has another."""

@@ -41,12 +41,7 @@ _SHOWN: Responses = {
 
 def install(app: FastAPI, services: Services) -> None:
     """The prices beside a list."""
-    finder = Sparklines(
-        services.store,
-        services.long_work,
-        max_age=services.max_age,
-        max_skew=services.lists.pair_finder.max_skew,
-    )
+    finder = Sparklines(services)
 
     async def sparklines(
         request: Request,

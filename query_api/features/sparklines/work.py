@@ -9,9 +9,9 @@ from pydantic import BaseModel, Field
 
 from lib.clock import SECOND, slot
 from lib.schema import ID, PRICE, VOLUME_RANK, Series
-from lib.store import Resolution, Store
+from lib.store import Resolution
 from query_api.asof.tick_pairs import TickPair, pairs_of_lists
-from query_api.long_work import LongWork
+from query_api.services import Services
 
 CACHED_VALUES = 250_000
 """Prices and ranks in memory, some 25 MB: a list that moves on by a minute reads few new ones."""
@@ -42,27 +42,11 @@ class SparklinesAnswer(BaseModel):
 
 
 class Sparklines:
-    """Reads them from one store, each tick as one step of long work."""
+    """Reads them, each tick as one step of long work."""
 
-    def __init__(
-        self,
-        store: Store,
-        long_work: LongWork,
-        *,
-        max_age: timedelta | None,
-        max_skew: timedelta,
-        cached_values: int = CACHED_VALUES,
-    ) -> None:
-        self._store = store
-        self._long_work = long_work
-        self._max_age = max_age
-        self._max_skew = max_skew
-        self._cache: LRUCache[tuple[str, datetime], Values] = LRUCache(cached_values, getsizeof=len)
-
-    @property
-    def cached_values(self) -> int:
-        """How many prices and ranks are in memory."""
-        return int(self._cache.currsize)
+    def __init__(self, services: Services, cached_values: int = CACHED_VALUES) -> None:
+        self._services = services
+        self.cache: LRUCache[tuple[str, datetime], Values] = LRUCache(cached_values, getsizeof=len)
 
     async def find(
         self, ids: Sequence[int], start: datetime, stop: datetime, points: int, *, ranks: bool = False
@@ -72,11 +56,12 @@ class Sparklines:
         Each is the price in the list of that instant, so an asset without a rank there has none. The second part of
         the result is the pair of each instant.
         """
-        at = instants(start, stop, points)
-        async with self._long_work.step():
-            pairs = await pairs_of_lists(self._store, at, max_age=self._max_age, max_skew=self._max_skew)
+        at, services, long_work = instants(start, stop, points), self._services, self._services.long_work
+        async with long_work.step():
+            max_skew = services.lists.pair_finder.max_skew
+            pairs = await pairs_of_lists(services.store, at, max_age=services.max_age, max_skew=max_skew)
         columns = await asyncio.gather(*(self._column(pair, ids) for pair in pairs))
-        answer = await self._long_work.in_thread(lambda: _answer(ids, at, pairs, columns, ranks))
+        answer = await long_work.in_thread(lambda: _answer(ids, at, pairs, columns, ranks))
         return answer, pairs
 
     async def _column(self, pair: ListPair | None, ids: Sequence[int]) -> tuple[Values, Values]:
@@ -84,7 +69,7 @@ class Sparklines:
         if pair is None:
             return {}, {}
         ticks, resolution = pair
-        async with self._long_work.step():
+        async with self._services.long_work.step():
             return await asyncio.gather(
                 self._values(PRICE, "usd", ticks.price.tick, ids, resolution),
                 self._values(VOLUME_RANK, "rank", ticks.rank.tick, ids, resolution),
@@ -95,11 +80,11 @@ class Sparklines:
     ) -> Values:
         """The field of these ids at a tick. Ids that the tick lacks are not cached: anybody can make up ids."""
         key = (series.name, tick)
-        cached = self._cache.get(key, {})
+        cached = self.cache.get(key, {})
         if missing := [id_ for id_ in ids if id_ not in cached]:
-            rows = await self._store.rows(series, tick, ids=missing, fields=[field], resolution=resolution)
-            cached = {**self._cache.get(key, {}), **dict(zip(rows[ID], rows[field], strict=True))}
-            self._cache[key] = cached
+            rows = await self._services.store.rows(series, tick, ids=missing, fields=[field], resolution=resolution)
+            cached = {**self.cache.get(key, {}), **dict(zip(rows[ID], rows[field], strict=True))}
+            self.cache[key] = cached
         return cached
 
 

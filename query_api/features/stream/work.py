@@ -41,16 +41,11 @@ class SnapshotStream:
     sleep: Sleep = asyncio.sleep
     most: int = MAX_LISTENERS
     per_client: int = PER_CLIENT
-    _listeners: dict[Listener, str] = field(default_factory=dict)
+    listeners: dict[Listener, str] = field(default_factory=dict)
     _entering: asyncio.Lock = field(default_factory=asyncio.Lock)
     _poller: asyncio.Task[None] | None = None
     _recent: dict[tuple[datetime, str], Marker] | None = None
     _ending: bool = False
-
-    @property
-    def listeners(self) -> int:
-        """How many listen."""
-        return len(self._listeners)
 
     @property
     def replayed(self) -> Sequence[Marker]:
@@ -60,25 +55,25 @@ class SnapshotStream:
     @asynccontextmanager
     async def listening(self, since: Position | None = None, client: str = "") -> AsyncIterator[Listener]:
         """Listen from now on, or from a position; TooManyListeners at the limit of all, or of the client."""
-        if list(self._listeners.values()).count(client) >= self.per_client:
+        if list(self.listeners.values()).count(client) >= self.per_client:
             raise TooManyListeners(f"{client} has {self.per_client} streams, the most of one client; close one first")
-        if self._ending or len(self._listeners) >= self.most:
-            raise TooManyListeners(f"{len(self._listeners)} listen already, the most at a time; try again later")
+        if self._ending or len(self.listeners) >= self.most:
+            raise TooManyListeners(f"{len(self.listeners)} listen already, the most at a time; try again later")
         listener = Listener()
-        self._listeners[listener] = client  # before anything is read, so that no snapshot falls between
+        self.listeners[listener] = client  # before anything is read, so that no snapshot falls between
         try:
             async with self._entering:
                 await self._enter(listener, since or {})
             yield listener
         finally:
-            self._listeners.pop(listener, None)
-            if not self._listeners:
+            self.listeners.pop(listener, None)
+            if not self.listeners:
                 self._stop()
 
     def end(self) -> None:
         """Close all listeners and accept no more."""
         self._ending = True
-        for listener in self._listeners:
+        for listener in self.listeners:
             listener.close()
 
     def _stop(self) -> None:
@@ -132,7 +127,7 @@ class SnapshotStream:
         except Exception:
             log.exception("the stream failed: all listeners are closed")
             self._poller = None
-            for listener in self._listeners:
+            for listener in self.listeners:
                 listener.close()
 
     async def _poll(self, newest: dict[str, Marker]) -> None:
@@ -157,7 +152,7 @@ class SnapshotStream:
             self._remember(markers)
             for marker in markers:
                 newest[marker.series], due[marker.series] = marker, self._due(marker)
-                for listener in self._listeners:
+                for listener in self.listeners:
                     listener.send(marker)
 
     async def _new(self, newest: Mapping[str, Marker], began: datetime) -> list[Marker]:
@@ -177,7 +172,7 @@ class SnapshotStream:
             due.pop(name, None)
             if before:
                 newest[name], due[name] = before, self._due(before)
-            for listener in self._listeners:
+            for listener in self.listeners:
                 listener.rewind(name, before.tick if before else now - REPLAY)
 
     def _due(self, marker: Marker) -> float:

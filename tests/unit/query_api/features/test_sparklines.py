@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib.clock import isoformat
+from query_api.asof.top_list import TopListFinder
 from query_api.features.sparklines.work import Sparklines, instants
-from query_api.long_work import LongWork
+from query_api.services import Services
 from tests.fakes import FakeClock
 from tests.unit.query_api.market import (
     AFTER_GAP,
@@ -22,6 +23,7 @@ from tests.unit.query_api.market import (
     MAX_AGE,
     MINUTE,
     NEWEST,
+    NO_SPOOLS,
     NOW,
     SECOND,
     CountingStore,
@@ -95,15 +97,16 @@ async def test_each_price_is_that_of_the_list_of_its_instant(clock) -> None:
         assert set(body["data"][0]["prices"]) == {1.0}
 
 
-async def test_the_cache_has_a_bound_and_no_ids_that_nobody_has(store) -> None:
+async def test_the_cache_has_a_bound_and_no_ids_that_nobody_has(store, clock) -> None:
     """SV-8."""
-    finder = Sparklines(store, LongWork(), max_age=MAX_AGE, max_skew=MINUTE, cached_values=20)
+    services = Services(store, clock, TopListFinder(store, max_skew=MINUTE), MAX_AGE, NO_SPOOLS)
+    finder = Sparklines(services, cached_values=20)
     for first in range(1, 2000, 400):
         await finder.find(range(first, first + 400), FIRST, NEWEST, 30)
-        assert finder.cached_values <= 20
-    roomy = Sparklines(store, LongWork(), max_age=MAX_AGE, max_skew=MINUTE)
+        assert finder.cache.currsize <= 20
+    roomy = Sparklines(services)
     await roomy.find([1, 4, 1027, 1_000_001], BEFORE_GAP, BEFORE_GAP + MINUTE, 2)
-    assert roomy.cached_values == 2 * 2
+    assert roomy.cache.currsize == 2 * 2
 
 
 async def test_equal_requests_read_once(client, store) -> None:

@@ -282,7 +282,7 @@ async def test_without_listeners_the_store_is_not_read(stream, store, naps):
     async with stream.listening():
         await naps.end()
         (poller,) = asyncio.all_tasks() - {asyncio.current_task()}
-    assert stream.listeners == 0
+    assert not stream.listeners
     await asyncio.wait([poller], timeout=5)
     assert poller.cancelled()
 
@@ -303,7 +303,7 @@ async def test_while_the_store_is_away_nobody_can_listen_and_no_task_is_left(str
     store.failure = StoreUnavailable("away")
     with pytest.raises(StoreUnavailable):
         await stream.listening().__aenter__()
-    assert stream.listeners == 0
+    assert not stream.listeners
 
 
 async def test_a_listener_over_the_limit_is_refused_until_another_disconnects(stream, stack):
@@ -367,7 +367,7 @@ async def streamed(
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert answer.headers["cache-control"] == "no-cache"
-    assert stream.listeners == 0
+    assert not stream.listeners
     return answer.text.split("\n\n")
 
 
@@ -397,7 +397,7 @@ class Patient(SnapshotStream):
     """Ends only after the replay has been read."""
 
     def end(self) -> None:
-        for listener in self._listeners:
+        for listener in self.listeners:
             listener.send(None)  # type: ignore[arg-type]
 
 

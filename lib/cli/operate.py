@@ -87,7 +87,7 @@ def init(
     It can be run again.
     """
     from lib.http_client import open_sync_client
-    from lib.store.influx.setup import set_up
+    from lib.store.influx.setup import Setup
     from lib.store.influx.store import RETENTION
 
     chosen = load_settings()
@@ -96,8 +96,8 @@ def init(
             f"TOPCOINS_STORE_URL={chosen.store_url}: the embedded store needs no init; for example http://localhost:8086"
         )
     with open_sync_client(os.environ, chosen.store_url) as client:
-        done = set_up(
-            chosen.store_url,
+        done = Setup(
+            url=chosen.store_url,
             org=chosen.influx_org,
             bucket=chosen.influx_bucket,
             retention=RETENTION,
@@ -105,6 +105,7 @@ def init(
             client=client,
             scrape=scrape,
         )
+        done.run()
     if json:
         sys.stdout.write(orjson.dumps({"made": done.made, "kept": done.kept}).decode() + "\n")
         return

@@ -13,7 +13,7 @@ from lib.schema import PRICE, VOLUME_RANK, Series
 from lib.store.influx import InfluxStore
 from lib.store.influx.hourly import AT_ONCE, TASK, script
 from lib.store.influx.lines import marker as marker_line
-from lib.store.influx.setup import set_up
+from lib.store.influx.setup import Setup
 from query_api.asof.top_list import ListQuery, TopListFinder
 from tests.fakes import NOON, FakeClock
 from tests.influxd import VERIFIES, Bucket, fresh_influxd
@@ -140,7 +140,8 @@ def run_task(url: str, operator: str, client: httpx.Client) -> str:
 
 async def test_the_server_runs_the_task_by_itself_with_what_init_made(tmp_path, tmp_path_factory):
     with fresh_influxd(tmp_path_factory.mktemp("influxd")) as url, httpx.Client(verify=VERIFIES) as client:
-        set_up(url, org="topcoins", bucket="market", retention=timedelta(days=90), folder=tmp_path, client=client)
+        retention = timedelta(days=90)
+        Setup(url=url, org="topcoins", bucket="market", retention=retention, folder=tmp_path, client=client).run()
         files = [tmp_path / one / "influx_token" for one in ("ingest_price", "query_api")]
 
         def clock() -> datetime:

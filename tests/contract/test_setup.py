@@ -10,7 +10,7 @@ import pytest
 
 from lib.errors import SettingsRejected, StoreRejected, StoreUnavailable
 from lib.store.influx.hourly import TASK
-from lib.store.influx.setup import CONSUMERS, Setup, set_up
+from lib.store.influx.setup import CONSUMERS, Setup
 from tests.influxd import VERIFIES, fresh_influxd
 
 pytestmark = [pytest.mark.influx, pytest.mark.xdist_group("setup")]
@@ -34,9 +34,10 @@ SCRAPE = "http://127.0.0.1:9/metrics"
 
 def run(url, folder, *, retention=RETENTION, transport=None, scrape: str | None = SCRAPE) -> Setup:
     with httpx.Client(transport=transport, verify=VERIFIES) as client:
-        return set_up(
-            url, org="topcoins", bucket="market", retention=retention, folder=folder, client=client, scrape=scrape
-        )
+        bucket = {"org": "topcoins", "bucket": "market", "retention": retention}
+        setup = Setup(url=url, folder=folder, client=client, scrape=scrape, **bucket)
+        setup.run()
+        return setup
 
 
 @pytest.fixture(scope="module")
@@ -76,14 +77,14 @@ def test_a_fresh_server_gets_all_of_it(ready, folder):
 
 def test_a_second_run_makes_nothing(url, folder, ready):
     before = [token(folder, consumer) for consumer in CONSUMERS]
-    assert run(url, folder).made == ()
+    assert run(url, folder).made == []
     assert [token(folder, consumer) for consumer in CONSUMERS] == before
 
 
 def test_a_lost_token_is_made_anew_and_the_old_one_is_dead(url, folder, ready):
     old = token(folder, "grafana")
     (folder / "grafana" / "influx_token").unlink()
-    assert run(url, folder).made == ("token of grafana",)
+    assert run(url, folder).made == ["token of grafana"]
     assert query(url, old, "market") == 401
     assert query(url, token(folder, "grafana"), "market") == 200
 
@@ -124,7 +125,7 @@ def test_runs_that_die_one_request_further_each_time_are_completed_by_the_next(d
                 continue
             break
         assert at > 10
-        assert run(fresh, tmp_path).made == ()
+        assert run(fresh, tmp_path).made == []
         operator = token(tmp_path, "operator")
         headers = {"Authorization": f"Token {operator}"}
         for what, most in (("buckets", BUCKETS | {"_monitoring", "_tasks"}), ("tasks", {TASK})):
@@ -157,14 +158,14 @@ def test_a_token_of_other_rights_is_replaced(url, folder, ready):
     file = folder / "query_api" / "influx_token"
     file.unlink()
     file.write_text(wide)
-    assert run(url, folder).made == ("token of query_api",)
+    assert run(url, folder).made == ["token of query_api"]
     assert query(url, wide, "market") == 401
     assert write(url, token(folder, "query_api"), "market") == 403
     assert query(url, token(folder, "query_api"), "market_hourly") == 200
 
 
 def test_another_retention_is_taken_over(url, folder, ready):
-    assert run(url, folder, retention=timedelta(days=30)).made == ("bucket market", "task topcoins_hourly")
+    assert run(url, folder, retention=timedelta(days=30)).made == ["bucket market", "task topcoins_hourly"]
     run(url, folder)
 
 
@@ -175,9 +176,9 @@ def test_metrics_are_scraped_from_one_address_into_a_bucket_of_two_weeks(url, fo
         made = httpx.get(f"{url}/api/v2/scrapers", headers=headers, verify=VERIFIES).json()["configurations"]
         return [(each["url"], each["bucket"]) for each in made]
 
-    assert run(url, folder, scrape="http://127.0.0.1:10/metrics").made == ("scraper of http://127.0.0.1:10/metrics",)
+    assert run(url, folder, scrape="http://127.0.0.1:10/metrics").made == ["scraper of http://127.0.0.1:10/metrics"]
     assert scrapers() == [("http://127.0.0.1:10/metrics", "market_metrics")]
-    assert run(url, folder, scrape=None).made == ()
+    assert run(url, folder, scrape=None).made == []
     run(url, folder)
     assert scrapers() == [(SCRAPE, "market_metrics")]
     (bucket,) = httpx.get(

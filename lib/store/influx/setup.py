@@ -34,48 +34,31 @@ METRICS_RETENTION = timedelta(days=14)
 TIMEOUT_S = 30.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, kw_only=True)
 class Setup:
-    """What was made or changed, and what needed no change."""
-
-    made: tuple[str, ...]
-    kept: tuple[str, ...]
-
-
-def set_up(
-    url: str,
-    *,
-    org: str,
-    bucket: str,
-    retention: timedelta,
-    folder: Path,
-    client: httpx.Client,
-    scrape: str | None = None,
-) -> Setup:
-    """Make the server ready and write each token to `folder`/CONSUMER/influx_token.
+    """Makes the server ready and writes each token to `folder`/CONSUMER/influx_token.
 
     With `scrape`, the server itself reads the metrics at this address every ten seconds, and sends no headers.
-
-    StoreUnavailable when the server is away; SettingsRejected when it is set up already and the operator's token is not
-    in the folder. A token is written as soon as it is made: InfluxDB does not show it again.
+    `made` is what was made or changed, `kept` what needed no change.
     """
-    return _Work(url, org, bucket, retention, folder, client, scrape).all()
 
-
-@dataclass(slots=True)
-class _Work:
     url: str
     org: str
     bucket: str
     retention: timedelta
     folder: Path
     client: httpx.Client
-    scrape: str | None
-    token: str = ""
+    scrape: str | None = None
     made: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
+    _token: str = field(default="", repr=False)
 
-    def all(self) -> Setup:
+    def run(self) -> None:
+        """Run all steps.
+
+        StoreUnavailable when the server is away; SettingsRejected when it is set up already and the operator's token is
+        not in the folder. A token is written as soon as it is made: InfluxDB does not show it again.
+        """
         self._onboard()
         org_id = self._organisation()
         buckets = {
@@ -89,7 +72,6 @@ class _Work:
         for consumer, rights in CONSUMERS.items():
             self._ensure_token(org_id, consumer, [_permission(right, org_id, buckets) for right in rights])
         self._secret("grafana", GRAFANA_PASSWORD, 0o440)
-        return Setup(tuple(self.made), tuple(self.kept))
 
     def _onboard(self) -> None:
         """Give a fresh server the operator's token. It is written to its file first, so that it cannot be lost."""
@@ -100,21 +82,18 @@ class _Work:
                 f"InfluxDB at {self.url} is set up already, and {file} does not contain its"
                 " operator's token; put it there"
             )
-        self.token = self._secret(OPERATOR, TOKEN, 0o400)
+        self._token = self._secret(OPERATOR, TOKEN, 0o400)
         password = self._secret(OPERATOR, PASSWORD, 0o400) if fresh else ""
         if fresh:
             body = {"username": OPERATOR, "password": password, "org": self.org, "bucket": self.bucket}
-            self._ask("POST", "setup", authorized=False, json={**body, "token": self.token})
+            self._ask("POST", "setup", authorized=False, json={**body, "token": self._token})
         self._note("server", made=fresh)
 
     def _organisation(self) -> str:
-        existing = self._ask("GET", "orgs")["orgs"]
-        for each in existing:
-            if each["name"] == self.org:
-                self._note(f"organisation {self.org}", made=False)
-                return str(each["id"])
-        self._note(f"organisation {self.org}", made=True)
-        return str(self._ask("POST", "orgs", json={"name": self.org})["id"])
+        own = [each for each in self._ask("GET", "orgs")["orgs"] if each["name"] == self.org]
+        self._note(f"organisation {self.org}", made=not own)
+        organisation = own[0] if own else self._ask("POST", "orgs", json={"name": self.org})
+        return str(organisation["id"])
 
     def _ensure_bucket(self, org_id: str, name: str, retention: timedelta) -> str:
         seconds = int(retention.total_seconds())
@@ -185,7 +164,7 @@ class _Work:
         (self.made if made else self.kept).append(what)
 
     def _ask(self, method: str, path: str, *, authorized: bool = True, missing: Any = None, **options: Any) -> Any:
-        response = self._send(method, path, self.token if authorized else None, **options)
+        response = self._send(method, path, self._token if authorized else None, **options)
         if response.status_code == httpx.codes.NOT_FOUND and missing is not None:
             return missing
         text = f"InfluxDB at {self.url}: {method} {path}: HTTP {response.status_code}"

@@ -31,9 +31,9 @@ Quotes = Mapping[int, Quote]
 """Quotes by CoinMarketCap's ids."""
 
 
-def is_close(usd: float | None, quote: Quote | None) -> bool:
-    """Whether both prices are there and of one coin."""
-    return bool(usd and quote and quote.usd > 0 and abs(usd / quote.usd - 1) <= CLOSE)
+def is_close(usd: float, quote: Quote) -> bool:
+    """Whether both prices are of one coin."""
+    return quote.usd > 0 and abs(usd / quote.usd - 1) <= CLOSE
 
 
 def is_far(usd: float | None, quote: Quote | None) -> bool:
@@ -41,13 +41,12 @@ def is_far(usd: float | None, quote: Quote | None) -> bool:
     return bool(usd and quote and quote.usd > 0 and usd > 0 and max(usd / quote.usd, quote.usd / usd) >= FAR)
 
 
-def proves(rule: Rule, name: str, usd: float | None, quote: Quote | None) -> bool:
+def proves(rule: Rule, name: str, usd: float, quote: Quote) -> bool:
     """Whether the price confirms what a rule found. A proposal needs a price that no other coin has by design."""
     if not is_close(usd, quote):
         return False
     if rule not in PROPOSALS:
         return True
-    assert quote
     key = text_key(name)
     return not quote.is_copy and abs(quote.usd - 1) > DOLLAR and not any(word in key for word in _COPIES)
 

@@ -143,7 +143,7 @@ class CreditPlanner:
             chosen = choose_interval(
                 self._asked, interval, left=sure, per_slot=per_slot, share=share, remaining=remaining
             )
-        requests = spent.requests(now, within=max(HOUR, 3 * interval))
+        requests = sum(each.requests for each in spent.lists(now, interval))
         chosen = max(chosen, shortest(self._asked, requests, allowance.per_minute))
         per_day = per_slot * share * (DAY / chosen)
         lasts_until = empty_at(sure, per_day, now, resets_at)
@@ -193,7 +193,7 @@ class CreditPlanner:
 
     def _per_slot(self, before: CreditPlan | None, allowance: Allowance, spent: Spent, now: datetime) -> float:
         """What a tick of all series costs: by the answers, or more where more was spent. 0 while it is unknown."""
-        reported = spent.per_slot(now, within=max(HOUR, 3 * self.interval))
+        reported = sum(each.cost for each in spent.lists(now, self.interval))
         slots = (slot(now, self.interval) - slot(before.since, self.interval)) / self.interval if before else 0.0
         if before is None or slots < MEASURED_SLOTS:
             return reported

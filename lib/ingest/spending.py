@@ -1,12 +1,13 @@
 """What each series spends of a key's credits, as the answers say: one small file beside the series' spool."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
+from lib.clock import HOUR
 from lib.ingest.state_file import read_state, read_states, save_state
 
 NAME = "spending.{}.json"
@@ -50,20 +51,13 @@ class Spent:
         """The credits of the present calendar month."""
         return sum(spending.in_month(now) for spending in self.each)
 
-    def per_slot(self, now: datetime, within: timedelta) -> float:
-        """What one tick costs of all series that were fetched within this time; of all, when none was.
+    def lists(self, now: datetime, interval: timedelta) -> Collection[Spending]:
+        """The lists of a tick, of the series that were fetched within an hour or three intervals, or of all series.
 
         A list that series share counts once.
         """
-        return sum(each.cost for each in self._lists(now, within))
-
-    def requests(self, now: datetime, within: timedelta) -> int:
-        """How many requests one tick takes, of the same series."""
-        return sum(each.requests for each in self._lists(now, within))
-
-    def _lists(self, now: datetime, within: timedelta) -> Iterable[Spending]:
         lists: dict[str, Spending] = {}
-        for spending in [each for each in self.each if now - each.at <= within] or self.each:
+        for spending in [each for each in self.each if now - each.at <= max(HOUR, 3 * interval)] or self.each:
             lists[spending.asked] = max(spending, lists.get(spending.asked, spending), key=lambda each: each.cost)
         return lists.values()
 

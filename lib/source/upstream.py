@@ -150,6 +150,7 @@ class Source:
         got for it is used instead of asking. A source that finds ids by a table gives every record that it read.
         Retries, for errors that may pass, end at half of `within`; the whole ends at `within`.
         """
+        assert day is None or self.daily, f"{self.name} lists no past days"
         await self._credits.look_again()
         self._pauses.check(self._path)
         identify = await self._identify() if self._identify else None

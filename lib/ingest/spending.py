@@ -52,7 +52,7 @@ class Spent:
         return sum(spending.in_month(now) for spending in self.each)
 
     def lists(self, now: datetime, interval: timedelta) -> Collection[Spending]:
-        """The lists of a tick, of the series that were fetched within an hour or three intervals, or of all series.
+        """The lists of a tick, of the series that were fetched within an hour or three intervals, else of all.
 
         A list that series share counts once.
         """

@@ -6,7 +6,7 @@
 
 from lib.source.key_credits import Allowance
 from lib.source.model import SourceFile
-from lib.source.reading import Reading, UpstreamTime
+from lib.source.reading import Reading
 from lib.source.source_file import extra_series, read_source
 from lib.source.upstream import Source
 
@@ -15,7 +15,6 @@ __all__ = [
     "Reading",
     "Source",
     "SourceFile",
-    "UpstreamTime",
     "extra_series",
     "read_source",
 ]

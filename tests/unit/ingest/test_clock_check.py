@@ -9,7 +9,7 @@ from lib.errors import ClockDisagrees
 from lib.ingest.clock_check import AHEAD, check_clock
 from lib.ingest.missed import cause_of
 from lib.schema import PRICE
-from lib.source import Reading, UpstreamTime
+from lib.source.reading import Reading, UpstreamTime
 from tests.fakes import NOON
 
 SECOND = timedelta(seconds=1)

@@ -10,7 +10,7 @@ from lib.cli.doctor.stored import check_readings
 from lib.ingest.doubtful import DoubtfulLists
 from lib.ingest.last_reading import FILE, read_last_reading, write_last_reading
 from lib.schema import PRICE
-from lib.source import Reading, UpstreamTime
+from lib.source.reading import Reading, UpstreamTime
 from tests.fakes import NOON
 from tests.sample import sample_snapshot
 

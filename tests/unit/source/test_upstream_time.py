@@ -9,8 +9,7 @@ import polars as pl
 import pytest
 
 from lib.schema import PRICE
-from lib.source import Reading, UpstreamTime
-from lib.source.reading import time_of
+from lib.source.reading import Reading, UpstreamTime, time_of
 from tests.fakes import NOON, FakeClock, Upstream, recorded, says
 from tests.unit.source.test_upstream import CMC, COINDESK, MINUTE, listing, made, paged, top_list
 

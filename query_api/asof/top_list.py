@@ -76,8 +76,6 @@ class TopListFinder:
 
     def __init__(self, store: Store, *, max_skew: timedelta, extras: Sequence[Series] = ()) -> None:
         self.pair_finder = PairFinder(store, max_skew=max_skew)
-        self._store = store
-        self._max_skew = max_skew
         self._extras = tuple(extras)
 
     async def find(self, at: datetime, query: ListQuery) -> TopList:
@@ -112,7 +110,7 @@ class TopListFinder:
         first: dict[_Key, FirstRows] = {}
         for resolution, some in pairs.items():
             rows = await read_first_rows(
-                self._store, list(some.values()), query.limit, resolution, query.filters, columns, long_work
+                self.pair_finder.store, list(some.values()), query.limit, resolution, query.filters, columns, long_work
             )
             first |= zip(some, rows, strict=True)
         return first
@@ -136,13 +134,13 @@ class TopListFinder:
 
     def _extra(self, series: Series, basis: PairFound) -> Extra:
         own = [marker for marker in basis.among if marker.series == series.name]
-        return Extra(series, nearest_marker(own, basis.pair.price.tick, self._max_skew))
+        return Extra(series, nearest_marker(own, basis.pair.price.tick, self.pair_finder.max_skew))
 
     async def _with(self, extra: Extra, rows: pl.DataFrame, resolution: Resolution) -> pl.DataFrame:
         values = extra.series.empty()
         if extra.marker:
             ids = rows[ID].to_list()
-            values = await self._store.rows(extra.series, extra.marker.tick, ids=ids, resolution=resolution)
+            values = await self.pair_finder.store.rows(extra.series, extra.marker.tick, ids=ids, resolution=resolution)
         return rows.join(values.drop("tier"), on=ID, how="left", maintain_order="left")
 
     async def _with_changes(
@@ -157,7 +155,9 @@ class TopListFinder:
             if isinstance(found, NoSnapshot):
                 return None, PRICE.only(("usd",)).empty()
             then, ids = found.pair.price.tick, rows[ID].to_list() if len(rows) <= MOST_BY_ID else None
-            return found, await self._store.rows(PRICE, then, ids=ids, fields=("usd",), resolution=found.resolution)
+            return found, await self.pair_finder.store.rows(
+                PRICE, then, ids=ids, fields=("usd",), resolution=found.resolution
+            )
 
         names = [name for name in CHANGES if name in query.more]
         read = await asyncio.gather(*(before(name) for name in names))

@@ -10,8 +10,9 @@ import pytest
 from lib.clock import isoformat
 from lib.instants import Span
 from lib.schema import PRICE, VOLUME_RANK
+from query_api.asof.absence import NoSnapshot
 from query_api.asof.top_list import ListQuery, TopListFinder
-from query_api.features.export.work import StepGap, Steps, read_steps
+from query_api.features.export.work import Steps, read_steps
 from query_api.http.content_type import TableFormat
 from query_api.http.formats import to_json
 from query_api.long_work import LongWork
@@ -45,9 +46,9 @@ async def body(lists: TopListFinder, format: TableFormat, span: Span = SPAN) -> 
 async def test_each_step_is_the_answer_of_its_instant_and_a_gap_is_a_step_too(lists):
     steps = [step async for step in read(lists)]
     assert [step.at for step in steps] == [NOON + (2 * n - 1) * MINUTE for n in range(11)]
-    assert [(step.at - NOON) // MINUTE for step in steps if isinstance(step, StepGap)] == [-1, 7, 19]
+    assert [(step.at - NOON) // MINUTE for step in steps if isinstance(step, NoSnapshot)] == [-1, 7, 19]
     for step in steps:
-        if not isinstance(step, StepGap):
+        if not isinstance(step, NoSnapshot):
             alone = await lists.find(step.at, ListQuery(7, AGE))
             assert to_json(step, 7) == to_json(alone, 7)
             assert step.pair.price.tick <= step.at
@@ -114,7 +115,7 @@ async def test_full_hours_read_together_are_the_answers_of_their_instants_too(st
         await store.write(sample_snapshot(series, NOON - hour, 30))
     lists = TopListFinder(store, max_skew=MINUTE)
     steps = [step async for step in read(lists, Span(NOON - 20 * hour, NOON, hour))]
-    assert [(step.at - NOON) // hour for step in steps if isinstance(step, StepGap)] == [-9, -7]
+    assert [(step.at - NOON) // hour for step in steps if isinstance(step, NoSnapshot)] == [-9, -7]
     for step in steps:
-        if not isinstance(step, StepGap):
+        if not isinstance(step, NoSnapshot):
             assert to_json(step, 7) == to_json(await lists.find(step.at, ListQuery(7, AGE)), 7)

@@ -18,7 +18,7 @@ from lib.instants import Span
 from lib.version import VERSION
 from query_api.asof.top_list import ListQuery
 from query_api.features.export.response import Columns, ExportResponse, table, to_csv, to_ndjson
-from query_api.features.export.work import MOST_ROWS, Step, Steps, after_first, in_groups, read_steps
+from query_api.features.export.work import Step, Steps, after_first, in_groups, read_steps
 from query_api.http.client import client_of
 from query_api.http.content_type import MEDIA_TYPES, TableFormat
 from query_api.http.parquet_files import KEEP_S, metadata
@@ -132,7 +132,7 @@ async def write_parquet(
     parts = [whole.with_name("0")]
     pl.DataFrame(schema=columns).write_parquet(parts[0])
     async with aclosing(steps):
-        async for group in in_groups(steps, MOST_ROWS, totals):
+        async for group in in_groups(steps, totals):
             parts.append(whole.with_name(str(len(parts))))
             await long_work.in_thread(partial(_write_part, group, columns, parts[-1]))
     await long_work.in_thread(lambda: _join(parts, whole, about()))

@@ -23,8 +23,9 @@ from lib.columns import COLUMNS, MORE, POLARS, RANK, Kind, extra_columns, names
 from lib.errors import TopcoinsError
 from lib.schema import Series
 from lib.times import TIME
+from query_api.asof.absence import NoSnapshot
 from query_api.asof.top_list import TopList
-from query_api.features.export.work import MOST_ROWS, Step, StepGap, Steps, in_groups
+from query_api.features.export.work import Step, Steps, in_groups
 from query_api.http.formats import cells_to_csv, frame_to_ndjson, to_cell, to_cells
 from query_api.http.json_line import json_line
 from query_api.http.parquet_files import with_times
@@ -77,7 +78,7 @@ class ExportResponse(StreamingResponse):
 
 async def to_ndjson(steps: Steps, columns: Columns, totals: Totals, long_work: LongWork) -> AsyncGenerator[bytes, None]:
     """The export as NDJSON. Counts the steps in `totals`."""
-    async for group in in_groups(steps, MOST_ROWS, totals):
+    async for group in in_groups(steps, totals):
         yield await long_work.in_thread(partial(_lines, group, columns))
     yield json_line({"end": True, **totals.fields})
 
@@ -85,7 +86,7 @@ async def to_ndjson(steps: Steps, columns: Columns, totals: Totals, long_work: L
 async def to_csv(steps: Steps, columns: Columns, totals: Totals, long_work: LongWork) -> AsyncGenerator[bytes, None]:
     """The export as CSV. Counts the steps in `totals`."""
     yield f"{','.join(columns)}\r\n".encode()
-    async for group in in_groups(steps, MOST_ROWS, totals):
+    async for group in in_groups(steps, totals):
         yield await long_work.in_thread(partial(_csv_rows, group, columns))
     yield f"{END}{',' * (len(columns) - 1)}{totals.text}\r\n".encode()
 
@@ -130,8 +131,8 @@ def _listed(steps: Sequence[Step], columns: Columns) -> tuple[pl.DataFrame, NDAr
 
 def _facts(step: Step) -> tuple[str | bool | None, ...]:
     """The step, then `_BASIS`."""
-    if isinstance(step, StepGap):
-        return (isoformat(step.at), *[None] * (len(_BASIS) - 1), step.why)
+    if isinstance(step, NoSnapshot):
+        return (isoformat(step.at), *[None] * (len(_BASIS) - 1), str(step))
     price, rank = step.pair.price, step.pair.rank
     times = (isoformat(at) for at in (step.at, price.tick, rank.tick))
     flags = price.backfilled, rank.backfilled

@@ -4,12 +4,12 @@ import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from lib.archive.panel import Totals
 from lib.clock import DAY, HOUR, slot
 from lib.instants import Span
+from query_api.asof.absence import NoSnapshot
 from query_api.asof.top_list import ListQuery, TopList, TopListFinder
 from query_api.long_work import LongWork
 
@@ -22,22 +22,14 @@ GROUP_STEPS = 100
 """The most steps of a block."""
 
 
-@dataclass(frozen=True, slots=True)
-class StepGap:
-    """A step that has no answer, why, and the earliest `known_at` that shows the gap."""
-
-    at: datetime
-    why: str
-    known_since: datetime
-
-
-Step = TopList | StepGap
+Step = TopList | NoSnapshot
+"""The answer of a step, or why it has none."""
 Steps = AsyncGenerator[Step, None]
 
 
 def totals_of_step(step: Step) -> Totals:
     """The totals of an export of this step alone."""
-    if isinstance(step, StepGap):
+    if isinstance(step, NoSnapshot):
         return Totals(steps=1, gaps=1, known_at=step.known_since)
     content = repr((step.at, [marker and marker.hash for marker in step.markers])).encode()
     digest = int.from_bytes(hashlib.blake2b(content, digest_size=16).digest())
@@ -50,8 +42,7 @@ async def read_steps(lists: TopListFinder, span: Span, query: ListQuery, long_wo
 
     async def answers(instants: Sequence[datetime]) -> list[Step]:
         async with long_work.step():
-            found = await lists.find_each(instants, query, long_work)
-        return [step if isinstance(step, TopList) else StepGap(step.at, str(step), step.known_since) for step in found]
+            return await lists.find_each(instants, query, long_work)
 
     ahead: asyncio.Task[list[Step]] | None = None
     try:
@@ -89,15 +80,15 @@ async def after_first(steps: Steps) -> Steps:
     return all_steps()
 
 
-async def in_groups(steps: AsyncIterator[Step], most_rows: int, totals: Totals) -> AsyncGenerator[list[Step], None]:
-    """The steps in groups, each of about `most_rows` rows and at most `GROUP_STEPS` steps. Counts them in `totals`."""
+async def in_groups(steps: AsyncIterator[Step], totals: Totals) -> AsyncGenerator[list[Step], None]:
+    """The steps in groups, each of about `MOST_ROWS` rows and at most `GROUP_STEPS` steps. Counts them in `totals`."""
     group: list[Step] = []
     rows = 0
     async for step in steps:
         group.append(step)
         totals.add(totals_of_step(step))
         rows += len(step.rows) if isinstance(step, TopList) else 1
-        if rows >= most_rows or len(group) == GROUP_STEPS:
+        if rows >= MOST_ROWS or len(group) == GROUP_STEPS:
             yield group
             group, rows = [], 0
     if group:

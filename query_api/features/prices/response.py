@@ -125,7 +125,9 @@ def _answer(row: Row, priced: Priced | None) -> dict[str, Any]:
     if isinstance(found, AmbiguousTicker):
         answer["candidates"] = found.candidates
     if priced:
-        answer |= {"requested_at": isoformat(priced.at), **(_basis(priced.basis) if priced.basis else {})}
+        answer["requested_at"] = isoformat(priced.basis.at)
+    if priced and isinstance(priced.basis, PairFound):
+        answer |= _basis(priced.basis)
     return answer
 
 

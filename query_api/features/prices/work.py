@@ -28,17 +28,13 @@ Stored = Mapping[str, Any]
 class Priced:
     """The answer to one row: the pair of its instant, and what it has of the asset, or why there is none."""
 
-    at: datetime
-    basis: PairFound | None
+    basis: PairFound | NoSnapshot
     found: Stored | NoSnapshot | NoAsset | AmbiguousTicker
 
     @property
     def known_since(self) -> datetime:
         """The earliest `known_at` that gives the same answer."""
-        if self.basis:
-            return self.basis.known_since
-        assert isinstance(self.found, NoSnapshot)
-        return self.found.known_at
+        return self.basis.known_since if isinstance(self.basis, PairFound) else self.basis.known_at
 
 
 async def find_prices(
@@ -56,9 +52,7 @@ async def find_prices(
         async with long_work.step():
             found[key] = await _of_pair(services.store, basis, assets, by)
     return [
-        Priced(at, basis, found[basis.key][asset])
-        if isinstance(basis := bases[at], PairFound)
-        else Priced(at, None, basis)
+        Priced(basis := bases[at], found[basis.key][asset] if isinstance(basis, PairFound) else basis)
         for at, asset in wanted
     ]
 

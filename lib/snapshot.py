@@ -3,11 +3,11 @@
 import base64
 import hashlib
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import accumulate, pairwise
-from typing import NamedTuple, TypeVar, get_args, get_type_hints
+from typing import Any, NamedTuple, TypeVar, get_args, get_type_hints
 
 import numpy as np
 import orjson
@@ -15,7 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from lib import schema
-from lib.clock import HOUR, slot
+from lib.clock import HOUR, from_epoch, slot
 from lib.errors import StoreMalformed
 from lib.schema import Series
 
@@ -118,6 +118,12 @@ class StoredTick(NamedTuple):
 T = TypeVar("T", Marker, StoredTick)
 MARKER_KINDS = {name: (get_args(hint) or (hint,))[0] for name, hint in get_type_hints(Marker).items()}
 """The type of each field of a marker, without None."""
+MARKER_FIELDS = {name: f"{name}_s" if kind is timedelta else name for name, kind in MARKER_KINDS.items()}
+"""What a field is called where durations are numbers: these have the unit in their name."""
+_READERS = {
+    name: {datetime: from_epoch, timedelta: lambda seconds: timedelta(seconds=seconds)}.get(kind, kind)
+    for name, kind in MARKER_KINDS.items()
+}
 WITHDRAWAL = ("withdrawn_at", "restored_at", "withdrawn_why")
 """The fields that a withdrawal or its undoing changes."""
 
@@ -134,6 +140,15 @@ class Snapshot:
     def tick(self) -> datetime:
         """The instant the rows belong to."""
         return self.marker.tick
+
+
+def marker_of(values: Mapping[str, Any]) -> Marker:
+    """A marker from plain values: times as epoch seconds, durations as seconds. None is the field's default.
+
+    Old ones without `stored_at` were visible after their fetch.
+    """
+    marker = Marker(**{name: _READERS[name](value) for name, value in values.items() if value is not None})
+    return marker.with_stored_at(marker.visible_since)
 
 
 def visible_at(stored: Iterable[T], at: datetime | None) -> list[T]:

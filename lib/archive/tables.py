@@ -10,7 +10,7 @@ import polars as pl
 from lib import schema
 from lib.ingest.missed import Cause, MissedTick
 from lib.schema import ID, TIER, Series
-from lib.snapshot import MARKER_KINDS, WITHDRAWAL, Marker
+from lib.snapshot import MARKER_FIELDS, MARKER_KINDS, WITHDRAWAL, Marker
 from lib.times import TIME
 
 MARKERS = schema.MARKER
@@ -19,14 +19,10 @@ GAPS = "gap"
 TICK = "tick"
 
 _TYPES = {str: pl.String(), int: pl.Int64(), bool: pl.Boolean(), float: pl.Float64(), datetime: TIME}
-_SECONDS = {name: f"{name}_s" for name, kind in MARKER_KINDS.items() if kind is timedelta}
-"""A duration is a column of seconds, with its unit in the name."""
-_FIELDS = {column: name for name, column in _SECONDS.items()}
+_FIELDS = {column: name for name, column in MARKER_FIELDS.items()}
 
 MARKER_COLUMNS: dict[str, Any] = {
-    _SECONDS.get(name, name): _TYPES.get(kind, pl.Float64())
-    for name, kind in MARKER_KINDS.items()
-    if name not in WITHDRAWAL
+    MARKER_FIELDS[name]: _TYPES.get(kind, pl.Float64()) for name, kind in MARKER_KINDS.items() if name not in WITHDRAWAL
 }
 WITHDRAWAL_COLUMNS: dict[str, Any] = {
     "series": pl.String(), TICK: TIME, "at": TIME, "why": pl.String(), "undone": pl.Boolean()
@@ -54,7 +50,7 @@ def markers_frame(markers: Sequence[Marker]) -> pl.DataFrame:
 
 def markers_of(frame: pl.DataFrame) -> list[Marker]:
     """The markers of `markers_frame`."""
-    names = [_FIELDS.get(column, column) for column in frame.columns]
+    names = [_FIELDS[column] for column in frame.columns]
     return [
         Marker(**{name: _as_value(name, cell) for name, cell in zip(names, row, strict=True)})
         for row in frame.iter_rows()
@@ -67,7 +63,7 @@ def _as_cell(marker: Marker, name: str) -> Any:
 
 
 def _as_value(name: str, cell: Any) -> Any:
-    return timedelta(seconds=cell) if name in _SECONDS and cell is not None else cell
+    return timedelta(seconds=cell) if MARKER_KINDS[name] is timedelta and cell is not None else cell
 
 
 @dataclass(frozen=True, slots=True)

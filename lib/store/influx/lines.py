@@ -28,7 +28,7 @@ def rows(snapshot: Snapshot) -> bytes:
             *tags,
             pl.lit(" "),
             pl.concat_str(fields, separator=",", ignore_nulls=True),
-            pl.lit(f" {_seconds(snapshot)}"),
+            pl.lit(f" {int(snapshot.tick.timestamp())}"),
             ignore_nulls=True,
         ).alias("line")
     ).collect()
@@ -99,7 +99,3 @@ def _tag(name: str) -> pl.Expr:
 
 def _escaped(value: str) -> str:
     return re.sub(r"([ ,=])", r"\\\1", value)
-
-
-def _seconds(snapshot: Snapshot) -> int:
-    return int(snapshot.tick.timestamp())

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 
 from lib.clock import from_epoch
-from lib.snapshot import Marker, StoredTick
+from lib.snapshot import MARKER_FIELDS, MARKER_KINDS, Marker, StoredTick, marker_of
 from lib.store.influx.answer import parse_time, values_of
 
 LONGEST_INTERVAL = timedelta(days=366)
@@ -90,30 +90,12 @@ def _interval(text: str) -> timedelta:
     return interval
 
 
-def _marker(tick: datetime, series: str, source: str, fields: dict[str, str]) -> Marker:
-    number = {name: float(fields[name]) for name in _NUMBERS}
-    marker = Marker(
-        series=series,
-        source=source,
-        tick=tick,
-        assets=int(number["assets"]),
-        rejected=int(number["rejected"]),
-        duplicates=int(number["duplicates"]),
-        duration=timedelta(seconds=number["duration_s"]),
-        observed_at=from_epoch(number["observed_at"]),
-        credits=number["credits"],
-        interval=_interval(fields["interval_s"]),
-        unchanged=bool(number["unchanged"]),
-        backfilled=bool(number["backfilled"]),
-        ids=fields["ids"],
-        hash=fields.get("hash", ""),
-        stored_at=_optional_time(fields, "stored_at"),
-        withdrawn_at=_optional_time(fields, "withdrawn_at"),
-        restored_at=_optional_time(fields, "restored_at"),
-        withdrawn_why=fields.get("withdrawn_why"),
-        new_level=bool(float(fields.get("new_level") or 0)),
-    )
-    return marker.with_stored_at(marker.visible_since)
+def _marker(tick: datetime, series: str, source: str, fields: Fields) -> Marker:
+    _interval(fields["interval_s"])  # refuses what is none
+    texts = {name: fields[field] for name, field in MARKER_FIELDS.items() if field in fields}
+    values = {name: text if MARKER_KINDS[name] is str else float(text) for name, text in texts.items()}
+    given = {name: value for name, value in values.items() if value or not name.endswith("_at")}  # a time of 0 is none
+    return marker_of(given | {"series": series, "source": source, "tick": tick.timestamp()})
 
 
 def _optional_time(fields: Fields, name: str) -> datetime | None:

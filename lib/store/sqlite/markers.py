@@ -1,12 +1,12 @@
 """The table of markers."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 from lib import schema
 from lib.clock import EPOCH, SECOND, Clock, from_epoch
-from lib.snapshot import MARKER_KINDS, WITHDRAWAL, Marker, StoredTick
+from lib.snapshot import MARKER_KINDS, WITHDRAWAL, Marker, StoredTick, marker_of
 from lib.store import Steps
 from lib.store.sqlite.database import Database
 
@@ -125,9 +125,8 @@ class Markers:
             self._database.connection.executemany(_MARK, ((series, tick, hashed) for tick, hashed in hashes.items()))
 
     def _select(self, where: str, *values: object) -> list[Marker]:
-        return [
-            _marker(row) for row in self._database.execute(f'SELECT {_COLUMNS} FROM "{TABLE}" WHERE {where}', values)
-        ]
+        rows = self._database.execute(f'SELECT {_COLUMNS} FROM "{TABLE}" WHERE {where}', values)
+        return [marker_of(dict(zip(_TYPES, row, strict=True))) for row in rows]
 
 
 def _as_time(seconds: float | None) -> datetime | None:
@@ -138,16 +137,3 @@ def _as_number(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.timestamp()
     return value.total_seconds() if isinstance(value, timedelta) else value
-
-
-_FROM_NUMBER: dict[Any, Callable[[Any], Any]] = {
-    datetime: from_epoch, timedelta: lambda seconds: timedelta(seconds=seconds), bool: bool
-}  # fmt: skip
-_READERS = [(name, _FROM_NUMBER.get(kind, kind)) for name, kind in MARKER_KINDS.items()]
-
-
-def _marker(row: Sequence[Any]) -> Marker:
-    """A row as a marker. Null is the field's default; old rows without `stored_at` were visible after their fetch."""
-    values = zip(_READERS, row, strict=True)
-    marker = Marker(**{name: read(value) for (name, read), value in values if value is not None})
-    return marker.with_stored_at(marker.visible_since)

@@ -56,10 +56,10 @@ class PairFinder:
         markers: MarkerSource | None = None,
     ) -> PairFound:
         """What `search` answers. Raises NoSnapshot."""
-        found = await self.search(at, max_age=max_age, known_at=known_at, explain=explain, markers=markers)
-        if isinstance(found, NoSnapshot):
-            raise found
-        return found
+        answer = await self.search(at, max_age=max_age, known_at=known_at, explain=explain, markers=markers)
+        if isinstance(answer, NoSnapshot):
+            raise answer
+        return answer
 
     async def search(
         self,

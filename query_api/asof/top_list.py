@@ -149,14 +149,14 @@ class TopListFinder:
         """The rows of the price tick with the columns of changes, and the pairs they compare with."""
 
         async def before(name: str) -> tuple[PairFound | None, pl.DataFrame]:
-            found = await self.pair_finder.search(
+            earlier = await self.pair_finder.search(
                 tick - CHANGES[name], max_age=query.max_age, known_at=query.known_at, explain=False
             )
-            if isinstance(found, NoSnapshot):
+            if isinstance(earlier, NoSnapshot):
                 return None, PRICE.only(("usd",)).empty()
-            then, ids = found.pair.price.tick, rows[ID].to_list() if len(rows) <= MOST_BY_ID else None
-            return found, await self.pair_finder.store.rows(
-                PRICE, then, ids=ids, fields=("usd",), resolution=found.resolution
+            then, ids = earlier.pair.price.tick, rows[ID].to_list() if len(rows) <= MOST_BY_ID else None
+            return earlier, await self.pair_finder.store.rows(
+                PRICE, then, ids=ids, fields=("usd",), resolution=earlier.resolution
             )
 
         names = [name for name in CHANGES if name in query.more]
@@ -164,4 +164,4 @@ class TopListFinder:
         for name, (_, prices) in zip(names, read, strict=True):
             then = rows.select(ID).join(prices, on=ID, how="left", maintain_order="left")["usd"]
             rows = rows.with_columns(((pl.col("price_usd") / then - 1) * 100).round(4).alias(name))
-        return rows, [found for found, _ in read]
+        return rows, [earlier for earlier, _ in read]

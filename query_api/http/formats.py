@@ -42,8 +42,7 @@ def to_json(top: TopList, limit: int) -> bytes:
         "limit": limit,
         "count": len(top.rows),
     }
-    if top.filtered:
-        body |= {"filtered": dict(top.filtered.counts), "missing": top.filtered.missing}
+    body |= filter_info(top)
     if top.extras:
         body["extras"] = {extra.series.name: _extra_info(extra) for extra in top.extras}
     return json_line(body | {"data": rows_as_json(top.rows)})
@@ -56,6 +55,11 @@ def rows_as_json(rows: pl.DataFrame) -> Fragment:
     for each other for ever. Each call writes a copy of its own, which shares the columns.
     """
     return Fragment(rows.clone().write_json())
+
+
+def filter_info(top: TopList) -> dict[str, Any]:
+    """What the filters left out, and the names asked for that are missing; nothing without filters."""
+    return {"filtered": dict(top.filtered.counts), "missing": top.filtered.missing} if top.filtered else {}
 
 
 def _extra_info(extra: Extra) -> dict[str, Any] | None:

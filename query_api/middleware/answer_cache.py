@@ -67,21 +67,20 @@ class AnswerCache:
 
     async def _pass_on(self, key: Hashable, scope: Scope, receive: Receive, send: Send) -> None:
         arrived = self._timer()
-        status, headers, chunks, size, complete = 0, (), list[bytes](), 0, False
+        start: Message | None = None
 
         async def remember(message: Message) -> None:
-            nonlocal status, headers, size, complete
-            # A route marks its answer before the first byte; a stream, which never ends, is not marked.
-            if KEEP_FOR in scope and message["type"] == "http.response.start":
-                status, headers = message["status"], tuple(message["headers"])
-            elif KEEP_FOR in scope and size <= LARGEST_ANSWER:
-                chunks.append(message.get("body", b""))
-                size += len(chunks[-1])
-                complete = not message.get("more_body", False)
+            nonlocal start
+            body = message.get("body", b"")
+            # A route marks its answer before the first byte. Only a body that comes in one piece is remembered.
+            if message["type"] == "http.response.start":
+                start = {**message, "headers": tuple(message["headers"])} if KEEP_FOR in scope else None
+            elif start and not message.get("more_body", False) and len(body) <= LARGEST_ANSWER:
+                deadline, size = arrived + scope[KEEP_FOR], len(body) + OVERHEAD + len(repr(key))
+                status, headers, route = start["status"], start["headers"], scope.get("route")
+                self.answers[key] = CachedAnswer(status, headers, body, deadline, size, route)
+            else:
+                start = None
             await send(message)
 
         await self._app(scope, receive, remember)
-        if complete and size <= LARGEST_ANSWER:
-            deadline = arrived + scope[KEEP_FOR]
-            whole = size + OVERHEAD + len(repr(key))
-            self.answers[key] = CachedAnswer(status, headers, b"".join(chunks), deadline, whole, scope.get("route"))

@@ -38,10 +38,7 @@ class GapsAnswer(BaseModel):
     series: dict[str, SeriesGapsAnswer]
 
 
-RESPONSES: Responses = {
-    200: {"model": GapsAnswer, "description": "The gaps of each series"},
-    **CACHEABLE_RESPONSES,
-}
+RESPONSES: Responses = {200: {"model": GapsAnswer, "description": "The gaps of each series"}, **CACHEABLE_RESPONSES}
 
 
 def install(app: FastAPI, services: Services) -> None:

@@ -135,11 +135,7 @@ def install(app: FastAPI, services: Services) -> None:
             frame=lambda format: found.points.select(shown or COLUMNS),
             to_table=partial(history_table, columns=shown),
             times=TIMES,
-            fixed={
-                "from": isoformat(span.start),
-                "to": isoformat(last),
-                "known_at": isoformat(found.known_at),
-            },
+            fixed={"from": isoformat(span.start), "to": isoformat(last), "known_at": isoformat(found.known_at)},
         )
         return await answer.respond(request, services, chosen, headers)
 

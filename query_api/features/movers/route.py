@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import polars as pl
 from fastapi import FastAPI, Request
@@ -18,7 +17,7 @@ from query_api.http import parameters
 from query_api.http.caching import cache_control_of, header_list
 from query_api.http.content_type import choose_format
 from query_api.http.filter_parameters import Filtering
-from query_api.http.formats import pair_info
+from query_api.http.formats import filter_info, pair_info
 from query_api.http.headers import filter_headers, time_headers
 from query_api.http.json_line import json_line
 from query_api.http.responses import CACHEABLE_RESPONSES, NO_SNAPSHOT, NOT_ACCEPTABLE, PairInfo, Responses, row_content
@@ -119,13 +118,8 @@ def _json(lists: Sequence[TopList], top: int, rows: pl.DataFrame, known_at: str)
     """Both lists have the `known_at` that gives them both again."""
     moves = rows["move"].to_list()
     counts = {move: moves.count(move) for move in MOVES}
-    start, stop = (_list_info(one) | {"known_at": known_at} for one in lists)
+    start, stop = (
+        {**pair_info(one), "matched": one.matched, **filter_info(one), "known_at": known_at} for one in lists
+    )
     info = {"from": start, "to": stop, "top": top}
     return json_line(info | counts | {"data": rows.to_dicts()})
-
-
-def _list_info(one: TopList) -> dict[str, Any]:
-    info = pair_info(one) | {"matched": one.matched}
-    if one.filtered:
-        info |= {"filtered": dict(one.filtered.counts), "missing": one.filtered.missing}
-    return info

@@ -33,10 +33,7 @@ Ids = Annotated[
     ),
 ]
 Span = Annotated[parameters.OptionalText, parameters.duration_query("span", "How far back from `to`, at most 7d; 24h")]
-_SHOWN: Responses = {
-    200: {"model": SparklinesAnswer, "description": "Each asset's prices"},
-    **CACHEABLE_RESPONSES,
-}
+_SHOWN: Responses = {200: {"model": SparklinesAnswer, "description": "Each asset's prices"}, **CACHEABLE_RESPONSES}
 
 
 def install(app: FastAPI, services: Services) -> None:

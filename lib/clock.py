@@ -9,6 +9,7 @@ SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
+HOUR_S = HOUR // SECOND
 
 Clock = Callable[[], datetime]
 """Returns the present as an aware UTC datetime."""

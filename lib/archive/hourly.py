@@ -11,12 +11,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from lib.archive.tables import TICK
+from lib.clock import HOUR_S
 from lib.schema import ID
 
 FOLDER = "hourly/"
 ROWS_IN_GROUP = 4800
 """A row group: the hours of 200 assets."""
-HOUR_S = 3600
 
 
 def hourly_table(series: str) -> str:

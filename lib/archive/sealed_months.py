@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from itertools import compress
 
 import numpy as np
 import polars as pl
@@ -120,8 +121,7 @@ def split(
     each = microseconds(ticks)
     on_days = np.isin(each // _DAY, [(day - EPOCH.date()).days for day in days])
     is_own = on_days & np.isin(each, np.fromiter(seconds, np.int64, len(seconds)) * 1_000_000)
-    own = [tick for tick, is_one in zip(ticks, is_own.tolist(), strict=True) if is_one]
-    return own, [tick for tick, is_one in zip(ticks, is_own.tolist(), strict=True) if not is_one]
+    return list(compress(ticks, is_own)), list(compress(ticks, ~is_own))
 
 
 def among_days(frame: pl.DataFrame, days: Collection[date]) -> pl.DataFrame:

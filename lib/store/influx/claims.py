@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from lib.clock import Clock, from_epoch, isoformat
+from lib.clock import Clock, isoformat
 from lib.errors import StoreMalformed, StoreUnavailable
 from lib.snapshot import Marker, Snapshot
 from lib.store import warn_if_different
-from lib.store.influx import answer, flux, lines
-from lib.store.influx.markers import read_leftovers
+from lib.store.influx import flux, lines
+from lib.store.influx.markers import optional_time, points_of, read_leftovers
 from lib.store.influx.server import Server
 
 VALID = timedelta(seconds=30)
@@ -34,13 +34,10 @@ class ClaimLine(NamedTuple):
 
 def read_claims(csv: str) -> list[ClaimLine]:
     """The claims, without those given up."""
-    points: dict[tuple[str, str], dict[str, float]] = {}
-    for series, writer, field, value in answer.values_of(csv, "series", "writer", "_field", "_value"):
-        points.setdefault((series, writer), {})[field] = float(value)
     return [
-        ClaimLine(series, from_epoch(point["tick"]), writer, from_epoch(point["at"]) if "at" in point else None)
-        for (series, writer), point in points.items()
-        if point.get("tick")
+        ClaimLine(series, tick, writer, optional_time(fields, "at"))
+        for (series, writer), fields in points_of(csv, "series", "writer").items()
+        if (tick := optional_time(fields, "tick"))
     ]
 
 

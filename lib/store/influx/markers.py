@@ -45,7 +45,7 @@ def read_stored_ticks(csv: str) -> tuple[list[StoredTick], bool]:
     Of two markers for a tick, the one stored first names the source and the rest.
     """
     has_source = "source" in csv.partition("\r\n")[0].split(",")
-    points = _first_stored(_points(csv, "_time", "source")) if has_source else _points(csv, "_time")
+    points = _first_stored(points_of(csv, "_time", "source")) if has_source else points_of(csv, "_time")
     some_late = any(float(fields["backfilled"]) for fields in points.values() if "backfilled" in fields)
     return [_stored_tick(point, points[point]) for point in sorted(points) if "interval_s" in points[point]], some_late
 
@@ -60,21 +60,21 @@ def _stored_tick(point: Point, fields: Fields) -> StoredTick:
     tick = StoredTick(parse_time(point[0]), _interval(fields["interval_s"]), False)
     if len(fields) == 1:  # almost always
         return tick
-    withdrawn_at, restored_at = _optional_time(fields, "withdrawn_at"), _optional_time(fields, "restored_at")
+    withdrawn_at, restored_at = optional_time(fields, "withdrawn_at"), optional_time(fields, "restored_at")
     tick = tick._replace(withdrawn=withdrawn_at is not None and restored_at is None)
     if len(point) == 1:
         return tick
-    since = _optional_time(fields, "stored_at") or _optional_time(fields, "observed_at")
+    since = optional_time(fields, "stored_at") or optional_time(fields, "observed_at")
     return tick._replace(source=point[1], visible_since=since, withdrawn_at=withdrawn_at, restored_at=restored_at)
 
 
 def _complete(csv: str) -> Iterator[Marker]:
-    for (time, series, source), fields in _points(csv, "_time", "series", "source", other_tables=True).items():
+    for (time, series, source), fields in points_of(csv, "_time", "series", "source", other_tables=True).items():
         if "ids" in fields and all(name in fields for name in _NUMBERS):
             yield _marker(parse_time(time), series, source, fields)
 
 
-def _points(csv: str, *keys: str, other_tables: bool = False) -> dict[Point, Fields]:
+def points_of(csv: str, *keys: str, other_tables: bool = False) -> dict[Point, Fields]:
     """The fields of each point, by the columns that name it; of equal fields the first."""
     points: dict[Point, Fields] = {}
     for *point, field, value in values_of(csv, *keys, "_field", "_value", other_tables=other_tables):
@@ -98,7 +98,7 @@ def _marker(tick: datetime, series: str, source: str, fields: Fields) -> Marker:
     return marker_of(given | {"series": series, "source": source, "tick": tick.timestamp()})
 
 
-def _optional_time(fields: Fields, name: str) -> datetime | None:
+def optional_time(fields: Fields, name: str) -> datetime | None:
     """An optional time; 0 is none."""
     seconds = float(fields.get(name) or 0)
     return from_epoch(seconds) if seconds else None

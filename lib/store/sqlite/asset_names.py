@@ -2,6 +2,7 @@
 
 import polars as pl
 
+from lib.clock import HOUR_S
 from lib.schema import ID, PRICE
 from lib.store import NAME_COLUMNS
 from lib.store.sqlite.database import Database
@@ -9,7 +10,6 @@ from lib.times import TIME
 
 TABLE = "asset names"
 """No series can have this name, for it has a space."""
-HOUR_S = 3600
 _TIMES = ("first", "last")
 _CREATE = f"""CREATE TABLE "{TABLE}" ({ID} INTEGER, symbol TEXT, name TEXT, first INTEGER, last INTEGER,
   PRIMARY KEY ({ID}, symbol, name)) WITHOUT ROWID"""

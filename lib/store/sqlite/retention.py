@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from lib.clock import from_epoch
+from lib.clock import HOUR_S, from_epoch
 from lib.schema import Series
 from lib.store.sqlite.database import Database
 from lib.store.sqlite.markers import SEALED, TABLE
@@ -13,7 +13,6 @@ from lib.store.sqlite.rows import Rows, as_second
 log = structlog.get_logger()
 
 RETENTION = timedelta(days=30)
-HOUR_S = 3600
 CONFIRMED_BY = 60
 """An instant is past only once so many ticks are stored after it. A clock that is wrong for an hour deletes nothing."""
 LONGEST_HOLE = timedelta(days=1)

@@ -175,8 +175,7 @@ class Rows:
 def _select_tiers(series: Series, existing: frozenset[str], tiers: range) -> str:
     """The rows of a tick and of these tiers that have a value, from a table with these columns."""
     has_value = " OR ".join(f'"{name}" IS NOT NULL' for name in series.fields if name in existing)
-    numbers = ", ".join(map(str, tiers))
-    return f"{_select_all(series, existing)} WHERE tick = ? AND {TIER} IN ({numbers}) AND ({has_value})"
+    return f"{_select_all(series, existing)} WHERE tick = ? AND {TIER} IN ({_listed(tiers)}) AND ({has_value})"
 
 
 def _select_all(series: Series, existing: frozenset[str]) -> str:

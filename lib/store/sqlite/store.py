@@ -10,14 +10,14 @@ from typing import TypeVar, Unpack
 import polars as pl
 import structlog
 
-from lib.clock import Clock, from_epoch
+from lib.clock import HOUR_S, Clock, from_epoch
 from lib.schema import PRICE, Series
 from lib.snapshot import Marker, Snapshot, StoredTick, first_of_hours, visible_at
 from lib.store import Resolution, Selection, Store, View, WantedTicks, log_withdrawal, warn_if_different
 from lib.store.sqlite.asset_names import AssetNames
 from lib.store.sqlite.database import BUSY, Connect, Database, connect, translate
 from lib.store.sqlite.markers import Markers
-from lib.store.sqlite.retention import CONFIRMED_BY, HOUR_S, RETENTION, Retention
+from lib.store.sqlite.retention import CONFIRMED_BY, RETENTION, Retention
 from lib.store.sqlite.rows import Rows, as_second
 from lib.store.sqlite.worker import Worker
 

@@ -85,9 +85,10 @@ class InfluxStore(Store):
     ) -> list[Marker]:
         """See `Store.markers`."""
         resolution = view.get("resolution")
-        markers = await self._markers(self._bucket_of(resolution), start, stop, series)
+        bucket = flux.bucket_of(self._bucket, resolution)
+        markers = await self._markers(bucket, start, stop, series)
         if series is None and any_new(markers, self._clock()):
-            claims = await self._read_server.query(flux.claims(self._bucket_of(resolution), VALID), read_claims)
+            claims = await self._read_server.query(flux.claims(bucket, VALID), read_claims)
             markers = without_unsettled(markers, claims, start, stop)
         visible = visible_at(markers, view.get("known_at"))
         return first_of_hours(visible) if resolution == "1h" else visible
@@ -108,19 +109,24 @@ class InfluxStore(Store):
     async def ticks(self, series: str, start: datetime, stop: datetime, **view: Unpack[View]) -> list[datetime]:
         """See `Store.ticks`."""
         resolution, known_at = view.get("resolution"), view.get("known_at")
-        query = flux.stored_ticks(self._bucket_of(resolution), series, start, stop, known=known_at is not None)
+        bucket = flux.bucket_of(self._bucket, resolution)
+        query = flux.stored_ticks(bucket, series, start, stop, known=known_at is not None)
         ticks, _ = await self._read_server.query(query, read_stored_ticks)
         visible = visible_at(ticks, known_at)
-        return [
-            each.tick for each in (first_of_hours(visible) if resolution == "1h" else visible) if each.answers(known_at)
-        ]
+        shown = first_of_hours(visible) if resolution == "1h" else visible
+        return [each.tick for each in shown if each.answers(known_at)]
 
     async def stored_ticks(
         self, series: str, start: datetime, stop: datetime, **wanted: Unpack[WantedTicks]
     ) -> list[StoredTick]:
         """See `Store.stored_ticks`."""
         resolution, known = wanted.get("resolution"), wanted.get("known", False)
-        ticks = await self._stored_ticks(self._bucket_of(resolution), series, start, stop, known=known)
+        bucket = flux.bucket_of(self._bucket, resolution)
+        query = flux.stored_ticks(bucket, series, start, stop, known=known)
+        ticks, some_late = await self._read_server.query(query, read_stored_ticks)
+        if some_late:
+            late = {*await self._read_server.query(flux.backfilled(bucket, series, start, stop), answer.times)}
+            ticks = [tick._replace(backfilled=tick.tick in late) for tick in ticks]
         return first_of_hours(ticks) if resolution == "1h" else ticks
 
     async def history(
@@ -130,7 +136,7 @@ class InfluxStore(Store):
         wanted = sorted(ticks)
         query = ""
         if wanted and series.fields:
-            query = flux.history(self._bucket_of(resolution), series, int(cmc_id), wanted[0], wanted[-1])
+            query = flux.history(flux.bucket_of(self._bucket, resolution), series, int(cmc_id), wanted[0], wanted[-1])
         return await self._read_server.query(query, lambda csv: answer.history(csv, series, wanted))
 
     async def rows_between(
@@ -164,10 +170,6 @@ class InfluxStore(Store):
         await self._write_server.close()
         await self._read_server.close()
 
-    def _bucket_of(self, resolution: Resolution | None) -> str:
-        """The bucket that holds the ticks of a resolution."""
-        return flux.bucket_of(self._bucket, resolution)
-
     async def _change(
         self, series: str, start: datetime, stop: datetime, change: Callable[[Marker], Marker]
     ) -> list[datetime]:
@@ -186,16 +188,6 @@ class InfluxStore(Store):
 
     async def _markers(self, bucket: str, start: datetime, stop: datetime, series: str | None) -> list[Marker]:
         return await self._read_server.query(flux.markers(bucket, start, stop, series), read_markers)
-
-    async def _stored_ticks(
-        self, bucket: str, series: str, start: datetime, stop: datetime, *, known: bool = False
-    ) -> list[StoredTick]:
-        query = flux.stored_ticks(bucket, series, start, stop, known=known)
-        ticks, some_late = await self._read_server.query(query, read_stored_ticks)
-        if not some_late:
-            return ticks
-        late = {*await self._read_server.query(flux.backfilled(bucket, series, start, stop), answer.times)}
-        return [tick._replace(backfilled=tick.tick in late) for tick in ticks]
 
     async def _hourly(self, series: str, start: datetime, stop: datetime, pick: flux.Pick) -> Marker | None:
         """The first or last marker in the hourly bucket; None where that bucket is missing or may not be read."""

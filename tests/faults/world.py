@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import httpx
@@ -50,6 +50,7 @@ async def never(seconds: float) -> None:
     raise AssertionError("no fault of this world sleeps")
 
 
+@cache
 def paged(path: Path) -> SourceFile:
     """The source, with small pages."""
     file = read_source(path)

@@ -30,6 +30,7 @@ QUIET = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--process-per-site",
     "--window-size=1280,900",
 )
 """Nothing but our page is to be asked for."""
@@ -58,8 +59,9 @@ class Browser:
         self.driver = driver
 
     def open(self, url: str) -> None:
-        """A page in a tab that has none yet, with its list."""
-        self.leave()
+        """A new page, with its list."""
+        if "#" in url + self.driver.current_url:  # for another fragment alone a browser keeps the page
+            self.leave()
         self.driver.get(url)
         self.shown()
 

@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 ROOT = Path(__file__).parents[2]
 WITHIN_S = 60.0
-LOOK_S = 0.05
+LOOK_S = 0.1
 COMMAND = str(Path(sys.executable).with_name("topcoins"))
 RUN = "FLOW_RUN"
 """The variable by which the processes of a stage, and all that they start, are known again."""

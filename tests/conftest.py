@@ -14,6 +14,9 @@ from tests.flow.forks import Forks
 
 pytest_plugins = ["tests.influxd", "tests.seaweedfs"]
 
+# Before Polars is loaded: the tests use all cores as processes, and the threads of a pool cost each of them time.
+os.environ.setdefault("POLARS_MAX_THREADS", "1")
+
 # A slow machine is no failed test.
 THOROUGH = os.environ.get("TOPCOINS_TEST_SLOW") == "1"
 hypothesis.settings.register_profile("topcoins", deadline=None, max_examples=100 if THOROUGH else 10)

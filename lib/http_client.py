@@ -64,10 +64,10 @@ class Route:
     """What the environment says about reaching hosts: the certificates, the proxy, and the hosts it is not for."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        self.certificates = _certificates(environ)
         _proxy(environ, "http_proxy")  # not used, but a broken one is a mistake
         self.proxy = _proxy(environ, "https_proxy") or _proxy(environ, "all_proxy")
         self._bypass = _bypass(_variable(environ, "no_proxy")[1])
+        self.certificates = _certificates(environ)
 
     def is_direct(self, url: httpx.URL) -> bool:
         """Whether an address is asked without the proxy."""

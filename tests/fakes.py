@@ -116,13 +116,15 @@ class MemoryStore(Store):
         found = self.snapshots.get((series.name, tick))
         shown = series.only(fields)
         rows = (found.rows if found else series.empty()).select(*shown.columns)
-        rows = rows.filter(pl.any_horizontal(pl.lit(False), *(pl.col(name).is_not_null() for name in shown.fields)))
+        wanted = [_has_any(shown.fields)]
         if tiers is not None:
-            rows = rows.filter(pl.col(TIER) >= tiers.start, pl.col(TIER) < tiers.stop)
+            wanted.append((pl.col(TIER) >= tiers.start) & (pl.col(TIER) < tiers.stop))
         named = [] if ids is None else [pl.col(ID).is_in(list(ids))]
         if (tickers := selection.get("tickers")) is not None:
             named.append(pl.col("symbol").str.to_lowercase().is_in([search_key(ticker) for ticker in tickers]))
-        return rows.filter(pl.any_horizontal(named)) if named else rows
+        if named:
+            wanted.append(pl.any_horizontal(named))
+        return rows.filter(*wanted)
 
     async def ticks(self, series: str, start: datetime, stop: datetime, **view: Unpack[View]) -> list[datetime]:
         """See `Store.ticks`."""
@@ -148,12 +150,15 @@ class MemoryStore(Store):
         self, series: Series, cmc_id: int, ticks: Collection[datetime], *, resolution: Resolution = "1m"
     ) -> pl.DataFrame:
         """See `Store.history`."""
+        await self.ready()
         columns = {"tick": pl.Datetime("us", "UTC"), **series.columns}
-        found = [pl.DataFrame(schema=columns)]
-        for tick in sorted(set(ticks)):
-            rows = await self.rows(series, tick, ids=[cmc_id])
-            found.append(rows.select(pl.lit(tick).cast(columns["tick"]).alias("tick"), *series.columns))
-        return pl.concat(found)
+        stored = {tick: self.snapshots.get((series.name, tick)) for tick in sorted(set(ticks))}
+        parts = [
+            snapshot.rows.select(pl.lit(tick, columns["tick"]).alias("tick"), *series.columns)
+            for tick, snapshot in stored.items()
+            if snapshot
+        ]
+        return pl.concat([pl.DataFrame(schema=columns), *parts]).filter(pl.col(ID) == cmc_id, _has_any(series.fields))
 
     async def rows_between(
         self, series: Series, ticks: Collection[datetime], **selection: Unpack[Selection]
@@ -188,6 +193,11 @@ class MemoryStore(Store):
 
     def _markers(self, series: str | None) -> list[Marker]:
         return [snapshot.marker for (name, _), snapshot in self.snapshots.items() if series in (None, name)]
+
+
+def _has_any(fields: Collection[str]) -> pl.Expr:
+    """Whether a row has a value in any of these fields."""
+    return pl.any_horizontal(pl.lit(False), *(pl.col(name).is_not_null() for name in fields))
 
 
 class Upstream:

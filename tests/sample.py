@@ -1,6 +1,7 @@
 """Made-up snapshots."""
 
 from datetime import datetime
+from functools import lru_cache
 
 import numpy as np
 import polars as pl
@@ -10,6 +11,7 @@ from lib.schema import ID, Series
 from lib.snapshot import Marker, Snapshot, content_hash, pack_ids
 
 
+@lru_cache(256)
 def sample_snapshot(
     series: Series, tick: datetime, assets: int, *, source: str = "sample", credits: float = 0.0
 ) -> Snapshot:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from functools import cache
 
 import httpx
 import pytest
@@ -35,6 +36,7 @@ LATER = NOON + timedelta(days=4)
 """The hot store's retention has passed by then, and the month is sealed."""
 
 
+@cache
 def reading(series: Series, minute: int) -> Snapshot:
     """A market whose ranks change; an asset is renamed, one appears, and the rank side is half a minute late."""
     tick = NOON + minute * MINUTE

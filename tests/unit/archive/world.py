@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ BOTH = (PRICE, VOLUME_RANK)
 NEXT_NOON = datetime(2026, 8, 2, 12, tzinfo=UTC)
 
 
+@cache
 def reading(series: Series, tick: datetime, assets: int = 3, **marked: Any) -> Snapshot:
     """A snapshot whose values differ from tick to tick; the rank is that of the volume."""
     minute = int(tick.timestamp()) // 60

@@ -1,9 +1,11 @@
 """The API answers from the archive with the bytes that the hot store gave: seal, drop the minutes, ask again."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from functools import cache
+from pathlib import Path
 
 import httpx
 import pytest
@@ -55,12 +57,11 @@ def reading(series: Series, minute: int) -> Snapshot:
     return snapshot(series, tick, rows, interval=MINUTE, source="coinmarketcap" if minute < 60 else "another")
 
 
-@pytest.fixture
-async def hot(tmp_path) -> MemoryStore:
+async def filled(folder: Path) -> MemoryStore:
     """Three hours of a day, with a gap, a withdrawn tick, and one that was stored late."""
     store = MemoryStore(FakeClock(NOON + A_DAY), retention=timedelta(days=30))
-    (tmp_path / "spool/price").mkdir(parents=True)
-    missed = MissedTicks(tmp_path / "spool/price")
+    (folder / "spool/price").mkdir(parents=True)
+    missed = MissedTicks(folder / "spool/price")
     for minute in range(LENGTH // MINUTE):
         if 40 <= minute < 43:
             missed.record(MissedTick(NOON + minute * MINUTE, "source away", "no route", MINUTE))
@@ -73,6 +74,11 @@ async def hot(tmp_path) -> MemoryStore:
     store.snapshots[late] = replace(store.snapshots[late], marker=arrived)
     await store.withdraw("volume_rank", NOON + 50 * MINUTE, NOON + 50 * MINUTE, why="of another day")
     return store
+
+
+@pytest.fixture
+async def hot(tmp_path) -> MemoryStore:
+    return await filled(tmp_path)
 
 
 def app(store: Store, clock: FakeClock, tmp_path, *, archive: Objects | None = None) -> ASGIApp:
@@ -124,6 +130,18 @@ ROWS = [
 ]
 
 
+@pytest.fixture(scope="module")
+def before(tmp_path_factory) -> list[tuple[str, int, bytes]]:
+    """The answers of the hot store, which are the same beside an archive of any kind."""
+    folder = tmp_path_factory.mktemp("hot")
+
+    async def ask() -> list[tuple[str, int, bytes]]:
+        asgi = app(await filled(folder), FakeClock(NOON + A_DAY), folder)
+        return [answer async for answer in answers(asgi, URLS)]
+
+    return asyncio.run(ask())
+
+
 @pytest.fixture
 async def sealed(objects, hot, tmp_path):
     clock = FakeClock(NOON + A_DAY)
@@ -140,10 +158,8 @@ def drop_minutes(hot: MemoryStore) -> None:
 
 
 @pytest.mark.parametrize("objects", ["folder", "memory", pytest.param("s3", marks=pytest.mark.s3)], indirect=True)
-async def test_every_address_answers_with_the_same_bytes_after_the_minutes_are_gone(hot, sealed, tmp_path):
+async def test_every_address_answers_with_the_same_bytes_after_the_minutes_are_gone(before, hot, sealed, tmp_path):
     # From a folder beside a store that has its hours, and from an object store alone.
-    early = FakeClock(NOON + A_DAY)
-    before = [answer async for answer in answers(app(hot, early, tmp_path), URLS)]
     assert [(url, body) for url, status, body in before if status not in (200, 404)] == []
     assert sum(status == 200 for _, status, _ in before) > len(URLS) * 3 / 4
     drop_minutes(hot)

@@ -1,8 +1,9 @@
 """Reads the markers of InfluxDB's answers, and ticks: what a query gives of a marker that reads few of its fields."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from functools import lru_cache
+from operator import itemgetter
 
 from lib.clock import from_epoch
 from lib.snapshot import MARKER_FIELDS, MARKER_KINDS, Marker, StoredTick, marker_of
@@ -45,20 +46,29 @@ def read_stored_ticks(csv: str) -> tuple[list[StoredTick], bool]:
     Of two markers for a tick, the one stored first names the source and the rest.
     """
     has_source = "source" in csv.partition("\r\n")[0].split(",")
-    points = _first_stored(points_of(csv, "_time", "source")) if has_source else points_of(csv, "_time")
-    some_late = any(float(fields["backfilled"]) for fields in points.values() if "backfilled" in fields)
-    return [_stored_tick(point, points[point]) for point in sorted(points) if "interval_s" in points[point]], some_late
+    # A dict for each point, as `points_of` makes, would take twice the time and memory for the ticks of a week.
+    intervals: dict[Point, str] = {}
+    others: dict[Point, Fields] = {}
+    for *columns, field, value in values_of(csv, "_time", *(["source"] if has_source else []), "_field", "_value"):
+        point = tuple(columns)
+        if field == "interval_s":
+            intervals.setdefault(point, value)
+        else:
+            others.setdefault(point, {}).setdefault(field, value)
+
+    def stored_at(point: Point) -> float:
+        return float(others.get(point, {}).get("stored_at", 0))
+
+    ticks: dict[str, StoredTick] = {}
+    for point in sorted(sorted(intervals, key=stored_at) if has_source else intervals, key=itemgetter(0)):
+        if point[0] not in ticks:
+            ticks[point[0]] = _stored_tick(point, intervals[point], others.get(point))
+    return list(ticks.values()), any(float(fields.get("backfilled", 0)) for fields in others.values())
 
 
-def _first_stored(points: Mapping[Point, Fields]) -> dict[Point, Fields]:
-    """Of several sources' points of a time the one stored first."""
-    newest_first = sorted(points, key=lambda point: float(points[point].get("stored_at", 0)), reverse=True)
-    return {point: points[point] for point in {point[0]: point for point in newest_first}.values()}
-
-
-def _stored_tick(point: Point, fields: Fields) -> StoredTick:
-    tick = StoredTick(parse_time(point[0]), _interval(fields["interval_s"]), False)
-    if len(fields) == 1:  # almost always
+def _stored_tick(point: Point, interval: str, fields: Fields | None) -> StoredTick:
+    tick = StoredTick(parse_time(point[0]), _interval(interval), False)
+    if not fields:  # almost always
         return tick
     withdrawn_at, restored_at = optional_time(fields, "withdrawn_at"), optional_time(fields, "restored_at")
     tick = tick._replace(withdrawn=withdrawn_at is not None and restored_at is None)

@@ -1,9 +1,8 @@
 """Reads the markers of InfluxDB's answers, and ticks: what a query gives of a marker that reads few of its fields."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from functools import lru_cache
-from operator import itemgetter
 
 from lib.clock import from_epoch
 from lib.snapshot import MARKER_FIELDS, MARKER_KINDS, Marker, StoredTick, marker_of
@@ -45,37 +44,47 @@ def read_stored_ticks(csv: str) -> tuple[list[StoredTick], bool]:
 
     Of two markers for a tick, the one stored first names the source and the rest.
     """
-    has_source = "source" in csv.partition("\r\n")[0].split(",")
-    # A dict for each point, as `points_of` makes, would take twice the time and memory for the ticks of a week.
-    intervals: dict[Point, str] = {}
-    others: dict[Point, Fields] = {}
-    for *columns, field, value in values_of(csv, "_time", *(["source"] if has_source else []), "_field", "_value"):
-        point = tuple(columns)
+    if "source" in csv.partition("\r\n")[0].split(","):
+        points = points_of(csv, "_time", "source")
+        return _known_ticks(points), _some_late(points.values())
+    # A dict for each tick, as `points_of` makes, would take twice the time and memory for those of a week.
+    intervals: dict[str, str] = {}
+    others: dict[str, Fields] = {}
+    for time, field, value in values_of(csv, "_time", "_field", "_value"):
         if field == "interval_s":
-            intervals.setdefault(point, value)
+            intervals.setdefault(time, value)
         else:
-            others.setdefault(point, {}).setdefault(field, value)
+            others.setdefault(time, {}).setdefault(field, value)
+    ticks = [_stored_tick(time, intervals[time], others.get(time)) for time in sorted(intervals)]
+    return ticks, _some_late(others.values())
 
-    def stored_at(point: Point) -> float:
-        return float(others.get(point, {}).get("stored_at", 0))
+
+def _known_ticks(points: Mapping[Point, Fields]) -> list[StoredTick]:
+    def time_and_stored_at(point: Point) -> tuple[str, float]:
+        return point[0], float(points[point].get("stored_at", 0))
 
     ticks: dict[str, StoredTick] = {}
-    for point in sorted(sorted(intervals, key=stored_at) if has_source else intervals, key=itemgetter(0)):
-        if point[0] not in ticks:
-            ticks[point[0]] = _stored_tick(point, intervals[point], others.get(point))
-    return list(ticks.values()), any(float(fields.get("backfilled", 0)) for fields in others.values())
+    for time, source in sorted(points, key=time_and_stored_at):
+        fields = points[time, source]
+        if "interval_s" in fields and time not in ticks:
+            ticks[time] = _stored_tick(time, fields["interval_s"], fields, source)
+    return list(ticks.values())
 
 
-def _stored_tick(point: Point, interval: str, fields: Fields | None) -> StoredTick:
-    tick = StoredTick(parse_time(point[0]), _interval(interval), False)
+def _some_late(points: Iterable[Fields]) -> bool:
+    return any(float(fields.get("backfilled", 0)) for fields in points)
+
+
+def _stored_tick(time: str, interval: str, fields: Fields | None, source: str = "") -> StoredTick:
+    tick = StoredTick(parse_time(time), _interval(interval), False)
     if not fields:  # almost always
         return tick
     withdrawn_at, restored_at = optional_time(fields, "withdrawn_at"), optional_time(fields, "restored_at")
     tick = tick._replace(withdrawn=withdrawn_at is not None and restored_at is None)
-    if len(point) == 1:
+    if not source:
         return tick
     since = optional_time(fields, "stored_at") or optional_time(fields, "observed_at")
-    return tick._replace(source=point[1], visible_since=since, withdrawn_at=withdrawn_at, restored_at=restored_at)
+    return tick._replace(source=source, visible_since=since, withdrawn_at=withdrawn_at, restored_at=restored_at)
 
 
 def _complete(csv: str) -> Iterator[Marker]:

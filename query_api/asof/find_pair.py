@@ -16,6 +16,7 @@ from lib.units import format_duration
 from query_api.asof.absence import HOURLY_AGE, Absence, NoSnapshot
 from query_api.asof.marker_windows import MarkerSource, MarkerWindows
 from query_api.asof.pair import AsOf, Pair, newest_pair
+from query_api.asof.rows import resolution_of
 from query_api.asof.tick_pairs import LEAST_AGE, TickPairs, age_by_interval, read_sides
 
 OLDEST = datetime(1972, 1, 1, tzinfo=UTC)
@@ -46,17 +47,9 @@ class PairFinder:
         # A pair most often lies within this age: one interval, and the skew on either side. `find` adapts it.
         self._usual_age = MINUTE + 2 * max_skew
 
-    async def find(
-        self,
-        at: datetime,
-        *,
-        max_age: timedelta | None,
-        known_at: datetime | None = None,
-        explain: bool = True,
-        markers: MarkerSource | None = None,
-    ) -> PairFound:
-        """What `search` answers. Raises NoSnapshot."""
-        answer = await self.search(at, max_age=max_age, known_at=known_at, explain=explain, markers=markers)
+    async def find(self, at: datetime, *, max_age: timedelta | None, known_at: datetime | None = None) -> PairFound:
+        """What `search` answers, explained. Raises NoSnapshot."""
+        answer = await self.search(at, max_age=max_age, known_at=known_at)
         if isinstance(answer, NoSnapshot):
             raise answer
         return answer
@@ -188,7 +181,7 @@ class PairFinder:
             price = await self._marker(PRICE.name, pair.price.tick) if pair else None
             rank = await self._marker(VOLUME_RANK.name, pair.rank.tick) if pair else None
             return Pair(price, rank) if price and rank else None
-        resolution: Resolution = "1m" if last >= self.store.horizon() else "1h"
+        resolution = resolution_of(last, self.store.horizon())
         stop = min(last + self.max_skew, at)
         markers = await self.store.markers(start - self.max_skew, stop, resolution=resolution, known_at=known_at)
         answering = [marker for marker in markers if not marker.is_withdrawn(known_at)]
@@ -217,7 +210,7 @@ async def first_marker(store: Store, series: str, known_at: datetime | None) -> 
     newest = await store.nearest(series, FOREVER)
     window, start = HOUR, marker.tick
     while newest and start <= newest.tick:
-        resolution: Resolution = "1m" if start >= store.horizon() else "1h"
+        resolution = resolution_of(start, store.horizon())
         if ticks := await store.ticks(series, start, start + window, resolution=resolution, known_at=known_at):
             return (await store.markers(ticks[0], ticks[0], series=series, resolution=resolution))[0]
         start, window = start + window, window * 2

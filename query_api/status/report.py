@@ -238,9 +238,10 @@ class StatusReports:
     async def _find_newest(self, now: datetime, recent: MarkerWindows) -> PairFound | None:
         pairs, at = self._services.lists.pair_finder, now.replace(microsecond=0)
         try:
-            return await pairs.find(at, max_age=self._services.max_age, explain=False, markers=recent)
+            newest = await pairs.search(at, max_age=self._services.max_age, explain=False, markers=recent)
         except TopcoinsError:  # there is no newest list; its own address says why
             return None
+        return newest if isinstance(newest, PairFound) else None
 
     async def _read_disagreement(self, newest: PairFound) -> RankDisagreement | None:
         try:

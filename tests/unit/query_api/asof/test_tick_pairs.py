@@ -75,7 +75,7 @@ async def test_each_instant_has_the_pair_of_its_list(prices, ranks, hours) -> No
     found = await pairs_of_lists(store, instants, max_age=10 * MINUTE, max_skew=MINUTE)
     for instant, each in zip(instants, found, strict=True):
         try:
-            pair = await PairFinder(store, max_skew=MINUTE).find(instant, max_age=10 * MINUTE, explain=False)
+            pair = await PairFinder(store, max_skew=MINUTE).find(instant, max_age=10 * MINUTE)
         except NoSnapshot:
             assert each is None
         else:
